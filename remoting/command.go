@@ -75,6 +75,7 @@ type Pair struct {
 
 // Response is one outbound answer. It is made to be reused: see Reset.
 type Response struct {
+	Opaque    int32 // of the request; the server sets it just before AppendResponse
 	Code      int32
 	Remark    string
 	HasRemark bool
