@@ -39,7 +39,7 @@ func Jars(t testing.TB, name, version string) string {
 func JarsOf(t testing.TB, artifacts ...Artifact) string {
 	t.Helper()
 	Require(t)
-	dir, err := fetch(artifacts)
+	dir, err := Fetch(artifacts...)
 	if err != nil {
 		t.Fatalf("jars of %v: %v", artifacts, err)
 	}
@@ -67,9 +67,9 @@ func cacheDir() (string, error) {
 	return filepath.Join(base, "epitaph-test"), nil
 }
 
-// fetch makes the jars of the artifacts present. A lock file per directory makes concurrent test binaries wait
+// Fetch makes the jars of the artifacts present and returns their directory. A lock file per directory makes concurrent test binaries wait
 // for the first; the directory gets its final name only when it is complete.
-func fetch(artifacts []Artifact) (string, error) {
+func Fetch(artifacts ...Artifact) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return "", err

@@ -57,12 +57,24 @@ func StartNameServer(t testing.TB, version string, o NameServerOptions) *NameSer
 // Addr is set by Await.
 func PrepareNameServer(t testing.TB, version string, o NameServerOptions) *NameServer {
 	t.Helper()
+	Require(t)
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
 	if o.Port == 0 && strings.HasPrefix(version, "4.") { // its boot line does not name the port
 		o.Port = FreePort(t)
 	}
+	n, err := RunNameServer(version, o)
+	if err != nil {
+		t.Fatalf("run name server %s: %v", version, err)
+	}
+	KillAtEnd(t, "name server "+version, n.Process)
+	return n
+}
+
+// RunNameServer is PrepareNameServer without a test: Dir is mandatory, a 4.x version needs a Port, and the
+// caller ends the name server with Kill.
+func RunNameServer(version string, o NameServerOptions) (*NameServer, error) {
 	n := &NameServer{
 		Addr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)),
 		Dir:      o.Dir,
@@ -70,22 +82,26 @@ func PrepareNameServer(t testing.TB, version string, o NameServerOptions) *NameS
 		KVConfig: filepath.Join(o.Dir, "kvConfig.json"),
 	}
 	if err := n.writeFiles(o); err != nil {
-		t.Fatalf("prepare name server %s: %v", version, err)
+		return nil, err
+	}
+	jars, err := Fetch(RocketMQ("rocketmq-namesrv", version))
+	if err != nil {
+		return nil, err
 	}
 	heap := o.Heap
 	if heap == nil {
 		heap = smallHeap()
 	}
 	jvm := append([]string{"-Duser.home=" + o.Dir}, heap...)
-	n.Process = Start(t, Command{
-		ClassPath: ClassPath(Jars(t, "rocketmq-namesrv", version)),
+	n.Process, err = Run(Command{
+		ClassPath: ClassPath(jars),
 		JVM:       append(jvm, o.JVM...),
 		Main:      "org.apache.rocketmq.namesrv.NamesrvStartup",
 		Args:      []string{"-c", n.Config},
 		Env:       append([]string{"ROCKETMQ_HOME=" + o.Dir}, o.Env...),
 		Dir:       o.Dir,
 	})
-	return n
+	return n, err
 }
 
 // Await waits for the boot line and sets Addr.

@@ -28,7 +28,7 @@ type Command struct {
 	Dir       string   // working directory
 }
 
-// Process is a running Java program. Its output is kept in memory, without the logging library's own chatter.
+// Process is a running program. Its output is kept in memory, without the logging library's own chatter.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the program has exited and all output was read
@@ -43,25 +43,47 @@ type Process struct {
 func Start(t testing.TB, c Command) *Process {
 	t.Helper()
 	Require(t)
-	p, err := run(c)
+	p, err := Run(c)
 	if err != nil {
 		t.Fatalf("start %s: %v", c.Main, err)
 	}
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("last output of %s:\n%s", c.Main, tail(p.Output(), 4000))
-		}
-	})
+	KillAtEnd(t, c.Main, p)
 	return p
 }
 
-func run(c Command) (*Process, error) {
+// KillAtEnd kills p when t ends and logs its output when t failed.
+func KillAtEnd(t testing.TB, name string, p *Process) {
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("last output of %s:\n%s", name, tail(p.Output(), 4000))
+		}
+	})
+}
+
+// Run starts a Java program; the caller ends it with Kill.
+func Run(c Command) (*Process, error) {
 	args := append([]string{"-cp", c.ClassPath}, c.JVM...)
 	args = append(append(args, c.Main), c.Args...)
 	cmd := exec.Command("java", args...)
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
+	return Exec(cmd)
+}
+
+// StartProgram runs any other program the same way: killed when t ends, output kept and logged on failure.
+func StartProgram(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p, err := Exec(cmd)
+	if err != nil {
+		t.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	KillAtEnd(t, cmd.Path, p)
+	return p
+}
+
+// Exec starts any program with both outputs on one pipe; the caller ends it with Kill.
+func Exec(cmd *exec.Cmd) (*Process, error) {
 	dieWithParent(cmd)
 	r, w, err := os.Pipe()
 	if err != nil {
