@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/epitaph-mq/epitaph"
+
+// allowed is the layering: which package of ours may import which others of ours. What is not listed is
+// forbidden, and a package that is not listed at all fails the test, so that nobody adds a room unseen.
+// Packages below test/ may import anything.
+var allowed = map[string][]string{
+	"clock":           {},
+	"remoting":        {},
+	"remoting/body":   {},
+	"node/properties": {},
+	"node/kvconfig":   {},
+	"tombstone":       {"clock"},
+	"remoting/rpc":    {"clock", "remoting"},
+	"routes":          {"clock", "tombstone"},
+	"gossip":          {"clock", "tombstone"},
+	"node":            {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/properties", "node/kvconfig"},
+	"bench":           {"remoting", "remoting/body", "remoting/rpc", "node", "gossip"},
+	"cli":             {"node", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	".":               {"cli"},
+}
+
+// doors says which packages may import an outside library (by prefix): one door for each.
+var doors = map[string][]string{
+	"github.com/urfave/cli/v2":            {"cli"},
+	"github.com/hashicorp/memberlist":     {"gossip"},
+	"github.com/hashicorp/go-msgpack/v2":  {"gossip"},
+	"github.com/hashicorp/go-metrics":     {"gossip", "node"},
+	"github.com/armon/go-metrics":         {"gossip", "node"},
+	"github.com/prometheus/client_golang": {"node"},
+	"gonum.org/v1/plot":                   {"bench"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("decode go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+func relative(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+func TestLayers(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		rel := relative(p.ImportPath)
+		seen[rel] = true
+		if strings.HasPrefix(rel, "test/") || strings.Contains(rel, "/internal/") {
+			continue
+		}
+		may, known := allowed[rel]
+		if !known {
+			t.Errorf("package %s is not in the layering table: add it with the imports it may have", rel)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if own, ok := strings.CutPrefix(imp, module+"/"); ok && !slices.Contains(may, own) {
+				t.Errorf("%s must not import %s", rel, own)
+			}
+			for lib, who := range doors {
+				if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !slices.Contains(who, rel) {
+					t.Errorf("%s must not import %s: its door is %v", rel, lib, who)
+				}
+			}
+		}
+	}
+	for rel := range allowed {
+		if !seen[rel] {
+			t.Errorf("the layering table lists %s, which does not exist", rel)
+		}
+	}
+}
