@@ -1,6 +1,3 @@
-// Package tombstone decides, without sockets, goroutines or a clock of its own, who may be evicted because
-// another node says that a broker has left. See docs/gossip.md for the messages and docs/guarantees.md for the
-// rule and what it promises.
 package tombstone
 
 import (
@@ -24,7 +21,7 @@ type Identity struct {
 }
 
 // Departure is what the routing tables report when an UNREGISTER was handled on the owning connection:
-// the raw material of a tombstone (section 4, first row). It carries stamps of this node's clocks only.
+// the raw material of a tombstone. It carries stamps of this node's clocks only.
 type Departure struct {
 	Key
 	Identity
@@ -34,12 +31,36 @@ type Departure struct {
 	Conn         uint64      // accept sequence number of the owning connection
 }
 
-// Bounds are lower bounds, in the clock of the node that decides, of when the origin stamped L and U:
-// lo(x) = t0 - age(x). HasLife is false when the origin has no proof of life.
+// Peer is one life of one member: the name memberlist knows it by and the random number of its process start.
+type Peer struct {
+	Name string
+	Boot uint64
+}
+
+// ID names a tombstone among all nodes. Everything but Revision is fixed when the tombstone is made.
+type ID struct {
+	Key
+	Identity
+	Origin   Peer   // who handled the UNREGISTER; the only one that answers pulls
+	Seq      uint64 // counts the origin's tombstones from 1
+	Revision uint8  // 0 as made, 1 with late proof
+}
+
+// Entry is what the routing tables know about the registration that a tombstone may evict.
+type Entry struct {
+	Identity
+	FirstByte    clock.Stamp // first application byte of the owning connection; zero when no connection can be judged
+	LastRegister clock.Stamp // after the newest REGISTER was handled, stamped inside the table's lock
+	Conn         uint64      // accept sequence number of the owning connection
+}
+
+// Bounds is a proof in the clock of the node that decides: the origin stamped L and U at least these ages before
+// Asked, so lo(L) = Asked - Life and lo(U) = Asked - Unregistered.
 type Bounds struct {
-	Life         clock.Stamp
-	HasLife      bool
-	Unregistered clock.Stamp
+	Asked        clock.Stamp   // t0: when this node sent the very question that was answered
+	Life         time.Duration // age of L, an upper bound by the origin's clocks; without meaning unless HasLife
+	HasLife      bool          // the origin has a proof of life
+	Unregistered time.Duration // age of U, an upper bound by the origin's clocks
 }
 
 // Outcome is what a node did with a tombstone.
@@ -59,13 +80,41 @@ const (
 	KeptLostTime                     // the origin lost time (frozen): its ages cannot be believed
 	KeptHolding                      // this node evicts nothing by tombstone for the moment (three refuted evictions)
 	Unknown                          // the origin does not know the tombstone (any more)
+	SawItself                        // that member handled the UNREGISTER itself
+	outcomes                         // how many there are
 )
 
+var outcomeNames = [outcomes]string{
+	"not held", "evicted", "kept: other broker name", "kept: other broker id", "kept: other source address",
+	"kept: no proof of life", "kept: connection younger than the proof of life", "kept: registered after the departure",
+	"kept: no connection to judge", "kept: the origin lost time", "kept: evictions are on hold", "unknown at its origin",
+	"saw it itself",
+}
+
+// String is the outcome in the words of an operator.
+func (o Outcome) String() string {
+	if o < outcomes {
+		return outcomeNames[o]
+	}
+	return "outcome of a later version"
+}
+
 // Verdict is an Outcome with the figures of both comparisons, for the log, the metrics and the report to the
-// origin. Margins are negative or zero when the comparison kept the registration.
+// origin. Margins are negative or zero when the comparison kept the registration, and zero when it was not reached.
 type Verdict struct {
 	Outcome        Outcome
-	LifeMargin     time.Duration // lo(L) - E.firstByte
-	RegisterMargin time.Duration // lo(U) - E.lastRegister
+	LifeMargin     time.Duration // lo(L) - E.FirstByte
+	RegisterMargin time.Duration // lo(U) - E.LastRegister
 	Age            time.Duration // age of U at the decision, an upper bound
+	Conn           uint64        // the connection that owned the registration which was judged; 0 when not held
+}
+
+// Tables is what an Exchange asks of the routing tables. Both methods are called with no other lock held by this
+// package, so an implementation may lock.
+type Tables interface {
+	// Holds says whether a registration of k exists.
+	Holds(k Key) bool
+	// Judge runs Decide on the registration of k and evicts it when it says so, both under one lock, with the
+	// side effects of a local unregister. It answers NotHeld when there is none.
+	Judge(k Key, who Identity, b Bounds, now clock.Stamp) Verdict
 }
