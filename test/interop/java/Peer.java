@@ -1,0 +1,76 @@
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+
+/**
+ * A producer and a consumer on the remoting protocol, compiled by the tests against the client of each release.
+ * Arguments: name server, topic, consumer group or "-", number of messages (-1: without end), milliseconds between.
+ * Prints "OK id broker", "FAIL id text" and "GOT id broker".
+ */
+public class Peer {
+    public static void main(String[] args) throws Exception {
+        String nameServer = args[0];
+        String topic = args[1];
+        String group = args[2];
+        long count = Long.parseLong(args[3]);
+        long every = Long.parseLong(args[4]);
+        if (!group.equals("-")) {
+            consume(nameServer, topic, group);
+        }
+        if (count != 0) {
+            produce(nameServer, topic, count, every);
+        }
+        System.out.println("DONE");
+        Thread.currentThread().join();
+    }
+
+    private static void consume(String nameServer, String topic, String group) throws Exception {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        consumer.setNamesrvAddr(nameServer);
+        consumer.setInstanceName("consumer");
+        consumer.setVipChannelEnabled(false);
+        consumer.setPollNameServerInterval(1000);
+        consumer.setHeartbeatBrokerInterval(1000);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(topic, "*");
+        consumer.registerMessageListener(new MessageListenerConcurrently() {
+            @Override
+            public ConsumeConcurrentlyStatus consumeMessage(List<MessageExt> messages, ConsumeConcurrentlyContext context) {
+                for (MessageExt message : messages) {
+                    System.out.println("GOT " + message.getKeys() + " " + context.getMessageQueue().getBrokerName());
+                }
+                return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            }
+        });
+        consumer.start();
+    }
+
+    private static void produce(String nameServer, String topic, long count, long every) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer("peer_producer");
+        producer.setNamesrvAddr(nameServer);
+        producer.setInstanceName("producer");
+        producer.setVipChannelEnabled(false);
+        producer.setPollNameServerInterval(1000);
+        producer.setHeartbeatBrokerInterval(1000);
+        producer.setSendMsgTimeout(3000);
+        producer.start();
+        for (long id = 0; count < 0 || id < count; id++) {
+            try {
+                byte[] body = ("message " + id).getBytes(StandardCharsets.UTF_8);
+                SendResult result = producer.send(new Message(topic, "", Long.toString(id), body));
+                System.out.println("OK " + id + " " + result.getMessageQueue().getBrokerName());
+            } catch (Exception e) {
+                System.out.println("FAIL " + id + " " + String.valueOf(e.getMessage()).replace('\n', ' '));
+            }
+            Thread.sleep(every);
+        }
+    }
+}

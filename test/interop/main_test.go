@@ -1,0 +1,111 @@
+// Package interop proves against released Apache RocketMQ software that epitaph serves in the place of the Java
+// name server: brokers, clients, the proxy, the controller and the tools are real processes.
+//
+//	EPITAPH_INTEROP=1     what CI runs
+//	EPITAPH_INTEROP=long  the same with more broker releases and more messages
+//	EPITAPH_INTEROP_TARGET=java    the Java name server 5.5.0 takes epitaph's place: proves the tests
+//	EPITAPH_INTEROP_JVMS=n         at most n Java programs at once (default 6; a broker needs 450 MB)
+//
+// Without EPITAPH_INTEROP, with -short, and where java or mvn are missing, everything here is skipped, saying so.
+package interop
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/epitaph-mq/epitaph/test/java"
+)
+
+// suite is what all tests of one run share: made once by TestMain, read only afterwards.
+type suite struct {
+	binary string // the built epitaph; "" when Java takes its place
+	build  error  // why there is none
+	slots  *semaphore.Weighted
+	limit  int64
+}
+
+var shared suite
+
+// defaultJVMs fits a machine of 2 cores and 8 GB.
+const defaultJVMs = 6
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	shared.limit = defaultJVMs
+	if n, err := strconv.ParseInt(os.Getenv("EPITAPH_INTEROP_JVMS"), 10, 64); err == nil && n > 0 {
+		shared.limit = n
+	}
+	shared.slots = semaphore.NewWeighted(shared.limit)
+	if mode() == "" || target() == targetJava {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "epitaph-interop-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a directory for the binary:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared.binary = filepath.Join(dir, "epitaph")
+	cmd := exec.Command("go", "build", "-o", shared.binary, "github.com/epitaph-mq/epitaph")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		shared.build = fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return m.Run()
+}
+
+func mode() string { return os.Getenv("EPITAPH_INTEROP") }
+
+func long() bool { return mode() == "long" }
+
+// need skips t unless interop tests were asked for, takes n of the JVM slots for the time of the test and lets t
+// run beside others. A test names all the JVMs it will ever have at once, so two tests cannot wait for each other.
+func need(t *testing.T, n int64) {
+	t.Helper()
+	if mode() == "" || testing.Short() {
+		t.Skip("SKIPPED: set EPITAPH_INTEROP=1 to prove this with released Java software")
+	}
+	java.Require(t)
+	if shared.build != nil {
+		t.Fatal(shared.build)
+	}
+	t.Parallel()
+	n = min(n, shared.limit)
+	if err := shared.slots.Acquire(context.Background(), n); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	t.Cleanup(func() {
+		shared.slots.Release(n)
+		t.Logf("took %s with %d JVMs", time.Since(began).Round(time.Second/10), n)
+	})
+}
+
+// await polls check until it returns nil, and fails t with its last error after limit. It returns how long it took.
+func await(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return time.Since(began)
+		}
+		if time.Since(began) > limit {
+			t.Fatalf("%s: not within %s: %v", what, limit, err)
+		}
+		<-ticker.C
+	}
+}

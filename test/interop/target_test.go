@@ -1,0 +1,81 @@
+package interop
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/java"
+)
+
+// The programs that can stand as the name server.
+const (
+	targetEpitaph = "epitaph"
+	targetJava    = "java"
+)
+
+// oracle is the release that defines what is right.
+const oracle = "5.5.0"
+
+// target says which program the tests are about.
+func target() string {
+	if os.Getenv("EPITAPH_INTEROP_TARGET") == targetJava {
+		return targetJava
+	}
+	return targetEpitaph
+}
+
+// nameServer is a running name server of either kind, which can be ended and started again on its address.
+type nameServer struct {
+	Addr  string
+	kind  string
+	dir   string
+	port  int
+	props map[string]string
+	proc  *java.Process
+}
+
+// startNameServer runs a name server of a kind with options of the Java properties file and waits until it answers.
+func startNameServer(t *testing.T, kind string, props map[string]string) *nameServer {
+	t.Helper()
+	n := &nameServer{kind: kind, dir: t.TempDir(), port: java.PortBlock(t), props: props}
+	n.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port))
+	n.start(t)
+	return n
+}
+
+func (n *nameServer) start(t *testing.T) {
+	t.Helper()
+	if n.kind == targetJava {
+		n.proc = java.StartNameServer(t, oracle, java.NameServerOptions{Port: n.port, Dir: n.dir, Properties: n.props}).Process
+	} else {
+		config := filepath.Join(n.dir, "namesrv.conf")
+		if err := java.WriteProperties(config, n.props); err != nil {
+			t.Fatal(err)
+		}
+		n.proc = java.StartProgram(t, exec.Command(shared.binary, "serve", "--listen", n.Addr, "--data", n.dir, "--config", config))
+	}
+	await(t, 30*time.Second, "name server "+n.kind+" answers", func() error {
+		_, err := call(n.Addr, codeTopics, nil)
+		return err
+	})
+}
+
+// crash ends the name server without a goodbye; restart brings it back on the same address with empty tables.
+func (n *nameServer) crash() { n.proc.Kill() }
+
+// end asks the name server to end and waits for it.
+func (n *nameServer) end(t *testing.T) {
+	t.Helper()
+	if err := n.proc.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.proc.Wait(30 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+}

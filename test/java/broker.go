@@ -1,0 +1,130 @@
+package java
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// brokerBootLimit bounds the start of a broker; 10 s on a quiet machine.
+const brokerBootLimit = 3 * time.Minute
+
+// BrokerOptions are what a test may choose.
+type BrokerOptions struct {
+	Version     string            // "5.5.0", "4.9.7", ...
+	NameServers string            // host:port, several separated by ";"
+	Name        string            // brokerName
+	Cluster     string            // "": DefaultCluster
+	ID          int               // brokerId: 0 master, above 0 slave
+	Port        int               // 0: from a PortBlock of its own
+	Dir         string            // home and stores; "": a temporary directory of the test. The same again = a restart
+	Properties  map[string]string // more options of the -c file; they win
+}
+
+// Broker is a running Java broker.
+type Broker struct {
+	*Process
+	Name, Cluster string
+	ID            int
+	Addr          string // 127.0.0.1:port, as registered
+	Port          int
+	Dir           string
+}
+
+// StartBroker runs a released broker and waits for its boot line. It is killed when t ends.
+func StartBroker(t testing.TB, o BrokerOptions) *Broker {
+	t.Helper()
+	b := LaunchBroker(t, o)
+	b.MustBoot(t)
+	return b
+}
+
+// LaunchBroker is StartBroker without waiting, so that several brokers can start side by side, or for brokers that
+// cannot boot alone (the members of a Raft group).
+func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	if o.Port == 0 {
+		o.Port = PortBlock(t) + 2
+	}
+	if o.Cluster == "" {
+		o.Cluster = "DefaultCluster"
+	}
+	b := &Broker{
+		Name: o.Name, Cluster: o.Cluster, ID: o.ID, Port: o.Port, Dir: o.Dir,
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)),
+	}
+	config := filepath.Join(o.Dir, "broker.conf")
+	if err := WriteLogback(o.Dir); err != nil {
+		t.Fatalf("prepare broker %s: %v", o.Name, err)
+	}
+	if err := WriteProperties(config, b.properties(o)); err != nil {
+		t.Fatalf("prepare broker %s: %v", o.Name, err)
+	}
+	b.Process = Start(t, Command{
+		ClassPath: ClassPath(Jars(t, "rocketmq-broker", o.Version)),
+		JVM:       append(ModuleFlags(), "-Duser.home="+o.Dir, "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m", "-XX:+UseSerialGC"),
+		Main:      "org.apache.rocketmq.broker.BrokerStartup",
+		Args:      []string{"-c", config},
+		Env:       []string{"ROCKETMQ_HOME=" + o.Dir},
+		Dir:       o.Dir,
+	})
+	return b
+}
+
+// ModuleFlags open what the brokers and the proxy use of a JDK 17's own packages.
+func ModuleFlags() []string {
+	return []string{
+		"--add-exports", "java.base/jdk.internal.ref=ALL-UNNAMED",
+		"--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED",
+		"--add-opens", "java.base/java.nio=ALL-UNNAMED",
+	}
+}
+
+// properties is the -c file: small stores, no slow extras, the options of the test last.
+func (b *Broker) properties(o BrokerOptions) map[string]string {
+	store := filepath.Join(o.Dir, "store")
+	segment := "mappedFileSizeCommitLog"
+	if strings.HasPrefix(o.Version, "4.") {
+		segment = "mapedFileSizeCommitLog"
+	}
+	role := "ASYNC_MASTER"
+	if o.ID > 0 {
+		role = "SLAVE"
+	}
+	props := map[string]string{
+		"namesrvAddr":       o.NameServers,
+		"brokerClusterName": o.Cluster, "brokerName": o.Name,
+		"brokerId": strconv.Itoa(o.ID), "brokerRole": role,
+		"brokerIP1": "127.0.0.1", "brokerIP2": "127.0.0.1",
+		"listenPort": strconv.Itoa(o.Port), "haListenPort": strconv.Itoa(o.Port + 1),
+		"storePathRootDir": store, "storePathCommitLog": filepath.Join(store, "commitlog"),
+		segment:                 "16777216",
+		"diskMaxUsedSpaceRatio": "98",
+		"timerWheelEnable":      "false",
+	}
+	for k, v := range o.Properties {
+		props[k] = v
+	}
+	return props
+}
+
+var brokerBootLine = regexp.MustCompile(`The broker\[.*\] boot success`)
+
+// MustBoot waits for the boot line.
+func (b *Broker) MustBoot(t testing.TB) {
+	t.Helper()
+	if _, err := b.Line(brokerBootLine, brokerBootLimit); err != nil {
+		t.Fatalf("start broker %s: %v", b, err)
+	}
+}
+
+// String names the broker as a reader of a failure wants it.
+func (b *Broker) String() string { return fmt.Sprintf("%s/%s/%d@%s", b.Cluster, b.Name, b.ID, b.Addr) }

@@ -1,0 +1,131 @@
+package java
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// compileLimit bounds one run of javac.
+const compileLimit = 2 * time.Minute
+
+// Compile compiles one Java source file against the jars of lib and returns a directory with the classes.
+func Compile(t testing.TB, source, lib string) string {
+	t.Helper()
+	Require(t)
+	out := t.TempDir()
+	ctx, cancel := context.WithTimeout(context.Background(), compileLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "javac", "-nowarn", "-cp", ClassPath(lib), "-d", out, source)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("compile %s: %v\n%s", source, err, text)
+	}
+	return out
+}
+
+// ClientOptions are what a test may choose of the compiled clients (test/interop/java) and of those that print the
+// same lines.
+type ClientOptions struct {
+	Endpoint string // name server of a remoting client, proxy of a gRPC client
+	Topic    string
+	Group    string        // consumer group; "": does not consume
+	Count    int           // messages to send; negative: until it is ended; 0: does not send
+	Every    time.Duration // pause between two messages
+}
+
+// Args is the command line that every client of the tests takes.
+func (o ClientOptions) Args() []string {
+	group := o.Group
+	if group == "" {
+		group = "-"
+	}
+	return []string{o.Endpoint, o.Topic, group, strconv.Itoa(o.Count), strconv.FormatInt(o.Every.Milliseconds(), 10)}
+}
+
+// Client is a running producer and consumer that prints one line per event: "OK id broker" for a message that was
+// sent, "FAIL id text" for one that was not, "GOT id broker" for one received.
+type Client struct{ *Process }
+
+// StartClient runs a compiled client with the jars it was compiled against.
+func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Client {
+	t.Helper()
+	home := t.TempDir()
+	return &Client{Start(t, Command{
+		ClassPath: ClassPath(lib) + ":" + classes,
+		JVM: []string{
+			"-Duser.home=" + home, "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC",
+			"-Drocketmq.client.rebalance.waitInterval=1000",
+		},
+		Main: main,
+		Args: o.Args(),
+		Dir:  home,
+	})}
+}
+
+// StartBoth runs the benchmark producer and consumer of rocketmq-example 5.5.0 in one JVM, by the launcher compiled
+// from test/interop/java/Both.java.
+func StartBoth(t testing.TB, classes, lib, nameServer, topic string) *Process {
+	t.Helper()
+	home := t.TempDir()
+	return Start(t, Command{
+		ClassPath: ClassPath(lib) + ":" + classes,
+		JVM:       []string{"-Duser.home=" + home, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-Drocketmq.client.rebalance.waitInterval=1000"},
+		Main:      "Both",
+		Args:      []string{nameServer, topic},
+		Dir:       home,
+	})
+}
+
+var eventLine = regexp.MustCompile(`^(OK|FAIL|GOT) (\d+) ?(.*)$`)
+
+// Events is what a client printed so far.
+type Events struct {
+	Sent     map[string]string // id -> broker
+	Failed   map[string]string // id -> text
+	Received map[string]string // id -> broker
+	Last     string            // kind of the newest send: "OK" or "FAIL"
+	LastText string            // broker or text of it
+}
+
+// Events reads the output.
+func (c *Client) Events() Events {
+	e := Events{Sent: map[string]string{}, Failed: map[string]string{}, Received: map[string]string{}}
+	for _, line := range strings.Split(c.Output(), "\n") {
+		m := eventLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		switch m[1] {
+		case "OK":
+			e.Sent[m[2]], e.Last, e.LastText = m[3], "OK", m[3]
+		case "FAIL":
+			e.Failed[m[2]], e.Last, e.LastText = m[3], "FAIL", m[3]
+		case "GOT":
+			e.Received[m[2]] = m[3]
+		}
+	}
+	return e
+}
+
+// Missing says which of the sent messages were not received, "" for none.
+func (e Events) Missing() string {
+	var ids []string
+	for id := range e.Sent {
+		if _, ok := e.Received[id]; !ok {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d sent messages not received, e.g. id %s", len(ids), len(e.Sent), ids[0])
+}
+
+// Source is a file below test/interop/java, seen from test/interop.
+func Source(name string) string { return filepath.Join("java", name) }
