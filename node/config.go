@@ -1,0 +1,173 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/epitaph-mq/epitaph/node/properties"
+)
+
+// Config is everything a node must know before it starts. It is made by DefaultConfig, filled in the order file,
+// environment, flags (the later wins), checked once by Validate, and not changed after New.
+type Config struct {
+	Options Options
+	// Extra holds the keys of the operator's file that are no Options: shown by code 319 and changeable by 318.
+	Extra map[string]string
+	TLS   TLS
+	// BinaryHeaders makes the node write its own headers in the ROCKETMQ form (rocketmq.serialize.type=ROCKETMQ).
+	BinaryHeaders bool
+	// FrameMaxBytes is the largest frame accepted (com.rocketmq.remoting.frameMaxLength).
+	FrameMaxBytes int32
+	// ReadOnlyConfig refuses every code 318 with code 16.
+	ReadOnlyConfig bool
+}
+
+// System holds what the original takes from its Java machine.
+type System struct {
+	// UserHome is the directory below which namesrv/kvConfig.json and namesrv/namesrv.properties stand (user.home).
+	UserHome string
+	// Properties are system properties by name, such as tls.server.mode. The original's environment variables stand
+	// here under the name of the property they are read for: ROCKETMQ_HOME as rocketmq.home.dir.
+	Properties map[string]string
+}
+
+// DefaultConfig gives the values of the original for this system, with port 9876 as its start code sets it.
+func DefaultConfig(sys System) Config {
+	c := Config{Extra: map[string]string{}}
+	c.Options = Options{
+		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
+		KVConfigPath:                         filepath.Join(sys.UserHome, "namesrv", "kvConfig.json"),
+		ConfigStorePath:                      filepath.Join(sys.UserHome, "namesrv", "namesrv.properties"),
+		ProductEnvName:                       "center",
+		ReturnOrderTopicConfigToBroker:       true,
+		ClientRequestThreadPoolNums:          8,
+		DefaultThreadPoolNums:                16,
+		ClientRequestThreadPoolQueueCapacity: 50000,
+		DefaultThreadPoolQueueCapacity:       10000,
+		ScanNotActiveBrokerInterval:          5000,
+		UnRegisterBrokerQueueCapacity:        3000,
+		EnableAllTopicList:                   true,
+		EnableTopicList:                      true,
+		WaitSecondsForService:                45,
+		ConfigBlackList:                      "configBlackList;configStorePath;kvConfigPath",
+
+		BindAddress:                        "0.0.0.0",
+		ListenPort:                         9876,
+		ServerWorkerThreads:                8,
+		ServerSelectorThreads:              3,
+		ServerOnewaySemaphoreValue:         256,
+		ServerAsyncSemaphoreValue:          64,
+		ServerChannelMaxIdleTimeSeconds:    120,
+		ServerSocketSndBufSize:             sys.int32("com.rocketmq.remoting.socket.sndbuf.size", 0),
+		ServerSocketRcvBufSize:             sys.int32("com.rocketmq.remoting.socket.rcvbuf.size", 0),
+		WriteBufferHighWaterMark:           sys.int32("com.rocketmq.remoting.write.buffer.high.water.mark", 0),
+		WriteBufferLowWaterMark:            sys.int32("com.rocketmq.remoting.write.buffer.low.water.mark", 0),
+		ServerSocketBacklog:                sys.int32("com.rocketmq.remoting.socket.backlog", 1024),
+		ServerNettyWorkerGroupEnable:       true,
+		ServerPooledByteBufAllocatorEnable: true,
+		ShutdownWaitTimeSeconds:            30,
+	}
+	c.FrameMaxBytes = sys.int32("com.rocketmq.remoting.frameMaxLength", 16777216)
+	c.BinaryHeaders = sys.Properties["rocketmq.serialize.type"] == "ROCKETMQ"
+	c.TLS = defaultTLS(sys)
+	return c
+}
+
+// UseDataDir moves the two files that the original keeps below the user's home.
+func (c *Config) UseDataDir(dir string) {
+	c.Options.KVConfigPath = filepath.Join(dir, "kvConfig.json")
+	c.Options.ConfigStorePath = filepath.Join(dir, "namesrv.properties")
+}
+
+// ConfigFault is one mistake in a configuration.
+type ConfigFault struct {
+	Key, Value string
+	Source     string // where it stands, such as "--set" or "namesrv.conf:12"; may be empty
+	Remedy     string // what is wrong or would be right
+}
+
+func (f *ConfigFault) Error() string {
+	text := fmt.Sprintf("%s=%q: %s", f.Key, f.Value, f.Remedy)
+	if f.Source != "" {
+		text = f.Source + ": " + text
+	}
+	return text
+}
+
+// ApplyFile sets what the operator's properties file holds, by the original's rules: a number that does not parse is
+// ignored, everything but "true" is false. What those rules hide comes back as faults, to be warned about or, where
+// the operator asked for strictness, to refuse the start. Keys that are no options of the server go to Extra; those
+// that the original knows nowhere come back in unknown, sorted.
+func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*ConfigFault, unknown []string) {
+	for _, e := range entries {
+		opt, known := optionNamed(e.Key)
+		if !known {
+			c.Extra[e.Key] = e.Value
+			if !slices.Contains(clientOptions, e.Key) {
+				unknown = append(unknown, e.Key)
+			}
+			continue
+		}
+		if remedy := opt.strictFault(e.Value); remedy != "" {
+			if strings.TrimSpace(e.Value) != e.Value && opt.strictFault(strings.TrimSpace(e.Value)) == "" {
+				remedy = "blanks behind the value are part of it; remove them"
+			}
+			source := fmt.Sprintf("%s:%d", file, e.Line)
+			faults = append(faults, &ConfigFault{Key: e.Key, Value: e.Value, Source: source, Remedy: remedy})
+		}
+		opt.setJava(&c.Options, e.Value)
+	}
+	slices.Sort(unknown)
+	return faults, unknown
+}
+
+// Set sets one option from a flag or the environment; source names it. The error is a *ConfigFault.
+func (c *Config) Set(source, name, value string) error {
+	opt, known := optionNamed(name)
+	if !known {
+		return &ConfigFault{Key: name, Value: value, Source: source, Remedy: "no such option" + suggestion(name)}
+	}
+	if remedy := opt.strictFault(value); remedy != "" {
+		return &ConfigFault{Key: name, Value: value, Source: source, Remedy: remedy}
+	}
+	opt.setJava(&c.Options, value)
+	return nil
+}
+
+// Validate reports every mistake at once: the error joins one *ConfigFault for each.
+func (c *Config) Validate() error {
+	var faults []error
+	for _, opt := range options {
+		if opt.check == nil {
+			continue
+		}
+		if remedy := opt.check(&c.Options); remedy != "" {
+			faults = append(faults, &ConfigFault{Key: opt.name, Value: opt.text(&c.Options), Remedy: remedy})
+		}
+	}
+	if c.FrameMaxBytes < 4096 {
+		faults = append(faults, &ConfigFault{
+			Key: "com.rocketmq.remoting.frameMaxLength", Value: fmt.Sprint(c.FrameMaxBytes),
+			Remedy: "want at least 4096 bytes; the default is 16777216",
+		})
+	}
+	return errors.Join(append(faults, c.TLS.validate()...)...)
+}
+
+// values are all options and extra keys as code 319 lists them; an option without a value is left out.
+func (c *Config) values() map[string]string {
+	all := maps.Clone(c.Extra)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	for _, opt := range options {
+		if text := opt.text(&c.Options); text != "" || opt.name != "rocketmqHome" {
+			all[opt.name] = text
+		}
+	}
+	return all
+}

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"strings"
+)
+
+// The checks below say what would make a node useless or dangerous. An option without effect has none.
+
+func checkKVConfigPath(o *Options) string {
+	if o.KVConfigPath == "" {
+		return "want the path of a file that this process may write"
+	}
+	return ""
+}
+
+func checkScanInterval(o *Options) string {
+	if o.ScanNotActiveBrokerInterval < 1 || o.ScanNotActiveBrokerInterval > math.MaxInt64/2_000_000 {
+		return "want milliseconds, 1 or more; the default is 5000"
+	}
+	return ""
+}
+
+func checkController(o *Options) string {
+	if o.EnableControllerInNamesrv {
+		return "this server has no controller inside; run RocketMQ's standalone controller (bin/mqcontroller) " +
+			"and remove this line"
+	}
+	return ""
+}
+
+func checkBindAddress(o *Options) string {
+	if o.BindAddress == "" || strings.ContainsAny(o.BindAddress, " /") ||
+		strings.Contains(o.BindAddress, ":") && net.ParseIP(strings.SplitN(o.BindAddress, "%", 2)[0]) == nil {
+		return "want a host name or an address without a port, such as 0.0.0.0, 10.1.2.3 or ::"
+	}
+	return ""
+}
+
+func checkListenPort(o *Options) string {
+	if o.ListenPort < 0 || o.ListenPort > 65535 {
+		return "want a port from 1 to 65535, or 0 for any free one; the default is 9876"
+	}
+	return ""
+}
+
+func checkIdle(o *Options) string {
+	if o.ServerChannelMaxIdleTimeSeconds < 0 {
+		return "want seconds, or 0 to keep idle connections for ever; the default is 120"
+	}
+	return ""
+}
+
+func checkWaterMarks(o *Options) string {
+	high, low := o.WriteBufferHighWaterMark, o.WriteBufferLowWaterMark
+	if high > 0 && low > high {
+		return fmt.Sprintf("want at least writeBufferLowWaterMark, which is %d; or 0 for the default", low)
+	}
+	return ""
+}
+
+func checkShutdownWait(o *Options) string {
+	if o.ShutdownWaitTimeSeconds < 0 {
+		return "want seconds, 0 or more; the default is 30"
+	}
+	return ""
+}
+
+// suggestion names the option that was probably meant by a name in another case.
+func suggestion(name string) string {
+	for _, opt := range options {
+		if strings.EqualFold(opt.name, name) {
+			return "; did you mean " + opt.name + "?"
+		}
+	}
+	return ""
+}

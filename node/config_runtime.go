@@ -1,0 +1,115 @@
+package node
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/epitaph-mq/epitaph/node/atomicfile"
+	"github.com/epitaph-mq/epitaph/node/properties"
+)
+
+// Errors of Runtime.Update; their texts are the remarks of the answers.
+var (
+	// ErrConfigLocked is answered with code 16 (NO_PERMISSION), as in the original.
+	ErrConfigLocked = errors.New("Can not update config in black list.") //nolint:staticcheck // the original's text
+	// ErrConfigReadOnly is answered with code 16 too; the original has no such mode.
+	ErrConfigReadOnly = errors.New("the configuration is read-only (--read-only-config)")
+	// ErrConfigText is answered with code 1, as in the original.
+	ErrConfigText = errors.New("string2Properties error")
+)
+
+// Runtime is the configuration of a running node: what code 319 shows and 318 changes. It follows
+// org.apache.rocketmq.remoting.Configuration. Its methods may be called from any goroutine.
+type Runtime struct {
+	log      *slog.Logger
+	locked   map[string]bool
+	readOnly bool
+	live     atomic.Pointer[Options]
+
+	mu  sync.Mutex // guards the following, and is held while a change is persisted
+	cfg Config
+}
+
+// NewRuntime takes over a validated configuration.
+func NewRuntime(cfg Config, log *slog.Logger) *Runtime {
+	r := &Runtime{log: log, readOnly: cfg.ReadOnlyConfig, cfg: cfg, locked: make(map[string]bool)}
+	r.cfg.Extra = maps.Clone(cfg.Extra)
+	for _, opt := range options {
+		if opt.locked {
+			r.locked[opt.name] = true
+		}
+	}
+	for _, name := range strings.Split(cfg.Options.ConfigBlackList, ";") {
+		r.locked[name] = true
+	}
+	o := cfg.Options
+	r.live.Store(&o)
+	return r
+}
+
+// Options returns the current values without taking a lock. They must not be changed.
+func (r *Runtime) Options() *Options { return r.live.Load() }
+
+// Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
+// keys are dropped silently; a number that does not parse leaves its option as it was. The new listing is persisted to
+// configStorePath; a failure to do so is logged and the change stands, as in the original. An empty body does nothing.
+func (r *Runtime) Update(body []byte) error {
+	if r.readOnly {
+		return ErrConfigReadOnly
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	entries, err := properties.Parse(properties.FromText(body))
+	if err != nil {
+		r.log.Warn("configuration text refused", "err", err)
+		return ErrConfigText
+	}
+	for _, e := range entries {
+		if r.locked[e.Key] {
+			return ErrConfigLocked
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.cfg.Options
+	for _, e := range entries {
+		r.applyLocked(&next, e)
+	}
+	r.cfg.Options = next
+	r.live.Store(&next)
+	if err := atomicfile.Replace(next.ConfigStorePath, properties.Format(r.cfg.values())); err != nil {
+		r.log.Error("configuration changed but not persisted", "path", next.ConfigStorePath, "err", err)
+	}
+	return nil
+}
+
+func (r *Runtime) applyLocked(next *Options, e properties.Entry) {
+	opt, known := optionNamed(e.Key)
+	if !known {
+		if _, known = r.cfg.Extra[e.Key]; known {
+			r.cfg.Extra[e.Key] = e.Value
+			r.log.Info("configuration changed", "key", e.Key, "value", e.Value)
+		}
+		return
+	}
+	before := opt.text(next)
+	if !opt.setJava(next, e.Value) {
+		r.log.Warn("configuration value ignored", "key", e.Key, "value", e.Value, "want", opt.want())
+		return
+	}
+	if after := opt.text(next); after != before {
+		r.log.Info("configuration changed", "key", e.Key, "value", after, "before", before)
+	}
+}
+
+// Listing is the body of code 319.
+func (r *Runtime) Listing() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return properties.Format(r.cfg.values())
+}

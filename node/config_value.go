@@ -1,0 +1,84 @@
+package node
+
+import (
+	"strconv"
+	"strings"
+)
+
+// text is the value as codes 318 and 319 and the option printer show it.
+func (opt option) text(o *Options) string {
+	switch v := opt.field(o).(type) {
+	case *string:
+		return *v
+	case *bool:
+		return strconv.FormatBool(*v)
+	case *int32:
+		return strconv.FormatInt(int64(*v), 10)
+	case *int64:
+		return strconv.FormatInt(*v, 10)
+	}
+	panic("node: option " + opt.name + " has a field of an unknown type")
+}
+
+// setJava sets the value as MixAll.properties2Object does: only the word true in any case is true, all other text is
+// false; a number that does not parse, blanks included, changes nothing and gives false.
+func (opt option) setJava(o *Options, value string) (ok bool) {
+	switch v := opt.field(o).(type) {
+	case *string:
+		*v = trimJava(value)
+	case *bool:
+		*v = strings.EqualFold(value, "true")
+	case *int32:
+		n, ok := parseJava(value, 32)
+		if !ok {
+			return false
+		}
+		*v = int32(n)
+	case *int64:
+		n, ok := parseJava(value, 64)
+		if !ok {
+			return false
+		}
+		*v = n
+	}
+	return true
+}
+
+// want says what values the option takes, for messages.
+func (opt option) want() string {
+	switch opt.field(&Options{}).(type) {
+	case *bool:
+		return "true or false"
+	case *int32:
+		return "a whole number from -2147483648 to 2147483647"
+	case *int64:
+		return "a whole number of at most 64 bits"
+	}
+	return "text"
+}
+
+// strictFault says what is wrong with a value by the rule for our own flags, which read nothing into a value that the
+// original would quietly take for something else; empty is well.
+func (opt option) strictFault(value string) string {
+	if _, isBool := opt.field(&Options{}).(*bool); isBool {
+		if !strings.EqualFold(value, "true") && !strings.EqualFold(value, "false") {
+			return "want " + opt.want()
+		}
+		return ""
+	}
+	if !opt.setJava(&Options{}, value) {
+		return "want " + opt.want()
+	}
+	return ""
+}
+
+// parseJava reads a number as Integer.parseInt and Long.parseLong do: an optional sign and decimal digits, nothing else.
+func parseJava(s string, bits int) (n int64, ok bool) {
+	n, err := strconv.ParseInt(s, 10, bits)
+	return n, err == nil
+}
+
+// trimJava cuts off what String.trim does: all characters up to the blank.
+func trimJava(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
+}

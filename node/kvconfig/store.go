@@ -1,0 +1,132 @@
+package kvconfig
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// OrderTopicConfig is the namespace of ordered topics: key = topic, value = "broker:queues;broker:queues".
+const OrderTopicConfig = "ORDER_TOPIC_CONFIG"
+
+// MaxFileBytes is the size from which on a file is refused at start and a change is refused.
+const MaxFileBytes = 256 << 20
+
+// ErrTooLarge says that the file is, or would become, larger than MaxFileBytes.
+var ErrTooLarge = errors.New("kv config exceeds 256 MiB")
+
+// table is immutable once published; a change publishes a new one that shares the untouched namespaces.
+type table map[string]map[string]string
+
+// Store is the KV configuration. Its methods may be called from any goroutine; reads take no lock.
+type Store struct {
+	path     string
+	unread   error
+	current  atomic.Pointer[table]
+	orderGen atomic.Uint64
+	write    sync.Mutex // one change at a time, from copying the table to publishing it
+}
+
+// Open loads the store from path, or starts empty when the file is missing, empty or holds null. A file that is
+// there but cannot be read gives an empty store too, and UnreadError tells why. Everything else that is no
+// {"configTable":{...}} is an error, and the server must not start: it would overwrite what it did not understand.
+func Open(path string) (*Store, error) {
+	s := &Store{path: path}
+	t, err := load(path)
+	var unreadable *fs.PathError
+	switch {
+	case errors.As(err, &unreadable):
+		s.unread, t = err, table{}
+	case err != nil:
+		return nil, fmt.Errorf("load kv config %s: %w", path, err)
+	}
+	s.current.Store(&t)
+	return s, nil
+}
+
+// UnreadError is why the existing file could not be read when the store was opened, else nil.
+func (s *Store) UnreadError() error { return s.unread }
+
+// Path is the file of the store.
+func (s *Store) Path() string { return s.path }
+
+// OrderGeneration changes whenever the namespace OrderTopicConfig may have changed.
+func (s *Store) OrderGeneration() uint64 { return s.orderGen.Load() }
+
+// Get returns one value; ok is false for an unknown namespace or key.
+func (s *Store) Get(namespace, key string) (value string, ok bool) {
+	value, ok = (*s.current.Load())[namespace][key]
+	return value, ok
+}
+
+// List returns the body of code 219, {"table":{"key":"value"}}; known is false for a namespace that never was. A
+// namespace whose keys were all deleted is still known.
+func (s *Store) List(namespace string) (body []byte, known bool) {
+	values, known := (*s.current.Load())[namespace]
+	if !known {
+		return nil, false
+	}
+	return encodeValues(values), true
+}
+
+// Put stores a value and persists. On an error nothing has changed.
+func (s *Store) Put(namespace, key, value string) error {
+	return s.change(namespace, true, func(values map[string]string) { values[key] = value })
+}
+
+// PutNull is a put without a value: the namespace comes into being and the key has no value any more, which is all
+// that can be seen of the null that the original stores.
+func (s *Store) PutNull(namespace, key string) error {
+	return s.change(namespace, true, func(values map[string]string) { delete(values, key) })
+}
+
+// Delete removes a key and persists, also when there is nothing to remove. A namespace stays when its last key goes.
+// On an error nothing has changed.
+func (s *Store) Delete(namespace, key string) error {
+	return s.change(namespace, false, func(values map[string]string) { delete(values, key) })
+}
+
+// change publishes a new table only after it is safely in the file.
+func (s *Store) change(namespace string, create bool, edit func(map[string]string)) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	next := maps.Clone(*s.current.Load())
+	values, known := next[namespace]
+	if known || create {
+		values = maps.Clone(values)
+		if values == nil {
+			values = make(map[string]string)
+		}
+		edit(values)
+		next[namespace] = values
+	}
+	if err := save(s.path, encodeFile(next)); err != nil {
+		return fmt.Errorf("persist kv config: %w", err)
+	}
+	s.current.Store(&next)
+	if namespace == OrderTopicConfig {
+		s.orderGen.Add(1)
+	}
+	return nil
+}
+
+func load(path string) (table, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return table{}, nil
+	case err != nil:
+		return nil, err
+	case info.Size() > MaxFileBytes:
+		return nil, ErrTooLarge
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decodeFile(content)
+}
