@@ -1,0 +1,17 @@
+// Package bench measures NameServers over the wire, like any client: how fast they answer (load), how that
+// compares with the machine's limit and with other implementations (compare).
+//
+// What is measured and what would make a number a lie is written down in docs/performance.md, which these
+// commands make. The parts:
+//
+//	load_config.go  what one load run is asked to do
+//	profile.go      which brokers and topics exist, and the register bodies that announce them
+//	frames.go       requests built once and patched in place
+//	conn.go         one connection: what is in flight, what came back, was it right
+//	closed.go       closed loop: a fixed number in flight; open.go: a given rate, timed from the intended start
+//	session.go      registered brokers kept alive around any number of measured cells
+//	process_*.go    CPU and memory of a process by its id
+//	ceiling.go      the limit of this machine with this generator
+//	compare*.go     several servers, interleaved, each round afresh
+//	table.go, plot.go, progress.go, latency.go: shared with whatever else reports here
+package bench
