@@ -1,0 +1,222 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// Pauses after an accept that failed, as when file descriptors ran out.
+const (
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+// logLimits let one line of each kind through in a while, whatever the peers do.
+type logLimits struct{ accept, refused, panics, budget, tls rate.Sometimes }
+
+func newLogLimits() logLimits {
+	each := func() rate.Sometimes { return rate.Sometimes{First: 3, Interval: time.Second} }
+	return logLimits{accept: each(), refused: each(), panics: each(), budget: each(), tls: each()}
+}
+
+// Serve accepts connections until Shutdown, then returns ErrClosed. Listen or Use must have succeeded.
+func (s *Server) Serve() error {
+	s.mu.Lock()
+	l := s.listener
+	if s.closed || l == nil {
+		s.mu.Unlock()
+		if l == nil {
+			return errors.New("rpc: serve: call Listen first")
+		}
+		return ErrClosed
+	}
+	s.group.Go(s.sweep)
+	s.mu.Unlock()
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = 0
+			s.accept(nc)
+			continue
+		}
+		if s.ctx.Err() != nil {
+			return ErrClosed
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		pause = min(max(2*pause, acceptPauseMin), acceptPauseMax)
+		s.logs.accept.Do(func() { s.cfg.Logger.Warn("accept failed", "err", err, "retry_in", pause) })
+		if !s.sleep(pause) {
+			return ErrClosed
+		}
+	}
+}
+
+// sleep is false when the server was shut down meanwhile.
+func (s *Server) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-s.ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func (s *Server) accept(nc net.Conn) {
+	s.counts.accepted.Add(1)
+	if limit := s.cfg.MaxConns; limit > 0 && s.ConnCount() >= limit {
+		s.counts.refused.Add(1)
+		s.logs.refused.Do(func() { s.cfg.Logger.Warn("connection refused: too many", "remote", nc.RemoteAddr(), "limit", limit) })
+		_ = nc.Close()
+		return
+	}
+	if tc, ok := nc.(*net.TCPConn); ok {
+		if n := s.cfg.SocketReadBuffer; n > 0 {
+			_ = tc.SetReadBuffer(n)
+		}
+		if n := s.cfg.SocketWriteBuffer; n > 0 {
+			_ = tc.SetWriteBuffer(n)
+		}
+	}
+	c := &Conn{server: s, id: s.lastID.Add(1), accepted: clock.Now(), wire: newWire(nc, &s.ticks)}
+	c.net = c.wire
+	c.socketAddr = addrPort(nc.RemoteAddr())
+	c.remoteAddr = c.socketAddr
+	if idle := s.cfg.Idle(); idle > 0 {
+		c.idle = steps(idle)
+	}
+	if !s.add(c) {
+		_ = nc.Close()
+	}
+}
+
+func (s *Server) add(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c.id] = c
+	s.open.Add(1)
+	s.group.Go(c.run)
+	return true
+}
+
+func (s *Server) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c.id)
+	s.open.Add(-1)
+	s.counts.closedRequests.Add(c.wire.meter.requests.Load())
+	s.counts.closedBytesIn.Add(c.wire.meter.bytesIn.Load())
+	s.counts.closedBytesOut.Add(c.wire.meter.bytesOut.Load())
+}
+
+// run is the life of one connection.
+func (c *Conn) run() {
+	s := c.server
+	s.cfg.Logger.Debug("connection opened", "conn", c.id, "remote", c.socketAddr)
+	err := c.read()
+	c.leave()
+	c.loop.r, c.loop.w = 0, 0
+	c.rest()
+	c.wire.sample()
+	_ = c.net.Close()
+	if c.loop.framed {
+		s.handler.Closed(c)
+	}
+	s.remove(c)
+	c.ended(err)
+}
+
+func (c *Conn) read() error {
+	err := c.readPlain()
+	if !errors.Is(err, errUpgrade) {
+		return err
+	}
+	if err := c.secure(); err != nil {
+		c.server.counts.tlsFailed.Add(1)
+		c.server.logs.tls.Do(func() { c.server.cfg.Logger.Info("tls failed", "remote", c.remoteAddr, "err", err) })
+		return err
+	}
+	return c.readFrom(c.net)
+}
+
+func (c *Conn) readPlain() error {
+	if c.raw() {
+		return c.readRaw()
+	}
+	return c.readFrom(c.wire)
+}
+
+// ended counts and logs why the connection is over.
+func (c *Conn) ended(err error) {
+	s, reason := c.server, "closed by peer"
+	var bad badInput
+	switch why := c.closing.Load(); {
+	case why != nil:
+		reason = *why
+	case errors.As(err, &bad):
+		s.counts.malformed.Add(1)
+		reason = bad.Error()
+	case errors.Is(err, errNoBudget):
+		s.counts.noBudget.Add(1)
+		reason = err.Error()
+		s.logs.budget.Do(func() {
+			s.cfg.Logger.Warn("connection closed: no memory left for large frames", "remote", c.remoteAddr, "budget", s.cfg.FrameBudget)
+		})
+	case err != nil && !errors.Is(err, io.EOF):
+		reason = err.Error()
+	}
+	s.cfg.Logger.Debug("connection closed", "conn", c.id, "remote", c.remoteAddr, "reason", reason)
+}
+
+// Shutdown stops accepting, lets each connection finish the requests it has read, closes them all and waits. When ctx
+// ends first, writes are cut short too and its error is returned. Safe to call more than once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.cancel()
+	l := s.listener
+	s.mu.Unlock()
+	if l != nil {
+		_ = l.Close()
+	}
+	all := s.snapshot()
+	for _, c := range all {
+		c.stop("server stopped", net.Conn.SetReadDeadline)
+	}
+	gone := make(chan struct{})
+	go func() { // ends with the last connection
+		s.group.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, c := range all {
+		_ = c.wire.Conn.SetDeadline(past)
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-time.After(time.Second):
+		return ctx.Err()
+	}
+}
+
+// past is a deadline that ends whatever waits.
+var past = time.Unix(1, 0)

@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// Handler is what a server does with requests.
+type Handler interface {
+	// Serve handles one request and fills in resp, which was Reset. It runs in the connection's goroutine, so the
+	// requests of one connection come in order and a Serve that waits holds up its own connection only. req is
+	// valid until Serve returns. For a one-way request the server drops resp. A panic becomes code 1.
+	Serve(c *Conn, req *remoting.Request, resp *remoting.Response)
+	// Closed is called exactly once for each connection that got as far as its first frame byte, after its last Serve.
+	Closed(c *Conn)
+}
+
+// PoolSize bounds the requests of one kind (ThreadPoolExecutor of NamesrvController): at most Threads are handled at
+// once, at most Queue more wait for their turn, the rest is answered with code 2 at once.
+type PoolSize struct {
+	Threads int
+	Queue   int
+}
+
+// Config of a Server. Start from DefaultConfig: no zero value stands for a default.
+type Config struct {
+	Addr string // "host:port"; port 0 picks a free one
+
+	// Idle is read when a connection is set up: it is closed after this time without a byte read or written.
+	// Zero or less switches the rule off for that connection.
+	Idle func() time.Duration
+
+	MaxFrame     int           // largest whole frame in bytes, length word included
+	MaxConns     int           // open connections; 0: only the limit on file descriptors
+	FrameBudget  int64         // bytes that frames larger than 64 KiB may hold in all connections together
+	FrameTimeout time.Duration // from a frame's first byte to its last, stretched by a second for each MinFrameRate bytes
+	MinFrameRate int           // bytes a second that a large frame must come in with
+	FirstTimeout time.Duration // from the first byte of a PROXY header or TLS handshake to its end
+
+	SocketReadBuffer  int // SO_RCVBUF in bytes, 0: the system's choice (serverSocketRcvBufSize)
+	SocketWriteBuffer int // SO_SNDBUF in bytes, 0: the system's choice (serverSocketSndBufSize)
+
+	// HighWatermark is how many bytes of answers are gathered before they are written although more requests are there
+	// (writeBufferHighWaterMark). There is no low one: a connection reads on when all is written.
+	HighWatermark int
+
+	Serialize remoting.SerializeType // of every answer (rocketmq.serialize.type)
+
+	ClientPool  PoolSize // GET_ROUTEINFO_BY_TOPIC
+	DefaultPool PoolSize // every other code
+
+	TLSMode TLSMode
+	TLS     *TLS // nil: a TLS handshake closes the connection
+
+	Logger *slog.Logger
+}
+
+// DefaultConfig is the NameServer's: every interface, port 9876, the sizes of NamesrvConfig and NettyServerConfig.
+func DefaultConfig() Config {
+	return Config{
+		Addr:          ":9876",
+		Idle:          func() time.Duration { return 120 * time.Second },
+		MaxFrame:      16 << 20,
+		FrameBudget:   256 << 20,
+		FrameTimeout:  60 * time.Second,
+		MinFrameRate:  64 << 10,
+		FirstTimeout:  10 * time.Second,
+		HighWatermark: 64 << 10,
+		ClientPool:    PoolSize{Threads: 8, Queue: 50000},
+		DefaultPool:   PoolSize{Threads: 16, Queue: 10000},
+		TLSMode:       Permissive,
+		Logger:        slog.New(slog.DiscardHandler),
+	}
+}
+
+// Validate reports every field that cannot work.
+func (c *Config) Validate() error {
+	var errs []error
+	need := func(ok bool, field, remedy string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("rpc: %s: %s", field, remedy))
+		}
+	}
+	need(c.Idle != nil, "Idle", "must be set")
+	need(c.Logger != nil, "Logger", "must be set")
+	need(c.MaxFrame >= 1<<10 && c.MaxFrame <= 1<<30, "MaxFrame", "must be between 1 KiB and 1 GiB")
+	need(c.MaxConns >= 0, "MaxConns", "must not be negative")
+	need(c.FrameBudget >= int64(c.MaxFrame), "FrameBudget", "must hold at least one frame of MaxFrame bytes")
+	need(c.FrameTimeout > 0, "FrameTimeout", "must be positive")
+	need(c.MinFrameRate > 0, "MinFrameRate", "must be positive")
+	need(c.FirstTimeout > 0, "FirstTimeout", "must be positive")
+	need(c.HighWatermark > 0, "HighWatermark", "must be positive")
+	need(c.Serialize == remoting.JSON || c.Serialize == remoting.RocketMQ, "Serialize", "must be JSON or ROCKETMQ")
+	need(c.ClientPool.Threads > 0 && c.ClientPool.Queue >= 0, "ClientPool", "needs one thread or more and no negative queue")
+	need(c.DefaultPool.Threads > 0 && c.DefaultPool.Queue >= 0, "DefaultPool", "needs one thread or more and no negative queue")
+	return errors.Join(errs...)
+}

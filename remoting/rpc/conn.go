@@ -1,0 +1,111 @@
+package rpc
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// Conn is one accepted connection. Methods are safe for any goroutine unless they say otherwise.
+type Conn struct {
+	server *Server
+	id     uint64
+	wire   *wire    // the socket, below TLS
+	net    net.Conn // what frames go through: wire, or TLS over it
+
+	socketAddr netip.AddrPort
+	remoteAddr netip.AddrPort
+	proxied    bool
+	tls        bool
+	accepted   clock.Stamp
+	firstByte  clock.Stamp
+	frameStart clock.Stamp
+
+	idle    int64        // steps of the sweeper; 0: never
+	expires atomic.Int64 // step at which the present frame or handshake is too late; 0: none under way
+	closing atomic.Pointer[string]
+
+	value atomic.Value
+	loop  loop
+}
+
+// ID is the accept sequence number: above 0, from one counter of the server, so a greater one was accepted later.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Accepted is when accept(2) returned.
+func (c *Conn) Accepted() clock.Stamp { return c.accepted }
+
+// FirstByte is when the first byte of the first frame had been read, after PROXY header and TLS handshake.
+// Only valid in Serve and Closed, or after them.
+func (c *Conn) FirstByte() clock.Stamp { return c.firstByte }
+
+// FrameStart is a stamp at which the first byte of the frame now being served had been read. Stamps of frames are taken
+// only once TrackWrites was called; before that it is FirstByte, which is earlier and so errs towards keeping.
+// Only valid in Serve.
+func (c *Conn) FrameStart() clock.Stamp { return c.frameStart }
+
+// RemoteAddr is the source named by the PROXY header, or SocketAddr. IPv4-mapped addresses are unmapped.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.remoteAddr }
+
+// SocketAddr is the peer of the socket itself; the zero value when it is no TCP socket.
+func (c *Conn) SocketAddr() netip.AddrPort { return c.socketAddr }
+
+// Proxied says that the connection began with a PROXY header, of whatever kind.
+func (c *Conn) Proxied() bool { return c.proxied }
+
+// TLS says that frames of this connection are encrypted.
+func (c *Conn) TLS() bool { return c.tls }
+
+// Value is what SetValue stored last, or nil.
+func (c *Conn) Value() any { return c.value.Load() }
+
+// SetValue keeps the node's state of this connection. The values of one connection must have one type.
+func (c *Conn) SetValue(v any) { c.value.Store(v) }
+
+// CanProve says that acknowledgements by the peer can be observed: a TCP socket on Linux, without a PROXY header.
+func (c *Conn) CanProve() bool { return !c.proxied && c.wire.canProve }
+
+// TrackWrites makes the connection remember when it wrote what, for Life and LateLife. To be called on REGISTER.
+func (c *Conn) TrackWrites() {
+	if c.CanProve() {
+		c.wire.track.start()
+	}
+}
+
+// Life is the stamp, taken just before its write, of the newest write that is fully acknowledged by the peer's open
+// socket and was stamped before `before`. False: there is no such proof of life.
+func (c *Conn) Life(before clock.Stamp) (clock.Stamp, bool) {
+	if !c.CanProve() {
+		return clock.Stamp{}, false
+	}
+	return c.wire.life(before)
+}
+
+// LateLife waits for the acknowledgement of the first write stamped at or after since, as long as ctx allows, and
+// returns that stamp. It is meant for a goroutine that AfterFlush started. It works on after the connection closed:
+// what was acknowledged until then counts.
+func (c *Conn) LateLife(ctx context.Context, since clock.Stamp) (clock.Stamp, bool) {
+	if !c.CanProve() {
+		return clock.Stamp{}, false
+	}
+	return c.wire.lateLife(ctx, since)
+}
+
+// AfterFlush runs f once the answer to the present request has been handed to the socket, in the connection's
+// goroutine: it must not wait. It is not called when that write fails. Only valid in Serve.
+func (c *Conn) AfterFlush(f func()) { c.loop.afterFlush = append(c.loop.afterFlush, f) }
+
+// Close ends the connection without waiting for it: answers not yet written are dropped. The first reason is logged.
+func (c *Conn) Close(reason string) { c.stop(reason, net.Conn.SetDeadline) }
+
+// stop wakes the connection's goroutine, which closes the socket. To close it here would wait for that goroutine, which
+// may be the caller.
+func (c *Conn) stop(reason string, deadline func(net.Conn, time.Time) error) {
+	if c.closing.CompareAndSwap(nil, &reason) {
+		_ = deadline(c.wire.Conn, past)
+	}
+}

@@ -1,0 +1,87 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// tlsRecord is the first byte of a TLS handshake. A frame that starts with it would be longer than 369 MB.
+const tlsRecord = 0x16
+
+var errUpgrade = errors.New("tls handshake begins")
+
+// first looks for a PROXY header and then for TLS, as the pipeline of NettyRemotingServer does. more says that the
+// bytes so far do not decide. Java waits for 12 bytes before it looks; here the first byte that fits no header
+// decides, which no request can tell from outside.
+func (c *Conn) first() (more bool, err error) {
+	l := &c.loop
+	if !l.unproxied {
+		h, n, err := parseProxy(l.in.b[l.r:l.w])
+		if err != nil {
+			return false, badInput{fmt.Errorf("proxy header: %w", err)}
+		}
+		if n < 0 {
+			c.begin()
+			return true, nil
+		}
+		l.unproxied = true
+		l.r += n
+		if n > 0 {
+			c.proxied = true
+			if h.IsValid() {
+				c.remoteAddr = h
+			}
+		}
+	}
+	if l.r == l.w {
+		c.expires.Store(0)
+		return true, nil
+	}
+	mode := c.server.cfg.TLSMode
+	switch hello := l.in.b[l.r] == tlsRecord; {
+	case c.tls: // inside TLS: frames only
+	case hello && mode == Disabled:
+		return false, badInput{errTLSOff}
+	case hello:
+		return false, errUpgrade
+	case mode == Enforcing:
+		return false, badInput{errPlain}
+	}
+	l.framed = true
+	c.expires.Store(0)
+	c.firstByte = clock.Now()
+	c.frameStart = c.firstByte
+	l.readStamp, l.nextStamp = c.firstByte, c.firstByte
+	return false, nil
+}
+
+// begin allows FirstTimeout for a PROXY header or handshake, from its first byte on.
+func (c *Conn) begin() {
+	if c.expires.Load() == 0 {
+		c.allow(c.server.cfg.FirstTimeout)
+	}
+}
+
+// secure does the TLS handshake. Bytes already read go through it.
+func (c *Conn) secure() error {
+	l := &c.loop
+	conf := c.server.cfg.TLS.config()
+	if conf == nil {
+		return errNoTLS
+	}
+	c.begin()
+	c.wire.prefix = append([]byte(nil), l.in.b[l.r:l.w]...)
+	l.r = l.w
+	c.rest()
+	tc := tls.Server(c.wire, conf)
+	if err := tc.HandshakeContext(context.Background()); err != nil { // the sweeper ends it in time
+		return fmt.Errorf("tls handshake: %w", err)
+	}
+	c.expires.Store(0)
+	c.net, c.tls = tc, true
+	return nil
+}

@@ -1,0 +1,220 @@
+package rpc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// copyBody is the largest body that is copied behind its header; a larger one is written from where it lies.
+const copyBody = 16 << 10
+
+// loop is what only the connection's goroutine touches.
+type loop struct {
+	in   *buffer // nil while nothing unread is held and nobody reads
+	r, w int     // unread bytes are in.b[r:w]
+
+	timed bool // the frame that in.b[r:w] begins has its time set,
+	sized bool // and its length has been added to that time
+
+	out        *buffer // nil while there are no answers
+	afterFlush []func()
+	holds      *gate // entered for the requests since the last flush
+	pending    int64 // requests not yet in tally
+
+	unproxied bool        // past the PROXY header, if there was one
+	framed    bool        // past PROXY header and TLS detection: the first frame byte was seen
+	readStamp clock.Stamp // of the last read, once writes are tracked
+	nextStamp clock.Stamp // of the first byte of the frame that in.b[r:w] begins
+
+	req  remoting.Request
+	resp remoting.Response
+}
+
+// space returns room to read into. Unread bytes are moved to the front before the buffer is made larger.
+func (c *Conn) space() ([]byte, error) {
+	l, pool := &c.loop, c.server.buffers
+	switch {
+	case l.in == nil && c.raw():
+		l.in = pool.getRead()
+	case l.in == nil: // held while waiting
+		l.in = pool.getSmall()
+	case l.w < len(l.in.b):
+	case l.r > 0:
+		l.w = copy(l.in.b, l.in.b[l.r:l.w])
+		l.r = 0
+	default:
+		bigger, err := pool.larger(c.server.ctx, l.in)
+		if err != nil {
+			return nil, err
+		}
+		copy(bigger.b, l.in.b[:l.w])
+		pool.put(l.in)
+		l.in = bigger
+	}
+	return l.in.b[l.w:], nil
+}
+
+// got takes note of n bytes read into space.
+func (c *Conn) got(n int) {
+	l := &c.loop
+	if c.wire.track.on.Load() {
+		l.readStamp = clock.Now()
+		if l.r == l.w {
+			l.nextStamp = l.readStamp
+		}
+	}
+	l.w += n
+}
+
+// rest gives up what an idle connection need not hold.
+func (c *Conn) rest() {
+	l, pool := &c.loop, c.server.buffers
+	if l.out != nil {
+		pool.putOut(l.out)
+		l.out = nil
+	}
+	if l.in == nil {
+		return
+	}
+	unread := l.w - l.r
+	if unread == 0 {
+		pool.put(l.in)
+		l.in, l.r, l.w = nil, 0, 0
+		return
+	}
+	if len(l.in.b) > smallBuffer && unread <= smallBuffer/2 {
+		small := pool.getSmall()
+		l.w = copy(small.b, l.in.b[l.r:l.w])
+		l.r = 0
+		pool.put(l.in)
+		l.in = small
+	}
+}
+
+// allow sets the time until the frame or handshake that has begun must be complete.
+func (c *Conn) allow(d time.Duration) { c.expires.Store(c.server.ticks.Load() + steps(d)) }
+
+// feed takes what was read as far as it goes.
+func (c *Conn) feed() error {
+	if !c.loop.framed {
+		if more, err := c.first(); more || err != nil {
+			return err
+		}
+	}
+	return c.frames()
+}
+
+// frames handles every complete frame that was read, then writes the answers.
+func (c *Conn) frames() error {
+	l := &c.loop
+	for l.w-l.r >= 4 && c.closing.Load() == nil {
+		n := int(int32(binary.BigEndian.Uint32(l.in.b[l.r:])))
+		if n < 4 || n > c.server.cfg.MaxFrame-4 {
+			return c.refuse(fmt.Errorf("%w: %d", errFrameLen, n))
+		}
+		if l.w-l.r < 4+n {
+			break
+		}
+		frame := l.in.b[l.r+4 : l.r+4+n]
+		l.r += 4 + n
+		if c.wire.track.on.Load() {
+			c.frameStart = l.nextStamp
+			l.nextStamp = l.readStamp
+		}
+		l.timed, l.sized = false, false
+		if err := c.serve(frame); err != nil {
+			return c.refuse(err)
+		}
+		if l.out != nil && len(l.out.b) >= c.server.cfg.HighWatermark {
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	c.watch()
+	return c.flush()
+}
+
+// watch keeps the time allowed for a frame that has begun: FrameTimeout from its first byte, and more as soon as
+// its length is known.
+func (c *Conn) watch() {
+	l, cfg := &c.loop, &c.server.cfg
+	if l.r == l.w {
+		if c.expires.Load() != 0 {
+			c.expires.Store(0)
+		}
+		return
+	}
+	if !l.timed {
+		l.timed = true
+		c.allow(cfg.FrameTimeout)
+	}
+	if !l.sized && l.w-l.r >= 4 {
+		l.sized = true
+		size := int(binary.BigEndian.Uint32(l.in.b[l.r:]))
+		add(&c.expires, steps(time.Duration(size/cfg.MinFrameRate)*time.Second))
+	}
+}
+
+// refuse writes the answers of the good frames before a bad one, as they would have been without it.
+func (c *Conn) refuse(err error) error {
+	return errors.Join(badInput{err}, c.flush())
+}
+
+// flush writes the gathered answers.
+func (c *Conn) flush() error {
+	l := &c.loop
+	c.leave()
+	if l.out == nil || len(l.out.b) == 0 {
+		c.flushed()
+		return nil
+	}
+	_, err := c.net.Write(l.out.b)
+	l.out.b = l.out.b[:0]
+	if err != nil {
+		return err
+	}
+	c.flushed()
+	return nil
+}
+
+// flushBody writes the gathered answers, of which the last is a header, and its body.
+func (c *Conn) flushBody(body []byte) error {
+	l := &c.loop
+	c.leave()
+	var err error
+	if c.tls {
+		if _, err = c.net.Write(l.out.b); err == nil {
+			_, err = c.net.Write(body)
+		}
+	} else {
+		err = c.wire.writeTwo(l.out.b, body)
+	}
+	l.out.b = l.out.b[:0]
+	if err != nil {
+		return err
+	}
+	c.flushed()
+	return nil
+}
+
+func (c *Conn) flushed() {
+	l := &c.loop
+	if l.pending > 0 {
+		add(&c.wire.meter.requests, l.pending)
+		l.pending = 0
+	}
+	if len(l.afterFlush) == 0 {
+		return
+	}
+	for _, f := range l.afterFlush {
+		f()
+	}
+	clear(l.afterFlush)
+	l.afterFlush = l.afterFlush[:0]
+}

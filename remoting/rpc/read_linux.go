@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// raw says that the connection is read by readRaw.
+func (c *Conn) raw() bool { return c.wire.raw != nil && !c.tls }
+
+// readRaw is the reader of a plain TCP connection. One call of RawConn.Read spans the connection's life: it waits for
+// the socket with no buffer held, and Go's net.Conn.Read would prepare and lock for each read anew.
+func (c *Conn) readRaw() error {
+	var err error
+	waitErr := c.wire.raw.Read(func(fd uintptr) bool {
+		for {
+			var again bool
+			if again, err = c.readOnce(int(fd)); err != nil {
+				return true
+			}
+			if !again {
+				c.rest()
+				return false
+			}
+		}
+	})
+	if err == nil {
+		err = waitErr
+	}
+	return err
+}
+
+// readOnce reads and handles what is there; again is false when the socket is empty.
+func (c *Conn) readOnce(fd int) (again bool, err error) {
+	p, err := c.space()
+	if err != nil {
+		return false, err
+	}
+	n, err := unix.Read(fd, p)
+	switch {
+	case err == unix.EAGAIN:
+		return false, nil
+	case err == unix.EINTR:
+		return true, nil
+	case err != nil:
+		return false, err
+	case n == 0:
+		return false, io.EOF
+	}
+	c.got(n)
+	c.wire.meter.in(n)
+	if err := c.feed(); err != nil {
+		return false, err
+	}
+	if c.closing.Load() != nil {
+		return false, errClosing
+	}
+	return true, nil
+}

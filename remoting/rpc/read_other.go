@@ -1,0 +1,7 @@
+//go:build !linux
+
+package rpc
+
+func (c *Conn) raw() bool { return false }
+
+func (c *Conn) readRaw() error { return c.readFrom(c.wire) }

@@ -1,0 +1,120 @@
+package rpc
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// Remarks and the version above which a client understands GO_AWAY (NettyRemotingAbstract; V5_3_1).
+const (
+	overloadRemark = "[OVERLOAD]system busy, start flow control for a while"
+	goAwayRemark   = "please go away"
+	goAwayAbove    = 475
+)
+
+// serve handles one frame, given without its length word, and appends its answer. An error means that the
+// connection must be closed.
+func (c *Conn) serve(frame []byte) error {
+	l, s := &c.loop, c.server
+	if err := remoting.Decode(frame, &l.req); err != nil {
+		return err
+	}
+	if l.req.IsResponse() {
+		s.counts.responses.Add(1)
+		return nil
+	}
+	l.pending++
+	l.resp.Reset()
+	switch {
+	case s.goAway.Load() && l.req.Version > goAwayAbove:
+		s.counts.goAways.Add(1)
+		l.resp.Fail(remoting.GoAway, goAwayRemark)
+	default:
+		ok, err := c.enter(s.gateOf(l.req.Code))
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.handle()
+		} else {
+			s.counts.overloads.Add(1)
+			l.resp.Fail(remoting.SystemBusy, overloadRemark)
+		}
+	}
+	if l.req.IsOneway() {
+		return nil
+	}
+	return c.answer()
+}
+
+func (s *Server) gateOf(code int32) *gate {
+	if code == remoting.GetRouteInfoByTopic {
+		return s.client
+	}
+	return s.others
+}
+
+// enter makes room for one request of a kind. Requests of one kind that follow each other keep the room they have, so
+// that a pipelined batch enters once; it is given up before anything is written or waited for.
+func (c *Conn) enter(g *gate) (bool, error) {
+	l := &c.loop
+	if l.holds == g {
+		return true, nil
+	}
+	c.leave()
+	ok, wait := g.enter()
+	if !ok {
+		return false, nil
+	}
+	l.holds = g
+	if wait {
+		// Not before the token is there: whoever entered is counted and must take its turn.
+		<-g.turn
+	}
+	return true, nil
+}
+
+func (c *Conn) leave() {
+	if c.loop.holds != nil {
+		c.loop.holds.leave()
+		c.loop.holds = nil
+	}
+}
+
+// handle runs the handler. A panic ends that request only.
+func (c *Conn) handle() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.panicked(p)
+		}
+	}()
+	c.server.handler.Serve(c, &c.loop.req, &c.loop.resp)
+}
+
+func (c *Conn) panicked(p any) {
+	s, l := c.server, &c.loop
+	s.counts.panics.Add(1)
+	l.resp.Reset()
+	l.resp.Fail(remoting.SystemError, fmt.Sprintf("internal error in request code %d: %v", l.req.Code, p))
+	stack := debug.Stack()
+	s.logs.panics.Do(func() {
+		s.cfg.Logger.Error("handler panicked", "code", l.req.Code, "remote", c.remoteAddr, "panic", p, "stack", string(stack))
+	})
+}
+
+// answer appends the response; a large body goes out at once.
+func (c *Conn) answer() error {
+	l, s := &c.loop, c.server
+	l.resp.Opaque = l.req.Opaque
+	if l.out == nil {
+		l.out = s.buffers.getOut()
+	}
+	if len(l.resp.Body) <= copyBody {
+		l.out.b = remoting.AppendResponse(l.out.b, s.cfg.Serialize, &l.resp)
+		return nil
+	}
+	l.out.b = remoting.AppendResponseHeader(l.out.b, s.cfg.Serialize, &l.resp, len(l.resp.Body))
+	return c.flushBody(l.resp.Body)
+}

@@ -1,0 +1,162 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// ErrClosed is what Serve returns after Shutdown.
+var ErrClosed = errors.New("rpc: server closed")
+
+// Server accepts connections on one listener. Make one with New, then Listen, Serve, Shutdown.
+type Server struct {
+	cfg     Config
+	handler Handler
+	client  *gate
+	others  *gate
+	buffers *buffers
+	counts  counters
+	logs    logLimits
+
+	ticks  atomic.Int64 // the sweeper's time in steps of sweepEvery: cheap enough to read for each request
+	goAway atomic.Bool
+	lastID atomic.Uint64
+
+	mu       sync.Mutex // guards the following fields
+	listener net.Listener
+	conns    map[uint64]*Conn
+	closed   bool
+
+	open   atomic.Int64 // connections in conns
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  sync.WaitGroup // connection goroutines and the sweeper
+}
+
+// New checks the configuration. It does no I/O.
+func New(cfg Config, h Handler) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return nil, errors.New("rpc: handler: must be set")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Server{
+		ctx:     ctx,
+		cancel:  cancel,
+		cfg:     cfg,
+		handler: h,
+		logs:    newLogLimits(),
+		client:  newGate(cfg.ClientPool),
+		others:  newGate(cfg.DefaultPool),
+		buffers: newBuffers(cfg.FrameBudget),
+		conns:   make(map[uint64]*Conn),
+	}, nil
+}
+
+// Listen binds Config.Addr, so that a port in use is known before anything else starts.
+func (s *Server) Listen(ctx context.Context) error {
+	lc := net.ListenConfig{KeepAlive: -1}
+	lc.SetMultipathTCP(false) // tcpi_bytes_acked is that of one path
+	if s.cfg.SocketReadBuffer > 0 {
+		// Before listen(2), or the window scale of accepted sockets is already agreed.
+		lc.Control = func(_, _ string, rc syscall.RawConn) error { return setReadBuffer(rc, s.cfg.SocketReadBuffer) }
+	}
+	l, err := lc.Listen(ctx, "tcp", s.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("Failed to bind to %s: %w", s.cfg.Addr, err) //nolint:staticcheck // the words of NettyRemotingServer
+	}
+	return s.Use(l)
+}
+
+// Use takes an existing listener in place of Listen: a socket handed in, or one in memory.
+func (s *Server) Use(l net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.Join(ErrClosed, l.Close())
+	}
+	if s.listener != nil {
+		return errors.Join(errors.New("rpc: listening already"), l.Close())
+	}
+	s.listener = l
+	return nil
+}
+
+// Addr is the bound address, or nil before Listen.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// GoAway switches the answer of a graceful stop on or off: a request whose version is above 475 gets code 1500
+// "please go away" and is not handled; older ones are served (NettyRemotingAbstract).
+func (s *Server) GoAway(on bool) { s.goAway.Store(on) }
+
+// CloseConn ends a connection without waiting for it. False: there is none of that number.
+func (s *Server) CloseConn(id uint64, reason string) bool {
+	s.mu.Lock()
+	c := s.conns[id]
+	s.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	c.Close(reason)
+	return true
+}
+
+// ConnCount is the number of open connections.
+func (s *Server) ConnCount() int { return int(s.open.Load()) }
+
+// Conns ranges over the connections that were open when the range began, in no order.
+func (s *Server) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, c := range s.snapshot() {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Server) snapshot() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*Conn, 0, len(s.conns))
+	for _, c := range s.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Stats are the counts so far.
+func (s *Server) Stats() Stats {
+	n := &s.counts
+	st := Stats{
+		Conns: s.open.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(),
+		Overloads: n.overloads.Load(), GoAways: n.goAways.Load(), Panics: n.panics.Load(), Responses: n.responses.Load(),
+		Malformed: n.malformed.Load(), Idle: n.idle.Load(), TooSlow: n.tooSlow.Load(), NoBudget: n.noBudget.Load(),
+		TLSFailed: n.tlsFailed.Load(),
+	}
+	// The lock keeps a connection from being counted both as open and as gone (see remove).
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Requests, st.BytesIn, st.BytesOut = n.closedRequests.Load(), n.closedBytesIn.Load(), n.closedBytesOut.Load()
+	for _, c := range s.conns {
+		st.Requests += c.wire.meter.requests.Load()
+		st.BytesIn += c.wire.meter.bytesIn.Load()
+		st.BytesOut += c.wire.meter.bytesOut.Load()
+	}
+	return st
+}

@@ -1,0 +1,58 @@
+package rpc
+
+import "sync/atomic"
+
+// Stats are counts since the server was made; Conns is the present number.
+type Stats struct {
+	Conns     int64
+	Accepted  int64
+	Refused   int64 // above MaxConns
+	Requests  int64 // handled, answered with an overload or sent away; responses and bad frames do not count
+	BytesIn   int64 // below TLS
+	BytesOut  int64 // below TLS
+	Overloads int64 // code 2
+	GoAways   int64 // code 1500
+	Panics    int64
+	Responses int64 // frames with the response flag, ignored
+	Malformed int64 // connections closed for bad first bytes or a bad frame
+	Idle      int64 // connections closed by the idle rule
+	TooSlow   int64 // connections closed by FrameTimeout or FirstTimeout
+	NoBudget  int64 // connections closed because FrameBudget was used up
+	TLSFailed int64 // handshakes that failed or were not possible
+}
+
+// counters are the rare ones, shared by all connections. What moves with every
+// request is kept per connection (meter).
+type counters struct {
+	accepted, refused                             atomic.Int64
+	overloads, goAways, panics, responses         atomic.Int64
+	malformed, idle, tooSlow, noBudget, tlsFailed atomic.Int64
+	closedRequests, closedBytesIn, closedBytesOut atomic.Int64 // of connections that are gone
+}
+
+// meter is written by its connection's goroutine only and read by anyone.
+type meter struct {
+	ticks                       *atomic.Int64 // the sweeper's time
+	active                      atomic.Int64  // step of the last byte read or written
+	requests, bytesIn, bytesOut atomic.Int64
+}
+
+func (m *meter) in(n int) {
+	add(&m.bytesIn, int64(n))
+	m.touch()
+}
+
+func (m *meter) out(n int) {
+	add(&m.bytesOut, int64(n))
+	m.touch()
+}
+
+// touch mostly loads only: a step is long, a store to memory that the sweeper reads is not free.
+func (m *meter) touch() {
+	if now := m.ticks.Load(); m.active.Load() != now {
+		m.active.Store(now)
+	}
+}
+
+// add has one writer, so a load and a store do and cost no locked add.
+func add(v *atomic.Int64, n int64) { v.Store(v.Load() + n) }

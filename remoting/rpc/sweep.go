@@ -1,0 +1,53 @@
+package rpc
+
+import "time"
+
+// sweepEvery is the step of the coarse time in which idleness and time-outs are measured: what they end, they end up to
+// two steps late and never early.
+const sweepEvery = 250 * time.Millisecond
+
+// steps rounds up.
+func steps(d time.Duration) int64 { return int64((d + sweepEvery - 1) / sweepEvery) }
+
+// sweep closes connections that are idle or take too long. One ticker for all is what keeps timers and deadlines, which
+// cost a lock and at times a system call, off the path of a request.
+func (s *Server) sweep() {
+	start := time.Now()
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := int64(time.Since(start) / sweepEvery)
+		s.ticks.Store(now)
+		for _, v := range s.overdue(now) {
+			v.conn.Close(v.reason)
+		}
+	}
+}
+
+type overdue struct {
+	conn   *Conn
+	reason string
+}
+
+func (s *Server) overdue(now int64) (all []overdue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if c.closing.Load() != nil {
+			continue
+		}
+		if t := c.expires.Load(); t != 0 && now > t {
+			s.counts.tooSlow.Add(1)
+			all = append(all, overdue{c, "frame or handshake took too long"})
+		} else if c.idle > 0 && now-c.wire.meter.active.Load() > c.idle {
+			s.counts.idle.Add(1)
+			all = append(all, overdue{c, "idle"})
+		}
+	}
+	return all
+}

@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// writeChunk bounds one call to the socket, so that a peer that reads slowly but does read shows progress.
+const writeChunk = 256 << 10
+
+// wire is the socket below TLS. Reads and writes belong to the connection's goroutine.
+type wire struct {
+	net.Conn
+	raw      syscall.RawConn // nil when it is no TCP socket
+	canProve bool            // tcpi_bytes_acked can be read
+	meter    meter
+	prefix   []byte // bytes read before TLS took over
+	sent     uint64 // bytes written since accept, below TLS
+	track    tracker
+}
+
+func newWire(nc net.Conn, ticks *atomic.Int64) *wire {
+	w := &wire{Conn: nc}
+	w.meter.ticks = ticks
+	w.meter.touch()
+	if tc, ok := nc.(*net.TCPConn); ok {
+		if raw, err := tc.SyscallConn(); err == nil {
+			w.raw = raw
+			w.canProve = provable
+		}
+	}
+	return w
+}
+
+// Read is TLS's; plain connections on Linux read by readRaw.
+func (w *wire) Read(p []byte) (int, error) {
+	if len(w.prefix) > 0 {
+		n := copy(p, w.prefix)
+		w.prefix = w.prefix[n:]
+		return n, nil
+	}
+	n, err := w.Conn.Read(p)
+	w.meter.in(n)
+	return n, err
+}
+
+// Write writes all of p in steps of writeChunk.
+func (w *wire) Write(p []byte) (n int, err error) {
+	for {
+		step := p[n:min(len(p), n+writeChunk)]
+		stamp := w.stamp()
+		m, err := w.Conn.Write(step)
+		w.wrote(m, stamp)
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// writeTwo writes head and body without copying the body.
+func (w *wire) writeTwo(head, body []byte) error {
+	first := min(len(body), writeChunk)
+	stamp := w.stamp()
+	bufs := net.Buffers{head, body[:first]}
+	m, err := bufs.WriteTo(w.Conn)
+	w.wrote(int(m), stamp)
+	if err != nil || first == len(body) {
+		return err
+	}
+	_, err = w.Write(body[first:])
+	return err
+}
+
+// stamp is read just before a write: an acknowledgement of that write proves life after it.
+func (w *wire) stamp() clock.Stamp {
+	if !w.track.on.Load() {
+		return clock.Stamp{}
+	}
+	return clock.Now()
+}
+
+func (w *wire) wrote(n int, stamp clock.Stamp) {
+	w.sent += uint64(n)
+	w.meter.out(n)
+	if !stamp.IsZero() && n > 0 {
+		w.track.add(mark{end: w.sent, stamp: stamp}, w.acked)
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
