@@ -1,6 +1,10 @@
 package remoting
 
-import "errors"
+import (
+	"bytes"
+	"maps"
+	"slices"
+)
 
 // Command is a frame in the comfortable form that clients, tests and tools use: it owns its memory.
 type Command struct {
@@ -30,5 +34,23 @@ func AppendRequest(dst []byte, c *Command) []byte {
 
 // DecodeCommand reads a frame, given without its 4-byte length, into memory of its own.
 func DecodeCommand(frame []byte) (*Command, error) {
-	return nil, errors.New("not yet")
+	var r Request
+	if err := Decode(bytes.Clone(frame), &r); err != nil {
+		return nil, err
+	}
+	c := &Command{Type: r.Type, Code: r.Code, Language: r.Language, Version: r.Version, Opaque: r.Opaque,
+		Flag: r.Flag, Remark: string(r.Remark), HasRemark: r.Remark != nil, Body: r.Body}
+	if r.HasExt {
+		c.Ext = make(map[string]string, len(r.Ext))
+		for _, f := range r.Ext {
+			if f.Value == nil {
+				delete(c.Ext, string(f.Key))
+			} else {
+				c.Ext[string(f.Key)] = string(f.Value)
+			}
+		}
+	}
+	return c, nil
 }
+
+func (c *Command) sortedKeys() []string { return slices.Sorted(maps.Keys(c.Ext)) }

@@ -60,7 +60,7 @@ func (r *Request) IsOneway() bool { return r.Flag&FlagOneway != 0 }
 
 // Get returns the value of an extFields member; ok is false when it is absent or null.
 func (r *Request) Get(key string) (value []byte, ok bool) {
-	for i := range r.Ext {
+	for i := len(r.Ext) - 1; i >= 0; i-- { // of several members of one name the last one counts
 		if string(r.Ext[i].Key) == key {
 			return r.Ext[i].Value, r.Ext[i].Value != nil
 		}

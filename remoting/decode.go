@@ -33,22 +33,25 @@ func Decode(frame []byte, r *Request) error {
 		return fmt.Errorf("%w: %d of %d bytes", ErrHeaderLength, r.HeaderLen, len(rest))
 	}
 	body := rest[r.HeaderLen:]
-	switch word >> 24 {
-	case uint32(JSON):
+	r.Type = SerializeType(word >> 24)
+	switch r.Type {
+	case JSON:
 		if err := r.decodeJSON(rest[:r.HeaderLen]); err != nil {
 			return fmt.Errorf("decode json header: %w", err)
 		}
-	case uint32(RocketMQ):
+	case RocketMQ:
 		n, err := r.decodeBinary(rest)
 		if err != nil {
 			return fmt.Errorf("decode binary header: %w", err)
 		}
-		// Java takes as many bytes as are left beside the header length, from where its reader stopped:
-		// surplus header bytes push the body, whose own end is then cut off.
-		body = rest[n:]
-		body = body[:min(len(body), len(rest)-r.HeaderLen)]
+		// Java's reader goes on from where the header's content ended, whatever the header's length said:
+		// surplus header bytes begin the body, whose end is then cut off.
+		if n+len(body) > len(rest) {
+			return fmt.Errorf("decode binary header: %w", errBinaryShort)
+		}
+		body = rest[n : n+len(body)]
 	default:
-		return fmt.Errorf("%w: %d", ErrHeaderType, word>>24)
+		return fmt.Errorf("%w: %d", ErrHeaderType, r.Type)
 	}
 	if len(body) > 0 {
 		r.Body = body
@@ -56,6 +59,19 @@ func Decode(frame []byte, r *Request) error {
 	return nil
 }
 
+// reset keeps the memory of r for the next frame, unless an unusual one made it large.
 func (r *Request) reset() {
-	*r = Request{Ext: r.Ext[:0], scratch: r.scratch[:0]}
+	ext, scratch := r.Ext[:0], r.scratch[:0]
+	if cap(ext) > keepExt {
+		ext = nil
+	}
+	if cap(scratch) > keepScratch {
+		scratch = nil
+	}
+	*r = Request{Ext: ext, scratch: scratch}
 }
+
+const (
+	keepExt     = 128
+	keepScratch = 16 << 10
+)

@@ -1,0 +1,242 @@
+// Package fastjson reads and writes the JSON that fastjson2 2.0.59 reads and writes inside Apache RocketMQ
+// 5.5.0, which is more and less than RFC 8259.
+//
+// Read: member names must be quoted, with ' or ", except integer keys of maps. The comma between two members
+// may be missing, one may trail. Comments are skipped before a name and around the whole text. Numbers may be
+// strings, booleans, fractions or null where Java wants an integer. What Java refuses is refused.
+//
+// The Scanner follows com.alibaba.fastjson2.JSONReaderUTF8; AppendString follows JSONWriterUTF8.
+package fastjson
+
+import (
+	"errors"
+	"fmt"
+)
+
+// MaxDepth is how deep values may be nested, as in fastjson2.
+const MaxDepth = 2048
+
+// ErrSyntax is wrapped by every error of a Scanner.
+var ErrSyntax = errors.New("json is not as expected")
+
+// endOfInput is how fastjson2 marks the end of its input: it takes this byte for the end, too.
+const endOfInput = 0x1A
+
+// Scanner walks over one JSON text in place. After the first error every method returns zero values and every
+// loop over members ends, so that callers need to look at End only.
+//
+//	s.Reset(data, scratch)
+//	if s.Open() {
+//		for name, ok := s.Name(); ok; name, ok = s.Name() { ... read or Skip the value ... }
+//	}
+//	scratch, err := s.Scratch(), s.End()
+type Scanner struct {
+	data    []byte
+	pos     int
+	scratch []byte // strings that are not in data as they are
+	err     error
+}
+
+// Reset starts over with another text. Strings that had escapes are appended to scratch.
+func (s *Scanner) Reset(data, scratch []byte) { *s = Scanner{data: data, scratch: scratch} }
+
+// Scratch is the scratch space with what was appended to it.
+func (s *Scanner) Scratch() []byte { return s.scratch }
+
+// Err is the first error.
+func (s *Scanner) Err() error { return s.err }
+
+// Offset is how many bytes were read.
+func (s *Scanner) Offset() int { return s.pos }
+
+// Fail makes why the error of the scanner, unless it has one.
+func (s *Scanner) Fail(why string) {
+	if s.err == nil {
+		s.err = fmt.Errorf("%w: %s at byte %d of %d", ErrSyntax, why, s.pos, len(s.data))
+	}
+	s.pos = len(s.data) // nothing more to read: every loop ends
+}
+
+// End checks that nothing but blanks, a comma and comments follows, and returns the first error.
+func (s *Scanner) End() error {
+	s.blanks()
+	if s.at(',') {
+		s.pos++
+	}
+	s.comments()
+	if s.err == nil && s.pos < len(s.data) && s.data[s.pos] != endOfInput {
+		s.Fail("text after the value")
+	}
+	return s.err
+}
+
+// Open reads the { of an object. It is false for null, for "" (which fastjson2 takes for null) and after an
+// error, which anything else is.
+func (s *Scanner) Open() bool {
+	if s.pos == 0 {
+		s.comments()
+	}
+	s.blanks()
+	if s.at('{') {
+		s.pos++
+		return true
+	}
+	if !s.null() {
+		s.Fail("expected an object")
+	}
+	return false
+}
+
+// OpenArray reads the [ of an array; it is false like Open.
+func (s *Scanner) OpenArray() bool {
+	s.blanks()
+	if s.at('[') {
+		s.pos++
+		return true
+	}
+	if !s.null() {
+		s.Fail("expected an array")
+	}
+	return false
+}
+
+// null reads null or an empty string.
+func (s *Scanner) null() bool {
+	if s.literal("null") || s.literal(`""`) || s.literal("''") {
+		return true
+	}
+	return false
+}
+
+// Name reads the next member's name and its colon. It is false when the object ends, with the } read, or
+// after an error. The name aliases the text or the scratch space.
+func (s *Scanner) Name() (name []byte, ok bool) { return s.name(false) }
+
+// Key is Name for Java maps whose keys may be integers without quotes; it returns their digits.
+func (s *Scanner) Key() (key []byte, ok bool) { return s.name(true) }
+
+func (s *Scanner) name(bare bool) (name []byte, ok bool) {
+	c := s.separator('}')
+	switch {
+	case c == '"' || c == '\'':
+		name = s.quoted(c)
+	case bare && isNumberByte(c):
+		start := s.pos
+		for s.pos < len(s.data) && isNumberByte(s.data[s.pos]) {
+			s.pos++
+		}
+		name = s.data[start:s.pos]
+	case c == '}':
+		return nil, false
+	default:
+		s.Fail("expected a quoted member name")
+		return nil, false
+	}
+	s.blanks()
+	if !s.at(':') {
+		s.Fail("expected a colon")
+		return nil, false
+	}
+	s.pos++
+	return name, true
+}
+
+// Element moves to the next element of an array. It is false when the array ends, with the ] read, or after
+// an error.
+func (s *Scanner) Element() bool {
+	switch c := s.separator(']'); {
+	case c == ']':
+		return false
+	case c == ',' || s.pos >= len(s.data):
+		s.Fail("expected an element")
+		return false
+	}
+	return true
+}
+
+// separator moves over blanks, one comma and comments to the next member, and returns its first byte, which
+// is read only if it is closing. At the beginning of an object or array there must be no comma.
+func (s *Scanner) separator(closing byte) byte {
+	if s.pos < len(s.data) && s.data[s.pos] == ',' && s.pos > 0 {
+		// the common case: a comma right after a value, and the next member right after the comma
+		if prev := s.data[s.pos-1]; prev != '{' && prev != '[' {
+			s.pos++
+		}
+	} else {
+		start := s.pos
+		s.blanks()
+		if s.at(',') && (start == s.pos || !s.opening(start)) {
+			s.pos++
+		}
+	}
+	if s.pos < len(s.data) && s.data[s.pos] > '/' {
+		if s.data[s.pos] == closing {
+			s.pos++
+			return closing
+		}
+		return s.data[s.pos]
+	}
+	s.comments()
+	if s.pos >= len(s.data) {
+		s.Fail("unexpected end")
+		return 0
+	}
+	c := s.data[s.pos]
+	if c == closing {
+		s.pos++
+	}
+	return c
+}
+
+// opening says that the byte before pos opens an object or array.
+func (s *Scanner) opening(pos int) bool {
+	return pos > 0 && (s.data[pos-1] == '{' || s.data[pos-1] == '[')
+}
+
+func (s *Scanner) at(c byte) bool { return s.pos < len(s.data) && s.data[s.pos] == c }
+
+// literal reads exactly text, if it is there.
+func (s *Scanner) literal(text string) bool {
+	if len(s.data)-s.pos >= len(text) && string(s.data[s.pos:s.pos+len(text)]) == text {
+		s.pos += len(text)
+		return true
+	}
+	return false
+}
+
+// blanks skips what fastjson2 takes for white space: no more of Unicode than these.
+func (s *Scanner) blanks() {
+	for s.pos < len(s.data) {
+		switch s.data[s.pos] {
+		case ' ', '\n', '\r', '\t', '\f', '\b', 0:
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// comments skips blanks and comments of both kinds.
+func (s *Scanner) comments() {
+	for s.blanks(); s.at('/'); s.blanks() {
+		switch {
+		case s.literal("//"):
+			for s.pos < len(s.data) && s.data[s.pos] != '\n' {
+				s.pos++
+			}
+		case s.literal("/*"):
+			for !s.literal("*/") {
+				if s.pos >= len(s.data) {
+					s.Fail("unclosed comment")
+					return
+				}
+				s.pos++
+			}
+		default:
+			s.Fail("expected a comment")
+			return
+		}
+	}
+}
+
+func isNumberByte(c byte) bool { return c >= '0' && c <= '9' || c == '-' }
