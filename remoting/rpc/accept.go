@@ -38,6 +38,9 @@ func (s *Server) Serve() error {
 		return ErrClosed
 	}
 	s.group.Go(s.sweep)
+	if s.cfg.TLS != nil && s.cfg.TLSMode != Disabled {
+		s.group.Go(func() { s.cfg.TLS.watch(s.ctx) })
+	}
 	s.mu.Unlock()
 	pause := time.Duration(0)
 	for {
