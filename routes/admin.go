@@ -1,0 +1,104 @@
+package routes
+
+import (
+	"strings"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+func (s *state) heartbeat(key tombstone.Key, now clock.Stamp) bool {
+	e := s.visible(key)
+	if e != nil {
+		e.lastSeen = now
+	}
+	return e != nil
+}
+
+func (s *state) queryDataVersion(
+	key tombstone.Key, v *DataVersion, now clock.Stamp,
+) (stored DataVersion, known, changed bool) {
+	e := s.visible(key)
+	if e == nil {
+		return DataVersion{}, false, true
+	}
+	e.lastSeen = now
+	return e.data, true, v == nil || *v != e.data
+}
+
+// writePerm is contract 3.7: wiping clears one bit, adding sets exactly read and write.
+func (s *state) writePerm(name string, add bool) (n int, eff Effects) {
+	b := s.byName[name]
+	if b == nil {
+		return 0, eff
+	}
+	kind, to := WritePermWiped, wipeWrite
+	if add {
+		kind, to = WritePermAdded, func(int32) int32 { return PermRead | PermWrite }
+	}
+	ev := Event{Kind: kind, Cluster: b.cluster, Name: name, Changed: s.setPerms(b, to)}
+	eff.Events = append(eff.Events, ev)
+	return len(b.topics), eff
+}
+
+func (s *state) deleteTopic(name, cluster string) (eff Effects) {
+	t, ok := s.names.Load(name)
+	if !ok {
+		return eff
+	}
+	before := len(t.entries)
+	if cluster == "" {
+		s.eraseTopic(t)
+	} else {
+		for i := before - 1; i >= 0; i-- {
+			if _, in := s.clusters[cluster][s.brokers[t.entries[i].broker]]; in {
+				s.erase(t, i)
+			}
+		}
+	}
+	if n := before - len(t.entries); n > 0 {
+		eff.Events = append(eff.Events, Event{Kind: TopicDeleted, Cluster: cluster, Topic: name, Erased: n})
+	}
+	return eff
+}
+
+// registerTopics is contract 3.8: entries are applied in order up to the first unknown broker; of a new topic all must be
+// known.
+func (s *state) registerTopics(name string, queues []TopicQueue) (eff Effects) {
+	t, known := s.names.Load(name)
+	if !known {
+		for i := range queues {
+			if s.byOpt(queues[i].Broker) == nil {
+				return eff
+			}
+		}
+	}
+	ev := Event{Kind: TopicRegistered, Topic: name}
+	for i := range queues {
+		b := s.byOpt(queues[i].Broker)
+		if b == nil {
+			break
+		}
+		if t == nil {
+			t = s.addTopic(strings.Clone(name))
+		}
+		switch s.put(t, b, queues[i].Queue) {
+		case added:
+			ev.Added++
+		case changed:
+			ev.Changed++
+		case unchanged:
+		}
+	}
+	if ev.Added+ev.Changed > 0 {
+		eff.Events = append(eff.Events, ev)
+	}
+	return eff
+}
+
+func (s *state) byOpt(name Opt) *broker {
+	if !name.Valid {
+		return nil
+	}
+	return s.byName[name.S]
+}

@@ -1,0 +1,51 @@
+// Package routes holds the routing tables of a NameServer: who serves which topic, and who is alive. It follows
+// RouteInfoManager and BatchUnregistrationService of Apache RocketMQ 5.5.0 step by step; what it does otherwise on
+// purpose is listed below. It knows no sockets, no wire format, no gossip, and writes no log.
+//
+// The tables, with the names the NameServer gives them:
+//
+//	T  topic        -> broker name -> queue setting        topic, entry
+//	A  broker name  -> cluster, members (id -> address)    broker, member
+//	C  cluster      -> broker names                        state.clusters
+//	L  (cluster, address) -> last seen, version, owner ... live
+//	F  (cluster, address) -> filter servers                live.filters
+//	M  topic        -> broker name -> mapping info         state.mappings
+//
+// Beside them stand indexes, so that no removal looks at topics or brokers it does not touch: broker -> topics
+// (broker.topics), connection -> registrations (state.conns), registration -> members it keeps alive (live.backs),
+// broker -> registrations made under its name (broker.lives).
+//
+// # Lock rule
+//
+// Table is one RWMutex around state. Registration bodies are parsed before the lock is taken and routes are encoded
+// after it was released. A reader of a cached route takes no lock. Every stamp that a tombstone is compared with is
+// read inside the lock, which is why Table is given a clock and only state's methods take a now. Effects (frames
+// to send, connections to close, lines to log) are returned as data and happen after the lock was released.
+//
+// # Invariants, checked by checkInvariants after every step of every test
+//
+//  1. A broker has at least one member; its members are sorted by id, without duplicate ids or addresses.
+//  2. A broker is in the set of at least one cluster, and every set names only brokers of A. No set is empty.
+//  3. Every member is kept alive by exactly one registration of L with its address, which lists the broker in backs;
+//     every broker in backs has such a member.
+//  4. Every registration belongs to a broker of A (its latest name) and is in that broker's lives; its cluster's set
+//     names that broker.
+//  5. A hidden registration keeps at least one member alive, and answers no question about L.
+//  6. The registrations listed under a connection are exactly those it owns; a listed connection owns or is remembered for
+//     at least one.
+//  7. Every topic of T has at least one entry; its entries are sorted by broker, without duplicates, and name brokers of A.
+//  8. entry.pos and broker.topics agree in both directions, and their numbers are equal.
+//  9. The name index holds exactly the topics of T. No two topics have one name.
+//  10. Equal queue settings are stored once, and each setting's count of uses is exact.
+//  11. Generations of registrations are distinct, not zero, and at most state.gen.
+//  12. A remembered owner's key has no visible registration, and is listed under its connection.
+//  13. The bytes counted by the route cache are those of the routes it holds, and at most the budget.
+//
+// # Deviations from the original
+//
+// A registration dies with every address it keeps alive (a lost connection, an expiry): the original removes one of
+// several. A removal never takes a newer registration with it. The last address of a broker name takes the name out of
+// every cluster. A refused single-topic registration never leaves a broker without address. An UNREGISTER on a connection
+// older than the registration's owner is ignored. A registration whose connection is older than the owner does not
+// change the owner.
+package routes

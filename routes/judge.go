@@ -1,0 +1,44 @@
+package routes
+
+import (
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// judge evaluates the rule of tombstones.md section 2 and, where it says so, evicts with the side effects of an
+// UNREGISTER. The owner stays remembered: its own UNREGISTER may still come here and makes a tombstone of this node's own.
+func (s *state) judge(
+	key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp,
+) (v tombstone.Verdict, eff Effects) {
+	e := s.visible(key)
+	if e == nil {
+		return v, eff
+	}
+	v = tombstone.Decide(e.entry(), id, lo, now)
+	if v.Outcome != tombstone.Evicted {
+		e.kept, e.keptAt = v, now
+		return v, eff
+	}
+	s.forget(key)
+	s.remembered[key] = &remembered{Identity: e.identity(), owner: e.owner, lateProof: e.lateProof(), since: now}
+	s.conn(e.owner.ID).remembered[key] = struct{}{}
+	s.remove(key, e.broker.name, e.id, BrokerEvicted, &eff)
+	return v, eff
+}
+
+// entry is what the rule looks at.
+func (e *live) entry() tombstone.Entry {
+	entry := tombstone.Entry{Identity: e.identity(), LastRegister: e.lastRegister}
+	if e.owner != nil {
+		entry.FirstByte, entry.Conn = e.owner.FirstByte, e.owner.ID
+	}
+	return entry
+}
+
+func (s *state) holds(key tombstone.Key) (tombstone.Identity, bool) {
+	e := s.visible(key)
+	if e == nil {
+		return tombstone.Identity{}, false
+	}
+	return e.identity(), true
+}

@@ -1,0 +1,197 @@
+package routes
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// unregister applies an UNREGISTER and says what it means for tombstones.
+func (s *state) unregister(u *Unregistration, now clock.Stamp) (left Left, eff Effects) {
+	key := tombstone.Key{Cluster: u.Cluster, Addr: u.Addr}
+	if owner := s.youngerOwner(key, u); owner != nil {
+		ev := owner.event(UnregisterIgnored)
+		ev.Conn = u.Conn
+		eff.Events = append(eff.Events, ev)
+		left.Leaving = LeavingOlderConn
+		return left, eff
+	}
+	left = s.leaving(key, u, now)
+	s.remove(key, u.Name, u.ID, BrokerUnregistered, &eff)
+	return left, eff
+}
+
+// youngerOwner finds a registration that the UNREGISTER would touch and that belongs to a connection accepted later: a
+// predecessor's late frame must not remove its successor (Appendix B 11).
+func (s *state) youngerOwner(key tombstone.Key, u *Unregistration) *live {
+	if u.Conn == 0 {
+		return nil
+	}
+	younger := func(e *live) bool { return e != nil && e.owner != nil && e.owner.ID > u.Conn }
+	if e := s.visible(key); younger(e) {
+		return e
+	}
+	if b := s.byName[u.Name]; b != nil {
+		if i := b.byAddr(u.Addr); i >= 0 && younger(b.members[i].live) {
+			return b.members[i].live
+		}
+	}
+	return nil
+}
+
+// leaving is the table of tombstones.md section 4, for an UNREGISTER that is not ignored.
+func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) Left {
+	owner, id, late := (*Conn)(nil), tombstone.Identity{}, false
+	if e := s.visible(key); e != nil {
+		owner, id, late = e.owner, e.identity(), e.lateProof()
+		if owner == nil || owner.ID != u.Conn {
+			return Left{Leaving: LeavingOtherConn}
+		}
+	} else if rem := s.remembered[key]; rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.since) <= s.ttl {
+		owner, id, late = rem.owner, rem.Identity, rem.lateProof
+	} else {
+		return Left{Leaving: LeavingUnknown}
+	}
+	switch {
+	case id.Name != u.Name:
+		return Left{Leaving: LeavingOtherName}
+	case id.BrokerID != u.ID:
+		return Left{Leaving: LeavingOtherID}
+	case !owner.CanProve:
+		return Left{Leaving: LeavingNoProof}
+	}
+	s.forget(key)
+	return Left{Leaving: LeavingProven, Departure: tombstone.Departure{
+		Key: key, Identity: id, Unregistered: u.At, LateProof: late, Conn: owner.ID,
+	}}
+}
+
+// remove takes a registration away as RouteInfoManager.unRegisterBroker does for (cluster, address, name, id).
+func (s *state) remove(key tombstone.Key, name string, id int64, why EventKind, eff *Effects) {
+	e, b := s.visible(key), s.byName[name]
+	if e != nil {
+		eff.Events = append(eff.Events, e.event(why))
+	} else if b != nil && b.byAddr(key.Addr) >= 0 {
+		eff.Events = append(eff.Events, Event{Kind: why, Cluster: key.Cluster, Name: name, Addr: key.Addr, ID: id})
+	}
+	if b != nil {
+		s.leaveBroker(b, key.Addr, id, eff)
+	}
+	if e != nil && s.lives[key] == e {
+		s.takeAway(e)
+	}
+}
+
+// leaveBroker takes an address out of a broker name, with everything that follows (contract 3.4 steps 2 to 4 and the
+// cleaning of topics). id is the one that was unregistered, whether or not the address stood there.
+func (s *state) leaveBroker(b *broker, addr string, id int64, eff *Effects) {
+	minChanged := b.members[0].id == id
+	if i := b.byAddr(addr); i >= 0 {
+		s.removeMember(b, i)
+		if len(b.members) == 0 {
+			s.removeBroker(b)
+			return
+		}
+		s.touch(b)
+	}
+	if b.acting && b.masterless() {
+		s.setPerms(b, wipeWrite)
+	}
+	if minChanged && b.acting && s.opts.NotifyMinBrokerID {
+		eff.Notify = append(eff.Notify, b.notification(Some(addr), Opt{}))
+	}
+}
+
+// removeBroker forgets a name without members: its entries, its places in clusters, its superseded registrations.
+func (s *state) removeBroker(b *broker) {
+	s.eraseBroker(b)
+	for _, cluster := range b.clusters {
+		set := s.clusters[cluster]
+		delete(set, b)
+		if len(set) == 0 {
+			delete(s.clusters, cluster)
+		}
+	}
+	for e := range b.lives {
+		if len(e.backs) == 0 {
+			s.dropLive(e)
+			continue
+		}
+		// One address under two names, and the newer name is gone: what remains is the older one's.
+		older := e.backs[len(e.backs)-1]
+		e.setBroker(older)
+		e.id = older.members[older.byAddr(e.key.Addr)].id
+	}
+	delete(s.byName, b.name)
+	s.freeBroker(b)
+}
+
+// lose ends a registration with every address it keeps alive.
+func (s *state) lose(e *live, why EventKind, eff *Effects) {
+	eff.Events = append(eff.Events, e.event(why))
+	for _, b := range slices.Clone(e.backs) {
+		s.leaveBroker(b, e.key.Addr, b.members[b.byAddr(e.key.Addr)].id, eff)
+	}
+	if s.lives[e.key] == e {
+		s.dropLive(e)
+	}
+}
+
+// connLost removes what a connection owns, oldest registration first.
+func (s *state) connLost(conn uint64) (eff Effects) {
+	refs := s.conns[conn]
+	if refs == nil {
+		return eff
+	}
+	for key := range refs.remembered {
+		s.forget(key)
+	}
+	for _, e := range byGeneration(refs.lives) {
+		if s.lives[e.key] == e {
+			s.lose(e, BrokerLost, &eff)
+		}
+	}
+	return eff
+}
+
+// expire removes what gave no sign of life for its timeout. A superseded registration closes its connection only when
+// nothing else lives on it: it may be that of the broker that displaced it.
+func (s *state) expire(now clock.Stamp) (eff Effects) {
+	for key, rem := range s.remembered {
+		if now.Sub(rem.since) > s.ttl {
+			s.forget(key)
+		}
+	}
+	due := map[*live]struct{}{}
+	for _, e := range s.lives {
+		if now.Sub(e.lastSeen) > e.timeout {
+			due[e] = struct{}{}
+		}
+	}
+	for _, e := range byGeneration(due) {
+		if s.lives[e.key] != e {
+			continue
+		}
+		superseded, owner := len(e.backs) == 0, e.owner
+		s.lose(e, BrokerExpired, &eff)
+		if owner == nil || slices.Contains(eff.Close, owner.ID) {
+			continue
+		}
+		if refs := s.conns[owner.ID]; !superseded || refs == nil || len(refs.lives) == 0 {
+			eff.Close = append(eff.Close, owner.ID)
+		}
+	}
+	return eff
+}
+
+// byGeneration makes the order of removals the order of registrations.
+func byGeneration(set map[*live]struct{}) []*live {
+	list := make([]*live, 0, len(set))
+	for e := range set {
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b *live) int { return cmp.Compare(a.gen, b.gen) })
+	return list
+}

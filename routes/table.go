@@ -1,0 +1,201 @@
+package routes
+
+import (
+	"sync"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// Encoder appends the bytes of a route to dst: with quoted numeric keys when standard is true. It must not keep r.
+type Encoder func(dst []byte, r *Route, standard bool) []byte
+
+// Config is what a Table is made of.
+type Config struct {
+	// Clock is read inside the table's lock. Required.
+	Clock func() clock.Stamp
+	// Encode makes the bytes that Route returns. Required.
+	Encode Encoder
+	// OrderConf is asked for orderTopicConf whenever a route is made; nil means there is none. When what it would
+	// answer has changed, InvalidateAll must be called afterwards. It must not call the Table.
+	OrderConf func(topic string) (conf string, ok bool)
+	// CacheBytes is the budget for encoded routes. Zero keeps none.
+	CacheBytes int64
+	// TombstoneTTL is how long the owner of a registration that a tombstone evicted is remembered.
+	TombstoneTTL time.Duration
+	Options      Options
+}
+
+// DefaultCacheBytes is the budget for encoded routes that fits 100,000 topics of ten brokers each, read by few clients.
+const DefaultCacheBytes = 64 << 20
+
+// Table is the routing tables behind one lock. All methods may be called from any goroutine.
+type Table struct {
+	cfg Config
+	mu  sync.RWMutex
+	st  *state
+}
+
+// New makes empty tables.
+func New(cfg Config) *Table {
+	return &Table{cfg: cfg, st: newState(cfg.Options, cfg.TombstoneTTL, cfg.CacheBytes)}
+}
+
+// Register applies a registration (RouteInfoManager.registerBroker).
+func (t *Table) Register(r *Registration) (RegisterResult, Effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.register(r, t.cfg.Clock())
+}
+
+// RegisterUnchanged applies a registration whose body has the fingerprint r.Print without knowing what the body says. It
+// does so only where parsing and applying it would give the same tables; otherwise ok is false, nothing has changed,
+// and the caller parses the body and calls Register.
+func (t *Table) RegisterUnchanged(r *Registration) (res RegisterResult, eff Effects, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.registerUnchanged(r, t.cfg.Clock())
+}
+
+// Unregister applies an UNREGISTER and says whether it makes a tombstone (RouteInfoManager.unRegisterBroker).
+func (t *Table) Unregister(u *Unregistration) (Left, Effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.unregister(u, t.cfg.Clock())
+}
+
+// ConnLost removes every registration that the connection owns (RouteInfoManager.onChannelDestroy).
+func (t *Table) ConnLost(conn uint64) Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.connLost(conn)
+}
+
+// Expire removes every registration that gave no sign of life for its timeout (RouteInfoManager.scanNotActiveBroker), and
+// forgets remembered owners whose time is over. Call it every scan interval.
+func (t *Table) Expire() Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.expire(t.cfg.Clock())
+}
+
+// Heartbeat refreshes a registration's last-seen time; false says that there is none (code 904).
+func (t *Table) Heartbeat(cluster, addr string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.heartbeat(tombstone.Key{Cluster: cluster, Addr: addr}, t.cfg.Clock())
+}
+
+// QueryDataVersion compares a broker's data version with the stored one and refreshes the last-seen time (code 322). A nil
+// version, and a broker that is not known, count as changed.
+func (t *Table) QueryDataVersion(cluster, addr string, v *DataVersion) (stored DataVersion, known, changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.queryDataVersion(tombstone.Key{Cluster: cluster, Addr: addr}, v, t.cfg.Clock())
+}
+
+// WipeWritePerm clears the write bit of every queue setting of a broker and returns how many it has (code 205).
+func (t *Table) WipeWritePerm(broker string) (int, Effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.writePerm(broker, false)
+}
+
+// AddWritePerm sets every queue setting of a broker to read and write and returns how many it has (code 327).
+func (t *Table) AddWritePerm(broker string) (int, Effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.writePerm(broker, true)
+}
+
+// DeleteTopic removes a topic, or, unless cluster is empty, its entries of the brokers of that cluster (code 216).
+func (t *Table) DeleteTopic(topic, cluster string) Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.deleteTopic(topic, cluster)
+}
+
+// RegisterTopics adds queue settings of known brokers to a topic (code 217).
+func (t *Table) RegisterTopics(topic string, queues []TopicQueue) Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.registerTopics(topic, queues)
+}
+
+// Judge decides on a tombstone that another node proved, and evicts where the rule says so (tombstones.md section 2).
+func (t *Table) Judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds) (tombstone.Verdict, Effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.judge(key, id, lo, t.cfg.Clock())
+}
+
+// Holds says who is registered under a key.
+func (t *Table) Holds(key tombstone.Key) (tombstone.Identity, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.holds(key)
+}
+
+// Registrations lists the live table, sorted by cluster, name, id and address.
+func (t *Table) Registrations() []Record {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.registrations()
+}
+
+// ClusterInfo lists all brokers and clusters (code 106).
+func (t *Table) ClusterInfo() ClusterInfo {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.clusterInfo()
+}
+
+// MemberGroup lists the members of a broker; none when it is unknown (code 901).
+func (t *Table) MemberGroup(broker string) []Member {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.memberGroup(broker)
+}
+
+// Topics lists all topics, in no order (code 206).
+func (t *Table) Topics() []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.allTopics()
+}
+
+// TopicsOfCluster lists the topics that any broker of the cluster serves, in no order (code 224).
+func (t *Table) TopicsOfCluster(cluster string) []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.topicsOfCluster(cluster)
+}
+
+// TopicsOfKind lists topics by system flag, in no order (codes 311, 312, 313).
+func (t *Table) TopicsOfKind(kind TopicKind) []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.topicsOfKind(kind)
+}
+
+// SystemTopics lists the names of all clusters and brokers, and the address of some broker (code 304).
+func (t *Table) SystemTopics() (names []string, addr Opt) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.systemTopics()
+}
+
+// SetOptions changes the options. Everything read or written afterwards obeys them.
+func (t *Table) SetOptions(o Options) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.setOptions(o)
+}
+
+// Stats returns the sizes of the tables.
+func (t *Table) Stats() Stats {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.stats()
+}
