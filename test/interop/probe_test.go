@@ -15,10 +15,11 @@ import (
 
 // Request codes that the tests send by themselves.
 const (
-	codeRoute   = 105
-	codeCluster = 106
-	codeTopics  = 206
-	codeMembers = 901
+	codeCreateTopic = 17 // to brokers
+	codeRoute       = 105
+	codeCluster     = 106
+	codeTopics      = 206
+	codeMembers     = 901
 )
 
 // answer is one decoded response frame.

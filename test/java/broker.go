@@ -108,7 +108,6 @@ func (b *Broker) properties(o BrokerOptions) map[string]string {
 		"storePathRootDir": store, "storePathCommitLog": filepath.Join(store, "commitlog"),
 		segment:                 "16777216",
 		"diskMaxUsedSpaceRatio": "98",
-		"timerWheelEnable":      "false",
 	}
 	for k, v := range o.Properties {
 		props[k] = v

@@ -1,0 +1,55 @@
+package java
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// Proxy is a running proxy in cluster mode.
+type Proxy struct {
+	*Process
+	GRPC     string // host:port for gRPC clients
+	Remoting string // host:port that remoting clients use as their name server
+}
+
+var proxyBootLine = regexp.MustCompile(`rocketmq-proxy startup successfully`)
+
+// StartProxy runs the released proxy in cluster mode in front of the brokers that nameServers know, and waits until
+// it serves. It is killed when t ends.
+func StartProxy(t testing.TB, version, nameServers string) *Proxy {
+	t.Helper()
+	dir, port := t.TempDir(), PortBlock(t)
+	config := filepath.Join(dir, "proxy.json")
+	text, err := json.Marshal(map[string]any{
+		"rocketMQClusterName": "DefaultCluster", "proxyMode": "CLUSTER", "namesrvAddr": nameServers,
+		"grpcServerPort": port, "remotingListenPort": port + 1,
+		"localServeAddr": "127.0.0.1", "remotingAccessAddr": "127.0.0.1",
+	})
+	if err == nil {
+		err = os.WriteFile(config, text, 0o644)
+	}
+	if err != nil {
+		t.Fatalf("prepare proxy: %v", err)
+	}
+	p := &Proxy{
+		GRPC:     net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Remoting: net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)),
+	}
+	p.Process = Start(t, Command{
+		ClassPath: ClassPath(Jars(t, "rocketmq-proxy", version)),
+		JVM:       append(ModuleFlags(), "-Duser.home="+dir, "-Xms128m", "-Xmx384m", "-XX:MaxDirectMemorySize=256m", "-XX:+UseSerialGC"),
+		Main:      "org.apache.rocketmq.proxy.ProxyStartup",
+		Args:      []string{"-pc", config},
+		Env:       []string{"ROCKETMQ_HOME=" + dir, "RMQ_PROXY_HOME=" + dir},
+		Dir:       dir,
+	})
+	if _, err := p.Line(proxyBootLine, brokerBootLimit); err != nil {
+		t.Fatalf("start proxy %s: %v", version, err)
+	}
+	return p
+}
