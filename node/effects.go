@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// apply carries out what a change of the tables demands. No lock is held.
+func (n *Node) apply(eff routes.Effects) {
+	for i := range eff.Notify {
+		n.notify.send(&eff.Notify[i])
+	}
+	for _, conn := range eff.Close {
+		n.server.CloseConn(conn, "broker expired")
+	}
+	for i := range eff.Events {
+		n.logEvent(&eff.Events[i])
+	}
+}
+
+// logEvent writes one line for one change of state. Conflicts come again with every registration, so each is told
+// once in a while only.
+func (n *Node) logEvent(e *routes.Event) {
+	level := slog.LevelInfo
+	switch {
+	case e.Kind.Conflict():
+		level = slog.LevelWarn
+	case e.Kind == routes.RegisterRefused || e.Kind == routes.RegisterDropped || e.Kind == routes.UnregisterIgnored:
+		level = slog.LevelWarn
+	}
+	ctx := context.Background()
+	if !n.log.Enabled(ctx, level) {
+		return
+	}
+	var more int
+	if level == slog.LevelWarn {
+		var due bool
+		if more, due = n.faults.due(repeatKey{e.Kind, e.Cluster, e.Name, e.Addr}); !due {
+			return
+		}
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	number := func(key string, value int) {
+		if value != 0 {
+			attrs = append(attrs, slog.Int(key, value))
+		}
+	}
+	text("cluster", e.Cluster)
+	text("broker", e.Name)
+	if e.Name != "" && e.Addr != "" {
+		attrs = append(attrs, slog.Int64("id", e.ID))
+	}
+	text("addr", e.Addr)
+	text("topic", e.Topic)
+	text("old", e.Old)
+	number("added", e.Added)
+	number("changed", e.Changed)
+	number("removed", e.Erased)
+	if e.Conn != 0 {
+		attrs = append(attrs, slog.Uint64("conn", e.Conn))
+	}
+	if e.Remote.IsValid() {
+		attrs = append(attrs, slog.String("remote", e.Remote.String()))
+	}
+	number("repeated", more)
+	n.log.LogAttrs(ctx, level, e.Kind.String(), attrs...)
+}

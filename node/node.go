@@ -1,0 +1,215 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/node/kvconfig"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// tombstoneTTL is how long a tombstone, and the memory of who owned an evicted registration, is kept: more than the
+// heartbeat timeout and scan of any registration that it could still affect (tombstones.md section 3).
+const tombstoneTTL = 10 * time.Minute
+
+// Node is one NameServer. Make it with New, then Start, then Stop.
+type Node struct {
+	log     *slog.Logger
+	runtime *Runtime
+	kv      *kvconfig.Store
+	table   *routes.Table
+	server  *rpc.Server
+	notify  *notifier
+	faults  *repeats
+	started clock.Stamp
+
+	stops []stopStep
+}
+
+type stopStep struct {
+	name string
+	stop func(context.Context) error
+}
+
+// New checks the configuration and reads the KV store. It binds nothing.
+func New(cfg Config, log *slog.Logger) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	kv, err := kvconfig.Open(cfg.Options.KVConfigPath)
+	if err != nil {
+		return nil, err
+	}
+	if err := kv.UnreadError(); err != nil {
+		log.Warn("kv config cannot be read, starting with an empty one", "path", kv.Path(), "err", err)
+	}
+	n := &Node{
+		log:     log,
+		runtime: NewRuntime(cfg, log.With("component", "config")),
+		kv:      kv,
+		notify:  newNotifier(cfg.TLS.Client, log.With("component", "notify")),
+		faults:  newRepeats(),
+	}
+	n.table = routes.New(routes.Config{
+		Clock:        clock.Now,
+		Encode:       encodeRoute,
+		OrderConf:    n.orderConf,
+		CacheBytes:   routes.DefaultCacheBytes,
+		TombstoneTTL: tombstoneTTL,
+		Options:      tableOptions(&cfg.Options),
+	})
+	n.server, err = newServer(&cfg, n, log.With("component", "rpc"))
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
+	o := &cfg.Options
+	rc := rpc.DefaultConfig()
+	rc.Addr = net.JoinHostPort(o.BindAddress, strconv.Itoa(int(o.ListenPort)))
+	rc.Idle = func() time.Duration {
+		return time.Duration(n.runtime.Options().ServerChannelMaxIdleTimeSeconds) * time.Second
+	}
+	rc.MaxFrame = int(cfg.FrameMaxBytes)
+	rc.FrameBudget = max(rc.FrameBudget, int64(rc.MaxFrame))
+	rc.SocketReadBuffer = int(o.ServerSocketRcvBufSize)
+	rc.SocketWriteBuffer = int(o.ServerSocketSndBufSize)
+	if o.WriteBufferHighWaterMark > 0 && o.WriteBufferLowWaterMark > 0 {
+		rc.HighWatermark = int(o.WriteBufferHighWaterMark)
+	}
+	if cfg.BinaryHeaders {
+		rc.Serialize = remoting.RocketMQ
+	}
+	rc.ClientPool = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
+	rc.DefaultPool = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
+	rc.Logger = log
+	if err := useTLS(&rc, &cfg.TLS, log); err != nil {
+		return nil, err
+	}
+	return rpc.New(rc, n)
+}
+
+// poolSize keeps a pool alive whatever the configuration says: the original fails to start with fewer than one thread.
+func poolSize(threads, queue int32) rpc.PoolSize {
+	return rpc.PoolSize{Threads: int(max(threads, 1)), Queue: int(max(queue, 0))}
+}
+
+func tableOptions(o *Options) routes.Options {
+	return routes.Options{
+		SupportActingMaster:  o.SupportActingMaster,
+		DeleteUnlistedTopics: o.DeleteTopicWithBrokerRegistration,
+		NotifyMinBrokerID:    o.NotifyMinBrokerIDChanged,
+	}
+}
+
+// Start binds the port and serves. When it fails, what had started is stopped again.
+func (n *Node) Start(ctx context.Context) error {
+	n.started = clock.Now()
+	if err := n.server.Listen(ctx); err != nil {
+		return err
+	}
+	n.onStop("notifier", n.notify.stop)
+	n.goOnStop("expiry scan", n.sweep)
+	go func() {
+		if err := n.server.Serve(); err != nil && !errors.Is(err, rpc.ErrClosed) {
+			n.log.Error("server stopped accepting", "err", err)
+		}
+	}()
+	n.onStop("server", n.server.Shutdown)
+	return nil
+}
+
+// Addr is the bound address; invalid before Start.
+func (n *Node) Addr() netip.AddrPort {
+	addr, ok := n.server.Addr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := addr.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Runtime is the node's configuration as it is now.
+func (n *Node) Runtime() *Runtime { return n.runtime }
+
+// Drain is the original's graceful stop: for shutdownWaitTimeSeconds the node goes on serving, but sends requests of
+// clients newer than 5.3.1 away with code 1500. It returns at once unless enableShutdownGracefully is set.
+func (n *Node) Drain(ctx context.Context) {
+	o := n.runtime.Options()
+	if !o.EnableShutdownGracefully || o.ShutdownWaitTimeSeconds <= 0 {
+		return
+	}
+	wait := time.Duration(o.ShutdownWaitTimeSeconds) * time.Second
+	n.log.Info("draining", "for", wait)
+	n.server.GoAway(true)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// Stop undoes Start in reverse order, within the context's deadline. It may be called again.
+func (n *Node) Stop(ctx context.Context) error {
+	var errs []error
+	for i := len(n.stops) - 1; i >= 0; i-- {
+		step := n.stops[i]
+		if err := step.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", step.name, err))
+		}
+	}
+	n.stops = nil
+	return errors.Join(errs...)
+}
+
+func (n *Node) onStop(name string, stop func(context.Context) error) {
+	n.stops = append(n.stops, stopStep{name, stop})
+}
+
+// goOnStop runs loop until the node stops, and waits for it then.
+func (n *Node) goOnStop(name string, loop func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		loop(ctx)
+	}()
+	n.onStop(name, func(stopCtx context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-stopCtx.Done():
+			return stopCtx.Err()
+		}
+	})
+}
+
+// sweep is the expiry scan: first after 5 seconds, then every scanNotActiveBrokerInterval (NamesrvController). The
+// interval is read once, as in the original.
+func (n *Node) sweep(ctx context.Context) {
+	every := time.Duration(n.runtime.Options().ScanNotActiveBrokerInterval) * time.Millisecond
+	timer := time.NewTimer(min(every, 5*time.Second))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			n.apply(n.table.Expire())
+			timer.Reset(every)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+const (
+	// repeatEvery is how often one and the same fault is told.
+	repeatEvery = 10 * time.Minute
+	// repeatKinds bounds how many different faults are remembered; beyond, the oldest memory is thrown away whole.
+	repeatKinds = 4096
+)
+
+type repeatKey struct {
+	kind                routes.EventKind
+	cluster, name, addr string
+}
+
+type repeat struct {
+	told    clock.Stamp
+	skipped int
+}
+
+// repeats keeps a fault that comes with every registration from filling the log.
+type repeats struct {
+	mu    sync.Mutex // guards the following fields
+	known map[repeatKey]*repeat
+}
+
+func newRepeats() *repeats { return &repeats{known: make(map[repeatKey]*repeat)} }
+
+// due says whether to tell a fault now, and how often it was kept back since it was last told.
+func (r *repeats) due(key repeatKey) (skipped int, due bool) {
+	now := clock.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.known[key]
+	if last == nil {
+		if len(r.known) >= repeatKinds {
+			clear(r.known)
+		}
+		r.known[key] = &repeat{told: now}
+		return 0, true
+	}
+	if now.Sub(last.told) < repeatEvery {
+		last.skipped++
+		return 0, false
+	}
+	skipped = last.skipped
+	*last = repeat{told: now}
+	return skipped, true
+}
