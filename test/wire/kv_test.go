@@ -1,0 +1,151 @@
+package wire
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func listKV(namespace string) request {
+	return request{code: 219, ext: map[string]string{"namespace": namespace}}
+}
+
+func deleteKV(namespace, key string) request {
+	return request{code: 102, ext: map[string]string{"namespace": namespace, "key": key}}
+}
+
+func TestRow048KVRoundTrip(t *testing.T) {
+	c := shared(t).dial(t)
+	ns := unique("ns")
+	c.putKV(ns, "a key", "a value; with=signs")
+	c.putKV(ns, "clé", "ü€😀\u2028\t\"\\/")
+	want(t, "plain", c.ok(getKV(ns, "a key")).ExtFields["value"], "a value; with=signs")
+	a := c.ok(getKV(ns, "clé"))
+	want(t, "hostile", a.ExtFields["value"], "ü€😀\u2028\t\"\\/")
+	has(t, "raw header", a.header, `{"value":"ü€😀`+"\u2028"+`\t\"\\/"}`)
+	var list struct{ Table map[string]string }
+	decode(t, c.ok(listKV(ns)), &list)
+	if len(list.Table) != 2 || list.Table["clé"] != "ü€😀\u2028\t\"\\/" {
+		t.Fatal(list)
+	}
+	c.ok(deleteKV(ns, "clé"))
+	c.refused(getKV(ns, "clé"), 22, "No config item, Namespace: "+ns+" Key: clé")
+	want(t, "list", string(c.ok(listKV(ns)).body), `{"table":{"a key":"a value; with=signs"}}`)
+}
+
+func TestRow049PutWithoutKey(t *testing.T) {
+	c := shared(t).dial(t)
+	for _, ext := range []map[string]string{nil, {}, {"namespace": "n", "value": "v"}, {"key": "k", "value": "v"}} {
+		c.refused(request{code: 100, ext: ext}, 1, "namespace or key is null")
+	}
+}
+
+func TestRow050GetUnknown(t *testing.T) {
+	c := shared(t).dial(t)
+	ns := unique("ns")
+	a := c.refused(getKV(ns, "k"), 22, "No config item, Namespace: "+ns+" Key: k")
+	has(t, "header", a.header, `"extFields":{},`)
+	c.putKV(ns, "other", "v")
+	a = c.refused(getKV(ns, "k"), 22, "No config item, Namespace: "+ns+" Key: k")
+	has(t, "header", a.header, `"extFields":{},`)
+}
+
+func TestRow051ListUnknownAndEmptied(t *testing.T) {
+	c := shared(t).dial(t)
+	ns := unique("ns")
+	c.refused(listKV(ns), 22, "No config item, Namespace: "+ns)
+	c.putKV(ns, "k", "v")
+	c.ok(deleteKV(ns, "k"))
+	want(t, "emptied", string(c.ok(listKV(ns)).body), `{"table":{}}`)
+}
+
+func TestRow052DeleteUnknown(t *testing.T) {
+	c := shared(t).dial(t)
+	ns := unique("ns")
+	c.ok(deleteKV(ns, "k"))
+	c.ok(request{code: 102})
+	c.refused(listKV(ns), 22, "")
+}
+
+func TestRow053MissingArguments(t *testing.T) {
+	c := shared(t).dial(t)
+	c.refused(request{code: 101}, 22, "No config item, Namespace: null Key: null")
+	c.refused(request{code: 101, ext: map[string]string{"namespace": "x"}}, 22, "No config item, Namespace: x Key: null")
+	c.refused(request{code: 219}, 22, "No config item, Namespace: null")
+}
+
+// wantFile compares a whole file.
+func wantFile(t *testing.T, path, text string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, path, string(got), text)
+}
+
+func TestRow054KVFile(t *testing.T) {
+	s := own(t, options{properties: map[string]string{}})
+	c := s.dial(t)
+	c.putKV("ns", "k", "v")
+	wantFile(t, s.kv, `{"configTable":{"ns":{"k":"v"}}}`)
+	c.putKV("ns", "k", "w\u2028é/")
+	wantFile(t, s.kv, `{"configTable":{"ns":{"k":"w`+"\u2028"+`é/"}}}`)
+	wantFile(t, s.kv+".bak", `{"configTable":{"ns":{"k":"v"}}}`)
+	c.ok(deleteKV("ns", "k"))
+	wantFile(t, s.kv, `{"configTable":{"ns":{}}}`)
+	wantFile(t, s.kv+".bak", `{"configTable":{"ns":{"k":"w`+"\u2028"+`é/"}}}`)
+	c.ok(deleteKV("unknown", "k"))
+	wantFile(t, s.kv+".bak", `{"configTable":{"ns":{}}}`)
+}
+
+func TestRow054KVFileInNewDirectory(t *testing.T) {
+	t.Parallel()
+	kv := filepath.Join(t.TempDir(), "not", "yet", "kv.json")
+	c := start(t, options{properties: map[string]string{"kvConfigPath": kv}}).dial(t)
+	c.putKV("ns", "k", "v")
+	wantFile(t, kv, `{"configTable":{"ns":{"k":"v"}}}`)
+}
+
+func TestRow055KVSurvivesRestart(t *testing.T) {
+	s := own(t, options{})
+	c := s.dial(t)
+	c.putKV("ns", "k", "ü€😀")
+	c.putKV("emptied", "k", "v")
+	c.ok(deleteKV("emptied", "k"))
+	c = s.restart(t).dial(t)
+	want(t, "value", c.ok(getKV("ns", "k")).ExtFields["value"], "ü€😀")
+	want(t, "emptied", string(c.ok(listKV("emptied")).body), `{"table":{}}`)
+}
+
+func TestRow056KVFileAtStart(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "null", `{"configTable":{}}`, `{"configTable":{"n":{"k":"v"}},"more":[1]}`} {
+		t.Run("good "+text, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			c := own(t, options{dir: dir}).dial(t)
+			if a := c.call(getKV("n", "k")); (a.Code == 0) != (len(text) > 30) {
+				t.Fatal(a)
+			}
+			c.putKV("x", "k", "v")
+		})
+	}
+	for _, text := range []string{"{", "{}", "garbage", `{"configTable":null}`} {
+		t.Run("bad "+text, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			s := prepareServer(t, options{dir: dir})
+			if status, err := s.Wait(60 * time.Second); err != nil || status != 255 {
+				t.Fatalf("exit status %d, %v; want 255", status, err)
+			}
+			wantFile(t, s.kv, text) // nothing of the operator's file is lost
+		})
+	}
+}

@@ -1,0 +1,289 @@
+package wire
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/java"
+)
+
+// javaVersion is the release that decides what is right.
+const javaVersion = "5.5.0"
+
+// options are what a row may choose about its server; the zero value is a server with default options.
+type options struct {
+	dir        string            // files of an earlier server; "": a new temporary directory
+	properties map[string]string // the -c file
+	system     map[string]string // Java system properties, e.g. tls.server.mode
+	env        []string
+}
+
+// server is a running target. Every server has its own directory with its configuration and its KV store.
+type server struct {
+	*java.Process
+	addr, dir, config, kv string
+}
+
+// target starts servers of one implementation.
+type target interface {
+	run(options) (*server, error) // does not wait
+}
+
+var bootLine = regexp.MustCompile(`The Name Server boot success\. serializeType=(JSON|ROCKETMQ), address [^ ]+:(\d+)$`)
+
+// await waits for the boot line and sets addr.
+func (s *server) await() error {
+	m, err := s.Line(bootLine, 90*time.Second)
+	if err != nil {
+		return err
+	}
+	s.addr = net.JoinHostPort("127.0.0.1", m[2])
+	return nil
+}
+
+type javaTarget struct{}
+
+func (javaTarget) run(o options) (*server, error) {
+	var jvm []string
+	for k, v := range o.system {
+		jvm = append(jvm, "-D"+k+"="+v)
+	}
+	n, err := java.RunNameServer(javaVersion, java.NameServerOptions{
+		Dir: o.dir, Properties: o.properties, JVM: jvm, Env: o.env,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server{Process: n.Process, dir: n.Dir, config: n.Config, kv: n.KVConfig}, nil
+}
+
+// epitaphTarget runs the binary by the original's command line.
+type epitaphTarget struct{ binary string }
+
+func (e epitaphTarget) run(o options) (*server, error) {
+	s := &server{dir: o.dir, config: filepath.Join(o.dir, "namesrv.conf"), kv: filepath.Join(o.dir, "kvConfig.json")}
+	if _, err := os.Stat(s.config); err != nil || o.properties != nil {
+		props := map[string]string{"listenPort": "0", "kvConfigPath": s.kv}
+		for k, v := range o.properties {
+			props[k] = v
+		}
+		if err := java.WriteProperties(s.config, props); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.Command(e.binary, "mqnamesrv", "-c", s.config)
+	cmd.Dir = o.dir
+	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+o.dir, "HOME="+o.dir)
+	var system []string
+	for k, v := range o.system {
+		system = append(system, "-D"+k+"="+v)
+	}
+	if system != nil {
+		cmd.Env = append(cmd.Env, "JAVA_OPT_EXT="+strings.Join(system, " "))
+	}
+	cmd.Env = append(cmd.Env, o.env...)
+	var err error
+	s.Process, err = java.Exec(cmd)
+	return s, err
+}
+
+// suite is what the tests of one run share.
+type suite struct {
+	target    target
+	java      bool
+	scratch   string
+	once      sync.Once
+	common    *server
+	commonErr error
+}
+
+var run suite
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	explicit := false
+	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
+	if !explicit {
+		_ = flag.Set("test.parallel", "12") // most rows wait for something rather than compute
+	}
+	os.Exit(run.main(m))
+}
+
+func (s *suite) main(m *testing.M) int {
+	scratch, err := os.MkdirTemp("", "epitaph-wire-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make scratch directory:", err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
+	s.scratch = scratch
+	defer func() {
+		if s.common != nil {
+			s.common.Kill()
+		}
+	}()
+	switch name := os.Getenv("EPITAPH_WIRE_TARGET"); name {
+	case "java":
+		s.java, s.target = true, javaTarget{}
+	case "", "epitaph":
+		s.target = epitaphTarget{filepath.Join(scratch, "epitaph")}
+	default:
+		fmt.Fprintf(os.Stderr, "EPITAPH_WIRE_TARGET=%s: want java or epitaph\n", name)
+		return 1
+	}
+	return m.Run()
+}
+
+// prepare builds the binary, once, on the first test that needs a server.
+func (s *suite) prepare() error {
+	s.once.Do(func() {
+		if s.java {
+			s.commonErr = java.Available()
+		} else {
+			out, err := exec.Command("go", "build", "-o", s.target.(epitaphTarget).binary, "../..").CombinedOutput()
+			if err != nil {
+				s.commonErr = fmt.Errorf("build epitaph: %w\n%s", err, out)
+			}
+		}
+		if s.commonErr != nil {
+			return
+		}
+		dir := filepath.Join(s.scratch, "shared")
+		if s.commonErr = os.Mkdir(dir, 0o755); s.commonErr != nil {
+			return
+		}
+		if s.common, s.commonErr = s.target.run(options{dir: dir}); s.commonErr == nil {
+			s.commonErr = s.common.await()
+		}
+	})
+	return s.commonErr
+}
+
+func (s *suite) ready(t *testing.T) {
+	t.Helper()
+	err := s.prepare()
+	if s.java && java.Available() != nil {
+		java.Require(t)
+	}
+	if err != nil {
+		t.Fatalf("shared server: %v", err)
+	}
+}
+
+// shared is the server with default options that many rows use side by side: each takes names of its own, and
+// none changes an option, creates the namespace ORDER_TOPIC_CONFIG or stops the server.
+func shared(t *testing.T) *server {
+	t.Helper()
+	t.Parallel()
+	run.ready(t)
+	return run.common
+}
+
+// own is a server for one row alone.
+func own(t *testing.T, o options) *server {
+	t.Helper()
+	t.Parallel()
+	return start(t, o)
+}
+
+// start is own without marking the test parallel, for restarts and second servers.
+func start(t *testing.T, o options) *server {
+	t.Helper()
+	s := prepareServer(t, o)
+	if err := s.await(); err != nil {
+		t.Fatalf("start server: %v", err)
+	}
+	return s
+}
+
+// prepareServer starts a server without waiting for it, for starts that fail.
+func prepareServer(t *testing.T, o options) *server {
+	t.Helper()
+	run.ready(t)
+	if o.dir == "" {
+		o.dir = t.TempDir()
+	}
+	s, err := run.target.run(o)
+	if err != nil {
+		t.Fatalf("start server: %v", err)
+	}
+	java.KillAtEnd(t, "server", s.Process)
+	return s
+}
+
+// restart ends s by SIGTERM and starts another server on its files.
+func (s *server) restart(t *testing.T) *server {
+	t.Helper()
+	s.Term()
+	if _, err := s.Wait(30 * time.Second); err != nil {
+		t.Fatalf("end server: %v", err)
+	}
+	return start(t, options{dir: s.dir})
+}
+
+// deviation marks a test of a wanted deviation (contract Appendix B, number n). body fails t when the situation
+// cannot be made, and returns what was seen other than the wanted behaviour: that must be an error with the Java
+// name server, and nil with ours.
+func deviation(t *testing.T, n int, body func() error) {
+	t.Helper()
+	err := body()
+	switch {
+	case run.java && err == nil:
+		t.Fatalf("deviation %d is none: the Java name server does the same", n)
+	case run.java:
+		t.Logf("deviation %d, the Java name server: %v", n, err)
+	case err != nil:
+		t.Fatalf("deviation %d: %v", n, err)
+	}
+}
+
+// eventually polls until check returns nil.
+func eventually(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
+	if err := within(limit, check); err != nil {
+		t.Fatalf("not within %s: %v", limit, err)
+	}
+}
+
+// within is eventually for a caller that wants the last error.
+func within(limit time.Duration, check func() error) error {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return err
+		}
+	}
+}
+
+// steadily fails when check fails at any time during d.
+func steadily(t *testing.T, d time.Duration, check func() error) {
+	t.Helper()
+	err := within(d, func() error {
+		if check() == nil {
+			return errors.New("so far so good")
+		}
+		return nil
+	})
+	if err == nil {
+		t.Fatalf("did not stay so for %s: %v", d, check())
+	}
+}
