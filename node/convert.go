@@ -79,7 +79,7 @@ func tableBody(r *routes.Registration, reg *body.Register, topics []routes.Topic
 	r.FreshVersion = reg.TimestampAbsent
 	for i := range reg.Mappings {
 		// A mapping without a broker name has no place in the table; the original fails on it half-way.
-		if m := &reg.Mappings[i]; !m.Null && m.Mapping.Bname.Valid {
+		if m := &reg.Mappings[i]; m.Mapping.Bname.Valid {
 			r.Mappings = append(r.Mappings,
 				routes.Mapping{Topic: m.Topic, Broker: m.Mapping.Bname.S, Info: m.Mapping})
 		}
