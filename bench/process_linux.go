@@ -1,0 +1,104 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// threadTimes is the CPU time of each thread of a process.
+type threadTimes map[string]time.Duration
+
+// readThreads reads /proc/PID/task/*/schedstat, which counts nanoseconds; /proc/PID/stat has only clock ticks of 10 ms,
+// as much as a whole registration costs.
+func readThreads(pid int) (threadTimes, error) {
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read threads of process %d: %w", pid, err)
+	}
+	times := make(threadTimes, len(tasks))
+	for _, t := range tasks {
+		text, err := os.ReadFile(filepath.Join(dir, t.Name(), "schedstat"))
+		if err != nil {
+			continue // the thread has just ended
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read schedstat of process %d: %w", pid, err)
+		}
+		times[t.Name()] = time.Duration(ns)
+	}
+	return times, nil
+}
+
+// since is the CPU time spent from earlier to t. The last moments of threads that ended in between are not in it.
+func (t threadTimes) since(earlier threadTimes) time.Duration {
+	var sum time.Duration
+	for id, now := range t {
+		sum += now - earlier[id]
+	}
+	return sum
+}
+
+// readRSS is the resident memory of a process in bytes.
+func readRSS(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory of process %d: %w", pid, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, errors.New("no VmRSS in the status of the process")
+}
+
+// listener finds the process of this machine that listens on a TCP port; 0 when none can be seen.
+func listener(port int) int {
+	inode := listenInode("/proc/net/tcp", port)
+	if inode == "" {
+		inode = listenInode("/proc/net/tcp6", port)
+	}
+	if inode == "" {
+		return 0
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil && to == "socket:["+inode+"]" {
+			pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+			return pid
+		}
+	}
+	return 0
+}
+
+// listenInode looks for the socket in state LISTEN (0A) on a port.
+func listenInode(table string, port int) string {
+	text, err := os.ReadFile(table)
+	if err != nil {
+		return ""
+	}
+	suffix := fmt.Sprintf(":%04X", port)
+	for line := range bytes.Lines(text) {
+		f := strings.Fields(string(line))
+		if len(f) > 9 && f[3] == "0A" && strings.HasSuffix(f[1], suffix) {
+			return f[9]
+		}
+	}
+	return ""
+}
+
+// dieWithParent lets the kernel end a started server when this program ends, however it ends.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
