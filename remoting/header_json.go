@@ -76,10 +76,10 @@ func (r *Request) decodeExt(s *fastjson.Scanner) error {
 // ordinals and types refuse the header.
 func (r *Request) decodeLanguage(s *fastjson.Scanner) error {
 	if text, quoted := s.Quoted(); quoted {
-		if n, ok := ParseInt32(text); ok {
-			return r.setLanguage(n)
-		}
 		r.Language = parseLanguageFold(text)
+		if n, ok := ParseInt32(text); ok && n >= 0 && n < languages {
+			r.Language = Language(n)
+		}
 		return nil
 	}
 	if !s.AtNumberOrNull() {

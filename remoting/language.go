@@ -47,13 +47,3 @@ func (l Language) String() string {
 	}
 	return "unknown(" + strconv.Itoa(int(l)) + ")"
 }
-
-// ParseLanguage finds the language with this enum name, in upper case as Java writes it.
-func ParseLanguage(name []byte) Language {
-	for l := Java; l < languages; l++ {
-		if string(name) == l.name() {
-			return l
-		}
-	}
-	return UnknownLanguage
-}

@@ -1,6 +1,11 @@
 package body
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/epitaph-mq/epitaph/remoting/fastjson"
+)
 
 // Presence tells an absent member from an explicit null and from a value.
 type Presence byte
@@ -12,9 +17,10 @@ const (
 	Present
 )
 
-// TopicConfig is what a NameServer needs of Java's TopicConfig. Name aliases the decoder's input or scratch.
+// TopicConfig is what a NameServer needs of Java's TopicConfig. Name and Key alias the decoder's input or its
+// scratch space.
 type TopicConfig struct {
-	Name           []byte // nil: the entry has no topicName or a null one (contract 2.4)
+	Name           []byte // nil: the entry has no topicName or a null one
 	Key            []byte // of the entry in topicConfigTable; normally equal to Name
 	ReadQueueNums  int32
 	WriteQueueNums int32
@@ -22,16 +28,16 @@ type TopicConfig struct {
 	TopicSysFlag   int32
 }
 
-// TopicMapping is one entry of topicQueueMappingInfoMap. Null says that its value is an explicit null.
+// TopicMapping is one entry of topicQueueMappingInfoMap.
 type TopicMapping struct {
 	Topic   string // the key of the map
-	Null    bool
 	Mapping Mapping
 }
 
-// Register is a decoded register body (Java's RegisterBrokerBody).
+// Register is a decoded register body (Java's RegisterBrokerBody). No two Topics have one Key, as in Java's
+// map: the last one of the body won.
 type Register struct {
-	Wrapper         Presence // topicConfigSerializeWrapper; Null is an explicit null
+	Wrapper         Presence // topicConfigSerializeWrapper
 	TopicTable      Presence // topicConfigTable
 	Topics          []TopicConfig
 	Version         DataVersion
@@ -41,31 +47,200 @@ type Register struct {
 	Mappings        []TopicMapping
 	Filters         Presence // filterServerList; Null leaves the filter-server table untouched
 	FilterServers   [][]byte // alias like TopicConfig.Name; a null entry is nil
+	Empty           bool     // there was no body at all: Version is all zeros
 }
+
+// Thresholds of the request's version (MQVersion) that change the form of the body.
+const (
+	versionBody     = 37  // 3.0.11: before it the body is the bare wrapper
+	versionMappings = 413 // 5.0.0: compressed bodies carry mappings
+)
+
+// ErrNull refuses a body that is null, which Java fails on with code 1.
+var ErrNull = errors.New("register body is null")
 
 // RegisterDecoder reads register bodies. It is made to be pooled: what Decode returns aliases the decoder and
-// the data, and is valid until the next Decode.
+// the data, and is valid until the next Decode. The zero value is ready.
 type RegisterDecoder struct {
-	reg Register
+	s        fastjson.Scanner
+	reg      Register
+	scratch  []byte
+	inflate  inflater
+	index    keyIndex
+	now      int64
+	defaults DataVersion
 }
-
-// MaxInflated limits the decompressed size of a register body.
-const MaxInflated = 64 << 20
 
 // Decode reads the body of a REGISTER_BROKER request whose header says version and compressed. nowMillis is
 // the timestamp of a data version that carries none. A zlib stream is recognised even if compressed is false.
-// An empty body is an empty registration with an all-zero data version.
+// An empty body is an empty registration with an all-zero data version. An error means response code 1.
 func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, nowMillis int64) (*Register, error) {
-	return nil, errors.New("not yet")
+	d.now = nowMillis
+	d.defaults = DataVersion{Timestamp: nowMillis}
+	d.trim()
+	reg := &d.reg
+	*reg = Register{Topics: reg.Topics[:0], Mappings: reg.Mappings[:0], FilterServers: reg.FilterServers[:0],
+		Version: d.defaults, TimestampAbsent: true}
+	var err error
+	switch {
+	case len(data) == 0:
+		reg.Version, reg.TimestampAbsent, reg.Empty = DataVersion{}, false, true
+		if version < versionBody {
+			reg.Filters = Null
+		}
+	case version < versionBody:
+		reg.Filters = Null
+		err = d.decodeJSON(data, d.bareWrapper)
+	case compressed || isZlib(data):
+		err = d.decodeCompressed(data, version >= versionMappings)
+	default:
+		err = d.decodeJSON(data, d.body)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decode register body: %w", err)
+	}
+	d.dedupe()
+	return reg, nil
 }
 
-// AppendRegister appends reg as a 5.x broker writes it uncompressed.
-func AppendRegister(dst []byte, reg *Register) []byte { return dst }
+// isZlib recognises the two header bytes of a zlib stream with deflate and a window of 32 KB.
+func isZlib(data []byte) bool {
+	return len(data) > 2 && data[0] == 0x78 && (int(data[0])<<8|int(data[1]))%31 == 0
+}
 
-// AppendRegisterWrapper appends the bare wrapper that brokers before 3.0.11 sent.
-func AppendRegisterWrapper(dst []byte, reg *Register) []byte { return dst }
+func (d *RegisterDecoder) decodeJSON(data []byte, read func()) error {
+	d.s.Reset(data, d.scratch[:0])
+	read()
+	d.scratch = d.s.Scratch()
+	return d.s.End()
+}
 
-// AppendRegisterCompressed appends reg as a broker of that version writes it with compressedRegister=true.
-func AppendRegisterCompressed(dst []byte, reg *Register, version int32) ([]byte, error) {
-	return dst, nil
+func (d *RegisterDecoder) bareWrapper() {
+	if !d.wrapper() && d.s.Err() == nil {
+		d.s.Fail("wrapper is null")
+	}
+}
+
+func (d *RegisterDecoder) body() {
+	if !d.s.Open() {
+		d.s.Fail(ErrNull.Error())
+		return
+	}
+	for name, ok := d.s.Name(); ok; name, ok = d.s.Name() {
+		switch string(name) {
+		case "filterServerList":
+			d.filters()
+		case "topicConfigSerializeWrapper":
+			d.wrapper()
+		default:
+			d.s.Skip()
+		}
+	}
+}
+
+// filters reads a list of strings; a string alone counts as a list of it.
+func (d *RegisterDecoder) filters() {
+	reg := &d.reg
+	reg.FilterServers, reg.Filters = reg.FilterServers[:0], Present
+	if text, ok := d.s.Quoted(); ok {
+		if len(text) > 0 {
+			reg.FilterServers = append(reg.FilterServers, text)
+		}
+		return
+	}
+	if !d.s.OpenArray() {
+		reg.Filters = Null
+		return
+	}
+	for d.s.Element() {
+		reg.FilterServers = append(reg.FilterServers, d.s.String())
+	}
+}
+
+// wrapper reads a TopicConfigAndMappingSerializeWrapper; false says that it is null. A later one of the same
+// name starts from the defaults.
+func (d *RegisterDecoder) wrapper() bool {
+	s, reg := &d.s, &d.reg
+	reg.Wrapper, reg.TopicTable, reg.HasVersion, reg.MappingTable = Null, Absent, Absent, Absent
+	reg.Topics, reg.Mappings = reg.Topics[:0], reg.Mappings[:0]
+	reg.Version, reg.TimestampAbsent = d.defaults, true
+	if !s.Open() {
+		return false
+	}
+	reg.Wrapper = Present
+	for name, ok := s.Name(); ok; name, ok = s.Name() {
+		switch string(name) {
+		case "topicConfigTable":
+			d.topicTable()
+		case "dataVersion":
+			d.dataVersion()
+		case "topicQueueMappingInfoMap":
+			d.mappings()
+		case "mappingDataVersion", "topicQueueMappingDetailMap":
+			s.SkipMap()
+		default:
+			s.Skip()
+		}
+	}
+	return true
+}
+
+func (d *RegisterDecoder) dataVersion() {
+	reg := &d.reg
+	reg.Version, reg.TimestampAbsent, reg.HasVersion = d.defaults, true, Null
+	if d.s.Open() {
+		reg.HasVersion = Present
+		reg.TimestampAbsent = !readDataVersion(&d.s, &reg.Version)
+	}
+}
+
+// readDataVersion reads the members of a data version over v's; it says whether there was a timestamp.
+func readDataVersion(s *fastjson.Scanner, v *DataVersion) (timestamp bool) {
+	for name, ok := s.Name(); ok; name, ok = s.Name() {
+		switch string(name) {
+		case "counter":
+			v.Counter, _ = s.Int64()
+		case "stateVersion":
+			v.StateVersion, _ = s.Int64()
+		case "timestamp":
+			v.Timestamp, _ = s.Int64()
+			timestamp = true
+		case "$ref":
+			s.Fail("a reference cannot stand for a data version")
+		default:
+			s.Skip()
+		}
+	}
+	return timestamp
+}
+
+func (d *RegisterDecoder) mappings() {
+	s, reg := &d.s, &d.reg
+	reg.Mappings, reg.MappingTable = reg.Mappings[:0], Null
+	if !s.Open() {
+		return
+	}
+	reg.MappingTable = Present
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		entry := TopicMapping{Topic: string(key)}
+		if !readMapping(s, &entry.Mapping) {
+			s.Fail("mapping is null")
+		}
+		reg.Mappings = append(reg.Mappings, entry)
+	}
+}
+
+// trim gives back the memory of an unusually large body.
+func (d *RegisterDecoder) trim() {
+	const keepTopics, keepBytes = 1 << 16, 4 << 20
+	if cap(d.reg.Topics) > keepTopics {
+		d.reg.Topics = nil
+	}
+	if cap(d.scratch) > keepBytes {
+		d.scratch = nil
+	}
+	if cap(d.index.slots) > 4*keepTopics {
+		d.index.slots = nil
+	}
+	d.inflate.trim(keepBytes)
 }

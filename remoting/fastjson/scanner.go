@@ -154,29 +154,18 @@ func (s *Scanner) Element() bool {
 	return true
 }
 
-// separator moves over blanks, one comma and comments to the next member, and returns its first byte, which
-// is read only if it is closing. At the beginning of an object or array there must be no comma.
+// separator moves over blanks and one comma to the next member, and returns its first byte, which is read only
+// if it is closing. Comments may follow the comma or the opening bracket, where no comma may be.
 func (s *Scanner) separator(closing byte) byte {
-	if s.pos < len(s.data) && s.data[s.pos] == ',' && s.pos > 0 {
-		// the common case: a comma right after a value, and the next member right after the comma
-		if prev := s.data[s.pos-1]; prev != '{' && prev != '[' {
-			s.pos++
-		}
-	} else {
-		start := s.pos
-		s.blanks()
-		if s.at(',') && (start == s.pos || !s.opening(start)) {
-			s.pos++
-		}
+	if s.pos < len(s.data) && s.data[s.pos] == ',' && !s.opened() {
+		s.pos++ // the common case: nothing between a value and the comma
+		s.gap()
+	} else if s.opened() {
+		s.gap()
+	} else if s.blanks(); s.at(',') {
+		s.pos++
+		s.gap()
 	}
-	if s.pos < len(s.data) && s.data[s.pos] > '/' {
-		if s.data[s.pos] == closing {
-			s.pos++
-			return closing
-		}
-		return s.data[s.pos]
-	}
-	s.comments()
 	if s.pos >= len(s.data) {
 		s.Fail("unexpected end")
 		return 0
@@ -188,9 +177,16 @@ func (s *Scanner) separator(closing byte) byte {
 	return c
 }
 
-// opening says that the byte before pos opens an object or array.
-func (s *Scanner) opening(pos int) bool {
-	return pos > 0 && (s.data[pos-1] == '{' || s.data[pos-1] == '[')
+// gap skips blanks and comments, if there are any.
+func (s *Scanner) gap() {
+	if s.pos < len(s.data) && s.data[s.pos] <= '/' && s.data[s.pos] != '"' {
+		s.comments()
+	}
+}
+
+// opened says that the byte before opens an object or array; a value never ends in one.
+func (s *Scanner) opened() bool {
+	return s.pos > 0 && (s.data[s.pos-1] == '{' || s.data[s.pos-1] == '[')
 }
 
 func (s *Scanner) at(c byte) bool { return s.pos < len(s.data) && s.data[s.pos] == c }
