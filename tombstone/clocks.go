@@ -1,0 +1,99 @@
+package tombstone
+
+import (
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// A frozen origin (its virtual machine was paused) understates its ages. It is found by comparing clocks twice:
+// a probe ack says that the origin's clock showed R before our time a; a proof says that it showed P after our t0.
+// So between R and P at least a..t0 went by, and an origin whose clock claims less has lost time.
+//
+// Time is lost when P.Age(R) < t0.Elapsed(a): both origin clocks too slow by more than both sides' drift. An upper
+// bound of R's lateness is not needed, and none can be had: a slow probe only hides a freeze shorter than itself.
+
+const (
+	sampleSlot = time.Minute                // one best sample is kept for each slot, so memory does not grow with probes
+	slots      = int(TTL/sampleSlot) + 1    // so that the last TTL is always covered
+	forget     = TTL + sampleSlot           // a pair without samples for so long is forgotten
+	maxLead    = 100 * 365 * 24 * time.Hour // readings beyond are refused: sums of two must not overflow
+)
+
+// sample is one reading of a peer's clocks and our time when it arrived.
+type sample struct{ theirs, ours clock.Stamp }
+
+// lead orders samples: the one whose reading travelled fastest, by the clock that is never slewed, bounds best.
+func (s sample) lead() int64 { return s.theirs.Raw - s.ours.Raw }
+
+// samples are the best sample of each of the last slots of one (name, boot).
+type samples struct {
+	best [slots]sample
+	last clock.Stamp // arrival of the newest sample
+}
+
+// clocks keeps the samples of every (name, boot) for one TTL, also after the member left.
+type clocks struct{ by map[Peer]*samples }
+
+// saw records that p's clock showed reading before now.
+func (c *clocks) saw(p Peer, reading, now clock.Stamp) {
+	if reading.IsZero() || !plausible(reading) {
+		return
+	}
+	s := c.by[p]
+	if s == nil {
+		if len(c.by) >= maxClocks {
+			c.dropOldest()
+		}
+		s = &samples{}
+		c.by[p] = s
+	}
+	s.last = now
+	slot := &s.best[int(now.Boot/int64(sampleSlot))%slots]
+	fresh := sample{theirs: reading, ours: now}
+	if slot.ours.IsZero() || now.Sub(slot.ours) >= sampleSlot || fresh.lead() > slot.lead() {
+		*slot = fresh
+	}
+}
+
+// lostTime says that p, whose clock showed reading after our asked, has lost time within the last TTL.
+func (c *clocks) lostTime(p Peer, reading, asked clock.Stamp) bool {
+	if !plausible(reading) {
+		return true
+	}
+	s := c.by[p]
+	if s == nil {
+		return false
+	}
+	for _, b := range s.best {
+		since := asked.Sub(b.ours) // a sample newer than the question says nothing about the time before it
+		if !b.ours.IsZero() && since >= 0 && since < TTL && reading.Age(b.theirs) < asked.Elapsed(b.ours) {
+			return true
+		}
+	}
+	return false
+}
+
+// expire forgets who has not been heard for a TTL.
+func (c *clocks) expire(now clock.Stamp) {
+	for p, s := range c.by {
+		if now.Sub(s.last) > forget {
+			delete(c.by, p)
+		}
+	}
+}
+
+func (c *clocks) dropOldest() {
+	var oldest Peer
+	found := false
+	for p, s := range c.by {
+		if !found || s.last.Boot < c.by[oldest].last.Boot {
+			oldest, found = p, true
+		}
+	}
+	delete(c.by, oldest)
+}
+
+func plausible(s clock.Stamp) bool {
+	return min(s.Raw, s.Boot) >= 0 && max(s.Raw, s.Boot) < int64(maxLead)
+}

@@ -1,0 +1,30 @@
+package tombstone
+
+import "time"
+
+// Limits of the protocol. Each has a test at the limit and one beyond it.
+const (
+	TTL        = 10 * time.Minute // life of a tombstone from its U: more than heartbeat timeout plus scan of any entry
+	MaxLive    = 65_536           // tombstones of its own that a node keeps; the oldest U goes first
+	MaxMessage = 1_100            // bytes of one encoded message, so that it fits into any packet
+	MaxBatch   = 8                // ids in one Hint or Pull, answers in one Proof
+	MaxReports = 16               // reports in one Done
+	MaxName    = 128              // bytes of a member's name
+	MaxMerge   = 1 << 20          // bytes of ids in one push/pull state
+	maxHead    = 176              // bytes of everything in a message but its ids: type, version, sender, nonce, lengths
+	maxID      = MaxMessage - maxHead
+
+	ratePerIP, burstPerIP     = 100, 1_000   // tombstones a second from one source address
+	ratePerNode, burstPerNode = 1_000, 5_000 // tombstones a second at this node
+	maxSources                = 16_384       // source addresses remembered by the limits
+
+	maxWindow    = 8      // batches outstanding for each member, of hints and of pulls
+	maxWanted    = 8_192  // ids waiting to be pulled from one origin
+	maxDecisions = 4_096  // newest decisions kept for display and for repeating a report
+	maxMembers   = 4_096  // members remembered, present and gone
+	maxDirect    = 128    // members up to which the origin hints every member itself
+	maxClocks    = 4_096  // (name, boot) pairs whose clock readings are kept
+	maxWatched   = 16_384 // evicted registrations watched for a refutation
+
+	lateProofWindow = 100 * time.Millisecond // how long the shell may wait for the acknowledgement of late proof
+)

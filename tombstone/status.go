@@ -1,0 +1,158 @@
+package tombstone
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// Counters count since New. Arrays are indexed by their reason or outcome; Made[Made] counts the tombstones made.
+type Counters struct {
+	HintsSent, PullsSent, ProofsSent, DonesSent, StreamsSent                    uint64 // packets, of any path
+	HintsReceived, PullsReceived, ProofsReceived, DonesReceived, MergesReceived uint64 // messages
+	Made                                                                        [notMadeKinds]uint64
+	LateProofs, Expired, Capped                                                 uint64           // own tombstones
+	Decided                                                                     [outcomes]uint64 // here, on a proof
+	LostTime                                                                    uint64           // proofs of a member that lost time
+	Refuted                                                                     uint64           // evictions found wrong
+	HintsUnanswered, PullsUnanswered                                            uint64           // ids given up
+	HintsUnknownOrigin, WantedDropped, MembersRefused                           uint64
+	RefusedMalformed, RefusedSender, RefusedOrigin, RefusedNonce                uint64 // messages by reason
+}
+
+// Counters answers a copy.
+func (x *Exchange) Counters() Counters { return x.counters }
+
+// send counts and puts out one packet.
+func (x *Exchange) send(out *Output, p Packet) {
+	switch p.Msg.(type) {
+	case Hint:
+		x.counters.HintsSent++
+	case Pull:
+		x.counters.PullsSent++
+	case Proof:
+		x.counters.ProofsSent++
+	case Done:
+		x.counters.DonesSent++
+	}
+	if p.Path == Stream {
+		x.counters.StreamsSent++
+	}
+	out.Packets = append(out.Packets, p)
+}
+
+// Status is what `epitaph tombstones` shows.
+type Status struct {
+	Live      int // own tombstones in all; Own may hold fewer
+	Own       []OwnStatus
+	Decisions []Decision // newest first
+	Members   []MemberStatus
+	HeldUntil clock.Stamp // evictions by tombstone are on hold before; zero when they are not
+}
+
+// OwnStatus is one tombstone of this node and what each member did with it.
+type OwnStatus struct {
+	ID      ID
+	Age     time.Duration
+	HasLife bool
+	Reports []MemberReport
+}
+
+// MemberReport is what one member did with one tombstone.
+type MemberReport struct {
+	Member   string
+	Answered bool          // false: no answer (yet)
+	Reported bool          // false: it asked for proof and has not said what it did
+	Outcome  Outcome       // with Reported
+	Revision uint8         // with late proof (1) or without
+	After    time.Duration // from U to the answer, by this node's clock
+}
+
+// MemberStatus is one member and what waits for it.
+type MemberStatus struct {
+	Peer
+	Up       bool
+	Hints    int  // own tombstones waiting to be hinted, with those under way
+	Pulls    int  // tombstones of its waiting to be asked for, with those under way
+	ByStream bool // its last answer came only after a try by stream: UDP may be blocked
+}
+
+// Status answers at most limit tombstones and limit decisions, newest first.
+func (x *Exchange) Status(limit int, now clock.Stamp) Status {
+	s := Status{Live: len(x.own)}
+	for _, o := range slices.Backward(x.byAge) {
+		if len(s.Own) >= limit {
+			break
+		}
+		s.Own = append(s.Own, o.status(now))
+	}
+	for _, r := range slices.Backward(x.history) {
+		if len(s.Decisions) >= limit {
+			break
+		}
+		s.Decisions = append(s.Decisions, x.decided[r])
+	}
+	for _, m := range x.order {
+		ms := MemberStatus{Peer: m.Peer, Up: m.up, Hints: len(m.pending), Pulls: len(m.wanted), ByStream: m.byStream}
+		for _, b := range m.hints {
+			ms.Hints += len(b.seqs)
+		}
+		for _, b := range m.pulls {
+			ms.Pulls += len(b.wants)
+		}
+		s.Members = append(s.Members, ms)
+	}
+	if x.refutes.holding(now) {
+		s.HeldUntil = x.refutes.until
+	}
+	return s
+}
+
+func (o *own) status(now clock.Stamp) OwnStatus {
+	s := OwnStatus{ID: o.id, Age: now.Sub(o.u), HasLife: !o.life.IsZero()}
+	for _, t := range o.told {
+		s.Reports = append(s.Reports, MemberReport{
+			Member: t.m.Name, Answered: t.state != hinting, Reported: t.state == reported,
+			Outcome: t.outcome, Revision: t.revision, After: t.after,
+		})
+	}
+	return s
+}
+
+// Check verifies the limits and the relations between the parts. Tests call it after every step.
+func (x *Exchange) Check(now clock.Stamp) error {
+	var errs []error
+	fail := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	fail(len(x.own) > MaxLive || len(x.own) != len(x.byAge), "%d own tombstones, %d by age", len(x.own), len(x.byAge))
+	fail(!slices.IsSortedFunc(x.byAge, func(a, b *own) int { return int(a.u.Boot - b.u.Boot) }), "own tombstones out of order")
+	fail(len(x.latest) > len(x.own), "%d latest keys of %d tombstones", len(x.latest), len(x.own))
+	fail(len(x.history) > maxDecisions || len(x.history) != len(x.decided), "%d decisions, %d in order", len(x.decided), len(x.history))
+	fail(len(x.order) > maxMembers || len(x.order) != len(x.members), "%d members, %d in order", len(x.members), len(x.order))
+	fail(len(x.clocks.by) > maxClocks, "%d clocks", len(x.clocks.by))
+	fail(x.refutes.n > maxWatched, "%d watched evictions", x.refutes.n)
+	wants, nonces := 0, 0
+	for _, m := range x.order {
+		fail(len(m.hints) > maxWindow || len(m.pulls) > maxWindow, "windows of %d and %d to %s", len(m.hints), len(m.pulls), m.Name)
+		fail(len(m.pending) > 2*MaxLive || len(m.wanted) > maxWanted, "queues of %d and %d to %s", len(m.pending), len(m.wanted), m.Name)
+		fail(!m.up && len(m.hints)+len(m.pulls)+len(m.pending)+len(m.wanted) > 0, "%s is gone and waited for", m.Name)
+		wants += len(m.wanted)
+		for _, b := range m.pulls {
+			wants += len(b.wants)
+			nonces += len(b.nonces)
+		}
+	}
+	fail(wants != len(x.asking), "%d ids asked for, %d in batches and queues", len(x.asking), wants)
+	fail(len(x.tries) > nonces, "%d outstanding questions of %d nonces", len(x.tries), nonces)
+	for _, o := range x.byAge {
+		fail(!x.swept.IsZero() && x.swept.Age(o.u) > TTL, "tombstone %d outlived its TTL", o.id.Seq)
+		fail(o.id.Origin != x.self || o.id.valid() != nil, "tombstone %d is malformed", o.id.Seq)
+	}
+	return errors.Join(errs...)
+}
