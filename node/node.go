@@ -56,7 +56,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		log:     log,
 		runtime: NewRuntime(cfg, log.With("component", "config")),
 		kv:      kv,
-		notify:  newNotifier(cfg.TLS.Client, log.With("component", "notify")),
+		notify:  newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:  newRepeats(),
 	}
 	n.table = routes.New(routes.Config{

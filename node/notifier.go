@@ -33,10 +33,10 @@ type notifier struct {
 	group  sync.WaitGroup
 }
 
-func newNotifier(t TLSClient, log *slog.Logger) *notifier {
+func newNotifier(t *TLS, log *slog.Logger) *notifier {
 	n := &notifier{client: rpc.DefaultClientConfig(), log: log, slots: make(chan struct{}, notifyAtOnce)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	useClientTLS(&n.client, &t, log)
+	useClientTLS(&n.client, t, log)
 	return n
 }
 

@@ -1,54 +1,56 @@
 package node
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
+	"errors"
 	"log/slog"
-	"os"
 
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
-// useTLS sets what the one port accepts.
-func useTLS(rc *rpc.Config, t *TLS, _ *slog.Logger) error {
+// useTLS sets what the one port accepts. A certificate that cannot be used is logged and TLS connections are closed;
+// an unusable private key keeps the node from starting (NettyRemotingServer.loadSslContext).
+func useTLS(rc *rpc.Config, t *TLS, log *slog.Logger) error {
 	rc.TLSMode = rpc.ParseTLSMode(string(t.Mode))
+	if rc.TLSMode == rpc.Disabled {
+		return nil
+	}
+	var err error
+	if rc.TLS, err = rpc.NewTLS(tlsSettings(t), log); err != nil {
+		if errors.Is(err, rpc.ErrPrivateKey) {
+			return err
+		}
+		log.Error("TLS is not usable, its connections will be closed", "err", err)
+	}
 	return nil
 }
 
-// useClientTLS sets how connections to brokers are made. Without a usable context they fail one by one, as in the
-// original, and the log says why.
-func useClientTLS(cc *rpc.ClientConfig, t *TLSClient, log *slog.Logger) {
-	if !t.Enable {
+// useClientTLS sets how connections to brokers are made. Without a usable context they are made in plain text, as in
+// the original, and the log says why.
+func useClientTLS(cc *rpc.ClientConfig, t *TLS, log *slog.Logger) {
+	if !t.Client.Enable {
 		return
 	}
-	cfg, err := clientTLS(t)
+	cfg, err := rpc.ClientTLS(tlsSettings(t))
 	if err != nil {
-		log.Warn("TLS towards brokers is not usable", "err", err)
-		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+		log.Error("TLS towards brokers is not usable", "err", err)
+		return
 	}
 	cc.TLS = cfg
 }
 
-func clientTLS(t *TLSClient) (*tls.Config, error) {
-	// Without tls.client.authServer the original trusts any broker.
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: !t.AuthServer} //nolint:gosec // see above
-	if t.AuthServer && t.TrustCertPath != "" {
-		pem, err := os.ReadFile(t.TrustCertPath)
-		if err != nil {
-			return nil, fmt.Errorf("tls.client.trustCertPath: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.client.trustCertPath: %s holds no certificate in PEM", t.TrustCertPath)
-		}
+func tlsSettings(t *TLS) rpc.TLSSettings {
+	return rpc.TLSSettings{
+		TestMode:         t.TestMode,
+		ServerKey:        t.KeyPath,
+		ServerPassword:   t.KeyPassword,
+		ServerCert:       t.CertPath,
+		ServerAuthClient: t.AuthClient,
+		ServerTrust:      t.TrustCertPath,
+		NeedClientAuth:   string(t.ClientCert),
+		ClientKey:        t.Client.KeyPath,
+		ClientPassword:   t.Client.KeyPassword,
+		ClientCert:       t.Client.CertPath,
+		ClientAuthServer: t.Client.AuthServer,
+		ClientTrust:      t.Client.TrustCertPath,
 	}
-	if t.CertPath != "" && t.KeyPath != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertPath, t.KeyPath)
-		if err != nil {
-			return nil, fmt.Errorf("tls.client.certPath, tls.client.keyPath: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
 }

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+)
+
+// startNode runs a node on a free port with its files in a directory of the test's own.
+func startNode(t *testing.T, change func(*Config)) *Node {
+	t.Helper()
+	cfg := DefaultConfig(System{UserHome: t.TempDir()})
+	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
+	if change != nil {
+		change(&cfg)
+	}
+	n, err := New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := n.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func dial(t *testing.T, n *Node) *rpc.Client {
+	t.Helper()
+	c, err := rpc.Dial(t.Context(), n.Addr().String(), rpc.DefaultClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func ask(t *testing.T, c *rpc.Client, code int32, ext map[string]string, body string) *remoting.Command {
+	t.Helper()
+	req := &remoting.Command{Code: code, Version: remoting.Version, Ext: ext}
+	if body != "" {
+		req.Body = []byte(body)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	answer, err := c.Invoke(ctx, req)
+	if err != nil {
+		t.Fatalf("code %d: %v", code, err)
+	}
+	return answer
+}
+
+func brokerHeader(id string) map[string]string {
+	return map[string]string{
+		"brokerName": "b0", "brokerAddr": "1.1.1.1:10911", "clusterName": "C1", "haServerAddr": "1.1.1.1:10912",
+		"brokerId": id, "enableActingMaster": "false",
+	}
+}
+
+const twoTopics = `{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":1,"stateVersion":0,` +
+	`"timestamp":1700000000000},"topicConfigTable":{"TA":{"topicName":"TA","readQueueNums":4,"writeQueueNums":4,` +
+	`"perm":6},"TB":{"topicName":"TB"}}}}`
+
+func TestRegisterRouteUnregister(t *testing.T) {
+	n := startNode(t, nil)
+	c := dial(t, n)
+	if a := ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics); a.Code != 0 {
+		t.Fatalf("register: %d %s", a.Code, a.Remark)
+	}
+	for range 2 { // made, then from the cache
+		a := ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, "")
+		want := `{"brokerDatas":[{"brokerAddrs":{"0":"1.1.1.1:10911"},"brokerName":"b0","cluster":"C1",` +
+			`"enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"b0","perm":6,` +
+			`"readQueueNums":4,"topicSysFlag":0,"writeQueueNums":4}]}`
+		if a.Code != 0 || string(a.Body) != want {
+			t.Fatalf("route: %d %s\n%s", a.Code, a.Remark, a.Body)
+		}
+	}
+	if a := ask(t, c, remoting.UnregisterBroker, brokerHeader("0"), ""); a.Code != 0 {
+		t.Fatalf("unregister: %d %s", a.Code, a.Remark)
+	}
+	a := ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, "")
+	if a.Code != remoting.TopicNotExist || !strings.Contains(a.Remark, "for the topic: TA\n") {
+		t.Fatalf("route after unregister: %d %q", a.Code, a.Remark)
+	}
+}
+
+func TestLostConnectionRemovesBroker(t *testing.T) {
+	n := startNode(t, nil)
+	broker, client := dial(t, n), dial(t, n)
+	ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	if err := broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		a := ask(t, client, remoting.GetBrokerClusterInfo, nil, "")
+		if string(a.Body) == `{"brokerAddrTable":{},"clusterAddrTable":{}}` {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still there: %s", a.Body)
+		}
+	}
+}
