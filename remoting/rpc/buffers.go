@@ -50,12 +50,17 @@ func take(p *sync.Pool, size int) *buffer {
 
 func (p *buffers) getSmall() *buffer { return take(&p.small, smallBuffer) }
 func (p *buffers) getRead() *buffer  { return take(&p.read, readBuffer) }
-func (p *buffers) getOut() *buffer   { return take(&p.out, outBuffer) }
+
+// getOut returns an empty buffer with room for answers.
+func (p *buffers) getOut() *buffer {
+	b := take(&p.out, outBuffer)
+	b.b = b.b[:0]
+	return b
+}
 
 // putOut keeps an out buffer for the next connection unless an answer made it large.
 func (p *buffers) putOut(b *buffer) {
 	if cap(b.b) <= maxOutKept {
-		b.b = b.b[:0]
 		p.out.Put(b)
 	}
 }
