@@ -119,8 +119,8 @@ func (s *state) removeBroker(b *broker) {
 			s.dropLive(e)
 			continue
 		}
-		// One address under two names, and the newer name is gone: what remains is the older one's.
-		older := e.backs[len(e.backs)-1]
+		// One address under two names, and the newer name is gone: what remains is an older one's.
+		older := slices.MinFunc(e.backs, func(a, b *broker) int { return cmp.Compare(a.name, b.name) })
 		e.setBroker(older)
 		e.id = older.members[older.byAddr(e.key.Addr)].id
 	}

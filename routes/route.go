@@ -20,7 +20,9 @@ func (s *state) route(t *topic) *Route {
 		Brokers: make([]Broker, len(t.entries)),
 	}
 	acting := s.opts.SupportActingMaster && !strings.HasPrefix(t.name, syncMemberPrefix)
-	for i, e := range t.entries {
+	byName := slices.Clone(t.entries)
+	slices.SortFunc(byName, func(a, b entry) int { return cmp.Compare(s.brokers[a.broker].name, s.brokers[b.broker].name) })
+	for i, e := range byName {
 		b := s.brokers[e.broker]
 		q := s.settings[e.setting].Queue
 		r.Queues[i] = BrokerQueue{Broker: b.name, Queue: q}
@@ -30,8 +32,6 @@ func (s *state) route(t *topic) *Route {
 			actAsMaster(r.Brokers[i].Members)
 		}
 	}
-	slices.SortFunc(r.Queues, func(a, b BrokerQueue) int { return cmp.Compare(a.Broker, b.Broker) })
-	slices.SortFunc(r.Brokers, func(a, b Broker) int { return cmp.Compare(a.Name, b.Name) })
 	r.Mappings, r.HasMappings = s.mappings[t.name]
 	return r
 }

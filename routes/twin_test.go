@@ -1,0 +1,569 @@
+package routes
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// twin is the routing tables a second time, written straight from chapter 3 of the contract, Appendix B and section 2 of the
+// tombstone protocol: plain maps, whole scans, no index, no cache, no short cut. It is what state is compared with.
+type twin struct {
+	opts Options
+	ttl  time.Duration
+	t    map[string]map[string]Queue
+	a    map[string]*twinBroker
+	c    map[string]map[string]bool
+	l    map[tombstone.Key]*twinLive
+	f    map[tombstone.Key][]string
+	m    map[string]map[string]any
+	evic map[tombstone.Key]*twinEvicted
+}
+
+type twinBroker struct {
+	cluster string
+	addrs   map[int64]string
+	by      map[int64]tombstone.Key // which registration an address was last made by
+	zone    Opt
+	acting  bool
+}
+
+type twinLive struct {
+	name     string
+	id       int64
+	gone     bool // for the original; what it keeps alive under another name still depends on it
+	seen     clock.Stamp
+	reg      clock.Stamp
+	timeout  time.Duration
+	data     DataVersion
+	owner    *Conn
+	version  int32
+	language uint8
+	ha       Opt
+	order    int
+}
+
+type twinEvicted struct {
+	id    tombstone.Identity
+	owner *Conn
+	late  bool
+	at    clock.Stamp
+}
+
+func newTwin(opts Options, ttl time.Duration) *twin {
+	return &twin{
+		opts: opts, ttl: ttl, t: map[string]map[string]Queue{}, a: map[string]*twinBroker{},
+		c: map[string]map[string]bool{}, l: map[tombstone.Key]*twinLive{}, f: map[tombstone.Key][]string{},
+		m: map[string]map[string]any{}, evic: map[tombstone.Key]*twinEvicted{},
+	}
+}
+
+func (w *twin) live(key tombstone.Key) *twinLive {
+	if e := w.l[key]; e != nil && !e.gone {
+		return e
+	}
+	return nil
+}
+
+func (b *twinBroker) min() int64 { return slices.Min(slices.Collect(maps.Keys(b.addrs))) }
+
+// keeps lists the broker names that a registration keeps alive, in order of names.
+func (w *twin) keeps(key tombstone.Key) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(w.a)) {
+		for _, by := range w.a[name].by {
+			if by == key {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func (w *twin) dropL(key tombstone.Key) {
+	if len(w.keeps(key)) > 0 {
+		w.l[key].gone = true
+	} else {
+		delete(w.l, key)
+	}
+	delete(w.f, key)
+}
+
+// sweep drops registrations that are gone and keep nothing alive any more.
+func (w *twin) sweep() {
+	for key, e := range w.l {
+		if e.gone && len(w.keeps(key)) == 0 {
+			delete(w.l, key)
+			delete(w.f, key)
+		}
+	}
+}
+
+func (w *twin) register(r *Registration, now clock.Stamp, order int) (res RegisterResult, notes []Notification) {
+	defer w.sweep()
+	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
+	one := r.HasTopics && len(r.Topics) == 1
+	if b := w.a[r.Name]; one {
+		if b == nil {
+			return RegisterResult{Refused: true}, nil // Appendix B 5
+		}
+		for id, addr := range b.addrs {
+			if len(b.addrs) == 1 && addr == r.Addr && id != r.ID {
+				return RegisterResult{Refused: true}, nil // Appendix B 5
+			}
+		}
+	}
+	// 1
+	if w.c[r.Cluster] == nil {
+		w.c[r.Cluster] = map[string]bool{}
+	}
+	w.c[r.Cluster][r.Name] = true
+	// 2
+	first := false
+	b := w.a[r.Name]
+	if b == nil {
+		b = &twinBroker{cluster: r.Cluster, addrs: map[int64]string{}, by: map[int64]tombstone.Key{}}
+		w.a[r.Name] = b
+		first = true
+	}
+	// 3
+	b.acting = r.Acting == True
+	b.zone = r.Zone
+	// 4
+	prevMin := int64(0)
+	if len(b.addrs) > 0 {
+		prevMin = b.min()
+	}
+	minChanged := r.ID < prevMin
+	// 5
+	for id, addr := range maps.Clone(b.addrs) {
+		if addr == r.Addr && id != r.ID {
+			delete(b.addrs, id)
+			delete(b.by, id)
+		}
+	}
+	// 6, 7
+	old, had := b.addrs[r.ID]
+	if had && old != r.Addr {
+		if e := w.live(tombstone.Key{Cluster: r.Cluster, Addr: old}); e != nil && e.data.StateVersion > r.DataVersion.StateVersion {
+			if w.live(key) != nil {
+				w.dropL(key)
+			}
+			return RegisterResult{Dropped: true}, nil
+		}
+	}
+	// 8
+	if !had && one {
+		return RegisterResult{Refused: true}, nil
+	}
+	// 9
+	b.addrs[r.ID] = r.Addr
+	b.by[r.ID] = key
+	first = first || !had || old == ""
+	// 10
+	master := r.ID == 0
+	primeSlave := r.Acting != Absent && !master && r.ID == b.min()
+	// 11
+	if r.HasTopics && (master || primeSlave) {
+		w.registerTopicsOf(r, b, first, primeSlave)
+	}
+	// 12, and the ownership rule
+	delete(w.evic, key)
+	prev := w.live(key)
+	e := &twinLive{name: r.Name, id: r.ID, seen: now, reg: now, timeout: 120 * time.Second, data: r.DataVersion,
+		owner: r.Conn, version: r.Version, language: r.Language, ha: r.HAAddr, order: order}
+	if r.Timeout.Valid {
+		e.timeout = time.Duration(r.Timeout.N) * time.Millisecond
+	}
+	if prev != nil && prev.owner.ID > r.Conn.ID {
+		e.owner, e.version, e.language = prev.owner, prev.version, prev.language
+	}
+	w.l[key] = e
+	// 13
+	if r.Filters.Valid {
+		delete(w.f, key)
+		if len(r.Filters.Servers) > 0 {
+			w.f[key] = r.Filters.Servers
+		}
+	}
+	// 14
+	if m, ok := b.addrs[0]; ok && !master {
+		if e := w.live(tombstone.Key{Cluster: r.Cluster, Addr: m}); e != nil {
+			res = RegisterResult{HasMaster: true, MasterAddr: m, HAAddr: e.ha}
+		}
+	}
+	// 15
+	if minChanged && w.opts.NotifyMinBrokerID {
+		notes = append(notes, w.note(r.Name, Opt{}, r.HAAddr))
+	}
+	return res, notes
+}
+
+func (w *twin) registerTopicsOf(r *Registration, b *twinBroker, first, primeSlave bool) {
+	e := w.live(tombstone.Key{Cluster: r.Cluster, Addr: r.Addr})
+	differs := e == nil || e.data != r.DataVersion
+	if w.opts.DeleteUnlistedTopics && len(r.Mappings) == 0 {
+		for topic, row := range w.t {
+			listed := false
+			for _, t := range r.Topics {
+				key := t.Key
+				if key == nil {
+					key = t.Name
+				}
+				listed = listed || string(key) == topic
+			}
+			if !listed {
+				w.erase(topic, row, r.Name)
+			}
+		}
+	}
+	for _, t := range r.Topics {
+		if t.Name == nil {
+			continue
+		}
+		_, known := w.t[string(t.Name)][r.Name]
+		if !first && !differs && known {
+			continue
+		}
+		q := t.Queue
+		if primeSlave && b.acting {
+			q.Perm &^= 2
+		}
+		if w.t[string(t.Name)] == nil {
+			w.t[string(t.Name)] = map[string]Queue{}
+		}
+		w.t[string(t.Name)][r.Name] = q
+	}
+	if first || differs {
+		for _, m := range r.Mappings {
+			if w.m[m.Topic] == nil {
+				w.m[m.Topic] = map[string]any{}
+			}
+			w.m[m.Topic][m.Broker] = m.Info
+		}
+	}
+}
+
+func (w *twin) erase(topic string, row map[string]Queue, name string) {
+	delete(row, name)
+	if len(row) == 0 {
+		delete(w.t, topic)
+	}
+}
+
+func (w *twin) note(name string, offline, ha Opt) Notification {
+	b := w.a[name]
+	n := Notification{Broker: name, MinID: b.min(), MinAddr: b.addrs[b.min()], Offline: offline, HA: ha}
+	for _, id := range slices.Sorted(maps.Keys(b.addrs)) {
+		if offline.Valid || len(b.addrs) == 1 || id != b.min() {
+			n.Receivers = append(n.Receivers, b.addrs[id])
+		}
+	}
+	return n
+}
+
+func (w *twin) unregister(u *Unregistration, now clock.Stamp) (left Left, notes []Notification) {
+	key := tombstone.Key{Cluster: u.Cluster, Addr: u.Addr}
+	e := w.live(key)
+	if e != nil && e.owner.ID > u.Conn {
+		return Left{Leaving: LeavingOlderConn}, nil
+	}
+	if b := w.a[u.Name]; b != nil {
+		for id, addr := range b.addrs {
+			if addr == u.Addr && w.l[b.by[id]].owner.ID > u.Conn {
+				return Left{Leaving: LeavingOlderConn}, nil
+			}
+		}
+	}
+	left = w.leaving(key, e, u, now)
+	return left, w.remove(key, u.Name, u.ID)
+}
+
+func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now clock.Stamp) Left {
+	d := tombstone.Departure{Key: key, Unregistered: u.At, Conn: u.Conn}
+	var owner *Conn
+	switch rem := w.evic[key]; {
+	case e != nil && e.owner.ID != u.Conn:
+		return Left{Leaving: LeavingOtherConn}
+	case e != nil:
+		owner, d.LateProof = e.owner, e.version >= 413 && e.language == 0
+		d.Identity = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Remote.Addr()}
+	case rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.at) <= w.ttl:
+		owner, d.LateProof, d.Identity = rem.owner, rem.late, rem.id
+	default:
+		return Left{Leaving: LeavingUnknown}
+	}
+	switch {
+	case d.Name != u.Name:
+		return Left{Leaving: LeavingOtherName}
+	case d.BrokerID != u.ID:
+		return Left{Leaving: LeavingOtherID}
+	case !owner.CanProve:
+		return Left{Leaving: LeavingNoProof}
+	}
+	delete(w.evic, key)
+	return Left{Leaving: LeavingProven, Departure: d}
+}
+
+// remove is contract 3.4 for a batch of one.
+func (w *twin) remove(key tombstone.Key, name string, id int64) (notes []Notification) {
+	defer w.sweep()
+	hadL := w.live(key) != nil
+	if b := w.a[name]; b != nil {
+		minChanged := id == b.min()
+		for i, addr := range maps.Clone(b.addrs) {
+			if addr == key.Addr {
+				delete(b.addrs, i)
+				delete(b.by, i)
+			}
+		}
+		if len(b.addrs) == 0 {
+			w.removeName(name)
+		} else {
+			if b.acting && b.min() > 0 {
+				for _, row := range w.t {
+					if q, ok := row[name]; ok {
+						q.Perm &^= 2
+						row[name] = q
+					}
+				}
+			}
+			if minChanged && b.acting && w.opts.NotifyMinBrokerID {
+				notes = append(notes, w.note(name, Some(key.Addr), Opt{}))
+			}
+		}
+	}
+	if hadL && w.l[key] != nil {
+		w.dropL(key)
+	}
+	return notes
+}
+
+func (w *twin) removeName(name string) {
+	delete(w.a, name)
+	for topic, row := range w.t {
+		w.erase(topic, row, name)
+	}
+	for c, set := range w.c { // Appendix B 4: every cluster
+		delete(set, name)
+		if len(set) == 0 {
+			delete(w.c, c)
+		}
+	}
+	for key, e := range w.l {
+		if e.name != name {
+			continue
+		}
+		others := w.keeps(key)
+		if len(others) == 0 { // Appendix B 4: superseded ones
+			delete(w.l, key)
+			delete(w.f, key)
+			continue
+		}
+		e.name = others[0]
+		for id, addr := range w.a[e.name].addrs {
+			if addr == key.Addr {
+				e.id = id
+			}
+		}
+	}
+}
+
+// end is what a lost connection or an expiry does to one registration: every address it keeps alive goes (Appendix B 3).
+func (w *twin) end(key tombstone.Key) (notes []Notification) {
+	e := w.l[key]
+	for _, name := range w.keeps(key) {
+		for id, by := range maps.Clone(w.a[name].by) {
+			if by == key {
+				// Only the member: other registrations of the address are none of its business.
+				e.gone = true
+				notes = append(notes, w.remove(tombstone.Key{Addr: key.Addr, Cluster: "\x00none"}, name, id)...)
+			}
+		}
+	}
+	delete(w.l, key)
+	delete(w.f, key)
+	return notes
+}
+
+func (w *twin) inOrder() []tombstone.Key {
+	return slices.SortedFunc(maps.Keys(w.l), func(a, b tombstone.Key) int { return cmp.Compare(w.l[a].order, w.l[b].order) })
+}
+
+func (w *twin) connLost(conn uint64) (notes []Notification) {
+	for _, key := range w.inOrder() {
+		if e := w.l[key]; e != nil && e.owner.ID == conn {
+			notes = append(notes, w.end(key)...)
+		}
+	}
+	for key, rem := range w.evic {
+		if rem.owner.ID == conn {
+			delete(w.evic, key)
+		}
+	}
+	return notes
+}
+
+func (w *twin) expire(now clock.Stamp) (notes []Notification) {
+	late := map[tombstone.Key]bool{}
+	for key, e := range w.l {
+		late[key] = e.seen.Add(e.timeout).Boot < now.Boot
+	}
+	for _, key := range w.inOrder() {
+		if late[key] && w.l[key] != nil {
+			notes = append(notes, w.end(key)...)
+		}
+	}
+	return notes
+}
+
+func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp) (bool, []Notification) {
+	e := w.live(key)
+	if e == nil || e.name != id.Name || e.id != id.BrokerID || e.owner.Remote.Addr() != id.RemoteIP || !lo.HasLife {
+		return false, nil
+	}
+	lifeOK := lo.Asked.Elapsed(e.owner.FirstByte) > lo.Life
+	regOK := lo.Asked.Elapsed(e.reg) > lo.Unregistered
+	if !lifeOK || !regOK {
+		return false, nil
+	}
+	w.evic[key] = &twinEvicted{id: id, owner: e.owner, late: e.version >= 413 && e.language == 0, at: now}
+	return true, w.remove(key, e.name, e.id)
+}
+
+func (w *twin) writePerm(name string, to func(int32) int32) (n int) {
+	for _, row := range w.t {
+		if q, ok := row[name]; ok {
+			q.Perm = to(q.Perm)
+			row[name] = q
+			n++
+		}
+	}
+	return n
+}
+
+func (w *twin) deleteTopic(topic, cluster string) {
+	if cluster == "" {
+		delete(w.t, topic)
+		return
+	}
+	for name := range w.c[cluster] {
+		if row := w.t[topic]; row != nil {
+			w.erase(topic, row, name)
+		}
+	}
+}
+
+func (w *twin) registerTopics(topic string, queues []TopicQueue) {
+	row, known := w.t[topic]
+	if !known {
+		row = map[string]Queue{}
+	}
+	for _, q := range queues {
+		if w.a[q.Broker.S] == nil {
+			return
+		}
+		row[q.Broker.S] = q.Queue
+		if known {
+			w.t[topic] = row
+		}
+	}
+	if len(row) > 0 {
+		w.t[topic] = row
+	}
+}
+
+// route is contract 3.10.
+func (w *twin) route(topic string) *Route {
+	row, ok := w.t[topic]
+	if !ok {
+		return nil
+	}
+	r := &Route{Topic: topic}
+	filters := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(row)) {
+		r.Queues = append(r.Queues, BrokerQueue{Broker: name, Queue: row[name]})
+		b := w.a[name]
+		if b == nil {
+			continue
+		}
+		out := w.broker(name)
+		for _, m := range out.Members {
+			if f := w.f[tombstone.Key{Cluster: b.cluster, Addr: m.Addr}]; len(f) > 0 {
+				filters[m.Addr] = f
+			}
+		}
+		if _, hasMaster := b.addrs[0]; w.opts.SupportActingMaster && !strings.HasPrefix(topic, "rmq_sys_SYNC_BROKER_MEMBER_") &&
+			!hasMaster && b.acting && row[name].Perm&2 == 0 {
+			addrs := maps.Clone(b.addrs)
+			addrs[0] = addrs[b.min()]
+			delete(addrs, b.min())
+			out.Members = members(addrs)
+		}
+		r.Brokers = append(r.Brokers, out)
+	}
+	if len(r.Brokers) == 0 {
+		return nil
+	}
+	for _, addr := range slices.Sorted(maps.Keys(filters)) {
+		r.Filters = append(r.Filters, FilterServers{Addr: addr, Servers: filters[addr]})
+	}
+	var byBroker map[string]any
+	byBroker, r.HasMappings = w.m[topic]
+	for _, name := range slices.Sorted(maps.Keys(byBroker)) {
+		r.Mappings = append(r.Mappings, BrokerMapping{Broker: name, Info: byBroker[name]})
+	}
+	return r
+}
+
+func members(addrs map[int64]string) (list []Member) {
+	for _, id := range slices.Sorted(maps.Keys(addrs)) {
+		list = append(list, Member{ID: id, Addr: addrs[id]})
+	}
+	return list
+}
+
+func (w *twin) broker(name string) Broker {
+	b := w.a[name]
+	return Broker{Cluster: b.cluster, Name: name, Members: members(b.addrs), Zone: b.zone, Acting: b.acting}
+}
+
+func (w *twin) clusterInfo() (info ClusterInfo) {
+	for _, name := range slices.Sorted(maps.Keys(w.a)) {
+		info.Brokers = append(info.Brokers, w.broker(name))
+	}
+	for _, c := range slices.Sorted(maps.Keys(w.c)) {
+		info.Clusters = append(info.Clusters, Cluster{Name: c, Brokers: slices.Sorted(maps.Keys(w.c[c]))})
+	}
+	return info
+}
+
+func (w *twin) topicsOfCluster(cluster string) []string {
+	set := map[string]bool{}
+	for name := range w.c[cluster] {
+		for topic, row := range w.t {
+			if _, ok := row[name]; ok {
+				set[topic] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// registrations tells, line by line, what can be known of L.
+func (w *twin) registrations() []string {
+	var lines []string
+	for key, e := range w.l {
+		if !e.gone {
+			lines = append(lines, fmt.Sprint(key, e.name, e.id, e.seen, e.reg, e.timeout, e.data, e.owner.ID, e.ha,
+				len(w.keeps(key)) == 0))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
