@@ -26,6 +26,7 @@ type session struct {
 	addr   string
 	pid    int // 0: not known
 	expect *expectation
+	fixed  bool // the server is the ceiling
 	group  errgroup.Group
 	cancel context.CancelFunc
 
@@ -160,4 +161,10 @@ func (s *session) beat(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// measure runs one cell against the server.
+func (s *session) measure(ctx context.Context, spec cellSpec, progress *Progress) (*CellResult, error) {
+	s.expect.changes = s.expect.changes || (spec.kind == Register || spec.kind == Mixed) && spec.changeEvery > 0
+	return runCell(ctx, s.addr, s.pid, s.expect, s.fixed, spec, progress)
 }

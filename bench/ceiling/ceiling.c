@@ -24,6 +24,7 @@ enum { DIGITS = 10, EVENTS = 256, IN_SIZE = 64 << 10, MAX_FDS = 65536 };
 
 struct conn {
 	int fd;
+	int waiting;          /* for room to write */
 	uint32_t have;        /* bytes in in[] */
 	size_t from, to, cap; /* out[from..to) waits to be written */
 	char *out;
@@ -62,7 +63,6 @@ static void drop(struct conn *c) {
 
 /* Writes what waits; -1 when the connection is gone. Listens for room only while something waits. */
 static int flush(struct conn *c) {
-	int waited = c->from > 0;
 	while (c->from < c->to) {
 		ssize_t n = write(c->fd, c->out + c->from, c->to - c->from);
 		if (n < 0) {
@@ -73,7 +73,8 @@ static int flush(struct conn *c) {
 	}
 	int waits = c->from < c->to;
 	if (!waits) c->from = c->to = 0;
-	if (waits || waited) {
+	if (waits != c->waiting) {
+		c->waiting = waits;
 		struct epoll_event ev = {.events = EPOLLIN | (waits ? EPOLLOUT : 0), .data.fd = c->fd};
 		epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &ev);
 	}

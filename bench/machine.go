@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// Machine says on what, and with which program, a report was made.
+type Machine struct {
+	CPUs   int    `json:"cpus"`
+	Model  string `json:"model"`
+	Memory string `json:"memory"`
+	System string `json:"system"`
+	Go     string `json:"go"`
+	Commit string `json:"commit"`
+}
+
+func thisMachine() Machine {
+	return Machine{
+		CPUs: runtime.NumCPU(), Model: procField("/proc/cpuinfo", "model name"), Memory: memory(),
+		System: strings.TrimSpace(runtime.GOOS + " " + kernel()), Go: runtime.Version(), Commit: commit(),
+	}
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%d x %s, %s, %s, %s, commit %s", m.CPUs, m.Model, m.Memory, m.System, m.Go, m.Commit)
+}
+
+// procField is the first value of a "name : value" file, or "unknown".
+func procField(path, name string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+func memory() string {
+	var kb float64
+	if _, err := fmt.Sscanf(procField("/proc/meminfo", "MemTotal"), "%f kB", &kb); err != nil {
+		return "unknown memory"
+	}
+	return fmt.Sprintf("%.0f GiB", kb/(1<<20))
+}
+
+func kernel() string {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// commit is the version control revision this program was built from.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, dirty := "unknown", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = " with local changes"
+		}
+	}
+	return revision + dirty
+}
