@@ -127,3 +127,22 @@ func TestGoldenHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestGoldenResponses compares response frames byte for byte with those of Java.
+func TestGoldenResponses(t *testing.T) {
+	for _, c := range readGolden(t, "responses.txt") {
+		form := JSON
+		if c.kind == "bheader" {
+			form = RocketMQ
+		}
+		r := Response{Opaque: 7, Code: SystemError, Remark: c.in, HasRemark: true}
+		r.Set("k", c.in)
+		want, err := hex.DecodeString(c.want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := AppendResponse(nil, form, &r); string(got) != string(want) {
+			t.Errorf("responses.txt:%d: %s %q\n got %q\nwant %q", c.line, c.kind, c.in, got, want)
+		}
+	}
+}

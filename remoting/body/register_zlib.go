@@ -56,6 +56,8 @@ func (f *inflater) all(data []byte) (out []byte, bad error, err error) {
 			return nil, nil, ErrInflated
 		case err == io.EOF:
 			return f.out, nil, nil
+		case errors.Is(err, zlib.ErrChecksum):
+			return nil, nil, err
 		case err != nil:
 			return f.out, err, nil
 		}
