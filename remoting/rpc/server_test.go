@@ -6,10 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -168,4 +167,4 @@ func until(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-var _ = []any{io.EOF, sync.Mutex{}}
+func itoa(n int) string { return strconv.Itoa(n) }
