@@ -107,7 +107,7 @@ func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*C
 		opt, known := optionNamed(e.Key)
 		if !known {
 			c.Extra[e.Key] = e.Value
-			if !slices.Contains(clientOptions, e.Key) {
+			if !isClientOption(e.Key) {
 				unknown = append(unknown, e.Key)
 			}
 			continue

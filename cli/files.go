@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/properties"
+)
+
+// maxPropertiesBytes is far beyond any real configuration file.
+const maxPropertiesBytes = 4 << 20
+
+// loadConfigFile sets what a NameServer's properties file holds and makes the file the place where run-time changes
+// are persisted.
+func loadConfigFile(cfg *node.Config, file string) (faults []*node.ConfigFault, unknown []string, err error) {
+	entries, err := readProperties(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	faults, unknown = cfg.ApplyFile(file, entries)
+	cfg.Options.ConfigStorePath = file
+	return faults, unknown, nil
+}
+
+// loadTLSFile overrides the TLS settings with those of tls.config.file, which need not be there.
+func loadTLSFile(cfg *node.Config) error {
+	if cfg.TLS.Mode == node.TLSDisabled {
+		return nil
+	}
+	entries, err := readProperties(cfg.TLS.ConfigFile)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("tls.config.file: %w", err)
+	}
+	cfg.TLS.ApplyFile(entries)
+	return nil
+}
+
+func readProperties(file string) ([]properties.Entry, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxPropertiesBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxPropertiesBytes {
+		return nil, fmt.Errorf("%s: larger than %d bytes, so hardly a properties file", file, maxPropertiesBytes)
+	}
+	entries, err := properties.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return entries, nil
+}
+
+func unknownKeys(file string, keys []string) []warning {
+	if len(keys) == 0 {
+		return nil
+	}
+	return []warning{{"configuration file has keys that no NameServer knows; they are kept and have no effect",
+		[]any{"file", file, "keys", keys}}}
+}

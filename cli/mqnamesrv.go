@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+// Exit statuses of the original's NamesrvStartup.
+const (
+	mqBadArguments = 1
+	mqNoHome       = 254 // -2
+	mqFailed       = 255 // -1
+)
+
+const mqUsage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
+ -c,--configFile <arg>    Name server config properties file
+ -h,--help                Print help
+ -n,--namesrvAddr <arg>   Name server address list, eg: '192.168.0.1:9876;192.168.0.2:9876'
+ -p,--printConfigItem     Print all config items
+`
+
+const mqNoHomeText = "Please set the ROCKETMQ_HOME variable in your environment to match the location of the RocketMQ installation\n"
+
+// mqnamesrvCommand only stands in the list of commands: the command itself is taken before urfave sees the arguments,
+// for its command line is that of the original.
+func mqnamesrvCommand() *urfave.Command {
+	return &urfave.Command{
+		Name:            "mqnamesrv",
+		Usage:           "run a NameServer with the command line, texts and exit statuses of RocketMQ's mqnamesrv",
+		UsageText:       "epitaph mqnamesrv [-c FILE] [-h] [-n LIST] [-p], or the same with a program called mqnamesrv",
+		SkipFlagParsing: true,
+	}
+}
+
+// mqnamesrv follows NamesrvStartup. home is ROCKETMQ_HOME where the environment has none, for a program that stands in
+// for RocketMQ's start script; empty leaves it unset.
+func (p *program) mqnamesrv(args []string, home string) int {
+	parsed, err := parseMQArguments(args)
+	if err != nil {
+		fmt.Fprintln(p.stderr, err)
+		io.WriteString(p.stdout, mqUsage)
+		return mqBadArguments
+	}
+	if parsed.has('h') {
+		io.WriteString(p.stdout, mqUsage)
+		return exitOK
+	}
+	sys, ignored := p.system(true)
+	if _, set := sys.Properties["rocketmq.home.dir"]; !set && home != "" {
+		sys.Properties["rocketmq.home.dir"] = home
+	}
+	cfg, warnings, err := p.mqConfig(parsed, sys)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "mqnamesrv: %v\n", err)
+		return mqFailed
+	}
+	if parsed.has('p') {
+		p.printOptions(cfg)
+		return exitOK
+	}
+	if cfg.Options.RocketmqHome == "" {
+		io.WriteString(p.stdout, mqNoHomeText)
+		return mqNoHome
+	}
+	if len(ignored) > 0 {
+		warnings = append(warnings, warning{"options of the Java machine have no effect", []any{"options", ignored}})
+	}
+	if parsed.has('n') {
+		warnings = append(warnings, warning{"-n has no effect on a name server", []any{"value", parsed.value('n')}})
+	}
+	return p.mqRun(cfg, warnings)
+}
+
+// mqConfig applies the file by the original's rules: what it ignores is ignored, with a warning.
+func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, warnings []warning, err error) {
+	for _, f := range sys.Faults() {
+		return cfg, nil, f
+	}
+	cfg = node.DefaultConfig(sys)
+	cfg.ReadOnlyConfig = p.env(envOf("read-only-config")) == "true"
+	if a.has('c') {
+		file := a.value('c')
+		faults, unknown, err := loadConfigFile(&cfg, file)
+		if err != nil {
+			return cfg, nil, err
+		}
+		fmt.Fprintf(p.stdout, "load config properties file OK, %s\n", file)
+		for _, f := range faults {
+			warnings = append(warnings, warning{"configuration value is not what it seems", []any{"err", f}})
+		}
+		warnings = append(warnings, unknownKeys(file, unknown)...)
+	}
+	return cfg, warnings, loadTLSFile(&cfg)
+}
+
+func (p *program) mqRun(cfg node.Config, warnings []warning) int {
+	log, err := p.newLogger(p.env(envOf("log-level")), p.env(envOf("log-format")))
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "mqnamesrv: not started, for the configuration is wrong:\n%v\n", indented(err))
+		return mqFailed
+	}
+	for _, w := range warnings {
+		log.Warn(w.text, w.args...)
+	}
+	for _, name := range p.strayVariables([]string{envOf("read-only-config"), envOf("log-level"), envOf("log-format")}) {
+		log.Warn("environment variable is not used by mqnamesrv", "name", name)
+	}
+	err = p.run(context.Background(), cfg, log, func(s server) { p.bootLine(cfg, s) })
+	if err != nil {
+		fmt.Fprintf(p.stderr, "mqnamesrv: %v\n", err)
+		return mqFailed
+	}
+	return exitOK
+}
+
+// bootLine is what start scripts wait for.
+func (p *program) bootLine(cfg node.Config, s server) {
+	form := "JSON"
+	if cfg.BinaryHeaders {
+		form = "ROCKETMQ"
+	}
+	fmt.Fprintf(p.stdout, "The Name Server boot success. serializeType=%s, address %s:%d\n",
+		form, cfg.Options.BindAddress, s.Addr().Port())
+}
+
+// printOptions prints every option as the original's console logger does: its clock is that of GMT+8 everywhere.
+func (p *program) printOptions(cfg node.Config) {
+	at := time.Now().In(time.FixedZone("GMT+8", 8*3600)).Format(time.DateTime)
+	for _, line := range cfg.OptionLines() {
+		fmt.Fprintf(p.stdout, "%s INFO main - %s\n", at, line)
+	}
+}
+
+// scriptHome is the ROCKETMQ_HOME that RocketMQ's script bin/mqnamesrv finds for itself: the directory above the one
+// it stands in. Links to another mqnamesrv are followed, as there; the last one, to this program, is not.
+func scriptHome(program string) string {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return ""
+	}
+	for range 40 { // as many links as Linux follows
+		target, err := os.Readlink(path)
+		if err != nil || !isMQNamesrv(target) {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	home, err := filepath.Abs(filepath.Join(filepath.Dir(path), ".."))
+	if err != nil {
+		return ""
+	}
+	return home
+}

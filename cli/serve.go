@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+func (p *program) serveCommand() *urfave.Command {
+	return &urfave.Command{
+		Name:         "serve",
+		Usage:        "run a NameServer",
+		UsageText:    "epitaph serve [flags]",
+		Description:  serveDescription,
+		Flags:        serveFlags(),
+		OnUsageError: onUsageError,
+		Action:       p.serve,
+	}
+}
+
+const serveDescription = `A NameServer tells the clients of RocketMQ which broker has which topic. Brokers register with
+it every 30 seconds; it keeps that in memory. With no flag it listens on port 9876 of every address.
+
+Every setting can come from four places; the first that has it wins:
+    1. a flag                 --log-level debug
+    2. the environment        EPITAPH_LOG_LEVEL=debug
+    3. the file of --config   (options of RocketMQ's NameServer)
+    4. the default
+Of the flags, --listen and --data win over --set. All mistakes are reported at once and nothing is started.
+
+Examples:
+    epitaph serve                                        on port 9876, as a Java NameServer would
+    epitaph serve --listen 127.0.0.1:0 --data /tmp/ns    a trial on any free port
+    epitaph serve --set tls.server.mode=enforcing        TLS only
+    epitaph serve --set supportActingMaster=true         one option without a file
+
+SIGTERM and Ctrl-C stop it; a second one does not wait. A server started under Java's mqnamesrv script is stopped with
+mqshutdown, which finds Java programs only: stop this one through its process id or its service manager.`
+
+// serveSettings are the flags of serve, from the command line or the environment.
+type serveSettings struct {
+	listen, config, data string
+	readOnly             bool
+	set                  []string
+	logLevel, logFormat  string
+}
+
+func (p *program) serve(c *urfave.Context) error {
+	if c.Args().Present() {
+		return usageError(fmt.Errorf("serve takes no argument %q; see epitaph serve --help", c.Args().First()))
+	}
+	s := serveSettings{
+		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
+		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),
+		logLevel: c.String("log-level"), logFormat: c.String("log-format"),
+	}
+	log, logErr := p.newLogger(s.logLevel, s.logFormat)
+	cfg, warnings, err := p.serveConfig(s)
+	if err := errors.Join(logErr, err); err != nil {
+		return usageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
+	}
+	for _, name := range p.strayVariables(knownVariables()) {
+		log.Warn("environment variable is not known and ignored", "name", name)
+	}
+	for _, warning := range warnings {
+		log.Warn(warning.text, warning.args...)
+	}
+	return p.run(c.Context, cfg, log, func(s server) { p.serveScreen(cfg, s) })
+}
+
+// warning is a line for the log, made before there is one.
+type warning struct {
+	text string
+	args []any
+}
+
+// serveConfig puts the places of the settings together: defaults, file, environment and flags. The error joins all
+// mistakes.
+func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warning, err error) {
+	sys, _ := p.system(false)
+	var faults []error
+	var options [][2]string
+	for _, setting := range s.set {
+		name, value, ok := strings.Cut(setting, "=")
+		switch {
+		case !ok:
+			faults = append(faults, fmt.Errorf("--set %q: want NAME=VALUE", setting))
+		case node.IsSystemProperty(name):
+			sys.Properties[name] = value
+		default:
+			options = append(options, [2]string{name, value})
+		}
+	}
+	for _, f := range sys.Faults() {
+		faults = append(faults, f)
+	}
+	cfg = node.DefaultConfig(sys)
+	if s.config != "" {
+		read, unknown, err := loadConfigFile(&cfg, s.config)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("--config: %w", err))
+		}
+		for _, f := range read {
+			faults = append(faults, f)
+		}
+		warnings = append(warnings, unknownKeys(s.config, unknown)...)
+	}
+	for _, o := range options {
+		if err := cfg.Set("--set", o[0], o[1]); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	faults = append(faults, p.applyFlags(&cfg, s)...)
+	if err := loadTLSFile(&cfg); err != nil {
+		faults = append(faults, err)
+	}
+	if err := cfg.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	return cfg, warnings, errors.Join(faults...)
+}
+
+func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error) {
+	cfg.ReadOnlyConfig = s.readOnly
+	if s.data != "" {
+		store := cfg.Options.ConfigStorePath
+		cfg.UseDataDir(s.data)
+		if s.config != "" {
+			cfg.Options.ConfigStorePath = store
+		}
+	}
+	if s.listen == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(s.listen)
+	if err != nil {
+		return []error{&node.ConfigFault{
+			Key: "--listen", Value: s.listen, Remedy: "want HOST:PORT, such as 0.0.0.0:9876 or [::1]:9876",
+		}}
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	cfg.Options.BindAddress = host
+	if err := cfg.Set("", "listenPort", port); err != nil {
+		return []error{&node.ConfigFault{
+			Key: "--listen", Value: s.listen, Remedy: "want a port from 1 to 65535, or 0 for any free one",
+		}}
+	}
+	return nil
+}
+
+// serveScreen tells the operator where the node is, what it is, and what to do next.
+func (p *program) serveScreen(cfg node.Config, s server) {
+	addr := s.Addr()
+	host := addr.Addr().Unmap().String()
+	if addr.Addr().IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	near := net.JoinHostPort(host, fmt.Sprint(addr.Port()))
+	fmt.Fprintf(p.stdout, `epitaph %s serves
+  listening   %s (RocketMQ remoting, TLS %s)
+  mode        one node, no gossip
+  KV store    %s
+  run-time configuration  %s
+
+Try next:
+  mqbroker -n %s          start a broker that registers here
+  mqadmin clusterList -n %s     see the brokers
+Stop with Ctrl-C.
+`, version(), addr, cfg.TLS.Mode, cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near)
+}
+
+func runtimeConfig(cfg node.Config) string {
+	if cfg.ReadOnlyConfig {
+		return "read-only"
+	}
+	return "changes are written to " + cfg.Options.ConfigStorePath
+}
+
+// indented puts every mistake on a line of its own.
+func indented(err error) error {
+	return errors.New("  " + strings.ReplaceAll(err.Error(), "\n", "\n  "))
+}
