@@ -244,7 +244,7 @@ func (x *Exchange) decide(id ID, a Answer, asked clock.Stamp, lost bool, now clo
 		d.Verdict.Outcome = KeptHolding
 	default:
 		b := Bounds{Asked: asked, Life: a.Life, HasLife: a.HasLife, Unregistered: a.Unregistered}
-		d.Verdict = x.tables.Judge(id.Key, id.Identity, b, now)
+		d.Verdict = x.tables.Judge(id, b, now)
 		d.Final = final(d.Verdict, b, now)
 	}
 	return d

@@ -117,8 +117,8 @@ func New(c Config, t Tables) (*Exchange, error) {
 	}, nil
 }
 
-// MemberUp says that memberlist lists p as alive. One that was gone for a while is hinted again what it has not
-// answered for; a new one gets everything by the push/pull of its join.
+// MemberUp says that memberlist lists p as alive. One that was gone for a while is hinted what it has not answered
+// for; a new one gets everything by the push/pull of its join.
 func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 	var out Output
 	if p == x.self || p.valid() != nil {
@@ -128,22 +128,21 @@ func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 	switch {
 	case m == nil && len(x.order) >= maxMembers:
 		x.counters.MembersRefused++
-		return out
 	case m == nil:
-		m = &member{Peer: p}
+		m = &member{Peer: p, up: true}
 		x.members[p] = m
 		x.order = append(x.order, m)
-	case m.up:
-		return out
-	}
-	m.up = true
-	x.up++
-	for _, o := range x.byAge {
-		if t := o.find(m); t != nil && t.state == hinting {
-			m.queue(o.id.Seq)
+		x.up++
+	case !m.up:
+		m.up = true
+		x.up++
+		for _, o := range x.byAge {
+			if o.about(m).state == hinting {
+				m.queue(o.id.Seq)
+			}
 		}
+		x.flushHints(m, now, &out)
 	}
-	x.flushHints(m, now, &out)
 	return out
 }
 

@@ -114,7 +114,7 @@ type Verdict struct {
 type Tables interface {
 	// Holds says whether a registration of k exists.
 	Holds(k Key) bool
-	// Judge runs Decide on the registration of k and evicts it when it says so, both under one lock, with the
+	// Judge runs Decide on the registration of id.Key and evicts it when it says so, both under one lock, with the
 	// side effects of a local unregister. It answers NotHeld when there is none.
-	Judge(k Key, who Identity, b Bounds, now clock.Stamp) Verdict
+	Judge(id ID, b Bounds, now clock.Stamp) Verdict
 }
