@@ -9,8 +9,8 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
-// writeChunk bounds one call to the socket, so that a peer that reads slowly but does read shows progress.
-const writeChunk = 256 << 10
+// writeChunk bounds one call to the socket: a peer that reads slowly shows progress, for the idle rule, by each of them.
+const writeChunk = 64 << 10
 
 // wire is the socket below TLS. Reads and writes belong to the connection's goroutine.
 type wire struct {
