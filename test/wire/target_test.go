@@ -102,6 +102,7 @@ type suite struct {
 	target    target
 	java      bool
 	scratch   string
+	booting   chan struct{} // as many servers may start at a time as it has room: a JVM needs seconds of CPU
 	once      sync.Once
 	common    *server
 	commonErr error
@@ -126,7 +127,7 @@ func (s *suite) main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(scratch)
-	s.scratch = scratch
+	s.scratch, s.booting = scratch, make(chan struct{}, 3)
 	defer func() {
 		if s.common != nil {
 			s.common.Kill()
@@ -199,6 +200,8 @@ func own(t *testing.T, o options) *server {
 // start is own without marking the test parallel, for restarts and second servers.
 func start(t *testing.T, o options) *server {
 	t.Helper()
+	run.booting <- struct{}{}
+	defer func() { <-run.booting }()
 	s := prepareServer(t, o)
 	if err := s.await(); err != nil {
 		t.Fatalf("start server: %v", err)

@@ -1,0 +1,360 @@
+package wire
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// quickScan is a server that looks for silent brokers often; the original's first look is after five seconds.
+func quickScan() options {
+	return options{properties: map[string]string{"scanNotActiveBrokerInterval": "100"}}
+}
+
+func TestRow110Unregister(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r110")
+	c.register(b)
+	a := c.ok(b.unregister())
+	if a.Remark != nil || a.ExtFields != nil || len(a.body) != 0 {
+		t.Fatal(a)
+	}
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	c.refused(routeRequest(b.t2()), 17, "")
+	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.BrokerName != "" {
+		t.Fatal(got)
+	}
+	c.ok(b.unregister()) // of nothing
+}
+
+func TestRow111UnregisterByAddress(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r111")
+	c.register(b)
+	b.id = 5
+	c.ok(b.unregister())
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+}
+
+// settled waits until everything that was unregistered on this connection before has been applied: the original
+// applies unregistrations in turn, after it answered.
+func (c *client) settled(t *testing.T) {
+	t.Helper()
+	b := newBroker("settled")
+	c.register(b)
+	c.ok(b.unregister())
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+}
+
+func TestRow112LateUnregisterOfOldAddress(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r112")
+	c.register(b)
+	successor := b
+	successor.addr = address()
+	c.register(successor)
+	c.ok(b.unregister())
+	c.settled(t)
+	if got := c.route(b.t1()).broker(b.name); got.addrs() != "0="+successor.addr {
+		t.Fatal(got.addrs())
+	}
+}
+
+func TestRow113UnregisterSlave(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r113")
+	c.register(b)
+	slave := b.slave(1)
+	c.register(slave)
+	c.ok(slave.unregister())
+	eventually(t, patience, func() error {
+		if got := c.route(b.t1()).broker(b.name).addrs(); got != "0="+b.addr {
+			return fmt.Errorf("route shows %s", got)
+		}
+		return nil
+	})
+	if q := c.queueOf(b.t2(), b.name); q.Perm != 6 {
+		t.Fatal(q)
+	}
+}
+
+func TestRow114UnregisterMasterWithSlaveLeft(t *testing.T) {
+	c := shared(t).dial(t)
+	for acting, perm := range map[string]int{"": 6, "false": 6, "true": 4} {
+		b := newBroker("r114")
+		b.acting = acting
+		c.register(b)
+		slave := b.slave(1)
+		c.register(slave)
+		c.ok(b.unregister())
+		eventually(t, patience, func() error {
+			if got := c.route(b.t1()).broker(b.name).addrs(); got != "1="+slave.addr {
+				return fmt.Errorf("route shows %s", got)
+			}
+			return nil
+		})
+		if q := c.queueOf(b.t1(), b.name); q.Perm != perm {
+			t.Fatalf("enableActingMaster %q: %+v, want permission %d", acting, q, perm)
+		}
+	}
+}
+
+func TestRow115LastBrokerRemovesCluster(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r115")
+	other := newBroker("r115")
+	other.cluster = b.cluster
+	c.register(b)
+	c.register(other)
+	c.ok(b.unregister())
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	if got := c.clusterInfo().ClusterAddrTable[b.cluster]; len(got) != 1 || got[0] != other.name {
+		t.Fatal(got)
+	}
+	c.ok(other.unregister())
+	eventually(t, patience, func() error { return c.gone(other.t1()) })
+	if got, ok := c.clusterInfo().ClusterAddrTable[b.cluster]; ok {
+		t.Fatal(got)
+	}
+}
+
+func TestRow117ConnectionLoss(t *testing.T) {
+	s := shared(t)
+	c := s.dial(t)
+	b := newBroker("r117")
+	bc := s.dial(t)
+	bc.register(b)
+	c.route(b.t1())
+	begin := time.Now()
+	bc.Close()
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Fatalf("gone after %s", d)
+	}
+	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.BrokerName != "" {
+		t.Fatal(got)
+	}
+}
+
+func TestRow118CloseOfOlderConnection(t *testing.T) {
+	s := shared(t)
+	b := newBroker("r118")
+	old, fresh := s.dial(t), s.dial(t)
+	old.register(b)
+	fresh.register(b)
+	old.Close()
+	sentinel(t, s)
+	fresh.route(b.t1())
+}
+
+// sentinel proves that the server has handled the loss of every connection closed before: it handles them in turn.
+func sentinel(t *testing.T, s *server) {
+	t.Helper()
+	b := newBroker("sentinel")
+	bc, c := s.dial(t), s.dial(t)
+	bc.register(b)
+	bc.Close()
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+}
+
+func TestRow119HeartbeatDoesNotAdopt(t *testing.T) {
+	s := shared(t)
+	for name, beat := range map[string]func(broker) request{"904": broker.heartbeat, "322": broker.dataVersionQuery} {
+		t.Run(name, func(t *testing.T) {
+			b := newBroker("r119")
+			first, second := s.dial(t), s.dial(t)
+			first.register(b)
+			second.ok(beat(b))
+			second.ok(beat(b))
+			first.Close()
+			eventually(t, patience, func() error { return second.gone(b.t1()) })
+		})
+	}
+}
+
+func TestRow120CloseOfOtherConnection(t *testing.T) {
+	s := shared(t)
+	b := newBroker("r120")
+	bc, reader := s.dial(t), s.dial(t)
+	bc.register(b)
+	reader.ok(b.heartbeat())
+	reader.route(b.t1())
+	reader.Close()
+	s.dial(t).Close()
+	sentinel(t, s)
+	bc.route(b.t1())
+}
+
+func TestRow121SeveralBrokersOnOneConnection(t *testing.T) {
+	s := shared(t)
+	c, bc := s.dial(t), s.dial(t)
+	one, two := newBroker("r121"), newBroker("r121")
+	bc.register(one)
+	bc.register(two)
+	bc.Close()
+	eventually(t, patience, func() error { // which one the original removes is not determined
+		if err := c.gone(one.t1()); err == nil {
+			return nil
+		}
+		return c.gone(two.t1())
+	})
+}
+
+func TestRow122Expiry(t *testing.T) {
+	s := own(t, quickScan())
+	c, bc := s.dial(t), s.dial(t)
+	b := newBroker("r122")
+	b.timeout = 1500
+	begin := time.Now()
+	bc.register(b)
+	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	if d := time.Since(begin); d < 1500*time.Millisecond {
+		t.Fatalf("gone after %s", d)
+	}
+	bc.closed()
+}
+
+func TestRow123HeartbeatsKeepAlive(t *testing.T) {
+	s := own(t, quickScan())
+	c := s.dial(t)
+	silent := newBroker("r123-silent")
+	silent.timeout = 2000
+	alive := map[string]broker{}
+	conns := map[string]*client{}
+	for _, name := range []string{"904", "322", "322 other version", "oneway 322"} {
+		b := newBroker("r123")
+		b.timeout = 2000
+		alive[name], conns[name] = b, s.dial(t)
+		conns[name].register(b)
+	}
+	s.dial(t).register(silent)
+	next := time.Now()
+	begin := time.Now()
+	eventually(t, patience, func() error {
+		if time.Now().After(next) {
+			next = time.Now().Add(400 * time.Millisecond)
+			conns["904"].ok(alive["904"].heartbeat())
+			conns["322"].ok(alive["322"].dataVersionQuery())
+			other := alive["322 other version"]
+			other.dv.counter = 77
+			want(t, "changed", conns["322 other version"].ok(other.dataVersionQuery()).ExtFields["changed"], "true")
+			r := alive["oneway 322"].dataVersionQuery()
+			r.flag = 2
+			conns["oneway 322"].send(r)
+		}
+		if d := time.Since(begin); d < 4*time.Second {
+			return fmt.Errorf("only %s passed", d)
+		}
+		return c.gone(silent.t1())
+	})
+	for name, b := range alive {
+		if _, err := c.tryRoute(b.t1()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRow124HeartbeatOfUnknown(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r124")
+	want(t, "904", c.exchange(frame(0, b.heartbeat().header(5), nil)), fmt.Sprintf(success, 5))
+	a := c.ok(b.dataVersionQuery())
+	if a.ExtFields["changed"] != "true" || len(a.ExtFields) != 1 || len(a.body) != 0 {
+		t.Fatal(a)
+	}
+	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.BrokerName != "" {
+		t.Fatal(got)
+	}
+}
+
+func TestRow125DataVersionQuery(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r125")
+	b.dv = dataVersion{0, 1000, 2}
+	c.register(b)
+	const stored = `{"counter":2,"stateVersion":0,"timestamp":1000}`
+	for _, asked := range []struct {
+		dv      dataVersion
+		changed string
+	}{{b.dv, "false"}, {dataVersion{0, 1000, 3}, "true"}, {dataVersion{0, 1001, 2}, "true"}, {dataVersion{1, 1000, 2}, "true"}} {
+		query := b
+		query.dv = asked.dv
+		a := c.ok(query.dataVersionQuery())
+		has(t, "header", a.header, `{"code":0,"extFields":{"changed":"`+asked.changed+`"},"flag":1,`)
+		want(t, "stored", string(a.body), stored)
+	}
+	for _, missing := range []string{"clusterName", "brokerAddr"} {
+		r := b.dataVersionQuery()
+		delete(r.ext, missing)
+		c.refused(r, 1, "")
+	}
+}
+
+func TestRow126DataVersionQueryWithoutBody(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r126")
+	c.register(b)
+	r := b.dataVersionQuery()
+	r.body = nil
+	a := c.ok(r)
+	want(t, "changed", a.ExtFields["changed"], "true")
+	want(t, "stored", string(a.body), `{"counter":1,"stateVersion":0,"timestamp":1700000000000}`)
+}
+
+func TestRow127IdleBrokerConnection(t *testing.T) {
+	s := own(t, options{properties: map[string]string{"serverChannelMaxIdleTimeSeconds": "1"}})
+	b := newBroker("r127")
+	bc := s.dial(t)
+	bc.register(b)
+	bc.closed()
+	eventually(t, patience, func() error { return s.dial(t).gone(b.t1()) })
+}
+
+func TestRow128DefaultTimeoutIsLong(t *testing.T) {
+	s := own(t, quickScan())
+	c := s.dial(t)
+	b, quick := newBroker("r128"), newBroker("r128")
+	quick.timeout = 3000
+	c.register(b)
+	s.dial(t).register(quick)
+	eventually(t, patience, func() error { return c.gone(quick.t1()) })
+	c.route(b.t1())
+}
+
+// The whole 120 seconds, for those who ask for it.
+func TestRow128DefaultTimeoutIs120Seconds(t *testing.T) {
+	if os.Getenv("EPITAPH_WIRE_LONG") == "" {
+		t.Skip("takes two minutes: set EPITAPH_WIRE_LONG=1")
+	}
+	o := quickScan()
+	o.properties["serverChannelMaxIdleTimeSeconds"] = "600"
+	s := own(t, o)
+	c := s.dial(t)
+	b := newBroker("r128")
+	begin := time.Now()
+	s.dial(t).register(b)
+	eventually(t, 130*time.Second, func() error { return c.gone(b.t1()) })
+	if d := time.Since(begin); d < 120*time.Second {
+		t.Fatalf("expired after %s", d)
+	}
+}
+
+func TestRow129RestartLosesRoutes(t *testing.T) {
+	s := own(t, options{})
+	c := s.dial(t)
+	b := newBroker("r129")
+	c.register(b)
+	c.ok(request{code: 205, ext: map[string]string{"brokerName": b.name}})
+	c.putKV("ns", "k", "v")
+	c = s.restart(t).dial(t)
+	c.refused(routeRequest(b.t1()), 17, "")
+	want(t, "106", string(c.ok(request{code: 106}).body), `{"brokerAddrTable":{},"clusterAddrTable":{}}`)
+	want(t, "206", string(c.ok(request{code: 206}).body), `{"topicList":[]}`)
+	want(t, "304", string(c.ok(request{code: 304}).body), `{"topicList":[]}`)
+	want(t, "kv", c.ok(getKV("ns", "k")).ExtFields["value"], "v")
+	c.register(b)
+	if q := c.queueOf(b.t1(), b.name); q.Perm != 6 {
+		t.Fatal(q)
+	}
+}
