@@ -67,7 +67,8 @@ func (p Profile) newRegisterBody(b, changeEvery int) *registerBody {
 	put := func(s string) { r.bytes = append(r.bytes, s...) }
 	put(`{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":`)
 	r.counterAt = len(r.bytes)
-	put(strconv.Itoa(opaqueBase) + `,"stateVersion":0,"timestamp":1700000000000},"topicConfigTable":{`)
+	put(strconv.Itoa(opaqueBase) + `,"stateVersion":0,"timestamp":1700000000000},` +
+		`"mappingDataVersion":{"counter":0,"stateVersion":0,"timestamp":1700000000000},"topicConfigTable":{`)
 	queues := func(changes bool) {
 		if changes {
 			r.queuesAt = append(r.queuesAt, int32(len(r.bytes)))

@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+)
+
+// The servers that are compared, in the order of the tables.
+const (
+	Ours      = "epitaph"
+	Ceiling   = "ceiling"
+	JavaBig   = "java-4g"
+	JavaSmall = "java-512m"
+	Rust      = "rust"
+)
+
+// RustProgram is the NameServer that `cargo install rocketmq-namesrv --version 1.0.0 --locked` installs.
+const RustProgram = "rocketmq-namesrv-rust"
+
+// server is one implementation that can be started afresh.
+type server struct {
+	key, title string
+	cmd        command
+	missing    error // why it cannot be measured on this machine
+	fixed      bool  // the ceiling
+}
+
+// findServers lists all servers; those that this machine lacks say why. dir keeps the ceiling's program.
+func findServers(ctx context.Context, c CompareConfig, dir string) []server {
+	return []server{
+		findCeiling(ctx, dir),
+		findJava(JavaBig, "Java 5.5.0, 4 GB as shipped", c.JavaCP, "-Xms4g", "-Xmx4g"),
+		findJava(JavaSmall, "Java 5.5.0, 512 MB", c.JavaCP, "-Xms512m", "-Xmx512m"),
+		findRust(c.Rust),
+		{key: Ours, title: "epitaph", cmd: command{argv: c.Ours}},
+	}
+}
+
+func findCeiling(ctx context.Context, dir string) server {
+	s := server{key: Ceiling, title: "ceiling (C, fixed answer)", fixed: true}
+	program, err := buildCeiling(ctx, dir)
+	if err != nil {
+		s.missing = err
+		return s
+	}
+	s.cmd, s.missing = ceilingCommand(program, Profiles()[0].routeAnswer())
+	return s
+}
+
+// findJava starts the NameServer with the flags of its own script (runserver.sh of 5.5.0 on Java 9 and later),
+// but for the heap size and without the log of its garbage collector.
+func findJava(key, title, classPath string, heap ...string) server {
+	s := server{key: key, title: title}
+	java, err := exec.LookPath("java")
+	switch {
+	case err != nil:
+		s.missing = errors.New("java is not on the PATH; install a JDK 17")
+	case classPath == "":
+		s.missing = errors.New("no class path of org.apache.rocketmq:rocketmq-namesrv:5.5.0; `make bench-compare` fetches it")
+	}
+	argv := append([]string{java, "-server"}, heap...)
+	s.cmd.argv = append(argv,
+		"-XX:MetaspaceSize=128m", "-XX:MaxMetaspaceSize=320m", "-XX:+UseG1GC", "-XX:G1HeapRegionSize=16m",
+		"-XX:G1ReservePercent=25", "-XX:InitiatingHeapOccupancyPercent=30", "-XX:SoftRefLRUPolicyMSPerMB=0",
+		"-XX:-OmitStackTraceInFastThrow", "-XX:-UseLargePages", "-Duser.home={dir}",
+		"-cp", classPath, "org.apache.rocketmq.namesrv.NamesrvStartup", "-c", "{dir}/namesrv.conf")
+	s.cmd.env = []string{"ROCKETMQ_HOME={dir}"}
+	s.cmd.files = map[string]string{
+		"namesrv.conf": "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={dir}/kvConfig.json\n",
+	}
+	return s
+}
+
+func findRust(program string) server {
+	s := server{key: Rust, title: "Rust 1.0.0"}
+	if program == "" {
+		program = RustProgram
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		s.missing = fmt.Errorf("%s is not there; cargo install rocketmq-namesrv --version 1.0.0 --locked", program)
+		return s
+	}
+	s.cmd.argv = []string{path, "--rocketmqHome", "{dir}", "--listenPort", "{port}", "--bindAddress", "127.0.0.1",
+		"--kvConfigPath", "{dir}/kvConfig.json"}
+	return s
+}
