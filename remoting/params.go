@@ -49,10 +49,13 @@ func ParseInt64(b []byte) (n int64, ok bool) {
 		}
 		n = n*10 - d // negative on the way, since -2^63 has no positive twin
 	}
-	if neg {
+	switch {
+	case neg:
 		return n, true
+	case n == math.MinInt64:
+		return 0, false
 	}
-	return -n, n != math.MinInt64
+	return -n, true
 }
 
 // ParseInt32 is ParseInt64 within 32 bits.

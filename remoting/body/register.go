@@ -1,7 +1,6 @@
 package body
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
@@ -55,9 +54,6 @@ const (
 	versionBody     = 37  // 3.0.11: before it the body is the bare wrapper
 	versionMappings = 413 // 5.0.0: compressed bodies carry mappings
 )
-
-// ErrNull refuses a body that is null, which Java fails on with code 1.
-var ErrNull = errors.New("register body is null")
 
 // RegisterDecoder reads register bodies. It is made to be pooled: what Decode returns aliases the decoder and
 // the data, and is valid until the next Decode. The zero value is ready.
@@ -123,7 +119,7 @@ func (d *RegisterDecoder) bareWrapper() {
 
 func (d *RegisterDecoder) body() {
 	if !d.s.Open() {
-		d.s.Fail(ErrNull.Error())
+		d.s.Fail("register body is null")
 		return
 	}
 	for name, ok := d.s.Name(); ok; name, ok = d.s.Name() {

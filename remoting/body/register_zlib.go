@@ -47,7 +47,7 @@ func (f *inflater) all(data []byte) (out []byte, bad error, err error) {
 	f.out = f.out[:0]
 	for {
 		if len(f.out) == cap(f.out) {
-			f.out = append(f.out, make([]byte, max(4*len(data), 1024))...)[:len(f.out)]
+			f.out = append(f.out, make([]byte, min(max(4*len(data), 1024), MaxInflated+1))...)[:len(f.out)]
 		}
 		n, err := f.reader.Read(f.out[len(f.out):cap(f.out)])
 		f.out = f.out[:len(f.out)+n]
