@@ -131,7 +131,8 @@ func (s *state) removeBroker(b *broker) {
 // lose ends a registration with every address it keeps alive.
 func (s *state) lose(e *live, why EventKind, eff *Effects) {
 	eff.Events = append(eff.Events, e.event(why))
-	for _, b := range slices.Clone(e.backs) {
+	byName := func(a, b *broker) int { return cmp.Compare(a.name, b.name) }
+	for _, b := range slices.SortedFunc(slices.Values(e.backs), byName) {
 		s.leaveBroker(b, e.key.Addr, b.members[b.byAddr(e.key.Addr)].id, eff)
 	}
 	if s.lives[e.key] == e {

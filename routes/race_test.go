@@ -1,0 +1,101 @@
+package routes
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// TestEvictionRacesWithRegister is scenario 26 of the tombstone protocol: evictions, unregisters of a predecessor, lost
+// connections and expiries race with registrations. Each round a new incarnation registers on its own connection, while
+// others try to remove its predecessor with everything that was true of it. Whatever the order, the new one stays.
+func TestEvictionRacesWithRegister(t *testing.T) {
+	rounds := 1_000_000 / 4 // four removals race in each
+	if testing.Short() {
+		rounds = 5_000
+	}
+	table := newTable(1 << 16)
+	var now atomic.Int64
+	now.Store(int64(time.Hour))
+	read := func() clock.Stamp { v := now.Add(1); return clock.Stamp{Raw: v, Boot: v} }
+	table.cfg.Clock = read
+	key := tombstone.Key{Cluster: "C", Addr: "10.0.0.0:10911"}
+	previous := incarnation(1, read())
+	table.Register(previous)
+	var evicted atomic.Int64
+	for i := range rounds {
+		old := previous
+		id := tombstone.Identity{Name: old.Name, BrokerID: old.ID, RemoteIP: old.Conn.Remote.Addr()}
+		asked := read()                          // the old process has left before this moment
+		next := incarnation(uint64(i+2), read()) // its successor's first byte comes after it
+		lo := tombstone.Bounds{Asked: asked, HasLife: true, Life: 1, Unregistered: 1}
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		race := func(f func()) {
+			wg.Go(func() {
+				<-start
+				f()
+			})
+		}
+		race(func() { table.Register(next) })
+		race(func() {
+			if v, _ := table.Judge(key, id, lo); v.Outcome == tombstone.Evicted {
+				evicted.Add(1)
+			}
+		})
+		race(func() {
+			table.Unregister(&Unregistration{Cluster: "C", Addr: key.Addr, Name: old.Name, Conn: old.Conn.ID, At: asked})
+		})
+		race(func() { table.ConnLost(old.Conn.ID) })
+		race(func() { table.Route([]byte("tenant-prod-orders-000000"), false) })
+		close(start)
+		wg.Wait()
+		records := table.Registrations()
+		if len(records) != 1 || records[0].Owner.ID != next.Conn.ID {
+			t.Fatalf("round %d: the successor is gone: %+v", i, records)
+		}
+		if _, ok := table.Route([]byte("tenant-prod-orders-000000"), false); !ok {
+			t.Fatalf("round %d: the successor's topics are gone", i)
+		}
+		previous = next
+	}
+	if err := table.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if evicted.Load() == 0 {
+		t.Fatal("no eviction ever came first: nothing raced")
+	}
+	t.Logf("%d of %d predecessors were evicted before their successor registered", evicted.Load(), rounds)
+}
+
+func incarnation(conn uint64, firstByte clock.Stamp) *Registration {
+	r := fleet(0, 0, 2, 1)
+	c := *r.Conn
+	c.ID, c.FirstByte = conn, firstByte
+	r.Conn = &c
+	return r
+}
+
+// TestStampIsReadUnderTheLock: a registration that waits for the lock is as young as the moment it was applied, so that
+// no tombstone from the time of its waiting can reach it (tombstones.md section 2, ownership).
+func TestStampIsReadUnderTheLock(t *testing.T) {
+	table := newTable(0)
+	waited := false
+	table.cfg.Clock = func() clock.Stamp {
+		if table.mu.TryRLock() {
+			table.mu.RUnlock()
+			t.Fatal("the clock was read without the lock")
+		}
+		waited = true
+		return clock.Stamp{Raw: 1, Boot: 1}
+	}
+	table.Register(fleet(0, 0, 2, 1))
+	table.Judge(tombstone.Key{Cluster: "C", Addr: "10.0.0.0:10911"}, tombstone.Identity{}, tombstone.Bounds{})
+	if !waited {
+		t.Fatal("the clock was not read")
+	}
+}
