@@ -15,11 +15,10 @@ import (
 
 // Request codes that the tests send by themselves.
 const (
-	codeCreateTopic = 17 // to brokers
-	codeRoute       = 105
-	codeCluster     = 106
-	codeTopics      = 206
-	codeMembers     = 901
+	codeRoute   = 105
+	codeCluster = 106
+	codeTopics  = 206
+	codeMembers = 901
 )
 
 // answer is one decoded response frame.

@@ -3,6 +3,7 @@ package java
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -76,7 +77,27 @@ func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
 		Env:       []string{"ROCKETMQ_HOME=" + o.Dir},
 		Dir:       o.Dir,
 	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			b.logOwnLog(t)
+		}
+	})
 	return b
+}
+
+// logOwnLog shows the end of what the broker wrote to its log file, which says more than its output.
+func (b *Broker) logOwnLog(t testing.TB) {
+	files, err := filepath.Glob(filepath.Join(b.Dir, "logs", "rocketmqlogs", "broker.log"))
+	if err != nil {
+		t.Log(err)
+	}
+	for _, name := range files {
+		if text, err := os.ReadFile(name); err != nil {
+			t.Log(err)
+		} else {
+			t.Logf("end of %s of %s:\n%s", filepath.Base(name), b, tail(string(text), 6000))
+		}
+	}
 }
 
 // ModuleFlags open what the brokers and the proxy use of a JDK 17's own packages.

@@ -1,0 +1,30 @@
+package java
+
+import (
+	"testing"
+	"time"
+)
+
+// toolLimit bounds one mqadmin command; 2-3 s on a quiet machine.
+const toolLimit = 2 * time.Minute
+
+// Admin runs one mqadmin command of a release to its end and returns what it printed.
+func Admin(t testing.TB, version string, args ...string) string {
+	t.Helper()
+	home := t.TempDir()
+	if err := WriteLogback(home); err != nil {
+		t.Fatalf("prepare mqadmin: %v", err)
+	}
+	p := Start(t, Command{
+		ClassPath: ClassPath(Jars(t, "rocketmq-tools", version)),
+		JVM:       append(smallHeap(), "-Duser.home="+home, "-Drocketmq.home.dir="+home),
+		Main:      "org.apache.rocketmq.tools.command.MQAdminStartup",
+		Args:      args,
+		Env:       []string{"ROCKETMQ_HOME=" + home},
+		Dir:       home,
+	})
+	if _, err := p.Wait(toolLimit); err != nil {
+		t.Fatalf("mqadmin %v: %v", args, err)
+	}
+	return p.Output()
+}
