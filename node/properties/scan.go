@@ -29,12 +29,12 @@ func (l *lines) next() (logical []byte, number int, ok bool) {
 	return nil, 0, false
 }
 
-// joined reads one logical line and its end. A line of which nothing is left is none; at the end of the text a
-// dangling backslash is dropped but the line counts.
+// joined reads one logical line and its end. A line of which nothing is left is none; but where the text ends with a
+// dangling backslash, or with that and one character of line end, the line counts, as in Java.
 func (l *lines) joined() (logical []byte, ok bool) {
 	for {
 		part := l.restOfLine()
-		atEnd := l.pos == len(l.text)
+		atEnd := l.pos+1 >= len(l.text)
 		continues := endsEscaped(part)
 		if continues {
 			part = part[:len(part)-1]
@@ -49,7 +49,7 @@ func (l *lines) joined() (logical []byte, ok bool) {
 			return logical, len(logical) > 0 || continues
 		}
 		l.skipBlanks()
-		if l.pos == len(l.text) {
+		if len(logical) == 0 || l.pos == len(l.text) { // after nothing, the next line begins anew and may be a comment
 			return logical, len(logical) > 0
 		}
 	}

@@ -1,0 +1,70 @@
+package atomicfile_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/epitaph-mq/epitaph/node/atomicfile"
+)
+
+func want(t *testing.T, path, content string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != content {
+		t.Errorf("%s holds %q, %v; want %q", path, got, err, content)
+	}
+}
+
+func replace(t *testing.T, path, content string) {
+	t.Helper()
+	if err := atomicfile.Replace(path, []byte(content)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReplaceMakesDirectoriesAndKeepsThePrevious(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b", "file")
+	replace(t, path, "1")
+	replace(t, path, "2")
+	replace(t, path, "3")
+	want(t, path, "3")
+	want(t, path+".bak", "2")
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("directory has %v, %v; want the file and its .bak", entries, err)
+	}
+}
+
+func TestReplaceKeepsModeAndLink(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, link, "2")
+	want(t, file, "2")
+	if info, err := os.Lstat(link); err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	for _, path := range []string{file, file + ".bak"} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", path, info.Mode(), err)
+		}
+	}
+}
+
+func TestReplaceFailsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	replace(t, path, "1")
+	if err := os.MkdirAll(filepath.Join(path+".bak", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Replace(path, []byte("2")); err == nil {
+		t.Error("no error")
+	}
+	want(t, path, "1")
+}

@@ -1,0 +1,258 @@
+package kvconfig
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func openNew(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "namesrv", "kvConfig.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEveryChangeIsInTheFileAndTheOneBeforeInBak(t *testing.T) {
+	s := openNew(t)
+	must(t, s.Put("n", "k", "v v"))
+	if _, err := os.Stat(s.Path() + ".bak"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there was no content to keep, yet .bak: %v", err)
+	}
+	steps := []struct {
+		do         func() error
+		file, list string
+	}{
+		{func() error { return s.Put("n", "é", "中\t\"") }, `{"configTable":{"n":{"k":"v v","é":"中\t\""}}}`, `{"table":{"k":"v v","é":"中\t\""}}`},
+		{func() error { return s.Delete("n", "k") }, `{"configTable":{"n":{"é":"中\t\""}}}`, `{"table":{"é":"中\t\""}}`},
+		{func() error { return s.PutNull("n", "é") }, `{"configTable":{"n":{}}}`, `{"table":{}}`},
+		{func() error { return s.Delete("unknown", "k") }, `{"configTable":{"n":{}}}`, `{"table":{}}`},
+		{func() error { return s.PutNull("m", "k") }, `{"configTable":{"m":{},"n":{}}}`, `{"table":{}}`},
+	}
+	for i, step := range steps {
+		before := read(t, s.Path())
+		must(t, step.do())
+		if got := read(t, s.Path()); got != step.file {
+			t.Errorf("step %d: file %s, want %s", i, got, step.file)
+		}
+		if got := read(t, s.Path()+".bak"); got != before {
+			t.Errorf("step %d: .bak %s, want %s", i, got, before)
+		}
+		if got, known := s.List("n"); !known || string(got) != step.list {
+			t.Errorf("step %d: list %s, %v; want %s", i, got, known, step.list)
+		}
+		again, err := Open(s.Path())
+		must(t, err)
+		if got, _ := again.List("n"); string(got) != step.list {
+			t.Errorf("step %d: after a restart list %s, want %s", i, got, step.list)
+		}
+	}
+	if _, known := s.List("unknown"); known {
+		t.Error("a delete made a namespace")
+	}
+}
+
+// TestStringsAsJava has what the released 5.5.0 writes for the first 256 characters and some beyond.
+func TestStringsAsJava(t *testing.T) {
+	var in, want strings.Builder
+	short := map[rune]string{'\b': `\b`, '\t': `\t`, '\n': `\n`, '\f': `\f`, '\r': `\r`, '"': `\"`, '\\': `\\`}
+	for r := range rune(256) {
+		in.WriteRune(r)
+		switch s, ok := short[r]; {
+		case ok:
+			want.WriteString(s)
+		case r < ' ':
+			fmt.Fprintf(&want, `\u%04x`, r)
+		default:
+			want.WriteRune(r)
+		}
+	}
+	const beyond = "\u2028\u2029\ufeff\ufffe中😀/<"
+	got := string(appendString(nil, in.String()+beyond))
+	if got != `"`+want.String()+beyond+`"` {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestOpenAsJava(t *testing.T) {
+	for content, want := range map[string]string{
+		"":                                 `{}`,
+		"null":                             `{}`,
+		`{"configTable":{}}`:               `{}`,
+		`{"configTable":{"n":{}}}` + "\n":  `{"n":{}}`,
+		`{"configTable":{"n":null}}`:       `{}`,
+		`{"configTable":{"n":{"k":null}}}`: `{"n":{}}`,
+		"\ufeff" + `{"configTable":{"":{"":""}}}`:                       `{"":{"":""}}`,
+		`{"configTable":{"n":{"k":1,"l":true,"m":{"a": [1, 2]}}}}`:      `{"n":{"k":"1","l":"true","m":"{\"a\":[1,2]}"}}`,
+		`{"x":1,"configTable":{"n":{"k":"v","k":"w"}}}`:                 `{"n":{"k":"w"}}`,
+		`{"configTable":{"n":{"k":"v"},"n":{"l":"w"}}}`:                 `{"n":{"l":"w"}}`,
+		`{"configTable":{"a":{"k":"v"}},"configTable":{"b":{"k":"v"}}}`: `{"b":{"k":"v"}}`,
+	} {
+		path := filepath.Join(t.TempDir(), "kv.json")
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		s, err := Open(path)
+		if err != nil {
+			t.Errorf("%q: %v", content, err)
+			continue
+		}
+		if got := string(encodeFile(*s.current.Load())); got != `{"configTable":`+want+`}` {
+			t.Errorf("%q: got %s, want %s", content, got, want)
+		}
+		if got := read(t, path); got != content {
+			t.Errorf("%q: opening changed the file to %q", content, got)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for content, want := range map[string]string{
+		"{}":                        "no \"configTable\" object",
+		`{"configTable":null}`:      "no \"configTable\" object",
+		`{"ConfigTable":{}}`:        "no \"configTable\" object",
+		" \n":                       "not a kv config file",
+		"[]":                        "not a kv config file",
+		"{\n\"configTable\":{}\n x": "line 3",
+		`{"configTable":[]}`:        "configTable",
+		`{"configTable":{"n":[]}}`:  "configTable",
+		`{"configTable":{}} x`:      "not a kv config file",
+	} {
+		path := filepath.Join(t.TempDir(), "kv.json")
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		_, err := Open(path)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: got %v, want %q and the path", content, err, want)
+		}
+	}
+}
+
+func TestUnreadableFileIsAnEmptyStoreThatChangesNothing(t *testing.T) {
+	dir := t.TempDir() // a directory cannot be read as a file, whoever runs the test
+	s, err := Open(dir)
+	must(t, err)
+	if s.UnreadError() == nil {
+		t.Error("no warning")
+	}
+	if err := s.Put("n", "k", "v"); err == nil {
+		t.Error("put succeeded")
+	}
+	if _, ok := s.Get("n", "k"); ok {
+		t.Error("the refused value is there")
+	}
+}
+
+func TestAChangeThatCannotBePersistedChangesNothing(t *testing.T) {
+	s := openNew(t)
+	must(t, s.Put(OrderTopicConfig, "t", "b:4"))
+	generation := s.OrderGeneration()
+	must(t, os.Mkdir(s.Path()+".bak", 0o700)) // the previous content has no place to go
+	must(t, os.WriteFile(filepath.Join(s.Path()+".bak", "x"), nil, 0o600))
+	before := read(t, s.Path())
+	for name, change := range map[string]func() error{
+		"put":    func() error { return s.Put(OrderTopicConfig, "t", "b:8") },
+		"delete": func() error { return s.Delete(OrderTopicConfig, "t") },
+	} {
+		if err := change(); err == nil {
+			t.Errorf("%s succeeded", name)
+		}
+	}
+	if v, ok := s.Get(OrderTopicConfig, "t"); !ok || v != "b:4" {
+		t.Errorf("value is %q, %v", v, ok)
+	}
+	if s.OrderGeneration() != generation {
+		t.Error("the generation moved")
+	}
+	if got := read(t, s.Path()); got != before {
+		t.Errorf("file is %s", got)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(s.Path()), ".*.tmp"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestOrderGenerationFollowsItsNamespaceOnly(t *testing.T) {
+	s := openNew(t)
+	g := s.OrderGeneration()
+	must(t, s.Put("other", "t", "v"))
+	if s.OrderGeneration() != g {
+		t.Error("moved by another namespace")
+	}
+	must(t, s.Put(OrderTopicConfig, "t", "v"))
+	if s.OrderGeneration() == g {
+		t.Error("not moved by a put")
+	}
+}
+
+func TestTooLargeIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kv.json")
+	must(t, os.WriteFile(path, nil, 0o600))
+	must(t, os.Truncate(path, MaxFileBytes+1))
+	if _, err := Open(path); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestManyWriters(t *testing.T) {
+	s := openNew(t)
+	const writers, keys = 4, 8
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for k := range keys {
+				key := fmt.Sprintf("%d-%d", w, k)
+				if err := s.Put("n", key, "v"); err != nil {
+					t.Error(err)
+				}
+				if _, ok := s.Get("n", key); !ok {
+					t.Errorf("%s is lost", key)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	again, err := Open(s.Path())
+	must(t, err)
+	if got := len((*again.current.Load())["n"]); got != writers*keys {
+		t.Errorf("%d keys in the file, want %d", got, writers*keys)
+	}
+}
+
+// FuzzOpen: no content panics, and what is accepted is written and read back as it was taken.
+func FuzzOpen(f *testing.F) {
+	f.Fuzz(func(t *testing.T, content []byte) {
+		first, err := decodeFile(content)
+		if err != nil {
+			return
+		}
+		written := encodeFile(first)
+		second, err := decodeFile(written)
+		if err != nil {
+			t.Fatalf("%q: wrote %q, which does not read: %v", content, written, err)
+		}
+		if again := encodeFile(second); string(again) != string(written) {
+			t.Fatalf("%q: wrote %q, then %q", content, written, again)
+		}
+	})
+}
