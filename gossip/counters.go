@@ -1,0 +1,11 @@
+package gossip
+
+import "sync/atomic"
+
+// counters are the counts of the shell; the exchange has its own.
+type counters struct {
+	refusedSize, refusedVersion, refusedType, refusedFormat atomic.Uint64
+	inboxFull, unsendable, sendFailed, streamsDropped       atomic.Uint64
+	rejoins, rejoinsFailed, keysRefused                     atomic.Uint64
+	namesake                                                atomic.Bool
+}

@@ -1,0 +1,191 @@
+package gossip
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// delegate is what memberlist calls. No method blocks or keeps a buffer.
+type delegate struct{ g *Gossip }
+
+var (
+	_ memberlist.Delegate      = delegate{}
+	_ memberlist.EventDelegate = delegate{}
+	_ memberlist.PingDelegate  = delegate{}
+)
+
+// memberName is a peer's name in memberlist.
+func memberName(p tombstone.Peer) string {
+	return fmt.Sprintf("%s%s%016x", p.Name, nameSeparator, p.Boot)
+}
+
+// peerOf reads a memberlist name.
+func peerOf(name string) (tombstone.Peer, bool) {
+	i := strings.LastIndex(name, nameSeparator)
+	if i <= 0 || len(name)-i-1 != 16 {
+		return tombstone.Peer{}, false
+	}
+	boot, err := strconv.ParseUint(name[i+1:], 16, 64)
+	return tombstone.Peer{Name: name[:i], Boot: boot}, err == nil
+}
+
+// NodeMeta says nothing: all that others need is in the name.
+func (d delegate) NodeMeta(int) []byte { return nil }
+
+// NotifyMsg takes a message of another member, by packet, stream or gossip.
+func (d delegate) NotifyMsg(b []byte) {
+	g := d.g
+	msg, err := Decode(b) // copies what it keeps
+	if err != nil {
+		g.refused(err)
+		return
+	}
+	if !g.inbox.message(func(now clock.Stamp) tombstone.Output { return g.exchange.Receive(msg, now) }) {
+		g.counts.inboxFull.Add(1)
+		return
+	}
+	g.kick()
+}
+
+// GetBroadcasts fills packets with queued hints; there are some above 128 members only.
+func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	return d.g.queue.GetBroadcasts(overhead, limit)
+}
+
+// LocalState is the ids of this node's own live tombstones, newest first.
+func (d delegate) LocalState(bool) []byte {
+	g := d.g
+	g.mu.Lock()
+	ids := g.exchange.LocalIDs(tombstone.MaxMerge, g.cfg.Clock())
+	g.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	b, err := EncodeState(tombstone.Hint{From: g.self, IDs: ids})
+	if err != nil {
+		g.counts.unsendable.Add(1)
+		return nil
+	}
+	return b
+}
+
+// MergeRemoteState takes another member's ids as hints.
+func (d delegate) MergeRemoteState(b []byte, _ bool) {
+	g := d.g
+	if len(b) == 0 {
+		return
+	}
+	hint, err := DecodeState(bytes.Clone(b))
+	if err != nil {
+		g.refused(err)
+		return
+	}
+	if !g.inbox.message(func(now clock.Stamp) tombstone.Output { return g.exchange.Merge(hint, now) }) {
+		g.counts.inboxFull.Add(1)
+		return
+	}
+	g.kick()
+}
+
+// NotifyJoin and NotifyUpdate say that a member lives, and where.
+func (d delegate) NotifyJoin(n *memberlist.Node) { d.alive(n) }
+
+// NotifyUpdate is NotifyJoin for a member that is known.
+func (d delegate) NotifyUpdate(n *memberlist.Node) { d.alive(n) }
+
+func (d delegate) alive(n *memberlist.Node) {
+	g := d.g
+	p, ok := peerOf(n.Name)
+	if !ok {
+		g.refused(fmt.Errorf("%w: member name %q", errFormat, n.Name))
+		return
+	}
+	g.inbox.up(p, n, func(now clock.Stamp) tombstone.Output { return g.exchange.MemberUp(p, now) })
+	if p != g.self {
+		g.cfg.Logger.Info("member joined", "member", p.Name, "addr", n.Address())
+	}
+	g.kick()
+}
+
+// NotifyLeave says that a member left or is taken for dead. That says nothing about any broker.
+func (d delegate) NotifyLeave(n *memberlist.Node) {
+	g := d.g
+	p, ok := peerOf(n.Name)
+	if !ok {
+		return
+	}
+	g.inbox.down(p, func(now clock.Stamp) tombstone.Output {
+		g.exchange.MemberLeft(p, now)
+		return tombstone.Output{}
+	})
+	if p != g.self {
+		g.cfg.Logger.Info("member gone", "member", p.Name, "addr", n.Address(), "left", n.State == memberlist.StateLeft)
+	}
+	g.kick()
+}
+
+// An ack carries the answering member's clocks: version, raw, boot.
+const ackLen = 1 + 8 + 8
+
+// AckPayload is read as late as possible: the receiver takes it for a time before the ack arrived.
+func (d delegate) AckPayload() []byte {
+	now := d.g.cfg.Clock()
+	b := make([]byte, ackLen)
+	b[0] = wireVersion
+	binary.BigEndian.PutUint64(b[1:], uint64(now.Raw))
+	binary.BigEndian.PutUint64(b[9:], uint64(now.Boot))
+	return b
+}
+
+// NotifyPingComplete hands the other's clock to the exchange, with the time at which the ack was there.
+func (d delegate) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, payload []byte) {
+	g := d.g
+	p, ok := peerOf(n.Name)
+	if !ok {
+		return
+	}
+	g.inbox.answered(p, rtt)
+	if len(payload) != ackLen || payload[0] != wireVersion {
+		return // a member of another version
+	}
+	arrived := g.cfg.Clock()
+	reading := clock.Stamp{
+		Raw: int64(binary.BigEndian.Uint64(payload[1:])), Boot: int64(binary.BigEndian.Uint64(payload[9:])),
+	}
+	if !g.inbox.message(func(clock.Stamp) tombstone.Output {
+		g.exchange.ProbeAck(p, reading, arrived)
+		return tombstone.Output{}
+	}) {
+		g.counts.inboxFull.Add(1)
+	}
+	g.kick()
+}
+
+// broadcast is one hint in memberlist's queue. A newer revision of the same tombstone replaces the older one.
+type broadcast struct {
+	name string
+	msg  []byte
+}
+
+var _ memberlist.NamedBroadcast = (*broadcast)(nil)
+
+func broadcastName(id tombstone.ID) string {
+	return fmt.Sprintf("%s/%x/%d", id.Origin.Name, id.Origin.Boot, id.Seq)
+}
+
+func (b *broadcast) Invalidates(other memberlist.Broadcast) bool {
+	o, ok := other.(*broadcast)
+	return ok && o.name == b.name
+}
+func (b *broadcast) Name() string    { return b.name }
+func (b *broadcast) Message() []byte { return b.msg }
+func (b *broadcast) Finished()       {}

@@ -1,0 +1,302 @@
+package gossip
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+const (
+	// streamsAtOnce bounds sends by stream under way: each may block for seconds.
+	streamsAtOnce = 64
+	// leaveWait bounds how long a stop waits until the others have heard of the leave.
+	leaveWait = 2 * time.Second
+)
+
+// Gossip is one member. Make it with New, then Start, then Stop.
+type Gossip struct {
+	cfg  Config
+	self tombstone.Peer
+	keys *memberlist.Keyring // nil: no encryption
+
+	mu       sync.Mutex // guards the following fields; held before the tables' lock, never the other way round
+	exchange *tombstone.Exchange
+	out      tombstone.Output // put out by callers, to be sent by the loop
+
+	inbox   inbox
+	wake    chan struct{}
+	counts  counters
+	list    *memberlist.Memberlist
+	queue   *memberlist.TransmitLimitedQueue
+	streams chan struct{}
+
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+
+	namesakes namesakes
+}
+
+// New checks the configuration and reads the keys. It binds nothing.
+func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1), streams: make(chan struct{}, streamsAtOnce)}
+	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}
+	if cfg.KeyFile != "" {
+		keys, err := LoadKeys(cfg.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		if g.keys, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
+			return nil, fmt.Errorf("--gossip-key-file: %w", err)
+		}
+	}
+	var err error
+	g.exchange, err = tombstone.New(tombstone.Config{Self: g.self, Nonce: random64}, tables)
+	return g, err
+}
+
+// random64 is for nonces and boot numbers: nobody can guess it.
+func random64() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// Start joins: it succeeds when no seed answers, and goes on trying. What had started is stopped again when it fails.
+func (g *Gossip) Start() error {
+	conf, err := g.memberlistConfig()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
+	// Callbacks may come before Create returns: everything they touch but list exists by now.
+	g.queue = &memberlist.TransmitLimitedQueue{NumNodes: g.inbox.memberCount, RetransmitMult: conf.RetransmitMult}
+	list, err := memberlist.Create(conf)
+	if err != nil {
+		cancel()
+		return fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
+	}
+	g.list = list
+	g.group.Go(func() { g.loop(ctx) })
+	g.group.Go(func() { g.rejoin(ctx) })
+	if g.keys != nil {
+		g.group.Go(func() { g.watchKeys(ctx) })
+	}
+	return nil
+}
+
+// Stop leaves the cluster in order and waits for what Start started. It makes no tombstone.
+func (g *Gossip) Stop(context.Context) error {
+	if g.list == nil {
+		return nil
+	}
+	g.flush() // departures handled a moment ago are hinted before this node is gone
+	err := g.list.Leave(leaveWait)
+	g.cancel()
+	err = errors.Join(err, g.list.Shutdown())
+	g.group.Wait()
+	g.list = nil
+	return err
+}
+
+// Self is this node's life in the cluster.
+func (g *Gossip) Self() tombstone.Peer { return g.self }
+
+// Addr is the address that others are told to reach this node at; only after Start.
+func (g *Gossip) Addr() string { return g.list.LocalNode().Address() }
+
+// Made tells the others of a departure. It does not wait for the network. ok is false when no tombstone was made.
+func (g *Gossip) Made(d tombstone.Departure) (id tombstone.ID, why tombstone.NotMade, ok bool) {
+	g.step(func(now clock.Stamp) tombstone.Output {
+		var out tombstone.Output
+		id, why, out = g.exchange.Made(d, now)
+		return out
+	})
+	return id, why, why == tombstone.Made
+}
+
+// LateProof raises the proof of life of a tombstone of this node (tombstones.md section 2).
+func (g *Gossip) LateProof(id tombstone.ID, life clock.Stamp) {
+	g.step(func(now clock.Stamp) tombstone.Output { return g.exchange.LateProof(id, life, now) })
+}
+
+// Registered, Unregistered and Closed feed the check on evictions: whether who was evicted comes back on its own
+// connection.
+func (g *Gossip) Registered(conn uint64, k tombstone.Key, who tombstone.Identity) {
+	g.step(func(now clock.Stamp) tombstone.Output {
+		g.exchange.Registered(conn, k, who, now)
+		return tombstone.Output{}
+	})
+}
+
+// Unregistered says that conn sent an UNREGISTER of k.
+func (g *Gossip) Unregistered(conn uint64, k tombstone.Key) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.exchange.Unregistered(conn, k)
+}
+
+// Closed says that conn is gone.
+func (g *Gossip) Closed(conn uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.exchange.Closed(conn)
+}
+
+// Status is what `epitaph tombstones` shows, newest first.
+func (g *Gossip) Status(limit int) tombstone.Status {
+	now := g.cfg.Clock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.exchange.Status(limit, now)
+}
+
+// step runs one event through the exchange. What it puts out is sent by the loop.
+func (g *Gossip) step(event func(now clock.Stamp) tombstone.Output) {
+	g.mu.Lock()
+	// Read inside the lock, so that the exchange sees time go forward.
+	g.gather(event(g.cfg.Clock()))
+	pending := len(g.out.Packets) + len(g.out.Decisions) + len(g.out.Refuted)
+	g.mu.Unlock()
+	if pending > 0 {
+		g.kick()
+	}
+}
+
+func (g *Gossip) gather(o tombstone.Output) {
+	g.out.Packets = append(g.out.Packets, o.Packets...)
+	g.out.Decisions = append(g.out.Decisions, o.Decisions...)
+	g.out.Refuted = append(g.out.Refuted, o.Refuted...)
+}
+
+// kick wakes the loop; it never blocks.
+func (g *Gossip) kick() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// loop takes what came in, sends what has to go out, and takes the retries that are due.
+func (g *Gossip) loop(ctx context.Context) {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for {
+		for _, e := range g.inbox.take() {
+			g.step(e)
+		}
+		g.step(g.exchange.Tick)
+		g.flush()
+		g.checkNames()
+		timer.Reset(g.untilTick())
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+func (g *Gossip) untilTick() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return max(g.exchange.NextTick().Sub(g.cfg.Clock()), 0)
+}
+
+// flush sends what the exchange has put out.
+func (g *Gossip) flush() {
+	g.mu.Lock()
+	out := g.out
+	g.out = tombstone.Output{}
+	g.mu.Unlock()
+	for i := range out.Packets {
+		g.send(&out.Packets[i])
+	}
+	for _, d := range out.Decisions {
+		if g.cfg.OnDecision != nil {
+			g.cfg.OnDecision(d)
+		}
+	}
+	for _, r := range out.Refuted {
+		if g.cfg.OnRefuted != nil {
+			g.cfg.OnRefuted(r)
+		}
+	}
+}
+
+// send hands one packet to memberlist. What is lost here is repeated by the exchange.
+func (g *Gossip) send(p *tombstone.Packet) {
+	b, err := Encode(p.Msg)
+	if err == nil && len(b) > tombstone.MaxMessage {
+		err = fmt.Errorf("%T of %d bytes, want at most %d", p.Msg, len(b), tombstone.MaxMessage)
+	}
+	if err != nil {
+		g.counts.unsendable.Add(1)
+		g.cfg.Logger.Error("gossip message not sent", "err", err)
+		return
+	}
+	if p.Path == tombstone.Queue {
+		hint, ok := p.Msg.(tombstone.Hint)
+		if ok && len(hint.IDs) > 0 {
+			g.queue.QueueBroadcast(&broadcast{name: broadcastName(hint.IDs[0]), msg: b})
+		}
+		return
+	}
+	to, ok := g.inbox.node(p.To)
+	if !ok {
+		return // it left meanwhile
+	}
+	if p.Path == tombstone.Datagram {
+		if err := g.list.SendBestEffort(&to, b); err != nil {
+			g.counts.sendFailed.Add(1)
+		}
+		return
+	}
+	select {
+	case g.streams <- struct{}{}:
+		g.group.Go(func() {
+			defer func() { <-g.streams }()
+			if err := g.list.SendReliable(&to, b); err != nil {
+				g.counts.sendFailed.Add(1)
+			}
+		})
+	default:
+		g.counts.streamsDropped.Add(1)
+	}
+}
+
+// Counters are the exchange's counts.
+func (g *Gossip) Counters() tombstone.Counters {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.exchange.Counters()
+}
+
+// Members lists the living, this node first, then by name.
+func (g *Gossip) Members() []Member {
+	all := g.inbox.members()
+	slices.SortFunc(all, func(a, b Member) int {
+		if a.Self != b.Self {
+			if a.Self {
+				return -1
+			}
+			return 1
+		}
+		return compareMembers(a, b)
+	})
+	return all
+}
