@@ -1,0 +1,233 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-mq/epitaph/node/properties"
+)
+
+// javaConfig is testdata/config_5.5.0.json; its note says what it holds.
+type javaConfig struct {
+	Config  string
+	Listing []string
+	Steps   []struct {
+		Update  string
+		Code    int
+		Remark  string
+		Changed []string
+	}
+}
+
+func latin1(s string) []byte {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		b = append(b, byte(r))
+	}
+	return b
+}
+
+func loadJava(t *testing.T) javaConfig {
+	t.Helper()
+	text, err := os.ReadFile("testdata/config_5.5.0.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var j javaConfig
+	if err := json.Unmarshal(text, &j); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func javaSystem() System {
+	return System{UserHome: "home", Properties: map[string]string{"rocketmq.home.dir": "/opt/rocketmq"}}
+}
+
+// fileConfig is the configuration of a NameServer started with -c on this text.
+func fileConfig(t *testing.T, text []byte, store string) (Config, []*ConfigFault, []string) {
+	t.Helper()
+	entries, err := properties.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig(javaSystem())
+	faults, unknown := cfg.ApplyFile("ns.conf", entries)
+	cfg.Options.ConfigStorePath = store
+	return cfg, faults, unknown
+}
+
+func codeOf(err error) (code int, remark string) {
+	switch {
+	case err == nil:
+		return 0, ""
+	case errors.Is(err, ErrConfigLocked), errors.Is(err, ErrConfigReadOnly):
+		return 16, err.Error()
+	}
+	return 1, err.Error()
+}
+
+// TestRuntimeAsJava replays what the released NameServer was asked and compares answers, listings and files.
+func TestRuntimeAsJava(t *testing.T) {
+	j := loadJava(t)
+	store := filepath.Join(t.TempDir(), "ns.conf")
+	if err := os.WriteFile(store, latin1(j.Config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, _ := fileConfig(t, latin1(j.Config), store)
+	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
+	listing := func() []string { return strings.Split(strings.ReplaceAll(string(r.Listing()), store, "STORE"), "\n") }
+	if diff := cmp.Diff(j.Listing, listing()); diff != "" {
+		t.Fatalf("first listing (-Java +ours):\n%s", diff)
+	}
+	for _, step := range j.Steps {
+		before := listing()
+		fileBefore, err := os.ReadFile(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, remark := codeOf(r.Update(latin1(step.Update))); code != step.Code || remark != step.Remark {
+			t.Errorf("%q: got %d %q, want %d %q", step.Update, code, remark, step.Code, step.Remark)
+		}
+		changed := slices.DeleteFunc(listing(), func(line string) bool { return slices.Contains(before, line) })
+		if diff := cmp.Diff(step.Changed, changed); diff != "" && len(step.Changed)+len(changed) > 0 {
+			t.Errorf("%q (-Java +ours):\n%s", step.Update, diff)
+		}
+		if step.Code != 0 || step.Update == "" {
+			continue
+		}
+		file, err := os.ReadFile(store)
+		if err != nil || string(file) != string(r.Listing()) {
+			t.Errorf("%q: the file is not the listing: %v", step.Update, err)
+		}
+		if bak, err := os.ReadFile(store + ".bak"); err != nil || string(bak) != string(fileBefore) {
+			t.Errorf("%q: .bak is not the file before: %v", step.Update, err)
+		}
+	}
+}
+
+func TestApplyFileTellsWhatTheOriginalHides(t *testing.T) {
+	_, faults, unknown := fileConfig(t, []byte("enableTopicList=true \nwaitSecondsForService=47 \nlistenPort=x\n"+
+		"supportActingMaster=yes\nEnableTopicList=true\nuseTLS=true\n"), "s")
+	var got []string
+	for _, f := range faults {
+		got = append(got, f.Error())
+	}
+	want := []string{
+		`ns.conf:1: enableTopicList="true ": blanks behind the value are part of it; remove them`,
+		`ns.conf:2: waitSecondsForService="47 ": blanks behind the value are part of it; remove them`,
+		`ns.conf:3: listenPort="x": want a whole number from -2147483648 to 2147483647`,
+		`ns.conf:4: supportActingMaster="yes": want true or false`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"EnableTopicList"}, unknown); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadOnlyConfig(t *testing.T) {
+	cfg := DefaultConfig(javaSystem())
+	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
+	cfg.ReadOnlyConfig = true
+	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
+	if err := r.Update([]byte("enableTopicList=false")); !errors.Is(err, ErrConfigReadOnly) {
+		t.Errorf("got %v", err)
+	}
+	if !r.Options().EnableTopicList {
+		t.Error("changed")
+	}
+}
+
+// A change that cannot be persisted stands, as in the original.
+func TestUpdateWithoutAWritableStore(t *testing.T) {
+	cfg := DefaultConfig(javaSystem())
+	cfg.Options.ConfigStorePath = t.TempDir() // a directory
+	var log strings.Builder
+	r := NewRuntime(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	if err := r.Update([]byte("orderMessageEnable=true")); err != nil || !r.Options().OrderMessageEnable {
+		t.Errorf("%v, %v", err, r.Options().OrderMessageEnable)
+	}
+	if !strings.Contains(log.String(), "not persisted") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+// A reader's snapshot stays as it was.
+func TestOptionsSnapshotIsImmutable(t *testing.T) {
+	cfg := DefaultConfig(javaSystem())
+	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
+	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
+	before := r.Options()
+	if err := r.Update([]byte("waitSecondsForService=1")); err != nil {
+		t.Fatal(err)
+	}
+	if before.WaitSecondsForService != 45 || r.Options().WaitSecondsForService != 1 {
+		t.Errorf("before %d, now %d", before.WaitSecondsForService, r.Options().WaitSecondsForService)
+	}
+}
+
+func TestValidateReportsAllFaults(t *testing.T) {
+	cfg := DefaultConfig(javaSystem())
+	if err := cfg.Validate(); err != nil {
+		t.Fatalf("the defaults are refused: %v", err)
+	}
+	for name, value := range map[string]string{
+		"listenPort": "65536", "bindAddress": "1.2.3.4:5", "enableControllerInNamesrv": "true",
+		"scanNotActiveBrokerInterval": "0", "serverChannelMaxIdleTimeSeconds": "-1", "kvConfigPath": "",
+		"shutdownWaitTimeSeconds": "-1", "writeBufferHighWaterMark": "5", "writeBufferLowWaterMark": "6",
+	} {
+		if err := cfg.Set("--set", name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.FrameMaxBytes = 1
+	cfg.TLS.TestMode, cfg.TLS.Mode = false, TLSEnforcing
+	err := cfg.Validate()
+	for _, want := range []string{
+		`listenPort="65536": want a port`, `bindAddress="1.2.3.4:5": want a host`,
+		`enableControllerInNamesrv="true"`, "mqcontroller", `scanNotActiveBrokerInterval="0"`,
+		`serverChannelMaxIdleTimeSeconds="-1"`, `kvConfigPath=""`, `shutdownWaitTimeSeconds="-1"`,
+		`writeBufferHighWaterMark="5"`, `frameMaxLength="1"`, `tls.server.keyPath=""`, `tls.server.certPath=""`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+}
+
+func TestSystemProperties(t *testing.T) {
+	sys := System{Properties: map[string]string{
+		"tls.server.mode": "enforcing", "tls.test.mode.enable": "FALSE", "tls.server.need.client.auth": "Require",
+		"tls.server.keyPath": "k", "com.rocketmq.remoting.frameMaxLength": "8192",
+		"com.rocketmq.remoting.socket.backlog": "5", "rocketmq.serialize.type": "ROCKETMQ",
+	}}
+	cfg := DefaultConfig(sys)
+	cfg.TLS.ApplyFile([]properties.Entry{
+		{Key: "tls.server.keyPath", Value: "k2"}, {Key: "tls.server.mode", Value: "disabled"},
+		{Key: "tls.server.authClient", Value: "true"},
+	})
+	want := TLS{
+		Mode: TLSEnforcing, KeyPath: "k2", AuthClient: true, ClientCert: ClientCertRequire,
+		Client: TLSClient{Enable: true}, ConfigFile: DefaultTLSFile,
+	}
+	if diff := cmp.Diff(want, cfg.TLS); diff != "" {
+		t.Error(diff)
+	}
+	if cfg.FrameMaxBytes != 8192 || cfg.Options.ServerSocketBacklog != 5 || !cfg.BinaryHeaders {
+		t.Errorf("%d %d %v", cfg.FrameMaxBytes, cfg.Options.ServerSocketBacklog, cfg.BinaryHeaders)
+	}
+	bad := System{Properties: map[string]string{"com.rocketmq.remoting.socket.backlog": "x", "rocketmq.serialize.type": "json"}}
+	if got := bad.Faults(); len(got) != 2 {
+		t.Errorf("faults: %v", got)
+	}
+}
