@@ -1,0 +1,94 @@
+package routes
+
+import (
+	"slices"
+	"sort"
+)
+
+// counts is what a registration did to the topic table.
+type counts struct{ added, changed, erased int }
+
+// applyTopics is step 11. anew says that the topics are to be applied even where they are already known.
+func (s *state) applyTopics(b *broker, r *Registration, anew bool) (c counts) {
+	prime := b.prime(r)
+	if !r.HasTopics || r.ID != MasterID && !prime {
+		return c
+	}
+	if s.opts.DeleteUnlistedTopics && len(r.Mappings) == 0 {
+		c.erased = s.eraseUnlisted(b, r)
+	}
+	wipe := prime && b.acting
+	for i := range r.Topics {
+		rt := &r.Topics[i]
+		if rt.Name == nil {
+			continue
+		}
+		t := s.lookup(rt.Name)
+		if t == nil {
+			t = s.addTopic(string(rt.Name))
+		} else if !anew {
+			if _, known := t.find(b.index); known {
+				continue
+			}
+		}
+		q := rt.Queue
+		if wipe {
+			q.Perm = wipeWrite(q.Perm)
+		}
+		switch s.put(t, b, q) {
+		case added:
+			c.added++
+		case changed:
+			c.changed++
+		case unchanged:
+		}
+	}
+	if anew {
+		for i := range r.Mappings {
+			s.putMapping(&r.Mappings[i])
+		}
+	}
+	return c
+}
+
+// prime says that a 5.x slave has the smallest id of its broker: it then speaks for the topics (isPrimeSlave).
+func (b *broker) prime(r *Registration) bool {
+	return r.Acting != Absent && r.ID != MasterID && b.members[0].id == r.ID
+}
+
+// eraseUnlisted removes the entries of topics that the registration does not name (deleteTopicWithBrokerRegistration).
+func (s *state) eraseUnlisted(b *broker, r *Registration) int {
+	listed := make(map[string]struct{}, len(r.Topics))
+	for i := range r.Topics {
+		key := r.Topics[i].Key
+		if key == nil {
+			key = r.Topics[i].Name
+		}
+		listed[string(key)] = struct{}{}
+	}
+	n := 0
+	for _, id := range slices.Clone(b.topics) {
+		t := s.topics[id]
+		if _, ok := listed[t.name]; !ok {
+			i, _ := t.find(b.index)
+			s.erase(t, i)
+			n++
+		}
+	}
+	return n
+}
+
+func (s *state) putMapping(m *Mapping) {
+	list := s.mappings[m.Topic]
+	i := sort.Search(len(list), func(i int) bool { return list[i].Broker >= m.Broker })
+	if i == len(list) || list[i].Broker != m.Broker {
+		list = slices.Insert(slices.Clone(list), i, BrokerMapping{}) // a route may hold the old list
+	} else {
+		list = slices.Clone(list)
+	}
+	list[i] = BrokerMapping{Broker: m.Broker, Info: m.Info}
+	s.mappings[m.Topic] = list
+	if t, ok := s.names.Load(m.Topic); ok {
+		s.invalidate(t)
+	}
+}
