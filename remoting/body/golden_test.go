@@ -224,3 +224,36 @@ func TestGoldenRoutes(t *testing.T) {
 		}
 	}
 }
+
+// goldenAdmin writes what Probe.java writes with every string set to name.
+func goldenAdmin(kind, name string) []byte {
+	route := goldenRoute(name)
+	switch kind {
+	case "cluster-info":
+		return AppendClusterInfo(nil, &ClusterInfo{Brokers: route.Brokers, Clusters: []ClusterMembers{{name, []string{name}}}})
+	case "member-group":
+		return AppendMemberGroup(nil, &MemberGroup{Some(name), Some(name), route.Brokers[0].Addrs})
+	case "topic-list":
+		return AppendTopicList(nil, &TopicList{Topics: []string{name}, BrokerAddr: Some(name)})
+	case "kv-table":
+		return AppendKVTable(nil, []KV{{name, name}})
+	case "register-body":
+		topic := TopicConfig{Name: []byte(name), Key: []byte(name), ReadQueueNums: 4, WriteQueueNums: 5, Perm: 6, TopicSysFlag: 7}
+		return AppendRegister(nil, &Register{Version: DataVersion{1, 2, 3}, Topics: []TopicConfig{topic},
+			FilterServers: [][]byte{[]byte(name)}, Mappings: []TopicMapping{{name, route.Mappings[0].Mapping}}})
+	}
+	return nil
+}
+
+// TestGoldenAdminBodies compares the other bodies byte for byte with those of Java.
+func TestGoldenAdminBodies(t *testing.T) {
+	for _, c := range readGolden(t, "admin.txt") {
+		want, err := hex.DecodeString(c.want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := goldenAdmin(c.kind, c.in); string(got) != string(want) {
+			t.Errorf("admin.txt:%d: %s %q\n got %s\nwant %s", c.line, c.kind, c.in, got, want)
+		}
+	}
+}

@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
-// AppendRegister appends reg as a 5.x broker writes it uncompressed (with fastjson 1.2.83 in default mode). It
-// is for simulated brokers.
+// AppendRegister appends reg as a 5.5.0 broker writes it uncompressed, with the mapping data version of a broker
+// without static topics. It is for simulated brokers.
 func AppendRegister(dst []byte, reg *Register) []byte {
 	dst = append(dst, `{"filterServerList":`...)
 	dst = appendFilters(dst, reg.FilterServers)

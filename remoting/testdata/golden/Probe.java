@@ -75,6 +75,52 @@ public class Probe {
             case "names-standard":
                 return HexFormat.of().formatHex(names(new String(b, StandardCharsets.UTF_8)).encode(
                     JSONWriter.Feature.BrowserCompatible, JSONWriter.Feature.MapSortField));
+            case "cluster-info": {
+                String n = new String(b, StandardCharsets.UTF_8);
+                ClusterInfo c = new ClusterInfo();
+                c.setBrokerAddrTable(new HashMap<>(Map.of(n, names(n).getBrokerDatas().get(0))));
+                c.setClusterAddrTable(new HashMap<>(Map.of(n, new HashSet<>(Set.of(n)))));
+                return HexFormat.of().formatHex(c.encode());
+            }
+            case "member-group": {
+                String n = new String(b, StandardCharsets.UTF_8);
+                BrokerMemberGroup g = new BrokerMemberGroup(n, n);
+                g.setBrokerAddrs(names(n).getBrokerDatas().get(0).getBrokerAddrs());
+                GetBrokerMemberGroupResponseBody r = new GetBrokerMemberGroupResponseBody();
+                r.setBrokerMemberGroup(g);
+                return HexFormat.of().formatHex(r.encode());
+            }
+            case "topic-list": {
+                String n = new String(b, StandardCharsets.UTF_8);
+                TopicList l = new TopicList();
+                l.setBrokerAddr(n);
+                l.setTopicList(new HashSet<>(Set.of(n)));
+                return HexFormat.of().formatHex(l.encode());
+            }
+            case "kv-table": {
+                String n = new String(b, StandardCharsets.UTF_8);
+                KVTable t = new KVTable();
+                t.setTable(new HashMap<>(Map.of(n, n)));
+                return HexFormat.of().formatHex(t.encode());
+            }
+            case "register-body": { // as a broker of this release writes it
+                String n = new String(b, StandardCharsets.UTF_8);
+                RegisterBrokerBody r = new RegisterBrokerBody();
+                r.setFilterServerList(new ArrayList<>(List.of(n)));
+                TopicConfigAndMappingSerializeWrapper w = r.getTopicConfigSerializeWrapper();
+                DataVersion v = new DataVersion();
+                v.setStateVersion(1);
+                v.setTimestamp(2);
+                v.getCounter().set(3);
+                w.setDataVersion(v);
+                DataVersion m = new DataVersion();
+                m.setTimestamp(2);
+                w.setMappingDataVersion(m);
+                TopicConfig t = new TopicConfig(n, 4, 5, 6, 7);
+                w.getTopicConfigTable().put(n, t);
+                w.getTopicQueueMappingInfoMap().put(n, names(n).getTopicQueueMappingByBroker().get(n));
+                return HexFormat.of().formatHex(r.encode());
+            }
             default:
                 throw new IllegalArgumentException(kind);
         }
