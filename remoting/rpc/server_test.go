@@ -168,3 +168,5 @@ func until(t testing.TB, what string, cond func() bool) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+func newPeerReader(conn net.Conn) *bufio.Reader { return bufio.NewReader(conn) }
