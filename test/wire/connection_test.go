@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func TestRow030IdleClose(t *testing.T) {
@@ -118,69 +120,112 @@ func TestRow035BadProxyCloses(t *testing.T) {
 	}
 }
 
-// overloaded sends so many requests at once that a pool of one thread with one place must refuse some. It returns
-// the refused ones and the others.
-func overloaded(c *client, raw func(opaque int) []byte) (refused, served []*answer) {
-	const n = 2000
-	var all []byte
-	for i := range n {
-		all = append(all, raw(i)...)
+// flood sends batches of requests on many connections at once, until one of them is refused, and returns a refusal.
+// raw makes a request of an opaque number.
+func flood(t *testing.T, s *server, raw func(opaque int) []byte) (*answer, error) {
+	const connections, batch = 24, 50
+	deadline := time.Now().Add(patience)
+	refused := make(chan *answer, connections)
+	var group errgroup.Group
+	for range connections {
+		group.Go(func() error {
+			c, err := s.tryDial(t)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for len(refused) == 0 && time.Now().Before(deadline) {
+				var all []byte
+				for i := range batch {
+					all = append(all, raw(i)...)
+				}
+				if err := c.tryWrite(all); err != nil {
+					return err
+				}
+				for range batch {
+					a, err := c.tryRead(patience)
+					if err != nil {
+						return err
+					}
+					if a.Code == 2 && len(refused) == 0 {
+						refused <- a
+					}
+				}
+			}
+			return nil
+		})
 	}
-	c.write(all)
-	for range n {
-		if a := c.read(); a.Code == 2 {
-			refused = append(refused, a)
-		} else {
-			served = append(served, a)
-		}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
-	return refused, served
+	select {
+	case a := <-refused:
+		return a, nil
+	default:
+		return nil, fmt.Errorf("%d connections could not overload a pool of one thread with a queue of one", connections)
+	}
 }
 
-const systemBusy = "[OVERLOAD]system busy, start flow control for a while"
+const busy = `{"code":2,"flag":1,"language":"JAVA","opaque":%d,"remark":"[OVERLOAD]system busy, start flow control for a while","serializeTypeCurrentRPC":"JSON","version":513}`
 
 func TestRow044Overload(t *testing.T) {
 	s := own(t, options{properties: map[string]string{
 		"clientRequestThreadPoolNums": "1", "clientRequestThreadPoolQueueCapacity": "1",
 	}})
 	c := s.dial(t)
+	var b broker
+	for range 60 { // a lookup that takes a while: its answer is made anew for the zone
+		b = newBroker("r44")
+		b.topics, b.zone = []topic{rw("slow"), rw("other")}, "z"
+		c.register(b)
+	}
 	lookup := func(flag int) func(int) []byte {
 		return func(i int) []byte {
-			return jsonFrame(fmt.Sprintf(`{"code":105,"opaque":%d,"flag":%d,"extFields":{"topic":"none"}}`, i, flag))
+			return jsonFrame(fmt.Sprintf(`{"code":105,"opaque":%d,"flag":%d,"extFields":{"topic":"slow","__ZONE_MODE":"true","__ZONE_NAME":"y"}}`, i, flag))
 		}
 	}
-	refused, served := overloaded(c, lookup(0))
-	if len(refused) == 0 || len(served) == 0 {
-		t.Fatalf("%d refused, %d served; want some of both", len(refused), len(served))
+	overload := func(raw func(int) []byte) *answer {
+		a, err := flood(t, s, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
 	}
-	for _, a := range refused {
-		want(t, "refusal", a.header, fmt.Sprintf(
-			`{"code":2,"flag":1,"language":"JAVA","opaque":%d,"remark":"%s","serializeTypeCurrentRPC":"JSON","version":513}`, a.Opaque, systemBusy))
+	a := overload(lookup(0))
+	want(t, "refusal", a.header, fmt.Sprintf(busy, a.Opaque))
+	oneway := func(i int) []byte { // among answered ones, so that the pools are as full
+		return append(lookup(2)(1000+i), lookup(0)(i)...)
 	}
-	for i := range 2000 {
-		c.write(lookup(2)(i))
+	if a := overload(oneway); a.Opaque >= 1000 {
+		t.Fatalf("a oneway request was answered: %s", a)
 	}
+	c.write(bytes.Repeat(lookup(2)(1000), 1000))
 	c.usable() // and not one answer to the oneway requests
 }
 
 func TestRow045OverloadOfOnePool(t *testing.T) {
 	s := own(t, options{properties: map[string]string{"defaultThreadPoolNums": "1", "defaultThreadPoolQueueCapacity": "1"}})
-	flood, reader := s.dial(t), s.dial(t)
+	reader := s.dial(t)
 	b := newBroker("r45")
 	reader.register(b)
-	done := make(chan int)
+	for i := range 300 { // a list that takes a while
+		b.topics = append(b.topics, rw(fmt.Sprintf("%s-%d", b.name, i)))
+	}
+	b.dv.counter++
+	reader.register(b)
+	done := make(chan error)
 	go func() {
-		refused, _ := overloaded(flood, func(i int) []byte { return jsonFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i)) })
-		done <- len(refused)
+		_, err := flood(t, s, func(i int) []byte { return jsonFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i)) })
+		done <- err
 	}()
-	for n := 0; ; n++ {
+	for flooding := true; flooding; {
 		reader.route(b.t1())
 		select {
-		case refused := <-done:
-			if refused == 0 {
-				t.Fatalf("no request of the default pool was refused while %d lookups were answered", n)
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
 			}
-			return
+			flooding = false
 		default:
 		}
 	}

@@ -1,0 +1,389 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Row 116 is the first half of deviation 2: an UNREGISTER that lacks a field makes the original drop every other
+// one that it took from its queue together with that.
+func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
+	s := own(t, options{})
+	c := s.dial(t)
+	deviation(t, 2, func() error {
+		const n = 100
+		var brokers []broker
+		var raw []byte
+		for range n {
+			b := newBroker("r116")
+			b.topics = nil
+			c.register(b)
+			brokers = append(brokers, b)
+			for _, missing := range []string{"brokerAddr", "clusterName", "brokerId"} {
+				bad := b.unregister()
+				delete(bad.ext, missing)
+				raw = append(raw, frame(0, bad.header(1), nil)...)
+			}
+			raw = append(raw, frame(0, b.unregister().header(1), nil)...)
+		}
+		c.write(raw)
+		for range 4 * n {
+			if a := c.read(); a.Code != 0 {
+				t.Fatal(a)
+			}
+		}
+		last := 0
+		return within(3*time.Second, func() error {
+			table := c.clusterInfo().BrokerAddrTable
+			last = 0
+			for _, b := range brokers {
+				if table[b.name].BrokerName != "" {
+					last++
+				}
+			}
+			if last > 0 {
+				return fmt.Errorf("%d of %d brokers stayed", last, n)
+			}
+			return nil
+		})
+	})
+}
+
+func TestDeviation02MalformedRegisterChangesNothing(t *testing.T) {
+	s := own(t, options{})
+	c := s.dial(t)
+	deviation(t, 2, func() error {
+		var errs []error
+		for _, missing := range []string{"brokerName", "brokerAddr", "clusterName"} {
+			r := newBroker("d2").request()
+			delete(r.ext, missing)
+			if a := c.call(r); a.Code > 1 {
+				t.Fatal(a)
+			}
+			body := string(c.ok(request{code: 106}).body)
+			if body != `{"brokerAddrTable":{},"clusterAddrTable":{}}` {
+				errs = append(errs, fmt.Errorf("without %s: %s", missing, body))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+func TestDeviation02NamelessTopicSkipped(t *testing.T) {
+	c := shared(t).dial(t)
+	deviation(t, 2, func() error {
+		b := newBroker("d2")
+		a := c.call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"dataVersion":` + b.dv.json() + `,"topicConfigTable":{"x":{"perm":6},` +
+			quote(b.t1()) + `:` + b.topics[0].json() + `,` + quote(b.t2()) + `:` + b.topics[1].json() + `}}}`)))
+		if a.Code != 0 {
+			return fmt.Errorf("registration: %s", a)
+		}
+		if a := c.ok(b.dataVersionQuery()); a.ExtFields["changed"] != "false" {
+			return fmt.Errorf("no live entry: %s", a)
+		}
+		if a := c.call(routeRequest(b.t2())); a.Code != 0 {
+			return fmt.Errorf("the topics after it: %s", a)
+		}
+		return nil
+	})
+}
+
+func TestDeviation03AllBrokersOfALostConnection(t *testing.T) {
+	s := shared(t)
+	deviation(t, 3, func() error {
+		c, bc := s.dial(t), s.dial(t)
+		var brokers []broker
+		for range 5 {
+			b := newBroker("d3")
+			bc.register(b)
+			brokers = append(brokers, b)
+		}
+		bc.Close()
+		return within(3*time.Second, func() error {
+			for _, b := range brokers {
+				if err := c.gone(b.t1()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+func TestDeviation03SupersededClusterOfALostConnection(t *testing.T) {
+	s := shared(t)
+	deviation(t, 3, func() error {
+		var left []string
+		for range 10 { // which of its two entries the original finds is not determined
+			c, bc := s.dial(t), s.dial(t)
+			b := newBroker("d3")
+			bc.register(b)
+			b.cluster = unique("second")
+			bc.register(b)
+			bc.Close()
+			if within(time.Second, func() error { return c.gone(b.t1()) }) != nil {
+				left = append(left, b.name)
+			}
+			if got, ok := c.clusterInfo().ClusterAddrTable[b.cluster]; ok {
+				left = append(left, fmt.Sprint(got))
+			}
+		}
+		if left != nil {
+			return fmt.Errorf("left over: %v", left)
+		}
+		return nil
+	})
+}
+
+func TestDeviation04NameLeavesEveryCluster(t *testing.T) {
+	c := shared(t).dial(t)
+	deviation(t, 4, func() error {
+		b := newBroker("d4")
+		c.register(b)
+		first := b.cluster
+		b.cluster = unique("second")
+		c.register(b)
+		c.ok(b.unregister())
+		eventually(t, patience, func() error { return c.gone(b.t1()) })
+		if got := c.clusterInfo().ClusterAddrTable[first]; slices.Contains(got, b.name) {
+			return fmt.Errorf("cluster %s still lists %v", first, got)
+		}
+		return nil
+	})
+}
+
+func TestDeviation04SupersededLiveEntryDropped(t *testing.T) {
+	s := shared(t)
+	deviation(t, 4, func() error {
+		old, c := s.dial(t), s.dial(t)
+		b := newBroker("d4")
+		old.register(b)
+		successor := b
+		successor.addr = address()
+		c.register(successor)
+		old.Close()
+		sentinel(t, s)
+		c.route(b.t1())
+		if a := c.ok(b.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.body) != 0 {
+			return fmt.Errorf("the superseded address is live although its connection is lost: %s", a)
+		}
+		return nil
+	})
+}
+
+func TestDeviation05RefusedRegistrationLeavesNothing(t *testing.T) {
+	c := shared(t).dial(t)
+	deviation(t, 5, func() error {
+		b := newBroker("d5")
+		b.topics = b.topics[:1]
+		c.refused(b.request(), 1, "register broker failed")
+		if got, ok := c.clusterInfo().BrokerAddrTable[b.name]; ok {
+			return fmt.Errorf("106 lists %q with addresses %q", b.name, got.addrs())
+		}
+		return nil
+	})
+}
+
+func TestDeviation06UnannouncedCompression(t *testing.T) {
+	c := shared(t).dial(t)
+	deviation(t, 6, func() error {
+		b := newBroker("d6")
+		if a := c.call(b.requestWith(b.compressed(true))); a.Code != 0 {
+			return fmt.Errorf("%s", a)
+		}
+		c.route(b.t1())
+		return nil
+	})
+}
+
+func TestDeviation07StandardJSONAfterZoneFilter(t *testing.T) {
+	c := shared(t).dial(t)
+	deviation(t, 7, func() error {
+		b := newBroker("d7")
+		b.zone = "z"
+		c.register(b)
+		r := routeRequest(b.t1())
+		r.ext["__ZONE_MODE"], r.ext["__ZONE_NAME"] = "true", "z"
+		body := c.ok(r).body
+		if !json.Valid(body) {
+			return fmt.Errorf("not JSON: %s", body)
+		}
+		return nil
+	})
+}
+
+// sameFile says whether put leaves the very file at path.
+func sameFile(t *testing.T, path string, put func()) bool {
+	t.Helper()
+	held, err := os.Open(path) // so that its inode cannot be used again
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	before, err := held.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put()
+	after, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.SameFile(before, after)
+}
+
+func TestDeviation08FilesReplacedAtomically(t *testing.T) {
+	s := own(t, options{properties: map[string]string{}})
+	c := s.dial(t)
+	c.putKV("ns", "k", "v")
+	deviation(t, 8, func() error {
+		if sameFile(t, s.kv, func() { c.putKV("ns", "k", "w") }) {
+			return fmt.Errorf("%s was overwritten in place", filepath.Base(s.kv))
+		}
+		if sameFile(t, s.config, func() { c.config("waitSecondsForService=46") }) {
+			return fmt.Errorf("%s was overwritten in place", filepath.Base(s.config))
+		}
+		return nil
+	})
+}
+
+func TestDeviation09AnswersInOrder(t *testing.T) {
+	s := shared(t)
+	deviation(t, 9, func() error {
+		c := s.dial(t)
+		for range 20 {
+			var raw []byte
+			for i := range 500 {
+				raw = append(raw, jsonFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i))...)
+			}
+			c.write(raw)
+			var err error
+			for i := range 500 {
+				if a := c.read(); a.Opaque != int32(i) && err == nil {
+					err = fmt.Errorf("answer %d came in place %d", a.Opaque, i)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func TestDeviation09UnregisterAppliedBeforeTheAnswer(t *testing.T) {
+	s := shared(t)
+	deviation(t, 9, func() error {
+		c := s.dial(t)
+		for range 300 {
+			b := newBroker("d9")
+			c.register(b)
+			c.write(frame(0, b.unregister().header(1), nil), frame(0, routeRequest(b.t1()).header(2), nil))
+			var route *answer
+			for range 2 {
+				if a := c.read(); a.Opaque == 2 {
+					route = a
+				}
+			}
+			if route.Code != 17 {
+				return fmt.Errorf("a lookup behind the unregistration: %s", route)
+			}
+		}
+		return nil
+	})
+}
+
+func TestDeviation11UnregisterOnOlderConnection(t *testing.T) {
+	s := shared(t)
+	deviation(t, 11, func() error {
+		older, newer := s.dial(t), s.dial(t)
+		older.usable()
+		b := newBroker("d11")
+		newer.register(b)
+		older.ok(b.unregister())
+		older.settled(t)
+		if err := newer.gone(b.t1()); err == nil {
+			return errors.New("an unregistration on an older connection removed the broker")
+		}
+		return nil
+	})
+}
+
+func TestDeviation12UnpersistedKVFails(t *testing.T) {
+	s := own(t, options{properties: map[string]string{}})
+	c := s.dial(t)
+	if err := os.Mkdir(s.kv, 0o755); err != nil { // so that no file can be there
+		t.Fatal(err)
+	}
+	deviation(t, 12, func() error {
+		a := c.call(request{code: 100, ext: map[string]string{"namespace": "ns", "key": "k", "value": "v"}})
+		if a.Code != 1 {
+			return fmt.Errorf("put: %s", a)
+		}
+		if a := c.call(getKV("ns", "k")); a.Code != 22 {
+			return fmt.Errorf("the refused value is there: %s", a)
+		}
+		return nil
+	})
+}
+
+// takenOver registers a broker on a connection and then, with new content, on one that was accepted before it.
+func takenOver(t *testing.T, s *server) (b broker, older, newer *client) {
+	t.Helper()
+	older, newer = s.dial(t), s.dial(t)
+	older.usable()
+	b = newBroker("d13")
+	newer.register(b)
+	b.dv.counter, b.topics[0].read = 2, 9
+	older.register(b) // answered, and its content applied
+	if q := newer.queueOf(b.t1(), b.name); q.ReadQueueNums != 9 {
+		t.Fatal(q)
+	}
+	return b, older, newer
+}
+
+func TestDeviation13UnregisterByOlderOfTwoOwners(t *testing.T) {
+	s := shared(t)
+	deviation(t, 13, func() error {
+		b, older, newer := takenOver(t, s)
+		older.ok(b.unregister())
+		older.settled(t)
+		if err := newer.gone(b.t1()); err == nil {
+			return errors.New("an unregistration on the older connection removed the broker")
+		}
+		newer.ok(b.unregister())
+		eventually(t, patience, func() error { return newer.gone(b.t1()) })
+		return nil
+	})
+}
+
+func TestDeviation13LossOfOlderOfTwoOwners(t *testing.T) {
+	s := shared(t)
+	deviation(t, 13, func() error {
+		b, older, newer := takenOver(t, s)
+		older.Close()
+		sentinel(t, s)
+		if err := newer.gone(b.t1()); err == nil {
+			return errors.New("the loss of the older connection removed the broker")
+		}
+		newer.Close()
+		eventually(t, patience, func() error { return s.dial(t).gone(b.t1()) })
+		return nil
+	})
+}
+
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	port, err := strconv.Atoi(addr[len("127.0.0.1:"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
