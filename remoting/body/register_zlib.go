@@ -12,13 +12,13 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
-// MaxInflated limits the decompressed size of a register body, in bytes: several times what a broker with a
-// hundred thousand topics sends.
+// MaxInflated is the default limit of the decompressed size of a register body, in bytes: several times what a
+// broker with a hundred thousand topics sends.
 const MaxInflated = 64 << 20
 
 // Errors of compressed register bodies.
 var (
-	ErrInflated   = errors.New("compressed body is larger than 64 MB when decompressed")
+	ErrInflated   = errors.New("compressed body is larger than the limit when decompressed")
 	ErrTruncated  = errors.New("compressed body ends too early")
 	ErrTopicText  = errors.New("topic needs five parts: name, read queues, write queues, perm, filter type")
 	ErrFilterType = errors.New("topic filter type is neither SINGLE_TAG nor MULTI_TAG")
@@ -33,7 +33,7 @@ type inflater struct {
 
 // all decompresses the stream. Java reads no further than it must, so a stream whose end is damaged still
 // counts as far as it goes; bad says what was wrong with the rest.
-func (f *inflater) all(data []byte) (out []byte, bad error, err error) {
+func (f *inflater) all(data []byte, limit int) (out []byte, bad error, err error) {
 	f.in.Reset(data)
 	if f.reader == nil {
 		f.reader, err = zlib.NewReader(&f.in)
@@ -47,12 +47,12 @@ func (f *inflater) all(data []byte) (out []byte, bad error, err error) {
 	f.out = f.out[:0]
 	for {
 		if len(f.out) == cap(f.out) {
-			f.out = append(f.out, make([]byte, min(max(4*len(data), 1024), MaxInflated+1))...)[:len(f.out)]
+			f.out = append(f.out, make([]byte, min(max(4*len(data), 1024), limit+1))...)[:len(f.out)]
 		}
 		n, err := f.reader.Read(f.out[len(f.out):cap(f.out)])
 		f.out = f.out[:len(f.out)+n]
 		switch {
-		case len(f.out) > MaxInflated:
+		case len(f.out) > limit:
 			return nil, nil, ErrInflated
 		case err == io.EOF:
 			return f.out, nil, nil
@@ -109,7 +109,11 @@ func (b *blocks) block() []byte {
 
 // decodeCompressed follows RegisterBrokerBody.decode. Strings alias the decompressed bytes.
 func (d *RegisterDecoder) decodeCompressed(data []byte, mappings bool) error {
-	out, bad, err := d.inflate.all(data)
+	limit := d.MaxInflated
+	if limit <= 0 {
+		limit = MaxInflated
+	}
+	out, bad, err := d.inflate.all(data, limit)
 	if err != nil {
 		return fmt.Errorf("inflate: %w", err)
 	}
