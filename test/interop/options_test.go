@@ -15,55 +15,77 @@ const (
 	codeDataVersion   = 322
 )
 
-// Row 164: a broker with enableSingleTopicRegister announces new topics by 217; with forceRegister=false it asks
-// by 322 and registers only when something changed, which a restarted name server must answer; with
-// enableSplitRegistration it registers in several parts, none of which may hide another.
+// Row 164: brokers with enableSingleTopicRegister announce new topics by 217. One with enableSplitRegistration
+// registers in several parts of one data version, none of which may hide another. One with forceRegister=false asks
+// by 322 and registers only when something changed, which a restarted name server must answer. (A broker that has
+// both options always registers: the split wins.)
 func TestBrokerOptions(t *testing.T) {
-	need(t, 1)
+	need(t, 2)
 	const count, part = 20, 8
 	ns := startNameServer(t, target(), nil)
-	relay := startRecorder(t, ns.Addr)
-	broker := java.StartBroker(t, java.BrokerOptions{
-		Version: "5.5.0", NameServers: relay.Addr, Name: "broker-a",
-		Properties: map[string]string{
-			"enableSingleTopicRegister": "true", "forceRegister": "false", "registerNameServerPeriod": "10000",
-			"enableSplitRegistration": "true", "splitRegistrationSize": fmt.Sprint(part),
-		},
-	})
-	await(t, reregister, "broker registered", hasTopic(ns.Addr, "TBW102", "broker-a"))
-	var names []string
-	for i := range count {
-		names = append(names, fmt.Sprint("option-", i))
-		createTopic(t, broker.Addr, names[i], 4)
-		await(t, time.Second, "topic announced alone", hasTopic(ns.Addr, names[i], "broker-a"))
+	splitting, asking := startRecorder(t, ns.Addr), startRecorder(t, ns.Addr)
+	launch := func(name string, relay *recorder, options map[string]string) *java.Broker {
+		options["enableSingleTopicRegister"] = "true"
+		options["registerNameServerPeriod"] = "10000"
+		return java.LaunchBroker(t, java.BrokerOptions{Version: "5.5.0", NameServers: relay.Addr, Name: name, Properties: options})
 	}
-	if n := len(relay.requests(codeRegisterTopic)); n < count {
-		t.Errorf("%d requests 217 for %d new topics", n, count)
-	}
+	split := launch("broker-split", splitting, map[string]string{"enableSplitRegistration": "true", "splitRegistrationSize": fmt.Sprint(part)})
+	ask := launch("broker-ask", asking, map[string]string{"forceRegister": "false"})
+	split.MustBoot(t)
+	ask.MustBoot(t)
+	await(t, reregister, "brokers registered", hasTopic(ns.Addr, "TBW102", split.Name, ask.Name))
 
-	asked, registered := len(relay.requests(codeDataVersion)), 0
-	await(t, time.Minute, "asks whether it must register", func() error {
-		now := len(relay.requests(codeDataVersion))
-		if now < asked+3 {
-			return fmt.Errorf("%d requests 322", now-asked)
+	for _, b := range []*java.Broker{split, ask} {
+		for i := range count {
+			createTopic(t, b.Addr, optionTopic(i), 4)
+			await(t, time.Second, "topic announced alone", hasTopic(ns.Addr, optionTopic(i), b.Name))
 		}
-		return nil
-	})
-	registered = len(relay.requests(codeRegister))
+	}
+	for _, relay := range []*recorder{splitting, asking} {
+		if n := len(relay.requests(codeRegisterTopic)); n < count {
+			t.Errorf("%d requests 217 for %d new topics", n, count)
+		}
+	}
+	awaitsAnswer(t, asking)
 
+	parts := len(splitting.requests(codeRegister))
 	ns.crash()
 	ns.start(t)
 	took := await(t, reregister, "every topic back after the restart", func() error {
-		for _, name := range names {
-			if err := hasTopic(ns.Addr, name, "broker-a")(); err != nil {
+		for i := range count {
+			if err := hasTopic(ns.Addr, optionTopic(i), split.Name, ask.Name)(); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	parts := len(relay.requests(codeRegister)) - registered
-	t.Logf("back after %s in %d registrations", took, parts)
+	parts = len(splitting.requests(codeRegister)) - parts
+	t.Logf("back after %s, the splitting one in %d registrations", took, parts)
 	if parts < count/part+1 {
 		t.Errorf("%d topics came back in %d registrations of at most %d: the split was not exercised", count, parts, part)
+	}
+}
+
+func optionTopic(i int) string { return fmt.Sprint("option-", i) }
+
+// awaitsAnswer wants three rounds of 322 that lead to no registration: nothing changed.
+func awaitsAnswer(t *testing.T, relay *recorder) {
+	t.Helper()
+	settled := len(relay.requests(codeDataVersion)) + 2 // the rounds up to here may still report the new topics
+	await(t, time.Minute, "asks by 322", atLeast(relay, codeDataVersion, settled))
+	registered := len(relay.requests(codeRegister))
+	await(t, time.Minute, "asks by 322 again", atLeast(relay, codeDataVersion, settled+3))
+	if n := len(relay.requests(codeRegister)); n != registered {
+		t.Errorf("%d registrations although nothing changed", n-registered)
+	}
+}
+
+// atLeast is nil when n requests of a code have passed.
+func atLeast(relay *recorder, code, n int) func() error {
+	return func() error {
+		if got := len(relay.requests(code)); got < n {
+			return fmt.Errorf("%d of %d requests %d", got, n, code)
+		}
+		return nil
 	}
 }
