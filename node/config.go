@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/properties"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	FrameMaxBytes int32
 	// ReadOnlyConfig refuses every code 318 with code 16.
 	ReadOnlyConfig bool
+	// Gossip says with whom the node shares who has left; nil is nobody.
+	Gossip *gossip.Config
 }
 
 // System holds what the original takes from its Java machine.

@@ -74,5 +74,8 @@ func (n *Node) serveTopicList(req *remoting.Request, resp *remoting.Response) {
 func (n *Node) Closed(c *rpc.Conn) {
 	if c.Value() != nil { // it carried a registration
 		n.apply(n.table.ConnLost(c.ID()))
+		if n.depart != nil {
+			n.depart.gossip.Closed(c.ID())
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // keptTopics bounds the scratch space that is kept between registrations.
@@ -58,6 +59,10 @@ func (n *Node) registerBroker(c *rpc.Conn, req *remoting.Request, resp *remoting
 		}
 	}
 	n.apply(eff)
+	if n.depart != nil && named {
+		n.depart.gossip.Registered(c.ID(), tombstone.Key{Cluster: r.Cluster, Addr: r.Addr},
+			tombstone.Identity{Name: r.Name, BrokerID: r.ID, RemoteIP: c.RemoteAddr().Addr()})
+	}
 	if res.Refused {
 		resp.Fail(remoting.SystemError, "register broker failed")
 		return
@@ -151,8 +156,11 @@ func (n *Node) unregisterBroker(c *rpc.Conn, req *remoting.Request, _ *remoting.
 			"addr", u.Addr, "broker", u.Name, "id", u.ID)
 		return
 	}
-	_, eff := n.table.Unregister(&u)
+	left, eff := n.table.Unregister(&u)
 	n.apply(eff)
+	if n.depart != nil {
+		n.depart.left(c, &u, &left, req.IsOneway())
+	}
 }
 
 // brokerHeartbeat answers code 904. A broker that is not known is ignored, as in the original.

@@ -11,15 +11,13 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
-
-// tombstoneTTL is how long a tombstone, and the memory of who owned an evicted registration, is kept: more than the
-// heartbeat timeout and scan of any registration that it could still affect (tombstones.md section 3).
-const tombstoneTTL = 10 * time.Minute
 
 // Node is one NameServer. Make it with New, then Start, then Stop.
 type Node struct {
@@ -29,6 +27,7 @@ type Node struct {
 	table   *routes.Table
 	server  *rpc.Server
 	notify  *notifier
+	depart  *departures // nil: the node gossips with nobody
 	faults  *repeats
 	started clock.Stamp
 
@@ -64,12 +63,19 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		Encode:       encodeRoute,
 		OrderConf:    n.orderConf,
 		CacheBytes:   routes.DefaultCacheBytes,
-		TombstoneTTL: tombstoneTTL,
+		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})
 	n.server, err = newServer(&cfg, n, log.With("component", "rpc"))
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Gossip != nil {
+		g := *cfg.Gossip
+		g.Logger = log.With("component", "gossip")
+		if n.depart, err = newDepartures(n.table, n.apply, g); err != nil {
+			return nil, err
+		}
 	}
 	return n, nil
 }
@@ -120,6 +126,12 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	n.onStop("notifier", n.notify.stop)
+	if n.depart != nil {
+		if err := n.depart.start(); err != nil {
+			return errors.Join(err, n.Stop(ctx), n.server.Shutdown(ctx))
+		}
+		n.onStop("gossip", n.depart.stop)
+	}
 	n.goOnStop("expiry scan", n.sweep)
 	go func() {
 		if err := n.server.Serve(); err != nil && !errors.Is(err, rpc.ErrClosed) {
@@ -139,6 +151,17 @@ func (n *Node) Addr() netip.AddrPort {
 	ap := addr.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
+
+// Gossip is the node's membership; nil when it gossips with nobody.
+func (n *Node) Gossip() *gossip.Gossip {
+	if n.depart == nil {
+		return nil
+	}
+	return n.depart.gossip
+}
+
+// Table is the node's routing tables, for inspection.
+func (n *Node) Table() *routes.Table { return n.table }
 
 // Runtime is the node's configuration as it is now.
 func (n *Node) Runtime() *Runtime { return n.runtime }

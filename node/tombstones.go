@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+const (
+	// lateProofWait is how long the acknowledgement of an UNREGISTER's answer is waited for: on a busy connection it may
+	// be delayed by 40 ms (tombstones.md section 2).
+	lateProofWait = 100 * time.Millisecond
+	// lateProofsAtOnce bounds how many are waited for; without one, a tombstone is only less often able to evict.
+	lateProofsAtOnce = 4096
+)
+
+// leavings counts UNREGISTERs by what they mean for tombstones.
+type leavings [routes.LeavingNoProof + 1]atomic.Uint64
+
+// departures is what a node does beside its tables when brokers leave: it tells the others, and judges by what they tell.
+// It is the tombstone.Tables of the node's exchange.
+type departures struct {
+	table    *routes.Table
+	apply    func(routes.Effects)
+	log      *slog.Logger
+	gossip   *gossip.Gossip
+	leavings leavings
+	waiting  chan struct{} // slots for late proofs
+	ctx      context.Context
+	cancel   context.CancelFunc
+	group    sync.WaitGroup
+	unmade   rate.Sometimes // limits the log of departures that made no tombstone; the counts have them all
+
+	mu      sync.Mutex       // guards the following field
+	effects []routes.Effects // of evictions judged but not yet told
+}
+
+var _ tombstone.Tables = (*departures)(nil)
+
+func newDepartures(table *routes.Table, apply func(routes.Effects), cfg gossip.Config) (*departures, error) {
+	d := &departures{table: table, apply: apply, log: cfg.Logger, waiting: make(chan struct{}, lateProofsAtOnce)}
+	d.unmade = rate.Sometimes{First: 10, Interval: time.Second}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	cfg.OnDecision, cfg.OnRefuted = d.decided, d.refuted
+	var err error
+	d.gossip, err = gossip.New(cfg, d)
+	return d, err
+}
+
+func (d *departures) start() error { return d.gossip.Start() }
+
+func (d *departures) stop(ctx context.Context) error {
+	d.cancel()
+	d.group.Wait() // each ends within lateProofWait
+	return d.gossip.Stop(ctx)
+}
+
+// Holds says whether a registration of k exists here.
+func (d *departures) Holds(k tombstone.Key) bool {
+	_, ok := d.table.Holds(k)
+	return ok
+}
+
+// Judge evicts where the rule says so. The table reads its own clock inside the lock that deletes. What an eviction
+// demands of the outside is carried out when the exchange has let go of its lock (decided).
+func (d *departures) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombstone.Verdict {
+	v, eff := d.table.Judge(id.Key, id.Identity, b)
+	if v.Outcome == tombstone.Evicted {
+		d.mu.Lock()
+		d.effects = append(d.effects, eff)
+		d.mu.Unlock()
+	}
+	return v
+}
+
+// decided carries out what evictions demand and writes one line for each decision.
+func (d *departures) decided(dec tombstone.Decision) {
+	d.mu.Lock()
+	effects := d.effects
+	d.effects = nil
+	d.mu.Unlock()
+	for _, eff := range effects {
+		d.apply(eff)
+	}
+	level := slog.LevelInfo
+	if dec.Verdict.Outcome == tombstone.NotHeld {
+		level = slog.LevelDebug // the usual case: this node heard the UNREGISTER itself
+	}
+	d.log.Log(context.Background(), level, "tombstone judged", append(tombstoneAttrs(dec.ID),
+		"outcome", dec.Verdict.Outcome.String(),
+		"life_margin", dec.Verdict.LifeMargin, "register_margin", dec.Verdict.RegisterMargin,
+		"age", dec.Verdict.Age)...)
+}
+
+// refuted tells of an eviction that was wrong, as far as can be known.
+func (d *departures) refuted(r tombstone.Refutation) {
+	attrs := append(tombstoneAttrs(r.Decision.ID),
+		"life_margin", r.Decision.Verdict.LifeMargin, "register_margin", r.Decision.Verdict.RegisterMargin,
+		"age", r.Decision.Verdict.Age, "back_after", r.Back)
+	d.log.Warn("eviction by tombstone refuted: the broker went on registering on the same connection", attrs...)
+	if r.Hold {
+		d.log.Error("evictions by tombstone are on hold for ten minutes: three were refuted within ten minutes; " +
+			"look for brokers that share one address")
+	}
+}
+
+func tombstoneAttrs(id tombstone.ID) []any {
+	return []any{
+		"cluster", id.Cluster, "broker", id.Name, "id", id.BrokerID, "addr", id.Addr, "remote", id.RemoteIP,
+		"origin", id.Origin.Name, "boot", fmt.Sprintf("%016x", id.Origin.Boot), "seq", id.Seq, "revision", id.Revision,
+	}
+}
+
+// left is told of every UNREGISTER that was handled, before its answer is written.
+func (d *departures) left(c *rpc.Conn, u *routes.Unregistration, left *routes.Left, oneway bool) {
+	d.leavings[left.Leaving].Add(1)
+	d.gossip.Unregistered(u.Conn, tombstone.Key{Cluster: u.Cluster, Addr: u.Addr})
+	if left.Leaving != routes.LeavingProven {
+		return
+	}
+	dep := left.Departure
+	if life, ok := c.Life(dep.Unregistered); ok {
+		dep.Life = life
+	}
+	// Whatever is acknowledged of what is written from here on is the answer to the UNREGISTER.
+	since := clock.Now()
+	id, why, made := d.gossip.Made(dep)
+	if !made {
+		d.unmade.Do(func() {
+			d.log.Warn("departure not told to the other nodes", "broker", dep.Name, "addr", dep.Addr, "why", why.String())
+		})
+		return
+	}
+	d.log.Info("tombstone made", append(tombstoneAttrs(id), "life_known", !dep.Life.IsZero())...)
+	if dep.LateProof && !oneway {
+		c.AfterFlush(func() { d.awaitLateProof(c, id, since) })
+	}
+}
+
+// awaitLateProof raises the tombstone's proof of life when the answer to its UNREGISTER is acknowledged in time.
+func (d *departures) awaitLateProof(c *rpc.Conn, id tombstone.ID, since clock.Stamp) {
+	select {
+	case d.waiting <- struct{}{}:
+	default:
+		return
+	}
+	d.group.Go(func() {
+		defer func() { <-d.waiting }()
+		ctx, cancel := context.WithTimeout(d.ctx, lateProofWait)
+		defer cancel()
+		if life, ok := c.LateLife(ctx, since); ok {
+			d.gossip.LateProof(id, life)
+		}
+	})
+}

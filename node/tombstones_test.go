@@ -1,0 +1,108 @@
+package node
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+)
+
+// startCluster runs n nodes that gossip on loopback.
+func startCluster(t *testing.T, n int) []*Node {
+	t.Helper()
+	var nodes []*Node
+	for i := range n {
+		nodes = append(nodes, startNode(t, func(c *Config) {
+			g := gossip.DefaultConfig()
+			g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), fmt.Sprintf("n%d", i+1)
+			if i > 0 {
+				g.Seeds = []string{nodes[0].Gossip().Addr()}
+			}
+			c.Gossip = &g
+		}))
+	}
+	for _, node := range nodes {
+		await(t, "all members", func() bool { return len(node.Gossip().Members()) == n })
+	}
+	return nodes
+}
+
+func await(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for: %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func registrations(n *Node) int { return n.Table().Stats().Registrations }
+
+// registerAt registers a broker on connections of its own, in the order of the nodes, and leaves them open.
+func registerAt(t *testing.T, header map[string]string, nodes ...*Node) (conns []*rpc.Client) {
+	t.Helper()
+	for _, n := range nodes {
+		c := dial(t, n)
+		if a := ask(t, c, remoting.RegisterBroker, header, twoTopics); a.Code != 0 {
+			t.Fatalf("register: %d %s", a.Code, a.Remark)
+		}
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// The seed's story: the UNREGISTER reaches A only. At B and C the broker's connection stays open and silent, so that
+// nothing but the tombstone can remove it. A's connection is the youngest, so its REGISTER's answer proves life after
+// the others' first bytes.
+func TestUnregisterAtOneNodeIsGoneAtAll(t *testing.T) {
+	nodes := startCluster(t, 3)
+	conns := registerAt(t, brokerHeader("0"), nodes[1], nodes[2], nodes[0])
+	ask(t, conns[2], remoting.UnregisterBroker, brokerHeader("0"), "")
+	for _, n := range nodes {
+		await(t, "no registration", func() bool { return registrations(n) == 0 })
+	}
+}
+
+// Scenario 28: C saw the broker later than A did, so only the acknowledged answer of the UNREGISTER itself proves that
+// the departing process still lived then.
+func TestLateProofEvictsYoungerConnection(t *testing.T) {
+	nodes := startCluster(t, 2)
+	conns := registerAt(t, brokerHeader("0"), nodes[0], nodes[1])
+	// A bound is as wide as the question's round trip: connections must be older than that to be judged at all.
+	born := clock.Now()
+	await(t, "connections of some age", func() bool { return clock.Now().Sub(born) > 100*time.Millisecond })
+	ask(t, conns[0], remoting.UnregisterBroker, brokerHeader("0"), "")
+	await(t, "eviction by late proof", func() bool { return registrations(nodes[1]) == 0 })
+}
+
+// A registration that came after the departure is never evicted, and a broker on a 4.x version gets no late proof
+// (scenario 29): the younger connection keeps its registration.
+func TestYoungerConnectionIsKept(t *testing.T) {
+	nodes := startCluster(t, 2)
+	old := dial(t, nodes[0])
+	register := func(c *rpc.Client) {
+		req := &remoting.Command{
+			Code: remoting.RegisterBroker, Version: 407, Ext: brokerHeader("0"), Body: []byte(twoTopics),
+		}
+		if a, err := c.Invoke(t.Context(), req); err != nil || a.Code != 0 {
+			t.Fatalf("register: %v %v", a, err)
+		}
+	}
+	register(old)
+	register(dial(t, nodes[1]))
+	ask(t, old, remoting.UnregisterBroker, brokerHeader("0"), "")
+	await(t, "the report of the other node", func() bool {
+		s := nodes[0].Gossip().Status(1)
+		return len(s.Own) == 1 && len(s.Own[0].Reports) == 1 && s.Own[0].Reports[0].Reported
+	})
+	if registrations(nodes[1]) != 1 {
+		t.Fatalf("evicted, although its connection is younger than the proof of life: %+v",
+			nodes[0].Gossip().Status(1).Own[0])
+	}
+}
