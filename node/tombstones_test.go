@@ -54,6 +54,9 @@ func registerAt(t *testing.T, header map[string]string, nodes ...*Node) (conns [
 		}
 		conns = append(conns, c)
 	}
+	// A bound is as wide as the question's round trip: connections must be older than that to be judged at all.
+	born := clock.Now()
+	await(t, "connections of some age", func() bool { return clock.Now().Sub(born) > 100*time.Millisecond })
 	return conns
 }
 
@@ -74,9 +77,6 @@ func TestUnregisterAtOneNodeIsGoneAtAll(t *testing.T) {
 func TestLateProofEvictsYoungerConnection(t *testing.T) {
 	nodes := startCluster(t, 2)
 	conns := registerAt(t, brokerHeader("0"), nodes[0], nodes[1])
-	// A bound is as wide as the question's round trip: connections must be older than that to be judged at all.
-	born := clock.Now()
-	await(t, "connections of some age", func() bool { return clock.Now().Sub(born) > 100*time.Millisecond })
 	ask(t, conns[0], remoting.UnregisterBroker, brokerHeader("0"), "")
 	await(t, "eviction by late proof", func() bool { return registrations(nodes[1]) == 0 })
 }
