@@ -21,32 +21,32 @@ const (
 	categoryLog   = "Logging:"
 )
 
-func textFlag(category, name, placeholder, usage string) *urfave.StringFlag {
+// textFlag makes a flag whose default is told but not set, so that the file can give another.
+func textFlag(category, name, value, usage string) *urfave.StringFlag {
 	return &urfave.StringFlag{
-		Name: name, Category: category, EnvVars: []string{envOf(name)}, Usage: "`" + placeholder + "`: " + usage,
+		Name: name, Category: category, EnvVars: []string{envOf(name)}, Usage: usage, DefaultText: value,
 	}
 }
 
 func serveFlags() []urfave.Flag {
 	return []urfave.Flag{
-		textFlag(categoryServe, "listen", "HOST:PORT",
-			"where brokers and clients connect; port 0 takes any free one (default 0.0.0.0:9876)"),
-		textFlag(categoryServe, "config", "FILE",
-			"properties file of a RocketMQ NameServer; run-time changes (mqadmin updateNamesrvConfig) are written into it"),
-		textFlag(categoryServe, "data", "DIR",
-			"where the KV store is kept, and run-time changes when there is no --config (default ~/namesrv, "+
-				"as the Java NameServer has it)"),
+		textFlag(categoryServe, "listen", "0.0.0.0:9876",
+			"`HOST:PORT` where brokers and clients connect; port 0 takes any free one"),
+		textFlag(categoryServe, "config", "none",
+			"properties `FILE` of a RocketMQ NameServer; changes by mqadmin updateNamesrvConfig are written into it"),
+		textFlag(categoryServe, "data", "~/namesrv, as the Java NameServer has it",
+			"`DIR` of the KV store (kvConfig.json), and of such changes when there is no --config"),
 		&urfave.BoolFlag{
 			Name: "read-only-config", Category: categoryServe, EnvVars: []string{envOf("read-only-config")},
-			Usage: "refuse every run-time change of the configuration",
+			Usage: "refuse every change by mqadmin updateNamesrvConfig", DisableDefaultText: true,
 		},
 		&urfave.StringSliceFlag{
 			Name: "set", Category: categoryServe, EnvVars: []string{envOf("set")},
-			Usage: "`NAME=VALUE`: set an option of the properties file, or a system property of RocketMQ such as " +
-				"tls.server.mode=enforcing; may be given several times",
+			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
+				"tls.server.mode; may be given several times",
 		},
-		textFlag(categoryLog, "log-level", "LEVEL", "debug, info, warn or error (default info)"),
-		textFlag(categoryLog, "log-format", "FORMAT", "text or json (default text)"),
+		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
+		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
 	}
 }
 

@@ -123,9 +123,17 @@ func (p *mqParser) option(short byte) error {
 
 func (p *mqParser) set(value string) {
 	if _, twice := p.found[p.pending]; !twice {
-		p.found[p.pending] = value
+		p.found[p.pending] = unquoted(value)
 	}
 	p.pending = 0
+}
+
+// unquoted cuts off one pair of quotes around a value.
+func unquoted(value string) string {
+	if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' && !strings.Contains(value[1:len(value)-1], `"`) {
+		return value[1 : len(value)-1]
+	}
+	return value
 }
 
 // longNamed finds the option whose long name begins with name; no two begin with the same letter.

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,10 +121,19 @@ func (p *program) mqRun(cfg node.Config, warnings []warning) int {
 	}
 	err = p.run(context.Background(), cfg, log, func(s server) { p.bootLine(cfg, s) })
 	if err != nil {
-		fmt.Fprintf(p.stderr, "mqnamesrv: %v\n", err)
+		fmt.Fprintf(p.stderr, "mqnamesrv: %s\n", startFailure(cfg, err))
 		return mqFailed
 	}
 	return exitOK
+}
+
+// startFailure has the original's words for a port that is taken.
+func startFailure(cfg node.Config, err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "listen" {
+		return fmt.Sprintf("Failed to bind to %s:%d: %v", cfg.Options.BindAddress, cfg.Options.ListenPort, err)
+	}
+	return err.Error()
 }
 
 // bootLine is what start scripts wait for.

@@ -167,20 +167,21 @@ func (p *program) serveScreen(cfg node.Config, s server) {
   listening   %s (RocketMQ remoting, TLS %s)
   mode        one node, no gossip
   KV store    %s
-  run-time configuration  %s
+  changes     %s
 
-Try next:
-  mqbroker -n %s          start a broker that registers here
-  mqadmin clusterList -n %s     see the brokers
+Try next, with the programs of RocketMQ:
+  mqbroker -n %s               starts a broker that registers here
+  mqadmin clusterList -n %s    shows the brokers
 Stop with Ctrl-C.
 `, version(), addr, cfg.TLS.Mode, cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near)
 }
 
+// runtimeConfig says what becomes of changes while the node runs.
 func runtimeConfig(cfg node.Config) string {
 	if cfg.ReadOnlyConfig {
-		return "read-only"
+		return "refused (--read-only-config)"
 	}
-	return "changes are written to " + cfg.Options.ConfigStorePath
+	return "by mqadmin updateNamesrvConfig are written to " + cfg.Options.ConfigStorePath
 }
 
 // indented puts every mistake on a line of its own.
