@@ -21,14 +21,15 @@ var allowed = map[string][]string{
 	"remoting/body":     {"remoting/fastjson"},
 	"remoting/fastjson": {},
 	"node/properties":   {},
-	"node/kvconfig":     {},
+	"node/atomicfile":   {},
+	"node/kvconfig":     {"node/atomicfile"},
 	"tombstone":         {"clock"},
 	"remoting/rpc":      {"clock", "remoting"},
 	"routes":            {"clock", "tombstone"},
 	"gossip":            {"clock", "tombstone"},
-	"node":              {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/properties", "node/kvconfig"},
+	"node":              {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/atomicfile", "node/properties", "node/kvconfig"},
 	"bench":             {"remoting", "remoting/body", "remoting/rpc", "node", "gossip"},
-	"cli":               {"node", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"cli":               {"node", "node/properties", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	".":                 {"cli"},
 }
 
