@@ -10,8 +10,12 @@ import (
 // a probe ack says that the origin's clock showed R before our time a; a proof says that it showed P after our t0.
 // So between R and P at least a..t0 went by, and an origin whose clock claims less has lost time.
 //
-// Time is lost when P.Age(R) < t0.Elapsed(a): both origin clocks too slow by more than both sides' drift. An upper
-// bound of R's lateness is not needed, and none can be had: a slow probe only hides a freeze shorter than itself.
+// Time is lost when P.Age(R) < t0.Elapsed(a): both origin clocks too slow by more than both sides' drift. That alone
+// leaves room: two clocks slewed by 8 % in opposite directions hide a freeze of a sixth of the time since the sample.
+// So it is lost as well when CLOCK_MONOTONIC_RAW alone says so, which nothing slews. It stops while the machine sleeps,
+// so an origin that slept is not believed for a TTL either, which errs towards keeping; and when this machine slept
+// meanwhile, the first comparison remains. An upper bound of R's lateness is not needed, and none can be had: a slow
+// probe only hides a freeze shorter than itself.
 
 const (
 	sampleSlot = time.Minute                // one best sample is kept for each slot, so memory does not grow with probes
@@ -67,12 +71,18 @@ func (c *clocks) lostTime(p Peer, reading, asked clock.Stamp) bool {
 	}
 	for _, b := range s.best {
 		since := asked.Sub(b.ours) // a sample newer than the question says nothing about the time before it
-		if !b.ours.IsZero() && since >= 0 && since < TTL && reading.Age(b.theirs) < asked.Elapsed(b.ours) {
+		if b.ours.IsZero() || since < 0 || since >= TTL {
+			continue
+		}
+		if reading.Age(b.theirs) < asked.Elapsed(b.ours) || raw(reading).Age(raw(b.theirs)) < raw(asked).Elapsed(raw(b.ours)) {
 			return true
 		}
 	}
 	return false
 }
+
+// raw is the stamp by the clock that is never slewed alone.
+func raw(s clock.Stamp) clock.Stamp { return clock.Stamp{Raw: s.Raw, Boot: s.Raw} }
 
 // expire forgets who has not been heard for a TTL.
 func (c *clocks) expire(now clock.Stamp) {

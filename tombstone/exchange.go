@@ -167,9 +167,7 @@ func (x *Exchange) MemberLeft(p Peer, now clock.Stamp) {
 
 // ProbeAck records that p's clocks showed reading some time before now (memberlist's PingDelegate).
 func (x *Exchange) ProbeAck(p Peer, reading, now clock.Stamp) {
-	if x.members[p] != nil {
-		x.clocks.saw(p, reading, now)
-	}
+	x.clocks.saw(p, reading, now)
 }
 
 // Registered says that conn registered k at this node. It feeds the check on evictions (refute.go) only.

@@ -1,0 +1,17 @@
+// Package sim runs the real tables and the real tombstone exchange of several nodes in one goroutine under virtual
+// time, with a network, clocks, brokers and acknowledgements that misbehave as a schedule says.
+//
+// A schedule is a list of ops, one line of text each (ops.go): the scenarios in testdata are schedules written by hand,
+// the others are generated from a seed (generate.go). Ghosts (ghost.go) know what no node can know, the true times and
+// the order in which a broker sent its frames, and check the invariants at every step:
+//
+//  1. No tombstone evicts a registration that in the broker's own order came after its UNREGISTER.
+//  2. What a node holds is explained by a REGISTER that this node handled on a connection that is open.
+//  3. Without gossip (no exchange at any node) the tables after the same frames are the same, until the first eviction.
+//  4. A comparison that holds is true: the stamps it compares lie in that order in true time.
+//  5. Duplicated and reordered messages change nothing (the network does both all the time).
+//  6. No origin proves a tombstone after its TTL or in another life.
+//  7. After the faults have ended, no registration is left that a live tombstone can prove to be gone.
+//  8. The exchange's and the tables' own invariants hold, and every message fits.
+//  9. Nothing but an UNREGISTER on the owning connection makes a tombstone, and late frames of a predecessor remove nobody.
+package sim

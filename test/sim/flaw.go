@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// Flaw breaks one rule on purpose: a simulation that does not notice is blind.
+type Flaw int
+
+// Flaws.
+const (
+	NoFlaw Flaw = iota
+	FlawNoLife
+	FlawNoUnregister
+	FlawNoCompareAndDelete
+	FlawResetIsAck
+	FlawPushedAges
+	FlawT0Overwritten
+	FlawNoOffsetBounds
+	FlawNoOwnership
+	FlawNoRemoteIP
+	FlawLateProof
+	flaws
+)
+
+var flawNames = [flaws]string{
+	"none", "no L comparison", "no U comparison", "no compare-and-delete", "reset taken for an acknowledgement",
+	"pushed ages", "t0 overwritten by a retry", "no offset bounds", "no ownership rule", "no remote IP",
+	"late proof for 4.x",
+}
+
+func (f Flaw) String() string { return flawNames[f] }
+
+// exchange is the flaw's counterpart inside the exchange.
+func (f Flaw) exchange() tombstone.Flaw {
+	switch f {
+	case FlawPushedAges:
+		return tombstone.FlawPushedAges
+	case FlawT0Overwritten:
+		return tombstone.FlawT0Overwritten
+	case FlawNoOffsetBounds:
+		return tombstone.FlawNoOffsetBounds
+	case FlawLateProof:
+		return tombstone.FlawLateProofForAll
+	}
+	return tombstone.NoFlaw
+}
+
+// always makes a comparison hold: younger than anything.
+const always = -1000 * time.Hour
+
+// judge makes a comparison blind.
+func (f Flaw) judge(n *node, id tombstone.ID, b tombstone.Bounds) (tombstone.Identity, tombstone.Bounds) {
+	who := id.Identity
+	switch f {
+	case FlawNoLife:
+		b.HasLife, b.Life = true, always
+	case FlawNoUnregister:
+		b.Unregistered = always
+	case FlawNoRemoteIP:
+		if held, ok := n.table.Holds(id.Key); ok {
+			who.RemoteIP = held.RemoteIP
+		}
+	}
+	return who, b
+}
+
+// decideNowDeleteLater forgets the generation between the decision and the deletion.
+func (n *node) decideNowDeleteLater(id tombstone.ID, b tombstone.Bounds) tombstone.Verdict {
+	for _, r := range n.table.Registrations() {
+		if r.Cluster != id.Cluster || r.Addr != id.Addr || r.Owner == nil {
+			continue
+		}
+		who, _ := n.table.Holds(id.Key)
+		e := tombstone.Entry{
+			Identity: who, FirstByte: r.Owner.FirstByte, LastRegister: r.LastRegister, Conn: r.Owner.ID,
+		}
+		v := tombstone.Decide(e, id.Identity, b, n.stamp())
+		if v.Outcome == tombstone.Evicted {
+			n.when(n.w.now+int64(n.w.between(0, 50*time.Millisecond)), func() { n.deleteWhatever(id) })
+		}
+		return v
+	}
+	return tombstone.Verdict{}
+}
+
+func (n *node) deleteWhatever(id tombstone.ID) {
+	who, held := n.table.Holds(id.Key)
+	if !held {
+		return
+	}
+	g := n.ghosts[id.Key]
+	b := tombstone.Bounds{Asked: n.stamp(), HasLife: true, Life: always, Unregistered: always}
+	v, eff := n.table.Judge(id.Key, who, b)
+	n.judged(id, g, v)
+	n.effects(eff)
+}
+
+// flawedConn is the connection as the tables see it. Without the ownership rule every REGISTER looks newest.
+func (n *node) flawedConn(c *conn) *routes.Conn {
+	r := c.route()
+	if n.w.flaw == FlawNoOwnership {
+		n.accept++
+		r.ID = n.accept
+		c.also = append(c.also, r.ID)
+	}
+	return r
+}
+
+// flawedUnregister is the connection that an UNREGISTER came on. Without the ownership rule that is always the owner.
+func (n *node) flawedUnregister(c *conn, k tombstone.Key) uint64 {
+	if n.w.flaw == FlawNoOwnership {
+		for _, r := range n.table.Registrations() {
+			if r.Cluster == k.Cluster && r.Addr == k.Addr && r.Owner != nil {
+				return r.Owner.ID
+			}
+		}
+	}
+	return c.id
+}
+
+func (n *node) connLost(c *conn) {
+	n.effects(n.table.ConnLost(c.id))
+	for _, id := range c.also {
+		n.effects(n.table.ConnLost(id))
+	}
+}
+
+// Residual is a case in which a wrong eviction is known to remain (docs/guarantees.md). One at a time can be switched on.
+type Residual int
+
+// Residual cases.
+const (
+	NoResidual            Residual = iota
+	ResidualOverlap                // two live processes behind one address and one source IP
+	ResidualProxyBuffers           // a TCP proxy without PROXY header, which acknowledges what the broker never gets
+	ResidualContainer              // an inner broker is added again while its UNREGISTER is still on its way
+	ResidualFirstExchange          // an origin frozen before its clock was ever read
+	ResidualKeepsSocket            // a 5.x broker that keeps its socket open when a call has timed out
+	ResidualLiar                   // a member that holds the key and lies
+	residuals
+)
+
+var residualNames = [residuals]string{
+	"none", "overlapping lives", "buffering proxy", "inner broker added again during a stall",
+	"origin frozen before the first exchange", "socket kept open after a timeout", "lying member",
+}
+
+func (r Residual) String() string { return residualNames[r] }
+
+// lie makes node A's proofs say that everything happened just now.
+func (w *World) lie(from *node, msg tombstone.Message) tombstone.Message {
+	p, ok := msg.(tombstone.Proof)
+	if !ok || w.residual != ResidualLiar || from.index != 0 {
+		return msg
+	}
+	from.flagged = true
+	answers := make([]tombstone.Answer, len(p.Answers))
+	for i, a := range p.Answers {
+		a.HasLife, a.Life, a.Unregistered = true, 0, 0
+		answers[i] = a
+	}
+	p.Answers = answers
+	return p
+}

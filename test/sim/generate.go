@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Schedule is one run as data.
+type Schedule struct {
+	Nodes int
+	Seed  uint64 // of everything that the ops leave to chance
+	Ops   []Op
+}
+
+// Generate makes the schedule of a seed: a random walk around restarts, in which the interesting faults (a stalled
+// path, a paused origin, a lost unregister) come where they hurt.
+func Generate(seed uint64, residual Residual) Schedule {
+	g := &generator{rng: rand.New(rand.NewPCG(seed, 0x67656e)), residual: residual}
+	g.nodes = 3
+	if g.one(4) {
+		g.nodes = 3 + g.rng.IntN(7)
+	}
+	g.weather()
+	for range 1 + g.rng.IntN(3) {
+		g.life()
+	}
+	g.op("wait", int64(g.pause()))
+	return Schedule{Nodes: g.nodes, Seed: seed, Ops: g.ops}
+}
+
+type generator struct {
+	rng      *rand.Rand
+	residual Residual
+	nodes    int
+	next     int // number of the next process
+	ops      []Op
+}
+
+func (g *generator) one(in int) bool { return g.rng.IntN(in) == 0 }
+
+func (g *generator) op(verb string, args ...int64) {
+	op := Op{Verb: verb}
+	copy(op.Args[:], args)
+	g.ops = append(g.ops, op)
+}
+
+func (g *generator) node() int64 { return int64(g.rng.IntN(min(g.nodes, 4))) }
+
+// pause is a time between a millisecond and half a minute, short ones more often.
+func (g *generator) pause() time.Duration {
+	scale := []time.Duration{5 * time.Millisecond, 100 * time.Millisecond, time.Second, 8 * time.Second, 30 * time.Second}
+	s := scale[g.rng.IntN(len(scale))]
+	if g.one(60) {
+		s = 11 * time.Minute
+	}
+	return time.Duration(g.rng.Int64N(int64(s))).Truncate(time.Millisecond)
+}
+
+func (g *generator) wait() { g.op("wait", int64(g.pause())) }
+
+func (g *generator) pick(n ...int64) int64 { return n[g.rng.IntN(len(n))] }
+
+// weather is how the network between the nodes is for the whole run.
+func (g *generator) weather() {
+	if g.one(3) {
+		g.op("loss", g.pick(10, 30, 60))
+	}
+	if g.one(3) {
+		g.op("duplicate", g.pick(10, 50))
+	}
+	if g.one(5) {
+		g.op("corrupt", 5)
+	}
+	if g.one(3) {
+		g.op("slow", int64(time.Duration(g.pick(50, 500, 2000, 12000))*time.Millisecond))
+	}
+	if g.one(6) {
+		g.op("slew", g.node(), g.pick(-8, 8))
+	}
+}
+
+// life is one broker's lives, one after another, on one host: each registers, is disturbed, and ends.
+func (g *generator) life() {
+	k := kind(g.pick(int64(v5), int64(v5), int64(v4), int64(v4), int64(rust), int64(container), int64(proxied)))
+	if g.residual == ResidualKeepsSocket {
+		k = v5keeps
+	}
+	host, broker := g.pick(1, 1, 1, 2), g.pick(1, 1, 1, 2)
+	lives := 1 + g.rng.IntN(3)
+	for range lives {
+		p := int64(g.next)
+		g.next++
+		g.op("start", p, int64(k), host, broker)
+		g.everywhere("register", p, broker)
+		if g.one(2) {
+			g.wait()
+			g.everywhere("register", p, broker)
+		}
+		g.disturb(p, host, broker)
+		if g.one(3) { // the successor, or another host, comes before the end
+			q := int64(g.next)
+			g.next++
+			g.op("stop", p)
+			g.op("start", q, int64(k), g.pick(host, host, 3), broker)
+			g.everywhere("register", q, broker)
+		}
+		g.end(p, host, broker)
+	}
+	if g.one(2) {
+		g.disturb(int64(g.next-1), host, broker)
+	}
+}
+
+// everywhere sends a frame to most nodes, in any order.
+func (g *generator) everywhere(verb string, p, broker int64) {
+	for _, n := range g.rng.Perm(min(g.nodes, 4)) {
+		if !g.one(4) {
+			g.op(verb, p, int64(n), broker)
+		}
+		if g.one(8) {
+			g.wait()
+		}
+	}
+}
+
+// end is how a life ends: by unregistering, by exit, or by both, with stalls around.
+func (g *generator) end(p, host, broker int64) {
+	stalled := g.node()
+	if g.one(2) {
+		g.op("stall", host, stalled)
+		if g.one(2) {
+			g.op("register", p, stalled, broker)
+		}
+	}
+	if !g.one(6) {
+		g.everywhere("unregister", p, broker)
+		if g.one(2) {
+			g.op("unregister", p, stalled, broker)
+		}
+	}
+	if g.one(3) {
+		g.halt()
+	}
+	if g.one(2) {
+		g.wait()
+	}
+	switch {
+	case g.one(8):
+		g.op("vanish", p)
+	case !g.one(5):
+		g.op("exit", p)
+	}
+	if g.one(3) {
+		q := int64(g.next)
+		g.next++
+		g.op("start", q, g.pick(int64(v5), int64(v4)), host, broker)
+		g.everywhere("register", q, broker)
+		if g.one(2) {
+			g.wait()
+		}
+	}
+	if g.one(3) {
+		g.op("register", p, g.node(), broker) // a container adds its broker again
+	}
+	g.op("heal", host, stalled)
+	if g.one(2) {
+		g.wait()
+	}
+}
+
+// disturb is anything else that may happen.
+func (g *generator) disturb(p, host, broker int64) {
+	for range g.rng.IntN(4) {
+		a, b := g.node(), g.node()
+		switch g.rng.IntN(14) {
+		case 0, 1:
+			g.wait()
+		case 2:
+			g.op("register", p, a, broker)
+		case 3:
+			g.op("acks", host, a, g.pick(int64(acksAtOnce), int64(acksLate), int64(acksNever)))
+		case 4, 5:
+			if a != b {
+				g.op([]string{"cut", "join"}[g.rng.IntN(2)], a, b)
+			}
+		case 6:
+			if a != b {
+				g.op([]string{"noudp", "udp"}[g.rng.IntN(2)], a, b)
+			}
+		case 7, 8:
+			g.op("replay")
+		case 9:
+			g.halt()
+		case 10:
+			g.op("restart", a, int64(g.pause()))
+		case 11:
+			g.op([]string{"stall", "heal"}[g.rng.IntN(2)], host, a)
+		case 12:
+			g.op("unregister", p, a, broker)
+		case 13:
+			g.op("slew", a, g.pick(-8, 0, 8))
+		}
+	}
+}
+
+// halt stops one machine or process for a while.
+func (g *generator) halt() {
+	d := time.Duration(5+g.rng.IntN(56)) * time.Second
+	g.op([]string{"freeze", "freeze", "suspend", "pause"}[g.rng.IntN(4)], g.node(), int64(d))
+}

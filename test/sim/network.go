@@ -1,0 +1,219 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// network is everything between the nodes: loss, duplicates, delays, cuts, and what memberlist would see of them.
+type network struct {
+	n         int
+	loss      float64
+	duplicate float64
+	corrupt   float64
+	slow      time.Duration // longest delay of a datagram; reordering follows from it
+	cut       [][]bool      // nothing passes
+	noUDP     [][]bool      // only streams pass
+	old       []packet      // recent packets, for replays
+}
+
+// packet is a message between two nodes.
+type packet struct {
+	from, to int
+	msg      tombstone.Message
+}
+
+const replayable = 256
+
+func (net *network) init(n int) {
+	net.n = n
+	net.slow = 2 * time.Millisecond
+	for range n {
+		net.cut = append(net.cut, make([]bool, n))
+		net.noUDP = append(net.noUDP, make([]bool, n))
+	}
+}
+
+// calm ends every fault between the nodes.
+func (w *World) calm() {
+	w.net.loss, w.net.duplicate, w.net.corrupt, w.net.slow = 0, 0, 0, 2*time.Millisecond
+	for i := range w.net.cut {
+		clear(w.net.cut[i])
+		clear(w.net.noUDP[i])
+	}
+}
+
+// transmit carries one packet of the exchange.
+func (w *World) transmit(from *node, p tombstone.Packet) {
+	w.checkSize(from, p.Msg)
+	to := w.byPeer(p.To)
+	if p.Path == tombstone.Queue || to == nil {
+		return // at most nine nodes here: no gossip queue
+	}
+	pk := packet{from: from.index, to: to.index, msg: p.Msg}
+	if len(w.net.old) < replayable {
+		w.net.old = append(w.net.old, pk)
+	} else {
+		w.net.old[w.rng.IntN(replayable)] = pk
+	}
+	w.checkProof(from, p.Msg)
+	pk.msg = w.lie(from, pk.msg)
+	if w.net.cut[from.index][to.index] {
+		return
+	}
+	if p.Path == tombstone.Stream {
+		w.after(w.between(time.Millisecond, 5*time.Millisecond), func() { w.deliver(pk) })
+		return
+	}
+	if w.net.noUDP[from.index][to.index] || w.chance(w.net.loss) || w.chance(w.net.corrupt) {
+		return // memberlist checks every datagram: a corrupted one is a lost one
+	}
+	copies := 1
+	if w.chance(w.net.duplicate) {
+		copies = 2
+	}
+	for range copies {
+		d := w.between(100*time.Microsecond, 500*time.Microsecond)
+		if w.chance(0.2) {
+			d = w.between(0, w.net.slow)
+		}
+		w.after(d, func() { w.deliver(pk) })
+	}
+}
+
+func (w *World) deliver(p packet) {
+	to := w.nodes[p.to]
+	if w.net.cut[p.from][p.to] || to.clock.frozen && w.chance(0.5) {
+		return
+	}
+	to.when(w.now, func() { to.output(to.x.Receive(p.msg, to.stamp())) })
+}
+
+// replay sends an old packet once more, to whom it was sent then.
+func (w *World) replay() {
+	if len(w.net.old) > 0 {
+		w.deliver(w.net.old[w.rng.IntN(len(w.net.old))])
+	}
+}
+
+func (w *World) byPeer(p tombstone.Peer) *node {
+	for _, n := range w.nodes {
+		if n.name() == p.Name && n.boot == p.Boot && !n.down {
+			return n
+		}
+	}
+	return nil
+}
+
+// reachable says that packets pass between a and b now.
+func (w *World) reachable(a, b *node) bool {
+	return !w.net.cut[a.index][b.index] && !a.down && !b.down && a.until <= w.now && b.until <= w.now
+}
+
+func (w *World) memberUp(at, who *node) {
+	p := who.peer()
+	at.when(w.now, func() { at.output(at.x.MemberUp(p, at.stamp())) })
+}
+
+// suspect makes a and b lose sight of each other when they cannot talk for some seconds, and find each other again.
+func (w *World) suspect(a, b *node) {
+	w.after(w.between(3*time.Second, 8*time.Second), func() {
+		if !w.reachable(a, b) {
+			w.forget(a, b.peer())
+			w.forget(b, a.peer())
+		}
+	})
+}
+
+func (w *World) forget(at *node, p tombstone.Peer) {
+	at.when(w.now, func() {
+		at.x.MemberLeft(p, at.stamp())
+		at.ticks()
+	})
+}
+
+// rejoin lets a and b find each other, as the rejoin loop does, and exchange their states.
+func (w *World) rejoin(a, b *node, within time.Duration) {
+	w.after(w.between(0, within), func() {
+		if w.reachable(a, b) {
+			w.memberUp(a, b)
+			w.memberUp(b, a)
+			w.pushPull(a, b)
+		}
+	})
+}
+
+// pushPull exchanges the ids of own live tombstones by stream.
+func (w *World) pushPull(a, b *node) {
+	half := func(from, to *node) {
+		h := tombstone.Hint{From: from.peer(), IDs: from.x.LocalIDs(tombstone.MaxMerge, from.stamp())}
+		if len(h.IDs) == 0 {
+			return
+		}
+		to.when(w.now+int64(w.between(time.Millisecond, 5*time.Millisecond)), func() {
+			to.output(to.x.Merge(h, to.stamp()))
+		})
+	}
+	half(a, b)
+	half(b, a)
+}
+
+// probes are memberlist's: once a second every node asks a random one, whose ack carries its clock; every ten seconds
+// a push/pull.
+func (w *World) probes() {
+	second := w.now / int64(time.Second)
+	for _, a := range w.nodes {
+		b := w.nodes[w.rng.IntN(len(w.nodes))]
+		if a == b || !w.reachable(a, b) || w.chance(w.net.loss) {
+			continue
+		}
+		p, reading := b.peer(), b.stamp()
+		a.when(w.now+int64(w.between(100*time.Microsecond, 400*time.Millisecond)), func() {
+			a.probeAck(b, p, reading)
+		})
+		if (second+int64(a.index))%10 == 0 {
+			w.pushPull(a, b)
+		}
+	}
+	w.after(time.Second, w.probes)
+}
+
+// scan is the nodes' look for expired registrations.
+func (w *World) scan() {
+	for _, n := range w.nodes {
+		n.when(w.now, func() { n.effects(n.table.Expire()) })
+	}
+	w.after(5*time.Second, w.scan)
+}
+
+// restart ends the node's process and begins a new one. Nobody makes a tombstone of it.
+func (w *World) restart(n *node, away time.Duration) {
+	for _, c := range n.conns {
+		c.closed = true
+		if c.proc.conns[n.index] == c {
+			delete(c.proc.conns, n.index)
+		}
+	}
+	n.down = true
+	old := n.peer()
+	for _, o := range w.nodes {
+		if o != n {
+			o.when(w.now+int64(w.between(0, 6*time.Second)), func() {
+				o.x.MemberLeft(old, o.stamp())
+				o.ticks()
+			})
+		}
+	}
+	w.after(away, func() {
+		if !n.down {
+			return
+		}
+		n.start()
+		for _, o := range w.nodes {
+			if o != n {
+				w.rejoin(n, o, 500*time.Millisecond)
+			}
+		}
+	})
+}

@@ -1,0 +1,60 @@
+package sim
+
+import (
+	"slices"
+	"strings"
+)
+
+// Result is what a run was like.
+type Result struct {
+	Failures   []Failure
+	Tombstones int
+	Evicted    int
+}
+
+// Run plays a schedule and settles.
+func Run(s Schedule, flaw Flaw, residual Residual, log func(string, ...any)) Result {
+	w := NewWorld(s.Nodes, s.Seed, flaw, residual)
+	w.Log = log
+	for _, op := range s.Ops {
+		w.Apply(op)
+		if len(w.Failures) > 0 {
+			break
+		}
+	}
+	if len(w.Failures) == 0 && flaw == NoFlaw {
+		w.Settle()
+	}
+	return Result{Failures: w.Failures, Tombstones: len(w.marks), Evicted: w.evicted}
+}
+
+// Shrink leaves out ops of a failing schedule as long as it fails: first large parts of it, then single ops.
+func Shrink(s Schedule, flaw Flaw, residual Residual) Schedule {
+	fails := func(ops []Op) bool {
+		return len(Run(Schedule{s.Nodes, s.Seed, ops}, flaw, residual, nil).Failures) > 0
+	}
+	for size := len(s.Ops) / 2; size > 0; {
+		shorter := false
+		for at := 0; at+size <= len(s.Ops); {
+			ops := slices.Concat(s.Ops[:at], s.Ops[at+size:])
+			if fails(ops) {
+				s.Ops, shorter = ops, true
+			} else {
+				at += size
+			}
+		}
+		if !shorter || size > 1 {
+			size /= 2
+		}
+	}
+	return s
+}
+
+// String is the schedule as a scenario.
+func (s Schedule) String() string {
+	var b strings.Builder
+	for _, op := range s.Ops {
+		b.WriteString(op.String() + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// schedules is how many seeds a test plays: SCHEDULES, or few enough for an ordinary go test.
+func schedules(t *testing.T, few int) int {
+	s := os.Getenv("SCHEDULES")
+	if s == "" {
+		return few
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		t.Fatalf("SCHEDULES=%q: want a number of schedules", s)
+	}
+	return n
+}
+
+// first is the first seed: SEED, so that a night can go on where the last one ended.
+func first(t *testing.T) uint64 {
+	s := os.Getenv("SEED")
+	if s == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		t.Fatalf("SEED=%q: want a number", s)
+	}
+	return n
+}
+
+// play runs n seeds on all cores and answers the first that fails, in no particular order among equals.
+func play(from uint64, n int, flaw Flaw, residual Residual, each func(seed uint64, r Result) (stop bool)) {
+	var next atomic.Uint64
+	var stop atomic.Bool
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for !stop.Load() {
+				i := next.Add(1) - 1
+				if i >= uint64(n) {
+					return
+				}
+				r := Run(Generate(from+i, residual), flaw, residual, nil)
+				mu.Lock()
+				if each(from+i, r) {
+					stop.Store(true)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestNoScheduleBreaksAnInvariant(t *testing.T) {
+	n := schedules(t, 2_000)
+	from := first(t)
+	tombstones, evicted := 0, 0
+	play(from, n, NoFlaw, NoResidual, func(seed uint64, r Result) bool {
+		tombstones += r.Tombstones
+		evicted += r.Evicted
+		if len(r.Failures) == 0 {
+			return false
+		}
+		s := Shrink(Generate(seed, NoResidual), NoFlaw, NoResidual)
+		Run(s, NoFlaw, NoResidual, t.Logf)
+		t.Errorf("seed %d: invariant %d: %s\nshortest schedule, %d nodes:\n%v",
+			seed, r.Failures[0].Invariant, r.Failures[0].Text, s.Nodes, s)
+		return true
+	})
+	t.Logf("seeds %d to %d: %d tombstones, %d evictions", from, from+uint64(n)-1, tombstones, evicted)
+	if tombstones < n/2 || evicted < n/20 {
+		t.Errorf("%d tombstones and %d evictions in %d schedules: too few to show anything", tombstones, evicted, n)
+	}
+}
+
+func TestEveryFlawIsFound(t *testing.T) {
+	n := schedules(t, 20_000)
+	for flaw := NoFlaw + 1; flaw < flaws; flaw++ {
+		t.Run(flaw.String(), func(t *testing.T) {
+			var found uint64
+			var failure Failure
+			tried := 0
+			play(first(t), n, flaw, NoResidual, func(seed uint64, r Result) bool {
+				tried++
+				if len(r.Failures) > 0 {
+					found, failure = seed, r.Failures[0]
+				}
+				return found != 0
+			})
+			if found == 0 {
+				t.Fatalf("not found in %d schedules", n)
+			}
+			t.Logf("found by seed %d after %d schedules: invariant %d: %s", found, tried, failure.Invariant, failure.Text)
+		})
+	}
+}
+
+func TestOnlyTheKnownCasesRemain(t *testing.T) {
+	n := schedules(t, 20_000)
+	for residual := NoResidual + 1; residual < residuals; residual++ {
+		t.Run(residual.String(), func(t *testing.T) {
+			shown := 0
+			play(first(t), n, NoFlaw, residual, func(seed uint64, r Result) bool {
+				for _, f := range r.Failures {
+					if !f.Flagged || f.Invariant != 1 && f.Invariant != 4 {
+						t.Errorf("seed %d: invariant %d is broken without the case: %s", seed, f.Invariant, f.Text)
+						return true
+					}
+					shown++
+				}
+				return false
+			})
+			if shown == 0 {
+				t.Errorf("not shown in %d schedules", n)
+			}
+			t.Logf("%d wrong evictions in %d schedules", shown, n)
+		})
+	}
+}
