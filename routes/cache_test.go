@@ -88,6 +88,8 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 	zoned.Zone = Some("z")
 	filtered := fleet(0, 0, 3, 2)
 	filtered.Filters = Filters{Valid: true, Servers: []string{"f"}}
+	elsewhere := fleet(0, 0, 3, 2)
+	elsewhere.Cluster, elsewhere.Conn = "C2", &Conn{ID: 901}
 	mapped := fleet(1, 0, 3, 1)
 	mapped.Mappings = []Mapping{{Topic: string(topic), Broker: "m", Info: 1}}
 	steps := []struct {
@@ -104,12 +106,16 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 			}
 		}},
 		{"filter servers", func() { table.Register(filtered) }},
+		{"superseded registration with filter servers lost", func() {
+			table.Register(elsewhere)
+			table.ConnLost(1)
+		}},
 		{"217", func() {
 			table.RegisterTopics(string(topic), []TopicQueue{{Broker: Some("broker-001"), Queue: Queue{Perm: 1}}})
 		}},
 		{"wipe", func() { table.WipeWritePerm("broker-001") }},
 		{"order", func() { order = "o:2"; table.InvalidateAll() }},
-		{"master lost", func() { table.ConnLost(1) }},
+		{"master lost", func() { table.ConnLost(901) }},
 		{"acting master", func() { table.SetOptions(Options{SupportActingMaster: true}) }},
 		{"216", func() { table.DeleteTopic(string(topic), "C") }},
 	}
@@ -134,6 +140,51 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 		if err := table.Check(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestStaleBytesAreNeverKept changes the tables while a route is being encoded: what was made may be answered, for it was
+// true when it was asked for, but whoever asks afterwards must see the change.
+func TestStaleBytesAreNeverKept(t *testing.T) {
+	topic := []byte("tenant-prod-orders-000000")
+	changes := map[string]func(*Table){
+		"register":   func(table *Table) { table.Register(versioned(0, 2, 2)) },
+		"broker":     func(table *Table) { table.Register(fleet(1, 0, 2, 1)) },
+		"wipe":       func(table *Table) { table.WipeWritePerm("broker-000") },
+		"gone, back": func(table *Table) { table.ConnLost(1); table.Register(versioned(0, 2, 3)) },
+		"order":      func(table *Table) { table.InvalidateAll() },
+		"gone":       func(table *Table) { table.DeleteTopic(string(topic), "") },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			order, once := "o:1", true
+			var table *Table
+			table = New(Config{
+				Clock: ticking(), CacheBytes: 1 << 20, TombstoneTTL: time.Minute,
+				OrderConf: func(string) (string, bool) { return order, true },
+				Encode: func(dst []byte, r *Route, standard bool) []byte {
+					if once {
+						once = false
+						order = "o:2"
+						change(table)
+					}
+					return plain(dst, r, standard)
+				},
+			})
+			table.Register(fleet(0, 0, 2, 1))
+			before, _ := table.Route(topic, false)
+			after, ok := table.Route(topic, false)
+			r, found := table.RouteInfo(topic)
+			if ok != found || ok && !bytes.Equal(after, plain(nil, r, false)) {
+				t.Fatalf("kept: %s", after)
+			}
+			if bytes.Equal(before, after) {
+				t.Fatal("the change changed nothing")
+			}
+			if err := table.Check(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 

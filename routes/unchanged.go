@@ -17,7 +17,6 @@ func (s *state) registerUnchanged(r *Registration, now clock.Stamp) (res Registe
 	if b == nil || e == nil || !s.sameAgain(b, e, r) {
 		return res, eff, false
 	}
-	s.forget(r.key())
 	changedA := b.describe(r)
 	s.renew(e, r, now, true)
 	if changedA {
