@@ -1,0 +1,94 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/java"
+)
+
+// oldRegisterLimit is how long a 4.9 broker waits for the answer to a registration; a 5.x broker waits 24 s.
+const oldRegisterLimit = 6 * time.Second
+
+// Row 165: brokers with 50,000 topics each register several megabytes again and again, and every registration is
+// answered within the 6 seconds that a 4.9 broker waits.
+func TestManyTopics(t *testing.T) {
+	need(t, 2)
+	const count, rounds = 50000, 3
+	ns := startNameServer(t, target(), nil)
+	relays := map[string]*recorder{}
+	var brokers []*java.Broker
+	for _, version := range []string{"5.5.0", "4.9.7"} {
+		relay, dir, name := startRecorder(t, ns.Addr), t.TempDir(), "broker-"+version
+		relays[name] = relay
+		writeTopics(t, dir, name, count)
+		brokers = append(brokers, java.LaunchBroker(t, java.BrokerOptions{
+			Version: version, NameServers: relay.Addr, Name: name, Dir: dir,
+			Properties: map[string]string{"registerNameServerPeriod": "10000"},
+		}))
+	}
+	for _, b := range brokers {
+		b.MustBoot(t)
+		await(t, reregister, "last topic registered", hasTopic(ns.Addr, loadTopic(b.Name, count-1), b.Name))
+	}
+	all, err := topics(ns.Addr)
+	if err != nil || len(all) < count*len(brokers) {
+		t.Errorf("%d topics listed, want at least %d: %v", len(all), count*len(brokers), err)
+	}
+	for name, relay := range relays {
+		await(t, 2*time.Minute, "registers again and again", func() error {
+			answered := 0
+			for _, r := range relay.requests(codeRegister) {
+				if r.BodyLen > 1<<20 && r.Took > 0 {
+					answered++
+				}
+			}
+			if answered < rounds {
+				return fmt.Errorf("%s: %d large registrations answered", name, answered)
+			}
+			return nil
+		})
+		for _, r := range relay.requests(codeRegister) {
+			t.Logf("%s: registration of %d bytes answered after %s", name, r.BodyLen, r.Took)
+			if r.Took > oldRegisterLimit {
+				t.Errorf("%s: a registration of %d bytes took %s", name, r.BodyLen, r.Took)
+			}
+		}
+	}
+}
+
+func loadTopic(broker string, i int) string {
+	return fmt.Sprintf("load-%s-%05d", strings.ReplaceAll(broker, ".", "-"), i)
+}
+
+// writeTopics writes the topic file that a broker loads when it starts.
+func writeTopics(t *testing.T, dir, broker string, count int) {
+	t.Helper()
+	table := map[string]any{}
+	for i := range count {
+		name := loadTopic(broker, i)
+		table[name] = map[string]any{
+			"topicName": name, "readQueueNums": 8, "writeQueueNums": 8, "perm": 6,
+			"topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": false,
+		}
+	}
+	text, err := json.Marshal(map[string]any{
+		"dataVersion":      map[string]any{"timestamp": time.Now().UnixMilli(), "counter": count},
+		"topicConfigTable": table,
+	})
+	config := filepath.Join(dir, "store", "config")
+	if err == nil {
+		err = os.MkdirAll(config, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(config, "topics.json"), text, 0o644)
+	}
+	if err != nil {
+		t.Fatalf("write topics: %v", err)
+	}
+}
