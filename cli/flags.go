@@ -45,6 +45,7 @@ func serveFlags() []urfave.Flag {
 			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
 				"tls.server.mode; may be given several times",
 		},
+		&urfave.BoolFlag{Name: "version", Usage: "print the version and end", DisableDefaultText: true},
 		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
 		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	urfave "github.com/urfave/cli/v2"
@@ -84,11 +85,19 @@ func (p *program) mqnamesrv(args []string, home string) int {
 
 // mqConfig applies the file by the original's rules: what it ignores is ignored, with a warning.
 func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, warnings []warning, err error) {
+	var wrong []error
 	for _, f := range sys.Faults() {
-		return cfg, nil, f
+		wrong = append(wrong, f)
 	}
 	cfg = node.DefaultConfig(sys)
-	cfg.ReadOnlyConfig = p.env(envOf("read-only-config")) == "true"
+	if readOnly := p.env(envOf("read-only-config")); readOnly != "" {
+		if cfg.ReadOnlyConfig, err = strconv.ParseBool(readOnly); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s=%q: want true or false", envOf("read-only-config"), readOnly))
+		}
+	}
+	if len(wrong) > 0 {
+		return cfg, nil, errors.Join(wrong...)
+	}
 	if a.has('c') {
 		file := a.value('c')
 		faults, unknown, err := loadConfigFile(&cfg, file)

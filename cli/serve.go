@@ -54,6 +54,10 @@ func (p *program) serve(c *urfave.Context) error {
 	if c.Args().Present() {
 		return usageError(fmt.Errorf("serve takes no argument %q; see epitaph serve --help", c.Args().First()))
 	}
+	if c.Bool("version") {
+		_, err := fmt.Fprintf(p.stdout, "epitaph version %s\n", version())
+		return err
+	}
 	s := serveSettings{
 		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
 		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),

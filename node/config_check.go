@@ -46,24 +46,10 @@ func checkListenPort(o *Options) string {
 	return ""
 }
 
-func checkIdle(o *Options) string {
-	if o.ServerChannelMaxIdleTimeSeconds < 0 {
-		return "want seconds, or 0 to keep idle connections for ever; the default is 120"
-	}
-	return ""
-}
-
 func checkWaterMarks(o *Options) string {
 	high, low := o.WriteBufferHighWaterMark, o.WriteBufferLowWaterMark
 	if high > 0 && low > high {
 		return fmt.Sprintf("want at least writeBufferLowWaterMark, which is %d; or 0 for the default", low)
-	}
-	return ""
-}
-
-func checkShutdownWait(o *Options) string {
-	if o.ShutdownWaitTimeSeconds < 0 {
-		return "want seconds, 0 or more; the default is 30"
 	}
 	return ""
 }

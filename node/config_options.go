@@ -14,10 +14,10 @@ type Options struct {
 	ClusterTest                          bool   // unused
 	OrderMessageEnable                   bool   // live
 	ReturnOrderTopicConfigToBroker       bool   // live
-	ClientRequestThreadPoolNums          int32  // unused
-	DefaultThreadPoolNums                int32  // unused
-	ClientRequestThreadPoolQueueCapacity int32  // unused
-	DefaultThreadPoolQueueCapacity       int32  // unused
+	ClientRequestThreadPoolNums          int32
+	DefaultThreadPoolNums                int32
+	ClientRequestThreadPoolQueueCapacity int32
+	DefaultThreadPoolQueueCapacity       int32
 	ScanNotActiveBrokerInterval          int64  // milliseconds
 	UnRegisterBrokerQueueCapacity        int32  // unused
 	SupportActingMaster                  bool   // live
@@ -38,7 +38,7 @@ type Options struct {
 	ServerSelectorThreads              int32 // unused
 	ServerOnewaySemaphoreValue         int32 // unused
 	ServerAsyncSemaphoreValue          int32 // unused
-	ServerChannelMaxIdleTimeSeconds    int32 // live for new connections
+	ServerChannelMaxIdleTimeSeconds    int32 // live for new connections; 0 or less: never
 	ServerSocketSndBufSize             int32 // bytes, 0 = the system's
 	ServerSocketRcvBufSize             int32 // bytes, 0 = the system's
 	WriteBufferHighWaterMark           int32 // bytes, 0 = 64 KiB
@@ -95,7 +95,7 @@ var options = []option{
 	{name: "serverSelectorThreads", field: func(o *Options) any { return &o.ServerSelectorThreads }},
 	{name: "serverOnewaySemaphoreValue", field: func(o *Options) any { return &o.ServerOnewaySemaphoreValue }},
 	{name: "serverAsyncSemaphoreValue", field: func(o *Options) any { return &o.ServerAsyncSemaphoreValue }},
-	{name: "serverChannelMaxIdleTimeSeconds", field: func(o *Options) any { return &o.ServerChannelMaxIdleTimeSeconds }, check: checkIdle},
+	{name: "serverChannelMaxIdleTimeSeconds", field: func(o *Options) any { return &o.ServerChannelMaxIdleTimeSeconds }},
 	{name: "serverSocketSndBufSize", field: func(o *Options) any { return &o.ServerSocketSndBufSize }},
 	{name: "serverSocketRcvBufSize", field: func(o *Options) any { return &o.ServerSocketRcvBufSize }},
 	{name: "writeBufferHighWaterMark", field: func(o *Options) any { return &o.WriteBufferHighWaterMark }, check: checkWaterMarks},
@@ -104,7 +104,7 @@ var options = []option{
 	{name: "serverNettyWorkerGroupEnable", field: func(o *Options) any { return &o.ServerNettyWorkerGroupEnable }},
 	{name: "serverPooledByteBufAllocatorEnable", field: func(o *Options) any { return &o.ServerPooledByteBufAllocatorEnable }},
 	{name: "enableShutdownGracefully", field: func(o *Options) any { return &o.EnableShutdownGracefully }},
-	{name: "shutdownWaitTimeSeconds", field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }, check: checkShutdownWait},
+	{name: "shutdownWaitTimeSeconds", field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }},
 	{name: "useEpollNativeSelector", field: func(o *Options) any { return &o.UseEpollNativeSelector }},
 }
 

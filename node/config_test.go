@@ -183,8 +183,8 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	}
 	for name, value := range map[string]string{
 		"listenPort": "65536", "bindAddress": "1.2.3.4:5", "enableControllerInNamesrv": "true",
-		"scanNotActiveBrokerInterval": "0", "serverChannelMaxIdleTimeSeconds": "-1", "kvConfigPath": "",
-		"shutdownWaitTimeSeconds": "-1", "writeBufferHighWaterMark": "5", "writeBufferLowWaterMark": "6",
+		"scanNotActiveBrokerInterval": "0", "kvConfigPath": "",
+		"writeBufferHighWaterMark": "5", "writeBufferLowWaterMark": "6",
 	} {
 		if err := cfg.Set("--set", name, value); err != nil {
 			t.Fatal(err)
@@ -196,8 +196,7 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	for _, want := range []string{
 		`listenPort="65536": want a port`, `bindAddress="1.2.3.4:5": want a host`,
 		`enableControllerInNamesrv="true"`, "mqcontroller", `scanNotActiveBrokerInterval="0"`,
-		`serverChannelMaxIdleTimeSeconds="-1"`, `kvConfigPath=""`, `shutdownWaitTimeSeconds="-1"`,
-		`writeBufferHighWaterMark="5"`, `frameMaxLength="1"`, `tls.server.keyPath=""`, `tls.server.certPath=""`,
+		`kvConfigPath=""`, `writeBufferHighWaterMark="5"`, `frameMaxLength="1"`, `tls.server.keyPath=""`, `tls.server.certPath=""`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
