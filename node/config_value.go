@@ -3,6 +3,7 @@ package node
 import (
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // text is the value as codes 318 and 319 and the option printer show it.
@@ -72,10 +73,25 @@ func (opt option) strictFault(value string) string {
 	return ""
 }
 
-// parseJava reads a number as Integer.parseInt and Long.parseLong do: an optional sign and decimal digits, nothing else.
+// parseJava reads a number as Integer.parseInt and Long.parseLong do: an optional sign and decimal digits, those of
+// other scripts included, nothing else.
 func parseJava(s string, bits int) (n int64, ok bool) {
-	n, err := strconv.ParseInt(s, 10, bits)
+	n, err := strconv.ParseInt(strings.Map(decimalDigit, s), 10, bits)
 	return n, err == nil
+}
+
+// decimalDigit gives the ASCII digit for a digit of another script; every range of them begins with its zero. Java
+// looks at one UTF-16 unit at a time, so digits beyond the basic plane are none.
+func decimalDigit(r rune) rune {
+	if r < 0x80 {
+		return r
+	}
+	for _, digits := range unicode.Nd.R16 {
+		if rune(digits.Lo) <= r && r <= rune(digits.Hi) {
+			return '0' + (r-rune(digits.Lo))%10
+		}
+	}
+	return r
 }
 
 // trimJava cuts off what String.trim does: all characters up to the blank.
