@@ -28,6 +28,7 @@ var (
 // machine drives a state and its twin with the same steps.
 type machine struct {
 	s      *state
+	table  *Table // around s
 	w      *twin
 	now    clock.Stamp
 	conns  []*Conn
@@ -40,6 +41,7 @@ type machine struct {
 func newMachine(t *rapid.T) *machine {
 	m := &machine{now: clock.Stamp{Raw: 1e9, Boot: 1e9}}
 	m.s = newState(Options{}, 10*time.Minute, 1<<20)
+	m.table = &Table{cfg: Config{Encode: plain}, st: m.s}
 	m.w = newTwin(Options{}, 10*time.Minute)
 	for range 4 {
 		m.accept()
@@ -262,6 +264,7 @@ func (m *machine) compare(t *rapid.T) {
 			slices.SortFunc(r.Filters, func(a, b FilterServers) int { return compareStrings(a.Addr, b.Addr) })
 		}
 		equal(t, "105 "+name, r, m.w.route(name))
+		m.compareCached(t, name)
 	}
 	var lines []string
 	for _, r := range m.s.registrations() {
@@ -270,6 +273,18 @@ func (m *machine) compare(t *rapid.T) {
 	}
 	slices.Sort(lines)
 	equal(t, "registrations", lines, m.w.registrations())
+}
+
+// compareCached asks as a client does, twice: a cached route must be the one that would be made now.
+func (m *machine) compareCached(t *rapid.T, name string) {
+	t.Helper()
+	for range 2 {
+		body, ok := m.table.Route([]byte(name), false)
+		r, found := m.table.RouteInfo([]byte(name))
+		if ok != found || ok && string(body) != string(plain(nil, r, false)) {
+			t.Fatalf("cached route of %s: %s", name, body)
+		}
+	}
 }
 
 func compareStrings(a, b string) int {

@@ -170,25 +170,8 @@ func (w *twin) register(r *Registration, now clock.Stamp, order int) (res Regist
 	if r.HasTopics && (master || primeSlave) {
 		w.registerTopicsOf(r, b, first, primeSlave)
 	}
-	// 12, and the ownership rule
-	delete(w.evic, key)
-	prev := w.live(key)
-	e := &twinLive{name: r.Name, id: r.ID, seen: now, reg: now, timeout: 120 * time.Second, data: r.DataVersion,
-		owner: r.Conn, version: r.Version, language: r.Language, ha: r.HAAddr, order: order}
-	if r.Timeout.Valid {
-		e.timeout = time.Duration(r.Timeout.N) * time.Millisecond
-	}
-	if prev != nil && prev.owner.ID > r.Conn.ID {
-		e.owner, e.version, e.language = prev.owner, prev.version, prev.language
-	}
-	w.l[key] = e
-	// 13
-	if r.Filters.Valid {
-		delete(w.f, key)
-		if len(r.Filters.Servers) > 0 {
-			w.f[key] = r.Filters.Servers
-		}
-	}
+	// 12, 13
+	w.keepAlive(r, now, order)
 	// 14
 	if m, ok := b.addrs[0]; ok && !master {
 		if e := w.live(tombstone.Key{Cluster: r.Cluster, Addr: m}); e != nil {
@@ -200,6 +183,28 @@ func (w *twin) register(r *Registration, now clock.Stamp, order int) (res Regist
 		notes = append(notes, w.note(r.Name, Opt{}, r.HAAddr))
 	}
 	return res, notes
+}
+
+// keepAlive is steps 12 and 13 with the ownership rule.
+func (w *twin) keepAlive(r *Registration, now clock.Stamp, order int) {
+	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
+	delete(w.evic, key)
+	prev := w.live(key)
+	e := &twinLive{name: r.Name, id: r.ID, seen: now, reg: now, timeout: 120 * time.Second, data: r.DataVersion,
+		owner: r.Conn, version: r.Version, language: r.Language, ha: r.HAAddr, order: order}
+	if r.Timeout.Valid {
+		e.timeout = time.Duration(r.Timeout.N) * time.Millisecond
+	}
+	if prev != nil && prev.owner.ID > r.Conn.ID {
+		e.owner, e.version, e.language = prev.owner, prev.version, prev.language
+	}
+	w.l[key] = e
+	if r.Filters.Valid {
+		delete(w.f, key)
+		if len(r.Filters.Servers) > 0 {
+			w.f[key] = r.Filters.Servers
+		}
+	}
 }
 
 func (w *twin) registerTopicsOf(r *Registration, b *twinBroker, first, primeSlave bool) {
