@@ -107,6 +107,16 @@ func (r *Runtime) applyLocked(next *Options, e properties.Entry) {
 	}
 }
 
+// bound replaces a listen port 0 by the one that the system picked, which the original lists and persists too.
+func (r *Runtime) bound(port int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.cfg.Options
+	next.ListenPort = port
+	r.cfg.Options = next
+	r.live.Store(&next)
+}
+
 // Listing is the body of code 319.
 func (r *Runtime) Listing() []byte {
 	r.mu.Lock()

@@ -125,6 +125,7 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.server.Listen(ctx); err != nil {
 		return err
 	}
+	n.runtime.bound(int32(n.Addr().Port()))
 	n.onStop("notifier", n.notify.stop)
 	if n.depart != nil {
 		if err := n.depart.start(); err != nil {
