@@ -49,6 +49,7 @@ type proc struct {
 	over     bool // its successor has started: it unregisters no more
 	flagged  bool // a residual case was made with it
 	seq      int  // frames sent, in its own order
+	leaving  int  // UNREGISTERs that no node has handled yet
 	conns    map[int]*conn
 	all      []*conn // also those it has closed
 }
@@ -148,6 +149,7 @@ func (c *conn) send(f frame) {
 	w := c.proc.w
 	if f.unregister {
 		c.waiting++
+		c.proc.leaving++
 		w.after(3*time.Second, func() { c.timeout(f.seq) })
 	} else if !f.fin {
 		c.asking++
@@ -211,6 +213,7 @@ func (c *conn) handle(f frame) {
 	case f.fin:
 		n.lost(c)
 	case f.unregister:
+		c.proc.leaving--
 		n.unregister(c, f, at)
 	default:
 		n.w.logf("%s handles the register of %s by %s", n.name(), f.key.Cluster, c.proc.name())

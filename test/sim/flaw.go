@@ -123,10 +123,11 @@ func (n *node) flawedUnregister(c *conn, k tombstone.Key) uint64 {
 }
 
 func (n *node) connLost(c *conn) {
-	n.effects(n.table.ConnLost(c.id))
+	eff := n.table.ConnLost(c.id)
 	for _, id := range c.also {
-		n.effects(n.table.ConnLost(id))
+		n.table.ConnLost(id)
 	}
+	n.effects(eff)
 }
 
 // Residual is a case in which a wrong eviction is known to remain (docs/guarantees.md). One at a time can be switched on.

@@ -74,9 +74,33 @@ func (g *generator) weather() {
 	if g.one(3) {
 		g.op("slow", int64(time.Duration(g.pick(50, 500, 2000, 12000))*time.Millisecond))
 	}
+	if g.one(5) {
+		g.op("lag", int64(time.Duration(g.pick(20, 200, 600))*time.Millisecond))
+	}
 	if g.one(6) {
 		g.op("slew", g.node(), g.pick(-8, 8))
 	}
+}
+
+// quick is a restart that takes no longer than the messages about it.
+func (g *generator) quick(p int64, k kind, host, broker int64) {
+	a, c := g.node(), g.node()
+	short := func() { g.op("wait", int64(time.Duration(g.rng.IntN(30))*time.Millisecond)) }
+	g.op("register", p, a, broker)
+	short()
+	if g.one(2) {
+		g.op("stop", p)
+		g.op("start", p+1, int64(k), host, broker)
+		g.op("register", p+1, c, broker)
+		short()
+	}
+	g.op("unregister", p, a, broker)
+	short()
+	g.op("exit", p)
+	g.op("start", p+1, int64(k), host, broker)
+	g.op("register", p+1, c, broker)
+	g.next++
+	short()
 }
 
 // life is one broker's lives, one after another, on one host: each registers, is disturbed, and ends.
@@ -104,7 +128,11 @@ func (g *generator) life() {
 			g.op("start", q, int64(k), g.pick(host, host, 3), broker)
 			g.everywhere("register", q, broker)
 		}
-		g.end(p, host, broker)
+		if g.one(4) {
+			g.quick(p, k, host, broker)
+		} else {
+			g.end(p, host, broker)
+		}
 	}
 	if g.one(2) {
 		g.disturb(int64(g.next-1), host, broker)

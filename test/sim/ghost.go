@@ -183,13 +183,6 @@ func (w *World) checkProof(from *node, msg tombstone.Message) {
 	}
 }
 
-// checkSize is the part of invariant 8 that is about messages.
-func (w *World) checkSize(from *node, msg tombstone.Message) {
-	if err := msg.Valid(); err != nil {
-		w.fail(8, false, "%s sends a message that nobody accepts: %v", from.name(), err)
-	}
-}
-
 // Settle ends all faults between the nodes, lets every pair exchange its state once and checks invariant 7.
 func (w *World) Settle() {
 	w.calm()

@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -12,7 +14,8 @@ type network struct {
 	loss      float64
 	duplicate float64
 	corrupt   float64
-	slow      time.Duration // longest delay of a datagram; reordering follows from it
+	lag       time.Duration // longest delay of every datagram beyond the usual half millisecond
+	slow      time.Duration // longest delay of every fifth datagram; reordering follows from both
 	cut       [][]bool      // nothing passes
 	noUDP     [][]bool      // only streams pass
 	old       []packet      // recent packets, for replays
@@ -21,7 +24,7 @@ type network struct {
 // packet is a message between two nodes.
 type packet struct {
 	from, to int
-	msg      tombstone.Message
+	bytes    []byte // as the real codec writes it
 }
 
 const replayable = 256
@@ -37,7 +40,7 @@ func (net *network) init(n int) {
 
 // calm ends every fault between the nodes.
 func (w *World) calm() {
-	w.net.loss, w.net.duplicate, w.net.corrupt, w.net.slow = 0, 0, 0, 2*time.Millisecond
+	w.net.loss, w.net.duplicate, w.net.corrupt, w.net.lag, w.net.slow = 0, 0, 0, 0, 2*time.Millisecond
 	for i := range w.net.cut {
 		clear(w.net.cut[i])
 		clear(w.net.noUDP[i])
@@ -46,19 +49,22 @@ func (w *World) calm() {
 
 // transmit carries one packet of the exchange.
 func (w *World) transmit(from *node, p tombstone.Packet) {
-	w.checkSize(from, p.Msg)
 	to := w.byPeer(p.To)
 	if p.Path == tombstone.Queue || to == nil {
 		return // at most nine nodes here: no gossip queue
 	}
-	pk := packet{from: from.index, to: to.index, msg: p.Msg}
+	w.checkProof(from, p.Msg)
+	bytes, err := gossip.Encode(w.lie(from, p.Msg))
+	if err != nil || len(bytes) > tombstone.MaxMessage || p.Msg.Valid() != nil {
+		w.fail(8, false, "%s sends %d bytes that nobody accepts: %v, %v", from.name(), len(bytes), err, p.Msg.Valid())
+		return
+	}
+	pk := packet{from: from.index, to: to.index, bytes: bytes}
 	if len(w.net.old) < replayable {
 		w.net.old = append(w.net.old, pk)
 	} else {
 		w.net.old[w.rng.IntN(replayable)] = pk
 	}
-	w.checkProof(from, p.Msg)
-	pk.msg = w.lie(from, pk.msg)
 	if w.net.cut[from.index][to.index] {
 		return
 	}
@@ -66,15 +72,19 @@ func (w *World) transmit(from *node, p tombstone.Packet) {
 		w.after(w.between(time.Millisecond, 5*time.Millisecond), func() { w.deliver(pk) })
 		return
 	}
-	if w.net.noUDP[from.index][to.index] || w.chance(w.net.loss) || w.chance(w.net.corrupt) {
-		return // memberlist checks every datagram: a corrupted one is a lost one
+	if w.net.noUDP[from.index][to.index] || w.chance(w.net.loss) {
+		return
+	}
+	if w.chance(w.net.corrupt) {
+		w.corrupt(bytes)
+		return
 	}
 	copies := 1
 	if w.chance(w.net.duplicate) {
 		copies = 2
 	}
 	for range copies {
-		d := w.between(100*time.Microsecond, 500*time.Microsecond)
+		d := w.between(100*time.Microsecond, 500*time.Microsecond+w.net.lag)
 		if w.chance(0.2) {
 			d = w.between(0, w.net.slow)
 		}
@@ -87,7 +97,26 @@ func (w *World) deliver(p packet) {
 	if w.net.cut[p.from][p.to] || to.clock.frozen && w.chance(0.5) {
 		return
 	}
-	to.when(w.now, func() { to.output(to.x.Receive(p.msg, to.stamp())) })
+	to.when(w.now, func() {
+		msg, err := gossip.Decode(p.bytes)
+		if err != nil {
+			w.fail(8, false, "%s cannot decode a message: %v", to.name(), err)
+			return
+		}
+		to.output(to.x.Receive(msg, to.stamp()))
+	})
+}
+
+// corrupt has the decoder look at a damaged message. It goes no further: memberlist checks every datagram, so a
+// damaged one is a lost one.
+func (w *World) corrupt(bytes []byte) {
+	damaged := slices.Clone(bytes)
+	for range 1 + w.rng.IntN(4) {
+		damaged[w.rng.IntN(len(damaged))] ^= 1 << w.rng.IntN(8)
+	}
+	if msg, err := gossip.Decode(damaged[:w.rng.IntN(len(damaged)+1)]); err == nil {
+		_ = msg.Valid()
+	}
 }
 
 // replay sends an old packet once more, to whom it was sent then.

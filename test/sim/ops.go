@@ -43,6 +43,7 @@ var verbs = map[string]verb{
 	"duplicate":  {"%", func(w *World, a [4]int64) { w.net.duplicate = float64(a[0]) / 100 }},
 	"corrupt":    {"%", func(w *World, a [4]int64) { w.net.corrupt = float64(a[0]) / 100 }},
 	"slow":       {"d", func(w *World, a [4]int64) { w.net.slow = time.Duration(a[0]) }},
+	"lag":        {"d", func(w *World, a [4]int64) { w.net.lag = time.Duration(a[0]) }},
 	"replay":     {"", func(w *World, _ [4]int64) { w.replay() }},
 	"freeze":     {"nd", (*World).opFreeze},
 	"suspend":    {"nd", (*World).opSuspend},
@@ -203,7 +204,7 @@ func (w *World) opRegister(a [4]int64) {
 		if p.stopping || p.kind != container && brokerKey(a[2]) != p.key {
 			return
 		}
-		if p.unanswered(true) {
+		if p.leaving > 0 {
 			if w.residual != ResidualContainer {
 				return
 			}

@@ -83,7 +83,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 }
 
 func TestEveryFlawIsFound(t *testing.T) {
-	n := schedules(t, 20_000)
+	n := min(schedules(t, 20_000), 50_000) // what CI plays
 	for flaw := NoFlaw + 1; flaw < flaws; flaw++ {
 		t.Run(flaw.String(), func(t *testing.T) {
 			var found uint64
@@ -105,7 +105,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 }
 
 func TestOnlyTheKnownCasesRemain(t *testing.T) {
-	n := schedules(t, 20_000)
+	n := max(schedules(t, 20_000)/10, 2_000)
 	for residual := NoResidual + 1; residual < residuals; residual++ {
 		t.Run(residual.String(), func(t *testing.T) {
 			shown := 0
