@@ -11,6 +11,7 @@ package interop
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,6 +48,11 @@ func run(m *testing.M) int {
 		shared.limit = n
 	}
 	shared.slots = semaphore.NewWeighted(shared.limit)
+	flag.Parse()
+	if err := flag.Set("test.parallel", "32"); err != nil { // the slots are the limit, not the cores: tests wait a lot
+		fmt.Fprintln(os.Stderr, "let tests run side by side:", err)
+		return 1
+	}
 	if mode() == "" || target() == targetJava {
 		return m.Run()
 	}
