@@ -296,6 +296,15 @@ func (b *brokerData) addrs() string {
 	return strings.Join(out, " ")
 }
 
+// addrsOf is the address table of a broker in a 106.
+func addrsOf(info clusterInfo, name string) string {
+	b, ok := info.BrokerAddrTable[name]
+	if !ok {
+		return "no broker"
+	}
+	return b.addrs()
+}
+
 // config sends an UPDATE_NAMESRV_CONFIG that must succeed.
 func (c *client) config(lines ...string) {
 	c.t.Helper()

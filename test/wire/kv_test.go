@@ -41,6 +41,17 @@ func TestRow049PutWithoutKey(t *testing.T) {
 	}
 }
 
+func TestRow049PutWithoutValue(t *testing.T) {
+	c := shared(t).dial(t)
+	ns := unique("ns")
+	c.ok(request{code: 100, ext: map[string]string{"namespace": ns, "key": "k"}})
+	c.refused(getKV(ns, "k"), 22, "")
+	want(t, "list", string(c.ok(listKV(ns)).body), `{"table":{}}`)
+	c.putKV(ns, "k", "")
+	has(t, "empty value", c.ok(getKV(ns, "k")).header, `"extFields":{"value":""}`)
+	want(t, "list", string(c.ok(listKV(ns)).body), `{"table":{"k":""}}`)
+}
+
 func TestRow050GetUnknown(t *testing.T) {
 	c := shared(t).dial(t)
 	ns := unique("ns")

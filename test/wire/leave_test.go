@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -215,6 +216,17 @@ func TestRow122Expiry(t *testing.T) {
 	bc.closed()
 }
 
+func TestRow122OddTimeouts(t *testing.T) {
+	c := shared(t).dial(t)
+	for _, timeout := range []string{"x", "", "99999999999999999999", "1.5"} {
+		b := newBroker("r122")
+		r := b.request()
+		r.ext["heartbeatTimeoutMillis"] = timeout // not a number: the default of 120 seconds
+		c.ok(r)
+		want(t, timeout, c.ok(b.dataVersionQuery()).ExtFields["changed"], "false")
+	}
+}
+
 func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 	s := own(t, quickScan())
 	c := s.dial(t)
@@ -300,6 +312,23 @@ func TestRow126DataVersionQueryWithoutBody(t *testing.T) {
 	a := c.ok(r)
 	want(t, "changed", a.ExtFields["changed"], "true")
 	want(t, "stored", string(a.body), `{"counter":1,"stateVersion":0,"timestamp":1700000000000}`)
+}
+
+func TestRow126DataVersionQueryWithOddBody(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r126")
+	c.register(b)
+	for body, code := range map[string]int{
+		"xx": 1, "[]": 1, "1": 1, "{counter:1}": 1, "null": 0, "{}": 0, `{"counter":"1","timestamp":1700000000000.9}`: 0,
+	} {
+		r := b.dataVersionQuery()
+		r.body = []byte(body)
+		a := c.call(r)
+		same := strings.HasPrefix(body, `{"`)
+		if a.Code != code || (code == 0 && a.ExtFields["changed"] != fmt.Sprint(!same)) {
+			t.Errorf("%s: %s", body, a)
+		}
+	}
 }
 
 func TestRow127IdleBrokerConnection(t *testing.T) {

@@ -40,6 +40,21 @@ func TestRow057MasterIsSeenEverywhere(t *testing.T) {
 	}
 }
 
+func TestRow057OddBrokerIDs(t *testing.T) {
+	c := shared(t).dial(t)
+	for id, shown := range map[string]string{"9223372036854775807": "9223372036854775807", "-9223372036854775808": "-9223372036854775808", "+0": "0", "007": "7"} {
+		b := newBroker("r57")
+		b.acting = "false"
+		r := b.request()
+		r.ext["brokerId"] = id
+		c.ok(r)
+		want(t, id, addrsOf(c.clusterInfo(), b.name), shown+"="+b.addr)
+	}
+	r := newBroker("r57").request()
+	r.ext["brokerId"] = "9223372036854775808"
+	c.refused(r, 1, "")
+}
+
 // golden registers the broker of the contract's examples under names of this row and returns them put into text.
 func golden(t *testing.T, c *client) (name string, expect func(string) string) {
 	t.Helper()
@@ -94,6 +109,20 @@ func TestRow059RouteGoldenStandard(t *testing.T) {
 	want(t, "acceptStandardJsonOnly", c.routeAs(topic, 317, "true"), expect(goldenStandard))
 	want(t, "by binary header", c.exchangeBody(frame(1, binaryHeader(105, 9, 401, 1, 0, "", entry("topic", topic)), nil)),
 		expect(goldenStandard))
+}
+
+func TestRow059NumericKeysInOrder(t *testing.T) {
+	c := shared(t).dial(t)
+	b := newBroker("r59")
+	c.register(b)
+	keys := `"0":"` + b.addr + `"`
+	for _, id := range []int{10, 2, 100, -1, -20} {
+		s := b.slave(id)
+		s.addr = fmt.Sprint("1.1.1.1:", 1000+id)
+		c.register(s)
+	}
+	has(t, "route", c.routeAs(b.t1(), 401, ""),
+		`"brokerAddrs":{"-20":"1.1.1.1:980","-1":"1.1.1.1:999",`+keys+`,"2":"1.1.1.1:1002","10":"1.1.1.1:1010","100":"1.1.1.1:1100"}`)
 }
 
 func TestRow060AcceptStandardJSONOnly(t *testing.T) {
@@ -372,16 +401,36 @@ func TestRow076UnknownAndMissingMembers(t *testing.T) {
 	if q := c.route(d2).queue(b.name); *q != (queueData{b.name, 3, 16, 2, 0}) {
 		t.Fatal(q)
 	}
-	c.register(newBrokerWithBody(t, c, `{}`))
-	c.register(newBrokerWithBody(t, c, `{"topicConfigSerializeWrapper":{}}`))
+	for _, body := range []string{`{}`, `{"topicConfigSerializeWrapper":{}}`, `{"filterServerList":null}`} {
+		empty := newBroker("r76")
+		c.ok(empty.requestWith([]byte(body)))
+		want(t, body, addrsOf(c.clusterInfo(), empty.name), "0="+empty.addr)
+	}
 }
 
-// newBrokerWithBody registers a broker with a body that must be accepted, and returns the broker.
-func newBrokerWithBody(t *testing.T, c *client, body string) broker {
-	t.Helper()
-	b := newBroker("body")
-	c.ok(b.requestWith([]byte(body)))
-	return b
+// What 5.5.0 makes of members that are odd but no mistake (contract chapter 0).
+func TestRow076OddMembers(t *testing.T) {
+	c := shared(t).dial(t)
+	for members, wanted := range map[string]queueData{
+		`"readQueueNums":null`:              {"", 0, 16, 6, 0},
+		`"PERM":2,"write_queue_nums":3`:     {"", 16, 16, 6, 0},
+		`'perm':2,/* no */"topicSysFlag":1`: {"", 16, 16, 2, 1},
+		`"topicFilterType":"NO_SUCH"`:       {"", 16, 16, 6, 0},
+		`"perm":2,"perm":4,`:                {"", 16, 16, 4, 0},
+		`"perm":-1.9,"order":"true"`:        {"", 16, 16, -1, 0},
+	} {
+		b := newBroker("r76")
+		a := c.call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"topicConfigTable":{"` + b.t1() + `":{"topicName":"` + b.t1() + `",` + members +
+			`},"` + b.t2() + `":{"topicName":"` + b.t2() + `"}}}}`)))
+		if a.Code != 0 {
+			t.Errorf("%s: %s", members, a)
+			continue
+		}
+		wanted.BrokerName = b.name
+		if got := c.queueOf(b.t1(), b.name); got != wanted {
+			t.Errorf("%s: got %+v, want %+v", members, got, wanted)
+		}
+	}
 }
 
 func TestRow077TopicNameWins(t *testing.T) {
@@ -398,7 +447,8 @@ func TestRow078UndecodableBody(t *testing.T) {
 	for name, body := range map[string]string{
 		"xx": `xx`, "null": `null`, "array": `[]`, "trailing": good + "x", "cut": good[:len(good)-5],
 		"unquoted names": `{topicConfigSerializeWrapper:{}}`, "huge number": `{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":{"topicName":"t","perm":99999999999}}}}`,
-		"null topic": `{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":null}}}`,
+		"null topic":       `{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":null}}}`,
+		"order no boolean": `{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":{"topicName":"t","order":"maybe"}}}}`,
 	} {
 		b := newBroker("r78")
 		a := c.call(b.requestWith([]byte(body)))

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,8 @@ type server struct {
 
 // target starts servers of one implementation.
 type target interface {
-	run(options) (*server, error) // does not wait
+	run(options) (*server, error)                          // does not wait
+	command(dir string, args ...string) (*exec.Cmd, error) // the original's command line; no ROCKETMQ_HOME
 }
 
 var bootLine = regexp.MustCompile(`The Name Server boot success\. serializeType=(JSON|ROCKETMQ), address [^ ]+:(\d+)$`)
@@ -67,6 +69,22 @@ func (javaTarget) run(o options) (*server, error) {
 	return &server{Process: n.Process, dir: n.Dir, config: n.Config, kv: n.KVConfig}, nil
 }
 
+func (javaTarget) command(dir string, args ...string) (*exec.Cmd, error) {
+	jars, err := java.Fetch(java.RocketMQ("rocketmq-namesrv", javaVersion))
+	if err != nil {
+		return nil, err
+	}
+	jvm := []string{"-cp", java.ClassPath(jars), "-Duser.home=" + dir, "-XX:TieredStopAtLevel=1", "org.apache.rocketmq.namesrv.NamesrvStartup"}
+	cmd := exec.Command("java", append(jvm, args...)...)
+	cmd.Dir, cmd.Env = dir, withoutHome()
+	return cmd, nil
+}
+
+// withoutHome is this process's environment without a ROCKETMQ_HOME.
+func withoutHome() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ROCKETMQ_HOME=") })
+}
+
 // epitaphTarget runs the binary by the original's command line.
 type epitaphTarget struct{ binary string }
 
@@ -83,18 +101,21 @@ func (e epitaphTarget) run(o options) (*server, error) {
 	}
 	cmd := exec.Command(e.binary, "mqnamesrv", "-c", s.config)
 	cmd.Dir = o.dir
-	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+o.dir, "HOME="+o.dir)
-	var system []string
+	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+o.dir)
+	system := []string{"-Duser.home=" + o.dir}
 	for k, v := range o.system {
 		system = append(system, "-D"+k+"="+v)
 	}
-	if system != nil {
-		cmd.Env = append(cmd.Env, "JAVA_OPT_EXT="+strings.Join(system, " "))
-	}
-	cmd.Env = append(cmd.Env, o.env...)
+	cmd.Env = append(append(cmd.Env, "JAVA_OPT_EXT="+strings.Join(system, " ")), o.env...)
 	var err error
 	s.Process, err = java.Exec(cmd)
 	return s, err
+}
+
+func (e epitaphTarget) command(dir string, args ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(e.binary, append([]string{"mqnamesrv"}, args...)...)
+	cmd.Dir, cmd.Env = dir, append(withoutHome(), "JAVA_OPT_EXT=-Duser.home="+dir)
+	return cmd, nil
 }
 
 // suite is what the tests of one run share.
@@ -151,7 +172,8 @@ func (s *suite) prepare() error {
 		if s.java {
 			s.commonErr = java.Available()
 		} else {
-			out, err := exec.Command("go", "build", "-o", s.target.(epitaphTarget).binary, "../..").CombinedOutput()
+			args := append([]string{"build", "-o", s.target.(epitaphTarget).binary}, raceFlag...)
+			out, err := exec.Command("go", append(args, "../..")...).CombinedOutput()
 			if err != nil {
 				s.commonErr = fmt.Errorf("build epitaph: %w\n%s", err, out)
 			}
