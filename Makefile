@@ -8,7 +8,7 @@ FUZZTIME      ?= 20s
 LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop check tidy
+.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model netns check
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,10 @@ run: build ## serve one NameServer on $(LISTEN)
 
 test: ## the tests that need only Go and make (what a machine lacks is skipped, loudly)
 	$(GO) vet ./...
-	$(GO) test -count=1 ./...
+	$(GO) test -count=1 -timeout 20m ./...
 
-race: ## the same under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -count=1 ./...
+race: ## the same under the race detector, in short form (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 20m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	GO=$(GO) FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
@@ -32,7 +32,27 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 lint: ## golangci-lint as pinned, on .golangci.yml
 	$(GO) run $(GOLANGCI) run ./...
 
-bench: ## the Go benchmarks, once each (for numbers: -count=10 and benchstat)
+bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=10, and benchstat)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
-check: lint test race interop ## everything a change must pass
+interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
+	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/... ./test/mqadmin/...
+	EPITAPH_WIRE_TARGET=java $(GO) test -count=1 -timeout 20m ./test/wire
+
+interop-long: ## the same with more versions (5.3.3, 4.9.4) and longer scenarios
+	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin/...
+
+differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and to ours, answers compared
+	EPITAPH_INTEROP=1 DIFFERENTIAL_SEED=$(SEED) DIFFERENTIAL_STEPS=$(STEPS) \
+		$(GO) test -count=1 -timeout 120m -v ./test/differential
+
+sim: ## SCHEDULES=50000 SEED=1: tables and tombstones under a hostile virtual network
+	SCHEDULES=$(or $(SCHEDULES),50000) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v ./test/sim
+
+model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
+	LONG=$(or $(LONG),0) sh test/model/run.sh
+
+netns: ## three nodes on hosts of their own with real brokers (needs root, ip, iptables, Java and Maven)
+	EPITAPH_NETNS=1 $(GO) test -count=1 -timeout 60m -v ./test/netns
+
+check: lint test race sim interop differential ## everything a change must pass
