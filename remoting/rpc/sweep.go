@@ -3,7 +3,8 @@ package rpc
 import "time"
 
 // sweepEvery is the step of the coarse time in which idleness and time-outs are measured: what they end, they end up to
-// two steps late and never early.
+// two steps late and never early. Steps are counted, not computed from a clock: when this process was kept from running,
+// connections bear the step before, and must not look idle for the time that nobody could look.
 const sweepEvery = 250 * time.Millisecond
 
 // steps rounds up.
@@ -12,7 +13,6 @@ func steps(d time.Duration) int64 { return int64((d + sweepEvery - 1) / sweepEve
 // sweep closes connections that are idle or take too long. One ticker for all is what keeps timers and deadlines, which
 // cost a lock and at times a system call, off the path of a request.
 func (s *Server) sweep() {
-	start := time.Now()
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
@@ -21,9 +21,7 @@ func (s *Server) sweep() {
 			return
 		case <-ticker.C:
 		}
-		now := int64(time.Since(start) / sweepEvery)
-		s.ticks.Store(now)
-		for _, v := range s.overdue(now) {
+		for _, v := range s.overdue(s.ticks.Add(1)) {
 			v.conn.Close(v.reason)
 		}
 	}
