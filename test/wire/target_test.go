@@ -149,11 +149,6 @@ func (s *suite) main(m *testing.M) int {
 	}
 	defer os.RemoveAll(scratch)
 	s.scratch, s.booting = scratch, make(chan struct{}, 3)
-	defer func() {
-		if s.common != nil {
-			s.common.Kill()
-		}
-	}()
 	switch name := os.Getenv("EPITAPH_WIRE_TARGET"); name {
 	case "java":
 		s.java, s.target = true, javaTarget{}
@@ -163,7 +158,15 @@ func (s *suite) main(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "EPITAPH_WIRE_TARGET=%s: want java or epitaph\n", name)
 		return 1
 	}
-	return m.Run()
+	status := m.Run()
+	if s.common != nil {
+		s.common.Kill()
+		if fault := s.common.fault(); fault != "" {
+			fmt.Fprintln(os.Stderr, fault)
+			return 1
+		}
+	}
+	return status
 }
 
 // prepare builds the binary, once, on the first test that needs a server.
@@ -242,8 +245,23 @@ func prepareServer(t *testing.T, o options) *server {
 	if err != nil {
 		t.Fatalf("start server: %v", err)
 	}
+	t.Cleanup(func() { // runs when the server has been killed
+		if fault := s.fault(); fault != "" {
+			t.Error(fault)
+		}
+	})
 	java.KillAtEnd(t, "server", s.Process)
 	return s
+}
+
+// fault is what a server should never print.
+func (s *server) fault() string {
+	for _, word := range []string{"DATA RACE", "panic", "goroutine 1 ["} {
+		if i := strings.Index(s.Output(), word); i >= 0 {
+			return "the server printed: " + s.Output()[max(0, i-200):min(len(s.Output()), i+4000)]
+		}
+	}
+	return ""
 }
 
 // restart ends s by SIGTERM and starts another server on its files.
