@@ -48,13 +48,21 @@ type proc struct {
 	stopping bool // a stopping process registers no more
 	over     bool // its successor has started: it unregisters no more
 	flagged  bool // a residual case was made with it
-	seq      int  // frames sent, in its own order
-	leaving  int  // UNREGISTERs that no node has handled yet
+	as       guise
+	seq      int // frames sent, in its own order
+	leaving  int // UNREGISTERs that no node has handled yet
 	conns    map[int]*conn
 	all      []*conn // also those it has closed
 }
 
 func (p *proc) name() string { return fmt.Sprintf("p%d", p.num) }
+
+// guise is what a process says about itself when it does not say the usual.
+type guise struct {
+	cluster, addr, name string
+	id                  int64
+	timeout             time.Duration
+}
 
 // frame is a REGISTER or UNREGISTER on its way.
 type frame struct {
@@ -194,7 +202,7 @@ func (c *conn) arrive(f frame) {
 	}
 	w := c.proc.w
 	c.lastHandled = max(c.lastHandled, w.now)
-	if w.chance(0.1) {
+	if w.chance(w.busy) {
 		c.lastHandled += int64(w.between(0, 200*time.Millisecond))
 	}
 	c.node.when(c.lastHandled, func() { c.handle(f) })
@@ -357,7 +365,9 @@ func (w *World) heal(ip, node int) {
 			resume := w.between(0, 2*time.Second)
 			for _, f := range c.held {
 				c.travel(f, resume)
-				resume += w.between(0, 20*time.Millisecond)
+				if w.busy > 0 {
+					resume += w.between(0, 20*time.Millisecond)
+				}
 			}
 			c.held = nil
 			for _, i := range c.answers {

@@ -119,10 +119,10 @@ func (w *World) corrupt(bytes []byte) {
 	}
 }
 
-// replay sends an old packet once more, to whom it was sent then.
-func (w *World) replay() {
-	if len(w.net.old) > 0 {
-		w.deliver(w.net.old[w.rng.IntN(len(w.net.old))])
+// replay sends n old packets once more, in any order, to whom they were sent then: also to a later life of that node.
+func (w *World) replay(n int) {
+	for _, i := range w.rng.Perm(len(w.net.old))[:min(n, len(w.net.old))] {
+		w.deliver(w.net.old[i])
 	}
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,8 +44,10 @@ var verbs = map[string]verb{
 	"duplicate":  {"%", func(w *World, a [4]int64) { w.net.duplicate = float64(a[0]) / 100 }},
 	"corrupt":    {"%", func(w *World, a [4]int64) { w.net.corrupt = float64(a[0]) / 100 }},
 	"slow":       {"d", func(w *World, a [4]int64) { w.net.slow = time.Duration(a[0]) }},
+	"busy":       {"%", func(w *World, a [4]int64) { w.busy = float64(a[0]) / 100 }},
 	"lag":        {"d", func(w *World, a [4]int64) { w.net.lag = time.Duration(a[0]) }},
-	"replay":     {"", func(w *World, _ [4]int64) { w.replay() }},
+	"replay":     {"", func(w *World, _ [4]int64) { w.replay(1) }},
+	"replay-all": {"", func(w *World, _ [4]int64) { w.replay(len(w.net.old)) }},
 	"freeze":     {"nd", (*World).opFreeze},
 	"suspend":    {"nd", (*World).opSuspend},
 	"pause":      {"nd", func(w *World, a [4]int64) { w.nodes[a[0]].halt(time.Duration(a[1]), func(*nodeClock, bool) {}) }},
@@ -228,7 +231,11 @@ func (w *World) opUnregister(a [4]int64) {
 func (p *proc) say(n *node, k tombstone.Key, unregister bool) {
 	if c := p.connect(n); c != nil {
 		p.seq++
-		c.send(frame{unregister: unregister, key: k, name: "broker-" + k.Cluster, seq: p.seq})
+		f := frame{unregister: unregister, key: k, name: "broker-" + k.Cluster, id: p.as.id, seq: p.seq}
+		f.key.Cluster = cmp.Or(p.as.cluster, f.key.Cluster)
+		f.key.Addr = cmp.Or(p.as.addr, f.key.Addr)
+		f.name = cmp.Or(p.as.name, f.name)
+		c.send(f)
 	}
 }
 

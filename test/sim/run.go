@@ -15,7 +15,7 @@ type Result struct {
 // Run plays a schedule and settles.
 func Run(s Schedule, flaw Flaw, residual Residual, log func(string, ...any)) Result {
 	w := NewWorld(s.Nodes, s.Seed, flaw, residual)
-	w.Log = log
+	w.Log, w.busy = log, 0.1
 	for _, op := range s.Ops {
 		w.Apply(op)
 		if len(w.Failures) > 0 {

@@ -18,6 +18,7 @@ type World struct {
 	events events
 	order  uint64 // of events, so that those of one moment run in the order of their making
 
+	busy     float64 // how often a frame waits in the node's receive buffer for up to 200 ms
 	flaw     Flaw
 	residual Residual
 

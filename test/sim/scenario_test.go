@@ -1,0 +1,217 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// A scenario is a text file: a comment that tells the story, then one line for each step.
+//
+//	nodes 3                       must be the first step
+//	as p1 name=x id=1 ...         process p1 calls itself otherwise from now on (cluster, addr, name, id, timeout)
+//	repeat 500 ... end            # stands for the number of the round, from 0
+//	expect C holds b1 [by p1]     registered at C [by p1's connection]
+//	expect C lacks b1
+//	expect A made 1               so many tombstones
+//	expect A made-none REASON     the UNREGISTERs that made no tombstone, by reason
+//	expect C decides OUTCOME      the newest decision at C
+//	expect C decides nothing
+//	expect A hears C OUTCOME      what A knows of C about A's newest tombstone
+//	expect A lost-time 0          proofs that C did not believe because their origin had lost time
+//	expect A live 0               own tombstones that are still there
+//
+// Everything else is an op (ops.go).
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d scenarios, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := scenario{t: t}
+			s.play(unroll(t, strings.Split(string(text), "\n")))
+			s.w.Settle()
+			for _, f := range s.w.Failures {
+				t.Errorf("invariant %d: %s", f.Invariant, f.Text)
+			}
+		})
+	}
+}
+
+// step is a line with its number in the file.
+type step struct {
+	line int
+	text string
+}
+
+// unroll drops comments and repeats blocks.
+func unroll(t *testing.T, lines []string) []step {
+	var steps, block []step
+	times := 0
+	for i, line := range lines {
+		text := strings.TrimSpace(line)
+		rest, isRepeat := strings.CutPrefix(text, "repeat ")
+		switch {
+		case text == "" || strings.HasPrefix(text, "# ") || text == "#":
+		case isRepeat:
+			n, err := strconv.Atoi(rest)
+			if err != nil {
+				t.Fatalf("line %d: %v", i+1, err)
+			}
+			times, block = n, nil
+		case text == "end":
+			for round := range times {
+				for _, s := range block {
+					steps = append(steps, step{s.line, strings.ReplaceAll(s.text, "#", strconv.Itoa(round))})
+				}
+			}
+			times = 0
+		case times > 0:
+			block = append(block, step{i + 1, text})
+		default:
+			steps = append(steps, step{i + 1, text})
+		}
+	}
+	return steps
+}
+
+type scenario struct {
+	t *testing.T
+	w *World
+}
+
+func (s *scenario) play(steps []step) {
+	for _, st := range steps {
+		words := strings.Fields(st.text)
+		err := error(nil)
+		switch words[0] {
+		case "nodes":
+			n, _ := strconv.Atoi(words[1])
+			s.w = NewWorld(n, 1, NoFlaw, NoResidual)
+			if testing.Verbose() {
+				s.w.Log = s.t.Logf
+			}
+		case "as":
+			err = s.as(words)
+		case "expect":
+			err = s.expect(words)
+		default:
+			var op Op
+			if op, err = ParseOp(st.text); err == nil {
+				s.w.Apply(op)
+			}
+		}
+		if err != nil || len(s.w.Failures) > 0 {
+			s.t.Fatalf("line %d: %s: at %v: %v %v", st.line, st.text, time.Duration(s.w.now), err, s.w.Failures)
+		}
+	}
+}
+
+func (s *scenario) as(words []string) error {
+	num, err := parseArg('p', words[1])
+	p := s.w.procs[int(num)]
+	if err != nil || p == nil {
+		return fmt.Errorf("no process %s", words[1])
+	}
+	for _, w := range words[2:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "cluster":
+			p.as.cluster = value
+		case "addr":
+			p.as.addr = value
+		case "name":
+			p.as.name = value
+		case "id":
+			p.as.id, err = strconv.ParseInt(value, 10, 64)
+		case "timeout":
+			p.as.timeout, err = time.ParseDuration(value)
+		default:
+			err = fmt.Errorf("unknown %q", name)
+		}
+	}
+	return err
+}
+
+func (s *scenario) expect(words []string) error {
+	i, err := parseArg('n', words[1])
+	if err != nil {
+		return err
+	}
+	n, rest := s.w.nodes[i], strings.Join(words[3:], " ")
+	st := n.x.Status(1, n.stamp())
+	counters := n.x.Counters()
+	got := ""
+	switch words[2] {
+	case "holds", "lacks":
+		num, err := parseArg('b', words[3])
+		if err != nil {
+			return err
+		}
+		got = "lacks " + words[3]
+		for k, g := range n.ghosts {
+			if _, held := n.table.Holds(k); held && k == brokerKey(num) {
+				got = "holds " + words[3]
+				if len(words) > 4 {
+					got += " by " + g.owner.proc.name()
+				}
+			}
+		}
+		rest = words[2] + " " + rest
+	case "made":
+		got = strconv.FormatUint(counters.Made[tombstone.Made], 10)
+	case "made-none":
+		for why := tombstone.NoStamp; why <= tombstone.NodeLimit; why++ {
+			if counters.Made[why] > 0 {
+				got += why.String()
+			}
+		}
+	case "lost-time":
+		got = strconv.FormatUint(counters.LostTime, 10)
+	case "live":
+		got = strconv.Itoa(st.Live)
+	case "decides":
+		got = "nothing"
+		if len(st.Decisions) > 0 {
+			got = st.Decisions[0].Verdict.Outcome.String()
+		}
+	case "hears":
+		rest = strings.Join(words[4:], " ")
+		got = heard(st, words[3])
+	default:
+		return fmt.Errorf("unknown expectation %q", words[2])
+	}
+	if got != rest {
+		return fmt.Errorf("got %q", got)
+	}
+	return nil
+}
+
+// heard is what the newest tombstone's origin knows of a member.
+func heard(st tombstone.Status, member string) string {
+	if len(st.Own) == 0 {
+		return "no tombstone"
+	}
+	for _, r := range st.Own[0].Reports {
+		switch {
+		case r.Member != member:
+		case r.Reported:
+			return r.Outcome.String()
+		case r.Answered:
+			return "asked"
+		}
+	}
+	return "no answer"
+}
