@@ -16,7 +16,7 @@ help: ## this list
 build: ## one static binary: bin/epitaph
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
 
-run: build ## serve one NameServer on $(LISTEN)
+run: build ## serve one NameServer on 0.0.0.0:9876 (LISTEN=HOST:PORT for another)
 	$(BIN) serve --listen $(LISTEN)
 
 test: ## the tests that need only Go and make (what a machine lacks is skipped, loudly)
