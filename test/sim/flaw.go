@@ -95,6 +95,7 @@ func (n *node) deleteWhatever(id tombstone.ID) {
 	g := n.ghosts[id.Key]
 	b := tombstone.Bounds{Asked: n.stamp(), HasLife: true, Life: always, Unregistered: always}
 	v, eff := n.table.Judge(id.Key, who, b)
+	n.twin = nil
 	n.judged(id, g, v)
 	n.effects(eff)
 }
@@ -124,6 +125,9 @@ func (n *node) flawedUnregister(c *conn, k tombstone.Key) uint64 {
 
 func (n *node) connLost(c *conn) {
 	eff := n.table.ConnLost(c.id)
+	if n.twin != nil {
+		n.twin.ConnLost(c.id)
+	}
 	for _, id := range c.also {
 		n.table.ConnLost(id)
 	}

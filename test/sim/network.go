@@ -211,7 +211,12 @@ func (w *World) probes() {
 // scan is the nodes' look for expired registrations.
 func (w *World) scan() {
 	for _, n := range w.nodes {
-		n.when(w.now, func() { n.effects(n.table.Expire()) })
+		n.when(w.now, func() {
+			if n.twin != nil {
+				n.twin.Expire()
+			}
+			n.effects(n.table.Expire())
+		})
 	}
 	w.after(5*time.Second, w.scan)
 }

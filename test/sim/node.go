@@ -1,8 +1,8 @@
 package sim
 
 import (
-	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -25,6 +25,7 @@ type node struct {
 	boot   uint64
 	down   bool
 	table  *routes.Table
+	twin   *routes.Table // gets the same frames and no tombstones; nil after the first eviction (invariant 3)
 	x      *tombstone.Exchange
 	accept uint64
 	conns  map[uint64]*conn
@@ -53,11 +54,12 @@ func (n *node) start() {
 		delete(o.heard, n.index)
 	}
 	n.heard = map[int]int64{}
-	n.table = routes.New(routes.Config{
+	tables := routes.Config{
 		Clock: n.stamp, Encode: func(b []byte, _ *routes.Route, _ bool) []byte { return b },
 		TombstoneTTL: tombstone.TTL,
-	})
-	x, err := tombstone.New(tombstone.Config{Self: n.peer(), Nonce: n.w.rng.Uint64, Flaw: n.w.flaw.exchange()}, tables{n})
+	}
+	n.table, n.twin = routes.New(tables), routes.New(tables)
+	x, err := tombstone.New(tombstone.Config{Self: n.peer(), Nonce: n.w.rng.Uint64, Flaw: n.w.flaw.exchange()}, judge{n})
 	if err != nil {
 		panic(err) // the simulation's own mistake
 	}
@@ -123,17 +125,27 @@ func (n *node) check() {
 	if err := n.table.Check(); err != nil {
 		n.w.fail(8, false, "tables of %s: %v", n.name(), err)
 	}
+	if n.twin == nil || n.w.flaw != NoFlaw {
+		return
+	}
+	mine, alone := n.table.Registrations(), n.twin.Registrations()
+	for i := range mine {
+		mine[i].Kept, mine[i].KeptAt = tombstone.Verdict{}, clock.Stamp{} // what tombstones leave behind on what they keep
+	}
+	if !slices.Equal(mine, alone) {
+		n.w.fail(3, false, "%s holds %v, and %v without gossip", n.name(), mine, alone)
+	}
 }
 
-// tables lets the exchange judge, with the flaws that belong to the tables.
-type tables struct{ n *node }
+// judge lets the exchange judge, with the flaws that belong to the tables.
+type judge struct{ n *node }
 
-func (t tables) Holds(k tombstone.Key) bool {
+func (t judge) Holds(k tombstone.Key) bool {
 	_, ok := t.n.table.Holds(k)
 	return ok
 }
 
-func (t tables) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombstone.Verdict {
+func (t judge) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombstone.Verdict {
 	n := t.n
 	g := n.ghosts[id.Key]
 	if n.w.flaw == FlawNoCompareAndDelete {
@@ -141,6 +153,9 @@ func (t tables) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombst
 	}
 	who, b := n.w.flaw.judge(n, id, b)
 	v, eff := n.table.Judge(id.Key, who, b)
+	if v.Outcome == tombstone.Evicted {
+		n.twin = nil
+	}
 	n.judged(id, g, v)
 	n.effects(eff)
 	return v
@@ -149,12 +164,16 @@ func (t tables) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombst
 // register handles a REGISTER frame of one of the connection's registrations.
 func (n *node) register(c *conn, f frame) {
 	p := c.proc
-	n.table.Register(&routes.Registration{
+	r := routes.Registration{
 		Cluster: f.key.Cluster, Addr: f.key.Addr, Name: f.name, ID: f.id,
 		Version: p.kind.version(), Language: p.kind.language(), Conn: n.flawedConn(c),
 		Timeout:   routes.Opt64{N: p.as.timeout.Milliseconds(), Valid: p.as.timeout > 0},
 		HasTopics: true, Topics: someTopics, DataVersion: routes.DataVersion{Counter: 1},
-	})
+	}
+	n.table.Register(&r)
+	if n.twin != nil {
+		n.twin.Register(&r)
+	}
 	n.registered(c, f)
 	who := tombstone.Identity{Name: f.name, BrokerID: f.id, RemoteIP: hostIP(p.ip)}
 	n.x.Registered(c.id, f.key, who, n.stamp())
@@ -170,9 +189,13 @@ var someTopics = []routes.Topic{
 func (n *node) unregister(c *conn, f frame, at clock.Stamp) {
 	life := c.life(at)
 	before := n.ghosts[f.key]
-	left, eff := n.table.Unregister(&routes.Unregistration{
+	u := routes.Unregistration{
 		Cluster: f.key.Cluster, Addr: f.key.Addr, Name: f.name, ID: f.id, Conn: n.flawedUnregister(c, f.key), At: at,
-	})
+	}
+	left, eff := n.table.Unregister(&u)
+	if n.twin != nil {
+		n.twin.Unregister(&u)
+	}
 	n.effects(eff)
 	n.removedLocally(c, f.key, before)
 	n.x.Unregistered(c.id, f.key)
@@ -229,14 +252,6 @@ func (c *conn) route() *routes.Conn {
 		ID: c.id, FirstByte: c.firstByte, CanProve: !c.proxied,
 		Remote: netip.AddrPortFrom(hostIP(c.proc.ip), uint16(c.id)),
 	}
-}
-
-func (n *node) describe() string {
-	s := ""
-	for _, r := range n.table.Registrations() {
-		s += fmt.Sprintf(" %s@%s/%s#%d", r.Name, r.Cluster, r.Addr, r.ID)
-	}
-	return s
 }
 
 // halt stops the node's process for d: it handles nothing. With set its clocks misbehave meanwhile.
