@@ -231,12 +231,12 @@ func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 	s := own(t, quickScan())
 	c := s.dial(t)
 	silent := newBroker("r123-silent")
-	silent.timeout = 2000
+	silent.timeout = 4000
 	alive := map[string]broker{}
 	conns := map[string]*client{}
 	for _, name := range []string{"904", "322", "322 other version", "oneway 322"} {
 		b := newBroker("r123")
-		b.timeout = 2000
+		b.timeout = 4000
 		alive[name], conns[name] = b, s.dial(t)
 		conns[name].register(b)
 	}
@@ -255,7 +255,7 @@ func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 			r.flag = 2
 			conns["oneway 322"].send(r)
 		}
-		if d := time.Since(begin); d < 4*time.Second {
+		if d := time.Since(begin); d < 6*time.Second {
 			return fmt.Errorf("only %s passed", d)
 		}
 		return c.gone(silent.t1())
