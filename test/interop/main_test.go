@@ -11,6 +11,7 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -38,11 +39,8 @@ var shared suite
 // defaultJVMs fits a machine of 2 cores and 8 GB.
 const defaultJVMs = 6
 
+// TestMain builds epitaph once, when tests that need it were asked for.
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
 	shared.limit = defaultJVMs
 	if n, err := strconv.ParseInt(os.Getenv("EPITAPH_INTEROP_JVMS"), 10, 64); err == nil && n > 0 {
 		shared.limit = n
@@ -50,25 +48,27 @@ func run(m *testing.M) int {
 	shared.slots = semaphore.NewWeighted(shared.limit)
 	flag.Parse()
 	if err := flag.Set("test.parallel", "32"); err != nil { // the slots are the limit, not the cores: tests wait a lot
-		fmt.Fprintln(os.Stderr, "let tests run side by side:", err)
-		return 1
+		shared.build = fmt.Errorf("let tests run side by side: %w", err)
 	}
-	if mode() == "" || target() == targetJava {
-		return m.Run()
+	if mode() != "" && target() == targetEpitaph {
+		dir, err := os.MkdirTemp("", "epitaph-interop-")
+		if err == nil {
+			defer func() { _ = os.RemoveAll(dir) }()
+			err = build(filepath.Join(dir, "epitaph"))
+		}
+		shared.build = errors.Join(shared.build, err)
 	}
-	dir, err := os.MkdirTemp("", "epitaph-interop-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a directory for the binary:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	shared.binary = filepath.Join(dir, "epitaph")
-	cmd := exec.Command("go", "build", "-o", shared.binary, "github.com/epitaph-mq/epitaph")
+	m.Run()
+}
+
+func build(binary string) error {
+	cmd := exec.Command("go", "build", "-o", binary, "github.com/epitaph-mq/epitaph")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		shared.build = fmt.Errorf("go build: %w\n%s", err, out)
+		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return m.Run()
+	shared.binary = binary
+	return nil
 }
 
 func mode() string { return os.Getenv("EPITAPH_INTEROP") }
@@ -98,6 +98,9 @@ func need(t *testing.T, n int64) {
 	})
 }
 
+// worthTelling is how long a wait must be for the log to mention it: the sum explains a test's duration.
+const worthTelling = 5 * time.Second
+
 // await polls check until it returns nil, and fails t with its last error after limit. It returns how long it took.
 func await(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
@@ -107,6 +110,9 @@ func await(t testing.TB, limit time.Duration, what string, check func() error) t
 	for {
 		err := check()
 		if err == nil {
+			if took := time.Since(began); took > worthTelling {
+				t.Logf("waited %s: %s", took.Round(time.Second/10), what)
+			}
 			return time.Since(began)
 		}
 		if time.Since(began) > limit {

@@ -213,5 +213,17 @@ func hasTopic(addr, topic string, brokers ...string) func() error {
 	}
 }
 
+// lacksTopic is nil when a topic has no route.
+func lacksTopic(addr, topic string) error {
+	_, err := routeOf(addr, topic)
+	if err == nil {
+		return fmt.Errorf("%s still has a route", topic)
+	}
+	if !errors.Is(err, errNoRoute) {
+		return err
+	}
+	return nil
+}
+
 // entry is one "id=addr".
 func entry(id int, addr string) string { return strconv.Itoa(id) + "=" + addr }

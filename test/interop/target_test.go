@@ -66,7 +66,7 @@ func (n *nameServer) start(t *testing.T) {
 	})
 }
 
-// crash ends the name server without a goodbye; restart brings it back on the same address with empty tables.
+// crash ends the name server without a goodbye; start brings it back on the same address with empty tables.
 func (n *nameServer) crash() { n.proc.Kill() }
 
 // end asks the name server to end and waits for it.

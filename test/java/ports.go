@@ -19,7 +19,7 @@ const (
 	blockSize  = 10
 )
 
-// PortBlock returns the first of ten neighbouring free ports of the loopback address. A broker needs its own port,
+// PortBlock returns the first of ten free ports in a row of the loopback address. A broker needs its own port,
 // the two below and the one above it. The block stays this test's until it ends, also among test binaries that
 // run side by side: a lock file says so.
 func PortBlock(t testing.TB) int {
