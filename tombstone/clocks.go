@@ -21,6 +21,7 @@ const (
 	sampleSlot = time.Minute                // one best sample is kept for each slot, so memory does not grow with probes
 	slots      = int(TTL/sampleSlot) + 1    // so that the last TTL is always covered
 	forget     = TTL + sampleSlot           // a pair without samples for so long is forgotten
+	leeway     = time.Millisecond           // the two readings of one stamp are not taken at one moment
 	maxLead    = 100 * 365 * 24 * time.Hour // readings beyond are refused: sums of two must not overflow
 )
 
@@ -74,11 +75,16 @@ func (c *clocks) lostTime(p Peer, reading, asked clock.Stamp) bool {
 		if b.ours.IsZero() || since < 0 || since >= TTL {
 			continue
 		}
-		if reading.Age(b.theirs) < asked.Elapsed(b.ours) || raw(reading).Age(raw(b.theirs)) < raw(asked).Elapsed(raw(b.ours)) {
+		if slower(reading, b.theirs, asked, b.ours) || slower(raw(reading), raw(b.theirs), raw(asked), raw(b.ours)) {
 			return true
 		}
 	}
 	return false
+}
+
+// slower says that their clock claims less time than ours says has gone by at least.
+func slower(theirs, theirThen, ours, ourThen clock.Stamp) bool {
+	return theirs.Age(theirThen)+leeway < ours.Elapsed(ourThen)
 }
 
 // raw is the stamp by the clock that is never slewed alone.

@@ -172,7 +172,7 @@ func (w *World) checkProof(from *node, msg tombstone.Message) {
 			if m.origin == from && m.id.Seq == a.Seq && m.id.Origin.Boot == from.boot {
 				found = true
 				age := time.Duration(w.now - m.u)
-				if age > tombstone.TTL+tombstone.TTL/400+from.frozenFor {
+				if age > tombstone.TTL+tombstone.TTL/400+from.stoodStill {
 					w.fail(6, false, "%s proves tombstone %d after %v", from.name(), a.Seq, age)
 				}
 			}
@@ -225,14 +225,13 @@ func (w *World) anyHalted() bool {
 // checkGone is invariant 7 for one tombstone: where its rule holds with room to spare, the registration must be gone.
 func (w *World) checkGone(m *mark) {
 	age := time.Duration(w.now - m.u)
-	if m.life == 0 || m.origin.boot != m.id.Origin.Boot || age > tombstone.TTL*9/10 || m.origin.frozenFor > 0 ||
-		m.origin.slept {
+	if m.life == 0 || m.origin.boot != m.id.Origin.Boot || age > tombstone.TTL*9/10 || m.origin.stoodStill > 0 {
 		return
 	}
 	room := int64(50*time.Millisecond) + int64(age)/10 + (w.now-m.life)/10
 	for _, n := range w.nodes {
 		g := n.ghosts[m.id.Key]
-		if n == m.origin || g == nil || n.frozenFor > 0 || n.slept || n.x.Status(0, n.stamp()).HeldUntil != (clock.Stamp{}) {
+		if n == m.origin || g == nil || n.stoodStill > 0 || n.x.Status(0, n.stamp()).HeldUntil != (clock.Stamp{}) {
 			continue
 		}
 		who, _ := n.table.Holds(m.id.Key)

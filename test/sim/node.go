@@ -17,10 +17,9 @@ type node struct {
 	clock nodeClock
 	until int64 // frozen, asleep or paused before; events wait
 
-	frozenFor time.Duration // in all
-	slept     bool          // ever: as an asker it errs towards keeping
-	heard     map[int]int64 // last exchange of a clock reading with each node's present life, in true time
-	flagged   bool          // a residual case was made with it
+	stoodStill time.Duration // in all: one of its clocks or both; as an asker it errs towards keeping then
+	heard      map[int]int64 // last exchange of a clock reading with each node's present life, in true time
+	flagged    bool          // a residual case was made with it
 
 	boot   uint64
 	down   bool

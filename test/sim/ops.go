@@ -284,7 +284,7 @@ func (w *World) opFreeze(a [4]int64) {
 	case !n.freezable():
 		return
 	}
-	n.frozenFor += d
+	n.stoodStill += d
 	clear(n.heard)
 	n.halt(d, func(c *nodeClock, on bool) { c.frozen = on })
 	w.seen(n, d)
@@ -297,7 +297,7 @@ func (w *World) opSuspend(a [4]int64) {
 	if w.anyStopped() || !n.freezable() {
 		return
 	}
-	n.slept = true
+	n.stoodStill += time.Duration(a[1])
 	clear(n.heard)
 	n.halt(time.Duration(a[1]), func(c *nodeClock, on bool) { c.asleep = on })
 	w.seen(n, time.Duration(a[1]))
