@@ -1,0 +1,395 @@
+package tombstone
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+func TestHintPullProofDone(t *testing.T) {
+	tables := fakeTables{keyOf(1): entry(1, 10*time.Second, 20*time.Second)}
+	a := newExchange(t, peerA, fakeTables{}, peerB, peerC)
+	c := newExchange(t, peerC, tables, peerA, peerB)
+	now := 60 * time.Second
+	id, out := mustMake(t, a, departure(1, now, 50*time.Second), now)
+	if len(to[Hint](out, peerB)) != 1 || len(to[Hint](out, peerC)) != 1 {
+		t.Fatalf("hints %+v, want one to each member at once", out.Packets)
+	}
+	out = c.Receive(to[Hint](out, peerC)[0], at(now))
+	pulls := to[Pull](out, peerA)
+	if len(pulls) != 1 || len(out.Packets) != 1 {
+		t.Fatalf("%+v, want one pull", out.Packets)
+	}
+	out = a.Receive(pulls[0], at(now))
+	proof := to[Proof](out, peerC)[0]
+	out = c.Receive(proof, at(now+ms))
+	if len(out.Decisions) != 1 || out.Decisions[0].Verdict.Outcome != Evicted || tables.Holds(keyOf(1)) {
+		t.Fatalf("%+v, want an eviction", out.Decisions)
+	}
+	a.Receive(to[Done](out, peerA)[0], at(now+2*ms))
+	reports := a.Status(10, at(now)).Own[0].Reports
+	want := MemberReport{Member: "C", Answered: true, Reported: true, Outcome: Evicted, After: 2 * ms}
+	if !slices.Contains(reports, want) {
+		t.Errorf("reports %+v, want %+v", reports, want)
+	}
+	for now := now; now < 70*time.Second; now += ms {
+		if hints := to[Hint](a.Tick(at(now)), peerC); len(hints) > 0 {
+			t.Fatalf("hinted again after the report: %+v", hints)
+		}
+	}
+	out = c.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now))
+	if d := to[Done](out, peerA); len(d) != 1 || d[0].Reports[0].Outcome != Evicted {
+		t.Errorf("a repeated hint is answered by %+v, want the same report", out.Packets)
+	}
+	checked(t, now, a, c)
+}
+
+func TestHintsEndWithTheTries(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	_, out := mustMake(t, a, departure(1, time.Second, 0), time.Second)
+	datagrams, streams := len(to[Hint](out, peerB)), 0
+	for now := time.Second; now < 10*time.Second; now += ms {
+		for _, p := range a.Tick(at(now)).Packets {
+			if p.Path == Stream {
+				streams++
+			} else {
+				datagrams++
+			}
+		}
+	}
+	if datagrams != 1+2*(maxTries-1) || streams != 1 {
+		t.Errorf("%d datagrams and %d streams, want %d and 1", datagrams, streams, 1+2*(maxTries-1))
+	}
+	if n := a.Counters().HintsUnanswered; n != 1 {
+		t.Errorf("%d unanswered", n)
+	}
+	a.MemberLeft(peerB, at(10*time.Second))
+	if out := a.MemberUp(peerB, at(11*time.Second)); len(to[Hint](out, peerB)) != 1 {
+		t.Error("a member that comes back is not hinted")
+	}
+}
+
+func TestWindowsNewestFirst(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB, peerC)
+	var first Output
+	for i := range 100 {
+		_, out := mustMake(t, a, departure(i, time.Second, 0), time.Second)
+		first.Packets = append(first.Packets, out.Packets...)
+		checked(t, time.Second, a)
+	}
+	if n := len(to[Hint](first, peerB)); n != maxWindow {
+		t.Fatalf("%d batches outstanding, want %d", n, maxWindow)
+	}
+	for _, h := range to[Hint](first, peerC) { // C answers, B is mute
+		done := Done{From: peerC, Boot: peerA.Boot, Reports: []Report{{Seq: h.IDs[0].Seq, Outcome: NotHeld}}}
+		out := a.Receive(done, at(2*time.Second))
+		if len(to[Hint](out, peerB)) > 0 {
+			t.Error("B's window moved")
+		}
+		if hints := to[Hint](out, peerC); len(hints) > 0 && hints[0].IDs[0].Seq > 100 {
+			t.Errorf("next batch %+v", hints)
+		}
+	}
+	newest := a.members[peerC].hints[0].seqs
+	if len(newest) != MaxBatch || newest[0] != 100 {
+		t.Errorf("next batch %v, want %d ids from the newest on", newest, MaxBatch)
+	}
+}
+
+func TestProofCountsOnce(t *testing.T) {
+	f := func(what string, want int, change func(p *Proof, pull Pull)) {
+		t.Helper()
+		tables := fakeTables{keyOf(1): entry(1, 10*time.Second, 20*time.Second)}
+		c := newExchange(t, peerC, tables, peerA, peerB)
+		now := 60 * time.Second
+		id := ID{Key: keyOf(1), Identity: who(1), Origin: peerA, Seq: 1}
+		pull := to[Pull](c.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now)), peerA)[0]
+		proof := proofFor(pull, peerA, 10*time.Second, 9*time.Second, at(now))
+		change(&proof, pull)
+		n := len(c.Receive(proof, at(now+ms)).Decisions) + len(c.Receive(proof, at(now+2*ms)).Decisions)
+		if n != want || tables.Holds(keyOf(1)) != (want == 0) {
+			t.Errorf("%s: %d decisions, want %d", what, n, want)
+		}
+		checked(t, now, c)
+	}
+	f("twice", 1, func(*Proof, Pull) {})
+	f("unknown nonce", 0, func(p *Proof, _ Pull) { p.Nonce += 1000 })
+	f("another member", 0, func(p *Proof, _ Pull) { p.From = peerB })
+	f("another boot", 0, func(p *Proof, _ Pull) { p.From.Boot++ })
+	f("another tombstone", 0, func(p *Proof, _ Pull) { p.Answers[0].Seq++ })
+	f("negative age", 0, func(p *Proof, _ Pull) { p.Answers[0].Life = -1 })
+	f("too many answers", 0, func(p *Proof, _ Pull) { p.Answers = make([]Answer, MaxBatch+1) })
+}
+
+// An answer to an earlier try counts with the t0 of that try, and every try has its own nonce.
+func TestEachTryHasItsOwnT0(t *testing.T) {
+	tables := fakeTables{keyOf(1): entry(1, 50*time.Second, 50*time.Second)}
+	c := newExchange(t, peerC, tables, peerA)
+	now := 60 * time.Second
+	id := ID{Key: keyOf(1), Identity: who(1), Origin: peerA, Seq: 1}
+	pulls := to[Pull](c.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now)), peerA)
+	for range 5 {
+		now += 10 * ms
+		pulls = append(pulls, to[Pull](c.Tick(at(now)), peerA)[0])
+	}
+	for i, p := range pulls {
+		for _, o := range pulls[:i] {
+			if p.Nonce == o.Nonce {
+				t.Fatal("a nonce is used twice")
+			}
+		}
+	}
+	// By the first question's t0 L is at 49.98 s, before the connection; by the last one's it would be after it.
+	proof := proofFor(pulls[0], peerA, 10*time.Second+20*ms, 9*time.Second, at(0))
+	d := c.Receive(proof, at(now)).Decisions[0]
+	if d.Verdict.Outcome != KeptYoungerConn {
+		t.Errorf("%+v, want the first question's t0 to count", d.Verdict)
+	}
+}
+
+func TestTTL(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	id, _ := mustMake(t, a, departure(1, 0, 0), 0)
+	known := func(now time.Duration) bool {
+		out := a.Receive(Pull{From: peerB, Nonce: 1, IDs: []ID{id}}, at(now))
+		return to[Proof](out, peerB)[0].Answers[0].Known
+	}
+	last := TTL - TTL/1000 - ms // an age is an upper bound, so it ends a little early
+	if !known(last) || known(TTL) {
+		t.Errorf("known at %v: %v, at %v: %v", last, known(last), TTL, known(TTL))
+	}
+	if len(a.LocalIDs(MaxMerge, at(TTL))) != 0 {
+		t.Error("told after the TTL")
+	}
+	a.Tick(at(TTL + time.Second))
+	if len(a.own) != 0 || a.Counters().Expired != 1 {
+		t.Errorf("%d live after the TTL", len(a.own))
+	}
+	if _, why, _ := a.Made(departure(2, 0, 0), at(TTL+time.Second)); why != TooOld {
+		t.Errorf("made of an UNREGISTER older than the TTL: %v", why)
+	}
+}
+
+func TestCapDropsTheOldestU(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{})
+	now := time.Duration(0)
+	made := 0
+	for made < MaxLive+10 {
+		now += 10 * ms
+		d := departure(made, now, 0)
+		if made == 5 {
+			d.Unregistered = at(0) // handled late: the oldest U of all
+		}
+		if _, why, _ := a.Made(d, at(now)); why == Made {
+			made++
+		}
+		if now > TTL/2 {
+			a.making = newMaking() // the limits would not let so many live at once from one address
+			now = TTL / 2
+		}
+	}
+	if len(a.own) != MaxLive || a.Counters().Capped != 10 {
+		t.Fatalf("%d live, %d dropped", len(a.own), a.Counters().Capped)
+	}
+	if a.own[6] != nil || a.own[11] == nil || a.own[1] != nil {
+		t.Error("want those with the oldest U dropped")
+	}
+	checked(t, now, a)
+}
+
+func TestUnknownIsUnknown(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	id, _ := mustMake(t, a, departure(1, 0, 0), 0)
+	f := func(what string, want bool, change func(*ID)) {
+		t.Helper()
+		id := id
+		change(&id)
+		out := a.Receive(Pull{From: peerB, Nonce: 1, IDs: []ID{id}}, at(ms))
+		got := len(out.Packets) > 0 && to[Proof](out, peerB)[0].Answers[0].Known
+		if got != want {
+			t.Errorf("%s: known %v", what, got)
+		}
+	}
+	f("as made", true, func(*ID) {})
+	f("other revision", true, func(id *ID) { id.Revision = 1 })
+	f("other boot", false, func(id *ID) { id.Origin.Boot++ })
+	f("other sequence number", false, func(id *ID) { id.Seq++ })
+	f("other broker name", false, func(id *ID) { id.Name = "x" })
+	f("other key", false, func(id *ID) { id.Addr = "x" })
+	if len(a.Receive(Pull{From: peerC, Nonce: 1, IDs: []ID{id}}, at(ms)).Packets) != 0 {
+		t.Error("answers one who is no member")
+	}
+}
+
+func TestLateProof(t *testing.T) {
+	tables := fakeTables{keyOf(1): entry(1, 59*time.Second, 59*time.Second)}
+	a := newExchange(t, peerA, fakeTables{}, peerB, peerC)
+	c := newExchange(t, peerC, tables, peerA)
+	now := 60 * time.Second
+	id, out := mustMake(t, a, departure(1, now, 50*time.Second), now)
+	a.Receive(Done{From: peerB, Boot: peerA.Boot, Reports: []Report{{Seq: id.Seq, Outcome: NotHeld}}}, at(now))
+	pull := to[Pull](c.Receive(to[Hint](out, peerC)[0], at(now)), peerA)[0]
+	out = c.Receive(to[Proof](a.Receive(pull, at(now)), peerC)[0], at(now))
+	if out.Decisions[0].Verdict.Outcome != KeptYoungerConn {
+		t.Fatalf("%+v", out.Decisions)
+	}
+	a.Receive(to[Done](out, peerA)[0], at(now))
+	out = a.LateProof(id, at(now+ms), at(now+2*ms))
+	if len(to[Hint](out, peerC)) != 1 || len(to[Hint](out, peerB)) != 0 {
+		t.Fatalf("%+v, want a hint to who kept it only", out.Packets)
+	}
+	pull = to[Pull](c.Receive(to[Hint](out, peerC)[0], at(now+100*ms)), peerA)[0]
+	out = c.Receive(to[Proof](a.Receive(pull, at(now+100*ms)), peerC)[0], at(now+100*ms))
+	if out.Decisions[0].Verdict.Outcome != Evicted || out.Decisions[0].ID.Revision != 1 {
+		t.Errorf("%+v, want an eviction by late proof", out.Decisions)
+	}
+	checked(t, now, a, c)
+	d := departure(2, now, 0)
+	d.LateProof = false
+	id, _ = mustMake(t, a, d, now)
+	if a.LateProof(id, at(now+ms), at(now+ms)); a.own[id.Seq].id.Revision != 0 || !a.own[id.Seq].life.IsZero() {
+		t.Error("late proof of a broker that gives none")
+	}
+}
+
+func TestMemberThatSawItItselfIsNotTold(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	for i := range maxWindow {
+		mustMake(t, a, departure(i+10, 0, 0), 0) // fills the window
+	}
+	id, out := mustMake(t, a, departure(1, 0, 0), 0)
+	if len(out.Packets) != 0 {
+		t.Fatal("the window is not full")
+	}
+	theirs := id
+	theirs.Origin = peerB
+	a.Receive(Hint{From: peerB, IDs: []ID{theirs}}, at(ms))
+	for now := ms; now < 5*time.Second; now += 10 * ms {
+		for _, h := range to[Hint](a.Tick(at(now)), peerB) {
+			if slices.ContainsFunc(h.IDs, func(i ID) bool { return i.Key == id.Key }) {
+				t.Fatal("told of a departure that it had hinted itself")
+			}
+		}
+	}
+}
+
+func TestLongNamesStayLocal(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	d := departure(1, 0, 0)
+	id := ID{Key: d.Key, Identity: d.Identity, Origin: peerA}
+	d.Name += strings.Repeat("x", maxID-id.Size())
+	if _, why, out := a.Made(d, at(0)); why != Made || len(out.Packets) != 1 {
+		t.Errorf("an id of %d bytes: %v", maxID, why)
+	}
+	d.Name += "x"
+	if _, why, _ := a.Made(d, at(0)); why != TooLong {
+		t.Errorf("an id of %d bytes: %v", maxID+1, why)
+	}
+	d = departure(1, 0, 0)
+	d.Unregistered = at(0).Add(-time.Duration(at(0).Raw))
+	d.Unregistered.Boot = 0
+	if _, why, _ := a.Made(d, at(0)); why != NoStamp {
+		t.Errorf("without a stamp: %v", why)
+	}
+}
+
+func TestManyMembersAreToldByGossip(t *testing.T) {
+	f := func(members, wantDirect, wantQueued int) {
+		t.Helper()
+		a := newExchange(t, peerA, fakeTables{})
+		for i := range members {
+			a.MemberUp(Peer{fmt.Sprint("m", i), 1}, at(0))
+		}
+		_, out := mustMake(t, a, departure(1, 0, 0), 0)
+		direct, queued := 0, 0
+		for _, p := range out.Packets {
+			if p.Path == Queue {
+				queued++
+			} else {
+				direct++
+			}
+		}
+		if direct != wantDirect || queued != wantQueued {
+			t.Errorf("%d members: %d direct and %d queued, want %d and %d", members, direct, queued, wantDirect, wantQueued)
+		}
+	}
+	f(128, 128, 0)
+	f(129, 11+16, 1)
+	f(400, 20+16, 1)
+}
+
+func TestMembersComeAndGo(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{keyOf(1): entry(1, 0, 0)}, peerA, peerB)
+	if a.up != 1 {
+		t.Error("a node is no member of its own")
+	}
+	id := ID{Key: keyOf(1), Identity: who(1), Origin: peerB, Seq: 1}
+	a.Receive(Hint{From: peerB, IDs: []ID{id}}, at(0))
+	mustMake(t, a, departure(2, 0, 0), 0)
+	a.MemberLeft(peerB, at(time.Second))
+	checked(t, time.Second, a)
+	if out := a.Receive(Hint{From: peerB, IDs: []ID{id}}, at(time.Second)); len(out.Packets) > 0 {
+		t.Error("answers one who is gone")
+	}
+	a.Tick(at(TTL + 2*time.Second))
+	if len(a.members) != 0 {
+		t.Error("a member is remembered for longer than the TTL")
+	}
+	for i := range maxMembers + 1 {
+		a.MemberUp(Peer{"m", uint64(i)}, at(TTL))
+	}
+	if len(a.order) != maxMembers || a.Counters().MembersRefused != 1 {
+		t.Errorf("%d members", len(a.order))
+	}
+	checked(t, TTL, a)
+}
+
+func TestQueuesAreBounded(t *testing.T) {
+	tables := fakeTables{}
+	for i := range 256 {
+		tables[keyOf(i)] = entry(i, 0, 0)
+	}
+	c := newExchange(t, peerC, tables, peerA)
+	seq := uint64(0)
+	for range maxWanted / 64 * 2 {
+		var h Hint
+		h.From = peerA
+		for range 64 {
+			seq++
+			h.IDs = append(h.IDs, ID{Key: keyOf(int(seq) % 256), Identity: who(1), Origin: peerA, Seq: seq})
+		}
+		c.Merge(h, at(0))
+	}
+	m := c.members[peerA]
+	if len(m.wanted) != maxWanted || len(m.pulls) != maxWindow || c.Counters().WantedDropped == 0 {
+		t.Errorf("%d wanted, %d pulls under way", len(m.wanted), len(m.pulls))
+	}
+	if m.wanted[len(m.wanted)-1].id.Seq != seq {
+		t.Error("the newest is not on top")
+	}
+	checked(t, 0, c)
+	for i := range maxDecisions + 10 {
+		c.remember(Decision{ID: ID{Key: keyOf(i), Origin: peerA, Seq: uint64(i) + 1}, At: at(0)})
+	}
+	checked(t, 0, c)
+}
+
+func TestPushPullFitsItsSize(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{})
+	var size int
+	for i := range 50 {
+		id, _ := mustMake(t, a, departure(i, 0, 0), 0)
+		size += id.Size()
+	}
+	if n := len(a.LocalIDs(size, at(0))); n != 50 {
+		t.Errorf("%d ids, want all", n)
+	}
+	ids := a.LocalIDs(size/2, at(0))
+	if len(ids) < 20 || len(ids) > 25 || ids[0].Seq != 50 {
+		t.Errorf("%d ids from %d on, want half of them, newest first", len(ids), ids[0].Seq)
+	}
+}
