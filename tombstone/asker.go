@@ -35,9 +35,8 @@ type try struct {
 	asked clock.Stamp
 }
 
-// hinted looks at ids that from (nil: not a member) told. What is not held is reported at once, what is held asked
-// for at its origin.
-func (x *Exchange) hinted(from *member, h Hint, maxSay int, now clock.Stamp, out *Output) {
+// hinted looks at ids that somebody told. What is not held is reported at once, what is held asked for at its origin.
+func (x *Exchange) hinted(h Hint, maxSay int, now clock.Stamp, out *Output) {
 	say := map[*member][]Report{}
 	var origins []*member
 	said := 0
@@ -46,9 +45,6 @@ func (x *Exchange) hinted(from *member, h Hint, maxSay int, now clock.Stamp, out
 		if m == nil || !m.up {
 			x.counters.HintsUnknownOrigin++ // our own, a former life's, or one that cannot be asked
 			continue
-		}
-		if m == from {
-			x.goneAt(m, id.Key, SawItself, now)
 		}
 		r, ok := x.recall(id)
 		if !ok {

@@ -196,7 +196,12 @@ func (x *Exchange) Receive(msg Message, now clock.Stamp) Output {
 	switch msg := msg.(type) {
 	case Hint:
 		x.counters.HintsReceived++
-		x.hinted(m, msg, MaxBatch, now, &out)
+		for _, id := range msg.IDs { // hinted directly, so it has just happened there; push/pull repeats for a TTL
+			if id.Origin == m.Peer {
+				x.goneAt(m, id.Key, SawItself, now)
+			}
+		}
+		x.hinted(msg, MaxBatch, now, &out)
 	case Pull:
 		x.counters.PullsReceived++
 		x.pulled(m, msg, now, &out)
@@ -218,7 +223,7 @@ func (x *Exchange) Merge(h Hint, now clock.Stamp) Output {
 		return out
 	}
 	x.counters.MergesReceived++
-	x.hinted(x.members[h.From], h, maxMergeReports, now, &out)
+	x.hinted(h, maxMergeReports, now, &out)
 	return out
 }
 

@@ -180,8 +180,8 @@ func (x *Exchange) reported(m *member, d Done, now clock.Stamp, out *Output) {
 			continue
 		}
 		o.report(m, r, now)
-		if r.Outcome == NotHeld || r.Outcome == Evicted {
-			x.goneAt(m, o.id.Key, r.Outcome, now)
+		if r.Outcome == NotHeld { // at this moment, so that it answers for a newer tombstone of that key as well
+			x.goneAt(m, o.id.Key, NotHeld, now)
 		}
 	}
 	x.answered(m, now, out)
