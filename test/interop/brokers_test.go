@@ -23,6 +23,7 @@ func (p pair) entries() []string { return []string{entry(0, p.master.Addr), entr
 // Row 155: after a restart of the name server the brokers are back by themselves.
 // Row 156: the topic that the benchmark's producer creates by sending is visible.
 func TestBrokers(t *testing.T) {
+	t.Parallel()
 	releases := [][]string{{"5.5.0", "4.9.7"}}
 	if long() {
 		releases = append(releases, []string{"5.3.3", "4.9.4"})
