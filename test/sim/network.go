@@ -197,9 +197,9 @@ func (w *World) probes() {
 		if a == b || !w.reachable(a, b) || w.chance(w.net.loss) {
 			continue
 		}
-		p, reading := b.peer(), b.stamp()
+		p, reading, read := b.peer(), b.stamp(), w.now
 		a.when(w.now+int64(w.between(100*time.Microsecond, 400*time.Millisecond)), func() {
-			a.probeAck(b, p, reading)
+			a.probeAck(b, p, reading, read)
 		})
 		if (second+int64(a.index))%10 == 0 {
 			w.pushPull(a, b)

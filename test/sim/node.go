@@ -18,7 +18,7 @@ type node struct {
 	until int64 // frozen, asleep or paused before; events wait
 
 	stoodStill time.Duration // in all: one of its clocks or both; as an asker it errs towards keeping then
-	heard      map[int]int64 // last exchange of a clock reading with each node's present life, in true time
+	heard      map[int]int64 // when the last reading of each node's present life was taken, in true time
 	flagged    bool          // a residual case was made with it
 
 	boot   uint64
@@ -263,19 +263,20 @@ func (n *node) halt(d time.Duration, set func(c *nodeClock, on bool)) {
 	n.w.at(n.until, func() { n.clock.change(n.w.now, func() { set(&n.clock, false) }) })
 }
 
-// probeAck records a reading of another node's clocks.
-func (n *node) probeAck(from *node, p tombstone.Peer, reading clock.Stamp) {
+// probeAck records a reading of another node's clocks, taken at the true time read.
+func (n *node) probeAck(from *node, p tombstone.Peer, reading clock.Stamp, read int64) {
 	n.x.ProbeAck(p, reading, n.stamp())
 	if p == from.peer() {
-		n.heard[from.index] = n.w.now
+		n.heard[from.index] = read
 	}
 }
 
-// freezable says that every other node has lately exchanged a reading of this node's clocks: otherwise a freeze is a
-// residual case.
+// freezable says that every other node has a reading of this node's clocks, taken within the last minute and since it
+// stood still itself: otherwise a freeze is a residual case.
 func (n *node) freezable() bool {
 	for _, o := range n.w.nodes {
-		if at, heard := o.heard[n.index]; o != n && (o.down || !heard || n.w.now-at > int64(time.Minute)) {
+		at, heard := o.heard[n.index]
+		if o != n && (o.down || !heard || at < o.until || n.w.now-at > int64(time.Minute)) {
 			return false
 		}
 	}

@@ -58,7 +58,7 @@ func NewWorld(n int, seed uint64, flaw Flaw, residual Residual) *World {
 		for _, b := range w.nodes {
 			if a != b {
 				w.memberUp(a, b)
-				a.probeAck(b, b.peer(), b.stamp())
+				a.probeAck(b, b.peer(), b.stamp(), 0)
 			}
 		}
 	}
