@@ -1,0 +1,175 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+)
+
+// row is one line of the table of all figures: a metric of every server.
+type row struct {
+	metric, text string
+}
+
+// rows are the metrics in the order of the table.
+var rows = []row{
+	{mStart, "start to first answer, ms"},
+	{mIdle, "RSS idle, MB"},
+	{mAfter, "RSS after the load, MB"},
+	{mIdleConns, "RSS added by 2,000 idle connections, MB"},
+	{cellDepth1 + "_per_s", "route, depth 1, per s"},
+	{cellDepth16 + "_per_s", "route, depth 16, per s"},
+	{cellDepth1 + "_cpu_us", "server CPU per query, depth 1, us"},
+	{cellDepth16 + "_cpu_us", "server CPU per query, depth 16, us"},
+	{cellDepth1 + "_p99_ms", "p99, depth 1, ms"},
+	{cellDepth16 + "_p99_ms", "p99, depth 16, ms"},
+	{cellHalf + "_p99_ms", "p99 at half the own maximum, open loop, ms"},
+	{cellAt + JavaBig + "_p99_ms", "p99 at half of Java's maximum, open loop, ms"},
+	{cellAt + Rust + "_p99_ms", "p99 at half of Rust's maximum, open loop, ms"},
+	{mRegNew, "registration of 10,000 topics, new content, CPU ms"},
+	{mRegNewMS, "the same, wall ms"},
+	{mRegSame, "registration of 10,000 topics, same content, CPU ms"},
+	{mRegSameMS, "the same, wall ms"},
+	{cellQuiet + "_p99_ms", "route p99, 32 connections, quiet, ms"},
+	{cellStorm + "_p99_ms", "route p99 while two connections register 10,000 topics, ms"},
+	{cellStorm + "_per_s", "route per s meanwhile"},
+	{mStormRegs, "registrations per s meanwhile"},
+	{mLargeReg, "100,000 topics of width 10: registered in s"},
+	{mLargeRSS, "100,000 topics of width 10: RSS after every route was read once, MB"},
+	{cellLarge + "_per_s", "100,000 topics of width 10: route per s"},
+	{mCompared, "answers compared"},
+	{mWrong, "wrong answers"},
+}
+
+// WriteMarkdown writes the goals beside what was reached, then all figures.
+func (r *CompareReport) WriteMarkdown(w io.Writer) error {
+	fmt.Fprintf(w, "%s UTC, %s. %d rounds, every server started afresh in each, %v a cell; median [min-max].\n\n",
+		r.When.Format(time.DateTime), r.Machine, r.Rounds, r.CellTime)
+	for i := range r.Servers {
+		if s := &r.Servers[i]; s.Missing != "" {
+			fmt.Fprintf(w, "**%s is missing in this run**: %s\n\n", s.Title, s.Missing)
+		}
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(w, "**Failed**: %s\n\n", f)
+	}
+	fmt.Fprint(w, "### Goals\n\n")
+	if err := r.goals().WriteMarkdown(w); err != nil {
+		return err
+	}
+	fmt.Fprint(w, "\n### All figures\n\n")
+	table := Table{Header: []string{""}}
+	for i := range r.Servers {
+		table.Header = append(table.Header, r.Servers[i].Title)
+	}
+	for _, line := range rows {
+		cells := []string{line.text}
+		for i := range r.Servers {
+			cells = append(cells, r.Servers[i].Spread(line.metric).String())
+		}
+		table.Add(cells...)
+	}
+	return table.WriteMarkdown(w)
+}
+
+// goals is the table of what was asked for and what was measured. A goal whose figures are missing is said to be so.
+func (r *CompareReport) goals() *Table {
+	t := &Table{Header: []string{"goal", "asked for", "measured", "reached"}}
+	ours := r.Server(Ours)
+	own := func(metric string) float64 { return ours.Spread(metric).Median }
+	add := func(text, asked, unit string, measured float64, known, reached bool) {
+		if !known {
+			t.Add(text, asked, "-", "not measured")
+			return
+		}
+		yes := "**no**"
+		if reached {
+			yes = "yes"
+		}
+		t.Add(text, asked, number(measured)+unit, yes)
+	}
+	ratio := func(text, metric, peer string, limit float64, atLeast bool, percent bool) {
+		base := r.Server(peer).Spread(metric).Median
+		known := base > 0 && own(metric) > 0
+		v := 0.0
+		if known {
+			v = own(metric) / base
+		}
+		sign, shown, unit := ">=", number(limit), " x"
+		if !atLeast {
+			sign = "<="
+		}
+		measured := v
+		if percent {
+			shown, unit, measured = number(limit*100), " %", v*100
+		}
+		add(text, sign+" "+shown+unit, unit, measured, known, atLeast && v >= limit || !atLeast && v <= limit)
+	}
+	atMost := func(text, metric string, limit float64, unit string) {
+		v := own(metric)
+		add(text, "<= "+number(limit)+unit, unit, v, ours.Spread(metric).N > 0, v <= limit)
+	}
+	ratio("route, depth 1, of the ceiling", cellDepth1+"_per_s", Ceiling, 0.85, true, true)
+	ratio("route, depth 16, of the ceiling", cellDepth16+"_per_s", Ceiling, 0.75, true, true)
+	ratio("route, depth 1, against Rust", cellDepth1+"_per_s", Rust, 2.5, true, false)
+	ratio("route, depth 16, against Rust", cellDepth16+"_per_s", Rust, 20, true, false)
+	ratio("route, depth 1, against Java", cellDepth1+"_per_s", JavaBig, 4, true, false)
+	ratio("route, depth 16, against Java", cellDepth16+"_per_s", JavaBig, 13, true, false)
+	ratio("server CPU per query, depth 1, of the ceiling's", cellDepth1+"_cpu_us", Ceiling, 1.6, false, false)
+	ratio("server CPU per query, depth 16, of the ceiling's", cellDepth16+"_cpu_us", Ceiling, 2, false, false)
+	for _, peer := range []string{JavaBig, Rust} {
+		metric := cellAt + peer + "_p99_ms"
+		base := r.Server(peer).Spread(metric).Median
+		add("p99 at the rate of half the maximum of "+peer, "< "+number(base)+" ms", " ms", own(metric), base > 0 && own(metric) > 0, own(metric) < base)
+	}
+	atMost("registration of 10,000 topics, new content, CPU", mRegNew, 12, " ms")
+	atMost("registration of 10,000 topics, same content, CPU", mRegSame, 1.5, " ms")
+	if q := own(cellQuiet + "_p99_ms"); q > 0 {
+		v := own(cellStorm+"_p99_ms") / q
+		add("route p99 during a registration storm, of the quiet one", "<= 2 x", " x", v, true, v <= 2)
+	}
+	atMost("start to first answer", mStart, 30, " ms")
+	atMost("RSS idle", mIdle, 15, " MB")
+	atMost("2,000 idle connections, added memory", mIdleConns, 20, " MB")
+	atMost("100,000 topics of width 10, every route read once, RSS", mLargeRSS, 150, " MB")
+	return t
+}
+
+// WritePlots draws throughput, CPU and latency into dir and returns the names of the files.
+func (r *CompareReport) WritePlots(dir string) ([]string, error) {
+	var names []string
+	var errs []error
+	bars := func(file, title, unit, metric string) {
+		var all []Bar
+		for i := range r.Servers {
+			s := &r.Servers[i]
+			all = append(all, Bar{Name: s.Key, Values: s.Values[metric]})
+		}
+		if err := PlotBars(filepath.Join(dir, file), title, unit, all); err != nil {
+			errs = append(errs, err)
+			return
+		}
+		names = append(names, file)
+	}
+	bars("route-depth1.svg", "Route queries, 64 connections, 1 in flight each", "requests per second", cellDepth1+"_per_s")
+	bars("route-depth16.svg", "Route queries, 64 connections, 16 in flight each", "requests per second", cellDepth16+"_per_s")
+	bars("memory-large.svg", "Memory with 100,000 topics of width 10", "RSS in MB", mLargeRSS)
+	var series []Series
+	for i := range r.Servers {
+		if c := r.Servers[i].Curves[cellAt+JavaBig]; len(c) > 0 {
+			series = append(series, Series{Name: r.Servers[i].Key, Points: c})
+		}
+	}
+	if len(series) > 0 {
+		file := "latency-half-java.svg"
+		title := fmt.Sprintf("Latency at %s/s (half of Java's maximum), open loop", number(r.Rates[JavaBig]))
+		if err := PlotPercentiles(filepath.Join(dir, file), title, series); err != nil {
+			errs = append(errs, err)
+		} else {
+			names = append(names, file)
+		}
+	}
+	return names, errors.Join(errs...)
+}
