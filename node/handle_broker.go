@@ -15,6 +15,9 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
+// largeBody is the size in bytes from which on registrations are parsed and applied on half of the cores at most.
+const largeBody = 64 << 10
+
 // keptTopics bounds the scratch space that is kept between registrations.
 const keptTopics = 100_000
 
@@ -114,6 +117,11 @@ func registration(req *remoting.Request) (r routes.Registration, idOK, named boo
 func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, named bool) (
 	res routes.RegisterResult, eff routes.Effects, err error,
 ) {
+	if len(req.Body) >= largeBody {
+		// Parsing is work without a pause. Were every core at it, route queries would wait for a whole body.
+		n.parsing <- struct{}{}
+		defer func() { <-n.parsing }()
+	}
 	s := scratches.Get().(*scratch)
 	reg, err := s.decoder.Decode(req.Body, req.Version, r.Print.Compressed, time.Now().UnixMilli())
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -29,6 +30,7 @@ type Node struct {
 	notify  *notifier
 	depart  *departures // nil: the node gossips with nobody
 	faults  *repeats
+	parsing chan struct{} // slots for large registrations
 	started clock.Stamp
 
 	stops []stopStep
@@ -57,6 +59,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		kv:      kv,
 		notify:  newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:  newRepeats(),
+		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.table = routes.New(routes.Config{
 		Clock:        clock.Now,

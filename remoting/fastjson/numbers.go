@@ -18,13 +18,13 @@ func (s *Scanner) Int32() (n int32, null bool) {
 func (s *Scanner) Int64() (n int64, null bool) { return s.integer(math.MinInt64, math.MaxInt64) }
 
 func (s *Scanner) integer(lowest, highest int64) (n int64, null bool) {
-	// The common case: up to nine digits and then the end of the member, which cannot overflow.
+	// The common case: up to 18 digits, which cannot overflow, and then the end of the member.
 	data, i := s.data, s.pos
-	for i < len(data) && i-s.pos < 9 && data[i]-'0' < 10 {
+	for i < len(data) && i-s.pos < 18 && data[i]-'0' < 10 {
 		n = n*10 + int64(data[i]-'0')
 		i++
 	}
-	if i > s.pos && i < len(data) && (data[i] == ',' || data[i] == '}') {
+	if i > s.pos && n <= highest && i < len(data) && (data[i] == ',' || data[i] == '}') {
 		s.pos = i
 		return n, false
 	}

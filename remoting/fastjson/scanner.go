@@ -132,6 +132,10 @@ func (s *Scanner) name(bare bool) (name []byte, ok bool) {
 		s.Fail("expected a quoted member name")
 		return nil, false
 	}
+	if s.at(':') { // as everybody writes it
+		s.pos++
+		return name, true
+	}
 	s.blanks()
 	if !s.at(':') {
 		s.Fail("expected a colon")
