@@ -2,19 +2,19 @@
 GO            ?= go
 BIN           := bin/epitaph
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.version=$(VERSION)
+LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION)
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 20s
 LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model netns check
+.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model netns bench-compare check
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## one static binary: bin/epitaph
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN) .
 
 run: build ## serve one NameServer on 0.0.0.0:9876 (LISTEN=HOST:PORT for another)
 	$(BIN) serve --listen $(LISTEN)
@@ -54,5 +54,9 @@ model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a 
 
 netns: ## three nodes on hosts of their own with real brokers (needs root, ip, iptables, Java and Maven)
 	EPITAPH_NETNS=1 $(GO) test -count=1 -timeout 60m -v ./test/netns
+
+bench-compare: build ## epitaph, the ceiling, Java and Rust side by side; writes docs/performance.md (about 20 minutes)
+	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
+		$(BIN) bench compare --rounds $(or $(ROUNDS),5) --json docs/performance.json --document docs/performance.md
 
 check: lint test race sim interop differential ## everything a change must pass

@@ -127,7 +127,7 @@ func (p *program) benchCompareCommand() *urfave.Command {
 func (p *program) benchCompare(c *urfave.Context) error {
 	cfg := bench.DefaultCompareConfig()
 	cfg.Rounds, cfg.LargeRounds, cfg.Cell = c.Int("rounds"), min(c.Int("large-rounds"), c.Int("rounds")), c.Duration("cell")
-	cfg.JavaCP, cfg.Rust = c.String("java-cp"), c.String("rust")
+	cfg.JavaCP, cfg.Rust, cfg.Commit = c.String("java-cp"), c.String("rust"), revision()
 	if only := c.String("servers"); only != "" {
 		cfg.Servers = strings.Split(only, ",")
 	}

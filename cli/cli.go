@@ -122,8 +122,16 @@ func onUsageError(c *urfave.Context, err error, _ bool) error {
 	return usageError(fmt.Errorf("%w; see %s", err, help))
 }
 
-// version is the one of the module, or the commit it was built from.
-func version() string {
+// release is set by the linker (Makefile); without it, build information is used.
+var release string
+
+// version is the release, the module's version, or the commit it was built from.
+func version() string { return revision() + " (RocketMQ 5.5.0)" }
+
+func revision() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
@@ -134,5 +142,5 @@ func version() string {
 			v = s.Value
 		}
 	}
-	return v + " (RocketMQ 5.5.0)"
+	return v
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"hash/crc32"
 	"hash/maphash"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ type scratch struct {
 }
 
 var (
-	scratches = sync.Pool{New: func() any { return new(scratch) }}
+	scratches = sync.Pool{New: func() any { return &scratch{decoder: body.RegisterDecoder{Yield: runtime.Gosched}} }}
 	// printSeed keys the hashes of register bodies, so that nobody can make two bodies collide on purpose.
 	printSeed = maphash.MakeSeed()
 )

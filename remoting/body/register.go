@@ -58,7 +58,8 @@ const (
 // RegisterDecoder reads register bodies. It is made to be pooled: what Decode returns aliases the decoder and
 // the data, and is valid until the next Decode. The zero value is ready.
 type RegisterDecoder struct {
-	MaxInflated int // limit of the decompressed size, in bytes; 0 is the constant MaxInflated
+	MaxInflated int    // limit of the decompressed size, in bytes; 0 is the constant MaxInflated
+	Yield       func() // called now and then while a large topic table is read, so that others get a turn; may be nil
 
 	s        fastjson.Scanner
 	reg      Register

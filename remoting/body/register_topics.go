@@ -8,6 +8,9 @@ const (
 	defaultPerm   = 6
 )
 
+// yieldEvery is how many topics are read between two calls of RegisterDecoder.Yield: about 50 us of work.
+const yieldEvery = 256
+
 func (d *RegisterDecoder) topicTable() {
 	s, reg := &d.s, &d.reg
 	reg.Topics, reg.TopicTable = reg.Topics[:0], Null
@@ -23,6 +26,9 @@ func (d *RegisterDecoder) topicTable() {
 		reg.Topics = append(reg.Topics, TopicConfig{Key: key, ReadQueueNums: defaultQueues,
 			WriteQueueNums: defaultQueues, Perm: defaultPerm})
 		d.topicConfig(&reg.Topics[len(reg.Topics)-1])
+		if d.Yield != nil && len(reg.Topics)%yieldEvery == 0 {
+			d.Yield()
+		}
 	}
 }
 
