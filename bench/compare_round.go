@@ -164,16 +164,15 @@ func (m *measuring) cell(ctx context.Context, name string, spec cellSpec) (*Cell
 }
 
 // memory lets the server settle and keeps its resident memory above base.
-func (m *measuring) memory(ctx context.Context, metric string, base float64) float64 {
+func (m *measuring) memory(ctx context.Context, metric string, base float64) {
 	select {
 	case <-time.After(settle):
 	case <-ctx.Done():
 	}
 	rss, err := readRSS(m.server.pid)
 	if err != nil {
-		return 0 // not Linux: the tables show "-"
+		return // not Linux: the tables show "-"
 	}
 	mb := float64(rss) / (1 << 20)
 	m.result.add(metric, mb-base)
-	return mb
 }

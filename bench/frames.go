@@ -60,17 +60,6 @@ func putDigits(dst []byte, n uint32) {
 	}
 }
 
-// getDigits reads what putDigits wrote; ok is false when a byte is no digit.
-func getDigits(src []byte) (n uint32, ok bool) {
-	for _, c := range src {
-		if c -= '0'; c > 9 {
-			return 0, false
-		}
-		n = n*10 + uint32(c)
-	}
-	return n, true
-}
-
 // header is a request header with extFields, in the order given.
 func header(code int32, seq uint32, ext ...string) string {
 	h := make([]byte, 0, 512)

@@ -26,9 +26,9 @@ const spareFiles = 64
 func enoughFiles(connections int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return nil // not known: opening them will tell
+		return nil //nolint:nilerr // not known: opening them will tell
 	}
-	if need := uint64(connections + spareFiles); uint64(limit.Cur) < need {
+	if need := uint64(connections + spareFiles); limit.Cur < need {
 		return fmt.Errorf("connections: %d of them need %d file descriptors and this process may open %d; raise the limit (ulimit -n %d) or ask for fewer",
 			connections, need, limit.Cur, need)
 	}

@@ -151,7 +151,7 @@ func (s *session) keepAlive(ctx context.Context) error {
 func (s *session) beat(ctx context.Context) error {
 	for i, a := range s.expect.profile.addresses() {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the session ends: that is no fault of the server
 		}
 		s.mu.Lock()
 		err := s.brokers[i%len(s.brokers)].heartbeat(a)

@@ -26,9 +26,8 @@ type mqParser struct {
 // parseMQArguments gives the options found; the text of the error is that of the original.
 func parseMQArguments(args []string) (mqArguments, error) {
 	p := mqParser{found: mqArguments{}}
-	for i, word := range args {
+	for _, word := range args {
 		if word == "--" {
-			args = args[:i]
 			break
 		}
 		if err := p.word(word); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -50,11 +49,11 @@ func (p *program) mqnamesrv(args []string, home string) int {
 	parsed, err := parseMQArguments(args)
 	if err != nil {
 		fmt.Fprintln(p.stderr, err)
-		io.WriteString(p.stdout, mqUsage)
+		fmt.Fprint(p.stdout, mqUsage)
 		return mqBadArguments
 	}
 	if parsed.has('h') {
-		io.WriteString(p.stdout, mqUsage)
+		fmt.Fprint(p.stdout, mqUsage)
 		return exitOK
 	}
 	sys, ignored := p.system(true)
@@ -71,7 +70,7 @@ func (p *program) mqnamesrv(args []string, home string) int {
 		return exitOK
 	}
 	if cfg.Options.RocketmqHome == "" {
-		io.WriteString(p.stdout, mqNoHomeText)
+		fmt.Fprint(p.stdout, mqNoHomeText)
 		return mqNoHome
 	}
 	if len(ignored) > 0 {

@@ -2,8 +2,6 @@ package gossip
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -120,12 +118,6 @@ func (b *inbox) members() []Member {
 		all = append(all, Member{Peer: p, Addr: m.node.Address(), Self: p == b.self, Since: m.since, RTT: m.rtt})
 	}
 	return all
-}
-
-func (b *inbox) peers() []tombstone.Peer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Collect(maps.Keys(b.living))
 }
 
 func compareMembers(a, b Member) int {

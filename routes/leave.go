@@ -43,7 +43,11 @@ func (s *state) youngerOwner(key tombstone.Key, u *Unregistration) *live {
 
 // leaving is the table of tombstones.md section 4, for an UNREGISTER that is not ignored.
 func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) Left {
-	owner, id, late := (*Conn)(nil), tombstone.Identity{}, false
+	var (
+		owner *Conn
+		id    tombstone.Identity
+		late  bool
+	)
 	if e := s.visible(key); e != nil {
 		owner, id, late = e.owner, e.identity(), e.lateProof()
 		if owner == nil || owner.ID != u.Conn {

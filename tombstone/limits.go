@@ -25,6 +25,4 @@ const (
 	maxDirect    = 128    // members up to which the origin hints every member itself
 	maxClocks    = 4_096  // (name, boot) pairs whose clock readings are kept
 	maxWatched   = 16_384 // evicted registrations watched for a refutation
-
-	lateProofWindow = 100 * time.Millisecond // how long the shell may wait for the acknowledgement of late proof
 )

@@ -44,10 +44,9 @@ func TestDecide(t *testing.T) {
 // machine is a pair of clocks that drift by up to 1,000 ppm; the second may be slewed by 8 %, and the machine may
 // sleep, but not both: then neither clock is right.
 type machine struct {
-	drift, slew    float64
-	sleeps, wakes  float64 // true seconds
-	rawAt, bootAt  float64
-	slewed, asleep bool
+	drift, slew   float64
+	sleeps, wakes float64 // true seconds
+	rawAt, bootAt float64
 }
 
 func drawMachine(t *rapid.T, name string) machine {

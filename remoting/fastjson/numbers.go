@@ -112,7 +112,7 @@ func ToInteger(text []byte, lowest, highest int64) (n int64, ok bool) {
 		n, err := strconv.ParseInt(string(digits), 10, 64)
 		return n, err == nil && n >= lowest && n <= highest
 	}
-	if whole, _, found := bytes.Cut(digits, []byte(".")); found && bytes.IndexAny(digits, "eE") < 0 {
+	if whole, _, found := bytes.Cut(digits, []byte(".")); found && !bytes.ContainsAny(digits, "eE") {
 		// a plain fraction keeps all digits of its whole part
 		if len(whole) == 0 || len(whole) == 1 && !isDigit(whole[0]) {
 			return 0, true
@@ -133,7 +133,7 @@ func ToInteger(text []byte, lowest, highest int64) (n int64, ok bool) {
 
 // split takes the suffix off a number's text and says whether it is a floating point number.
 func split(text []byte) (digits []byte, float bool) {
-	float = bytes.IndexAny(text, ".eE") >= 0
+	float = bytes.ContainsAny(text, ".eE")
 	switch text[len(text)-1] {
 	case 'F', 'D':
 		return text[:len(text)-1], true

@@ -146,7 +146,7 @@ func appendNumber(dst, text []byte) []byte {
 	for len(digits) > 1 && digits[0] == '0' && isDigit(digits[1]) {
 		digits = digits[1:]
 	}
-	if negative && bytes.IndexAny(digits, "123456789") >= 0 {
+	if negative && bytes.ContainsAny(digits, "123456789") {
 		dst = append(dst, '-') // zero has no sign
 	}
 	return append(dst, digits...)

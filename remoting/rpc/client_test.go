@@ -115,7 +115,7 @@ func TestClientEnds(t *testing.T) {
 			near, far := net.Pipe()
 			c := NewClient(near, DefaultClientConfig())
 			go func() {
-				defer far.Close() //nolint:errcheck // the end of the test
+				defer far.Close()
 				_, _ = far.Read(make([]byte, 1000))
 				_, _ = io.WriteString(far, answer)
 			}()
@@ -136,7 +136,7 @@ func TestClientEnds(t *testing.T) {
 // TestClientWriteTimesOut: the peer takes nothing, so the frame is broken and the client over.
 func TestClientWriteTimesOut(t *testing.T) {
 	near, far := net.Pipe()
-	defer far.Close() //nolint:errcheck // the end of the test
+	defer far.Close()
 	c := NewClient(near, DefaultClientConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()

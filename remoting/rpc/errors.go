@@ -4,13 +4,12 @@ import "errors"
 
 // Why a connection was closed by this side.
 var (
-	errNoBudget  = errors.New("no memory left for large frames")
-	errFrameLen  = errors.New("frame length out of range")
-	errPlain     = errors.New("plain text refused by tls mode enforcing")
-	errTLSOff    = errors.New("tls refused by tls mode disabled")
-	errNoTLS     = errors.New("tls not configured")
-	errClosing   = errors.New("closed")
-	errEndOfFile = errors.New("closed by peer")
+	errNoBudget = errors.New("no memory left for large frames")
+	errFrameLen = errors.New("frame length out of range")
+	errPlain    = errors.New("plain text refused by tls mode enforcing")
+	errTLSOff   = errors.New("tls refused by tls mode disabled")
+	errNoTLS    = errors.New("tls not configured")
+	errClosing  = errors.New("closed")
 )
 
 // badInput says that the peer sent what no correct peer sends.

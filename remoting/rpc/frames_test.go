@@ -33,7 +33,8 @@ func TestAnswersInOrderHoweverTheBytesArrive(t *testing.T) {
 				limit = 12
 			}
 			go func() {
-				for rest, sent := all[:sizeOf(all, limit)], 0; len(rest) > 0; rest = rest[sent:] {
+				var sent int
+				for rest := all[:sizeOf(all, limit)]; len(rest) > 0; rest = rest[sent:] {
 					sent, _ = p.Write(rest[:min(step(), len(rest))])
 				}
 			}()
@@ -97,7 +98,7 @@ func TestLargestFrameIsServed(t *testing.T) {
 	head := len(request(206, 1, 0, ""))
 	body := bytes.Repeat([]byte("0123456789abcdef"), 16<<20/16)[:16<<20-head]
 	p := dial(t, s)
-	go p.Write(request(206, 1, 0, string(body))) //nolint:errcheck // seen by the reader
+	go p.Write(request(206, 1, 0, string(body)))
 	if _, got := p.recv(); !bytes.Equal(got, body) {
 		t.Fatalf("got %d bytes back, want %d", len(got), len(body))
 	}

@@ -40,7 +40,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck // the end of the test
+		defer c.Close()
 		if _, err := c.Write(frame); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestHalfFramesAreBounded(t *testing.T) {
 		before := memoryUse()
 		for range 100 { // nothing but the length: no memory for it
 			c := m.dial()
-			defer c.Close() //nolint:errcheck // the end of the test
+			defer c.Close()
 			if _, err := c.Write(word); err != nil {
 				t.Fatal(err)
 			}
@@ -89,8 +89,8 @@ func TestHalfFramesAreBounded(t *testing.T) {
 		half := append(word[:4:4], make([]byte, size/2)...)
 		for range 20 {
 			c := m.dial()
-			defer c.Close()  //nolint:errcheck // the end of the test
-			go c.Write(half) //nolint:errcheck // some are closed while they write
+			defer c.Close()
+			go c.Write(half)
 		}
 		synctest.Wait()
 		// Each of those that got through holds a buffer of 4 MiB.
@@ -110,10 +110,10 @@ func TestHalfFramesAreBounded(t *testing.T) {
 		}
 		s.buffers.budget.Release(budget)
 		whole := m.dial()
-		defer whole.Close() //nolint:errcheck // the end of the test
+		defer whole.Close()
 		frame := request(206, 7, 0, "")
 		frame = request(206, 7, 0, string(make([]byte, size-len(frame))))
-		go whole.Write(frame) //nolint:errcheck // seen by the reader
+		go whole.Write(frame)
 		p := &peer{Conn: whole, t: t, r: newPeerReader(whole)}
 		p.wantHeader(`"opaque":7,`)
 	})

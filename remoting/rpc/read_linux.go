@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +40,9 @@ func (c *Conn) readOnce(fd int) (again bool, err error) {
 	}
 	n, err := unix.Read(fd, p)
 	switch {
-	case err == unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 		return false, nil
-	case err == unix.EINTR:
+	case errors.Is(err, unix.EINTR):
 		return true, nil
 	case err != nil:
 		return false, err

@@ -32,11 +32,7 @@ func (c *Conn) serve(frame []byte) error {
 		s.counts.goAways.Add(1)
 		l.resp.Fail(remoting.GoAway, goAwayRemark)
 	default:
-		ok, err := c.enter(s.gateOf(l.req.Code))
-		if err != nil {
-			return err
-		}
-		if ok {
+		if c.enter(s.gateOf(l.req.Code)) {
 			c.handle()
 		} else {
 			s.counts.overloads.Add(1)
@@ -58,22 +54,22 @@ func (s *Server) gateOf(code int32) *gate {
 
 // enter makes room for one request of a kind. Requests of one kind that follow each other keep the room they have, so
 // that a pipelined batch enters once; it is given up before anything is written or waited for.
-func (c *Conn) enter(g *gate) (bool, error) {
+func (c *Conn) enter(g *gate) bool {
 	l := &c.loop
 	if l.holds == g {
-		return true, nil
+		return true
 	}
 	c.leave()
 	ok, wait := g.enter()
 	if !ok {
-		return false, nil
+		return false
 	}
 	l.holds = g
 	if wait {
 		// Not before the token is there: whoever entered is counted and must take its turn.
 		<-g.turn
 	}
-	return true, nil
+	return true
 }
 
 func (c *Conn) leave() {

@@ -54,7 +54,8 @@ func ClientTLS(set TLSSettings) (*tls.Config, error) {
 		return conf, nil
 	}
 	if set.ClientAuthServer {
-		roots, err := (*x509.CertPool)(nil), error(nil)
+		var roots *x509.CertPool
+		var err error
 		if set.ClientTrust != "" {
 			if roots, err = trust(set.ClientTrust); err != nil {
 				return nil, fmt.Errorf("tls: tls.client.trustCertPath: %w", err)
@@ -155,7 +156,7 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxTLSFile+1))
 	if err == nil && len(b) > maxTLSFile {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxTLSFile)

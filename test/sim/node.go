@@ -202,14 +202,14 @@ func (n *node) unregister(c *conn, f frame, at clock.Stamp) {
 	if left.Leaving == routes.LeavingProven {
 		d := left.Departure
 		d.Life = life
-		id = n.made(c, f, d, at)
+		id = n.made(c, f, d)
 	}
 	n.w.logf("%s handles the unregister of %s by %s: %v", n.name(), f.key.Cluster, c.proc.name(), left.Leaving)
 	c.reply(f, id)
 }
 
 // made turns a departure into a tombstone and notes its truth for the ghosts.
-func (n *node) made(c *conn, f frame, d tombstone.Departure, at clock.Stamp) tombstone.ID {
+func (n *node) made(c *conn, f frame, d tombstone.Departure) tombstone.ID {
 	id, why, out := n.x.Made(d, n.stamp())
 	if why == tombstone.Made {
 		n.w.mark(n, c, f, id, d)
