@@ -1,0 +1,147 @@
+package differential
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+// pair is both servers.
+type pair struct {
+	java, ours string
+	met        map[int]int // wanted differences by row
+	played     int         // steps
+	prefixes   int
+}
+
+// difference is where a sequence went apart.
+type difference struct {
+	at   int // index of the step
+	text string
+}
+
+// play runs a sequence under fresh names; nil when nothing differs.
+func (p *pair) play(steps []step) (*difference, error) {
+	p.prefixes++
+	prefix := fmt.Sprintf("%x.%x.", p.prefixes, rand.Uint32())
+	java := &side{addr: p.java, conns: map[int]net.Conn{}}
+	ours := &side{addr: p.ours, conns: map[int]net.Conn{}}
+	defer p.cleanup(prefix, steps, java, ours)
+	for i, st := range steps {
+		p.played++
+		opaque := int32(1000 + i)
+		a, err := java.ask(prefix, st, opaque)
+		if err != nil {
+			return nil, fmt.Errorf("java, step %d %v: %w", i, st, err)
+		}
+		b, err := ours.ask(prefix, st, opaque)
+		if err != nil {
+			return &difference{i, fmt.Sprintf("ours gave no answer: %v; java: %s", err, headerOf(a))}, nil
+		}
+		if text := compare(prefix, st, a, b, func(row int) { p.met[row]++ }); text != "" {
+			return &difference{i, text}, nil
+		}
+		if st.Code == 0 || st.Code == 104 || st.Oneway {
+			if text, err := p.quiet(prefix, st, java, ours); err != nil || text != "" {
+				if err != nil {
+					return nil, err
+				}
+				return &difference{i, "tables after it:\n" + text}, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+func headerOf(a *answer) string {
+	if a == nil {
+		return "no answer either"
+	}
+	return string(a.header)
+}
+
+// looks are the queries that show whether an asynchronous change has been applied.
+var looks = []step{{Conn: 99, Code: 106, Version: 513}, {Conn: 99, Code: 206, Version: 513}}
+
+// quiet waits until both servers show the same tables: the original applies UNREGISTER, one-way requests and lost
+// connections some time after it has read them.
+func (p *pair) quiet(prefix string, st step, java, ours *side) (string, error) {
+	looks := looks
+	if st.Code == 100 || st.Code == 102 {
+		looks = []step{{Conn: 99, Code: 219, Version: 513, Ext: st.Ext}}
+	}
+	deadline := time.Now().Add(3 * time.Second)
+	for {
+		text := ""
+		for _, look := range looks {
+			a, err := java.ask(prefix, look, 1)
+			if err != nil {
+				return "", fmt.Errorf("java, looking: %w", err)
+			}
+			b, err := ours.ask(prefix, look, 1)
+			if err != nil {
+				return "", fmt.Errorf("ours, looking: %w", err)
+			}
+			if text = compare(prefix, look, a, b, func(int) {}); text != "" {
+				break
+			}
+		}
+		if text == "" || time.Now().After(deadline) {
+			return text, nil
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}
+
+// cleanup takes the sequence's names out of both servers and restores the options.
+func (p *pair) cleanup(prefix string, steps []step, java, ours *side) {
+	seen := map[string]bool{}
+	options := ""
+	for name, value := range liveOptions {
+		options += name + "=" + value + "\n"
+	}
+	undo := []step{{Conn: 98, Code: 318, Version: 513, Body: options}}
+	for _, st := range steps {
+		switch {
+		case st.Code == 103 && !seen[st.Ext["brokerAddr"]]:
+			seen[st.Ext["brokerAddr"]] = true
+			undo = append(undo, step{Conn: 98, Code: 104, Version: 513, Ext: st.Ext})
+		case st.Code == 100 && st.Ext["namespace"] != "" && st.Ext["key"] != "":
+			undo = append(undo, step{Conn: 98, Code: 102, Version: 513, Ext: st.Ext})
+		}
+	}
+	for i := range topicNames {
+		name := fmt.Sprintf("%st%d%s", place, i, hostile[i%len(hostile)])
+		undo = append(undo, step{Conn: 98, Code: 216, Version: 513, Ext: map[string]string{"topic": name}})
+	}
+	for _, s := range []*side{java, ours} {
+		for _, st := range undo {
+			if _, err := s.ask(prefix, st, 1); err != nil {
+				break
+			}
+		}
+		s.close()
+	}
+}
+
+// shorten leaves out steps as long as the sequence goes apart all the same.
+func (p *pair) shorten(steps []step, limit time.Duration) ([]step, *difference) {
+	deadline := time.Now().Add(limit)
+	last, err := p.play(steps)
+	if err != nil || last == nil {
+		return steps, last
+	}
+	steps = steps[:last.at+1]
+	for size := len(steps) / 2; size > 0 && time.Now().Before(deadline); size /= 2 {
+		for from := 0; from+size < len(steps) && time.Now().Before(deadline); {
+			fewer := append(append([]step{}, steps[:from]...), steps[from+size:]...)
+			if d, err := p.play(fewer); err == nil && d != nil {
+				steps, last = fewer[:d.at+1], d
+				continue
+			}
+			from += size
+		}
+	}
+	return steps, last
+}
