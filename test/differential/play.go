@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,7 @@ func (p *pair) play(steps []step) (*difference, error) {
 	java := &side{addr: p.java, conns: map[int]net.Conn{}}
 	ours := &side{addr: p.ours, conns: map[int]net.Conn{}}
 	defer p.cleanup(prefix, steps, java, ours)
+	registered := map[int]string{} // connection -> address
 	for i, st := range steps {
 		p.played++
 		opaque := int32(1000 + i)
@@ -41,6 +43,15 @@ func (p *pair) play(steps []step) (*difference, error) {
 		}
 		if text := compare(prefix, st, a, b, func(row int) { p.met[row]++ }); text != "" {
 			return &difference{i, text}, nil
+		}
+		if st.Code == 103 && a != nil && a.code == 0 {
+			registered[st.Conn] = under(prefix, st.Ext["brokerAddr"])
+		}
+		if st.Code == 0 {
+			if err := p.gone(prefix, ours, registered[st.Conn]); err != nil {
+				return &difference{i, err.Error()}, nil
+			}
+			delete(registered, st.Conn)
 		}
 		if st.Code == 0 || st.Code == 104 || st.Oneway {
 			if text, err := p.quiet(prefix, st, java, ours); err != nil || text != "" {
@@ -61,12 +72,37 @@ func headerOf(a *answer) string {
 	return string(a.header)
 }
 
+// gone waits until ours lists an address no more.
+func (p *pair) gone(prefix string, ours *side, addr string) error {
+	for deadline := time.Now().Add(3 * time.Second); addr != ""; {
+		a, err := ours.ask(prefix, looks[0], 1)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(a.body), `"`+addr+`"`) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("ours still lists %s, whose connection was lost", addr)
+		}
+		<-time.After(time.Millisecond)
+	}
+	return nil
+}
+
 // looks are the queries that show whether an asynchronous change has been applied.
 var looks = []step{{Conn: 99, Code: 106, Version: 513}, {Conn: 99, Code: 206, Version: 513}}
 
 // quiet waits until both servers show the same tables: the original applies UNREGISTER, one-way requests and lost
 // connections some time after it has read them.
 func (p *pair) quiet(prefix string, st step, java, ours *side) (string, error) {
+	// Ours first: what it has applied is what Java must come to. On a connection, an answer says that everything before it
+	// was applied; a lost connection is applied when no address registered on it is left.
+	if st.Oneway {
+		if _, err := ours.ask(prefix, step{Conn: st.Conn, Code: 999, Version: 513}, 1); err != nil {
+			return "", fmt.Errorf("ours, after a one-way request: %w", err)
+		}
+	}
 	looks := looks
 	if st.Code == 100 || st.Code == 102 {
 		looks = []step{{Conn: 99, Code: 219, Version: 513, Ext: st.Ext}}
