@@ -8,7 +8,7 @@ FUZZTIME      ?= 20s
 LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model netns bench-compare check
+.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model bench-compare check
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,11 +36,11 @@ bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
-	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/... ./test/mqadmin/...
+	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/...
 	EPITAPH_WIRE_TARGET=java $(GO) test -count=1 -timeout 20m ./test/wire
 
 interop-long: ## the same with more versions (5.3.3, 4.9.4) and longer scenarios
-	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin/...
+	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/...
 
 differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and to ours, answers compared
 	EPITAPH_INTEROP=1 DIFFERENTIAL_SEED=$(SEED) DIFFERENTIAL_STEPS=$(STEPS) \
@@ -51,9 +51,6 @@ sim: ## SCHEDULES=50000 SEED=1: tables and tombstones under a hostile virtual ne
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
 	LONG=$(or $(LONG),0) sh test/model/run.sh
-
-netns: ## three nodes on hosts of their own with real brokers (needs root, ip, iptables, Java and Maven)
-	EPITAPH_NETNS=1 $(GO) test -count=1 -timeout 60m -v ./test/netns
 
 bench-compare: build ## epitaph, the ceiling, Java and Rust side by side; writes docs/performance.md (about 20 minutes)
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
