@@ -18,6 +18,12 @@ var wanted = []struct {
 	{7, "quoted keys kept after zone filtering", func(st step, java, ours *answer) bool {
 		return st.Code == 105 && st.Ext["__ZONE_MODE"] != "" && java.code == 0 && ours.code == 0
 	}},
+	// An address that another one displaced, and whose broker name is gone since, is forgotten here; the original keeps its
+	// live entry until the timeout. The broker is told to register again, which it would have to do anyway.
+	{4, "superseded live entries are dropped", func(st step, java, ours *answer) bool {
+		return st.Code == 322 && len(ours.body) == 0 && len(java.body) > 0 &&
+			strings.Contains(string(ours.header), `"changed":"true"`)
+	}},
 }
 
 // javaFault says that the remark is the text of a Java exception: only codes are compared.
@@ -36,6 +42,8 @@ func compare(prefix string, st step, java, ours *answer, met func(row int)) stri
 		return fmt.Sprintf("code: java %d %q, ours %d %q", java.code, java.remark, ours.code, ours.remark)
 	case java.code == 1 && javaFault(java.remark):
 		return ""
+	case isWanted(st, java, ours, met, 4):
+		return ""
 	case !bytes.Equal(java.header, ours.header) && !sameBytes(java.header, ours.header):
 		return fmt.Sprintf("header:\njava %s\nours %s", java.header, ours.header)
 	}
@@ -53,11 +61,8 @@ func compare(prefix string, st step, java, ours *answer, met func(row int)) stri
 	if a != b {
 		return fmt.Sprintf("body:\njava %s\nours %s", a, b)
 	}
-	for _, w := range wanted {
-		if w.applies(st, java, ours) {
-			met(w.row)
-			return ""
-		}
+	if isWanted(st, java, ours, met, 7) {
+		return ""
 	}
 	// In another order the bytes must be the same: an escape written otherwise shows here. Lists of all names hold those
 	// of other sequences, which is why only their own members were compared.
@@ -65,6 +70,17 @@ func compare(prefix string, st step, java, ours *answer, met func(row int)) stri
 		return fmt.Sprintf("bytes of the body:\njava %s\nours %s", java.body, ours.body)
 	}
 	return ""
+}
+
+// isWanted says that the difference is the one of that row, and counts it.
+func isWanted(st step, java, ours *answer, met func(row int), row int) bool {
+	for _, w := range wanted {
+		if w.row == row && w.applies(st, java, ours) {
+			met(row)
+			return true
+		}
+	}
+	return false
 }
 
 // sameBytes says that two texts are one another's rearrangement.
