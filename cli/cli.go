@@ -82,6 +82,7 @@ func (p *program) app() *urfave.App {
 		Commands: []*urfave.Command{
 			p.serveCommand(),
 			mqnamesrvCommand(),
+			p.keygenCommand(),
 			p.benchCommand(),
 		},
 	}

@@ -29,7 +29,7 @@ func textFlag(category, name, value, usage string) *urfave.StringFlag {
 }
 
 func serveFlags() []urfave.Flag {
-	return []urfave.Flag{
+	return append(gossipFlags(), []urfave.Flag{
 		textFlag(categoryServe, "listen", "0.0.0.0:9876",
 			"`HOST:PORT` where brokers and clients connect; port 0 takes any free one"),
 		textFlag(categoryServe, "config", "none",
@@ -48,7 +48,7 @@ func serveFlags() []urfave.Flag {
 		&urfave.BoolFlag{Name: "version", Usage: "print the version and end", DisableDefaultText: true},
 		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
 		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
-	}
+	}...)
 }
 
 // knownVariables are the variables that the flags of serve read.

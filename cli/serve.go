@@ -38,6 +38,8 @@ Examples:
     epitaph serve --listen 127.0.0.1:0 --data /tmp/ns    a trial on any free port
     epitaph serve --set tls.server.mode=enforcing        TLS only
     epitaph serve --set supportActingMaster=true         one option without a file
+    epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 --cluster orders --gossip-key-file keys
+                                                         a node that hears from others who has left
 
 SIGTERM and Ctrl-C stop it; a second one does not wait. A server started under Java's mqnamesrv script is stopped with
 mqshutdown, which finds Java programs only: stop this one through its process id or its service manager.`
@@ -48,6 +50,7 @@ type serveSettings struct {
 	readOnly             bool
 	set                  []string
 	logLevel, logFormat  string
+	gossip               gossipSettings
 }
 
 func (p *program) serve(c *urfave.Context) error {
@@ -61,7 +64,7 @@ func (p *program) serve(c *urfave.Context) error {
 	s := serveSettings{
 		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
 		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),
-		logLevel: c.String("log-level"), logFormat: c.String("log-format"),
+		logLevel: c.String("log-level"), logFormat: c.String("log-format"), gossip: gossipOf(c),
 	}
 	log, logErr := p.newLogger(s.logLevel, s.logFormat)
 	cfg, warnings, err := p.serveConfig(s)
@@ -123,6 +126,9 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 	if err := loadTLSFile(&cfg); err != nil {
 		faults = append(faults, err)
 	}
+	if cfg.Gossip, err = s.gossip.config(); err != nil {
+		faults = append(faults, err)
+	}
 	if err := cfg.Validate(); err != nil {
 		faults = append(faults, err)
 	}
@@ -169,7 +175,7 @@ func (p *program) serveScreen(cfg node.Config, s server) {
 	near := net.JoinHostPort(host, fmt.Sprint(addr.Port()))
 	fmt.Fprintf(p.stdout, `epitaph %s serves
   listening   %s (RocketMQ remoting, TLS %s)
-  mode        one node, no gossip
+  mode        %s
   KV store    %s
   changes     %s
 
@@ -177,7 +183,7 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 Stop with Ctrl-C.
-`, version(), addr, cfg.TLS.Mode, cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near)
+`, version(), addr, cfg.TLS.Mode, gossipMode(cfg.Gossip), cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near)
 }
 
 // runtimeConfig says what becomes of changes while the node runs.

@@ -250,6 +250,7 @@ func TestClosedComesOnceAfterTheLastServe(t *testing.T) {
 	p := dial(t, s)
 	p.send(request(206, 1, 0, ""))
 	p.wantHeader(`"opaque":1,`)
+	until(t, "the ones before gone", func() bool { return s.ConnCount() == 1 })
 	for c := range s.Conns() {
 		if c.SocketAddr().String() != p.LocalAddr().String() || c.RemoteAddr() != c.SocketAddr() || c.Proxied() || c.TLS() {
 			t.Errorf("addresses %v %v", c.SocketAddr(), c.RemoteAddr())

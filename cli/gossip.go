@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/gossip"
+)
+
+const categoryGossip = "Gossip with other nodes (off unless --gossip is given):"
+
+// gossipFlags say with whom a node shares who has left.
+func gossipFlags() []urfave.Flag {
+	return []urfave.Flag{
+		textFlag(categoryGossip, "gossip", "off", "`HOST:PORT` for gossip, UDP and TCP, such as 10.0.0.1:7946"),
+		textFlag(categoryGossip, "join", "none", "`HOST:PORT,...` of other nodes; those that do not answer are tried again for ever"),
+		textFlag(categoryGossip, "advertise", "the --gossip address", "`HOST:PORT` that the other nodes reach this one at"),
+		textFlag(categoryGossip, "cluster", "none: must be given", "`NAME` of the cluster: nodes of another name are not heard"),
+		textFlag(categoryGossip, "name", "the host's name", "`NODE`: this node's name, another one at every node"),
+		textFlag(categoryGossip, "gossip-key-file", "none", "`FILE` with keys (epitaph keygen FILE makes it); needed unless --gossip is loopback"),
+		&urfave.BoolFlag{
+			Name: "gossip-insecure", Category: categoryGossip, EnvVars: []string{envOf("gossip-insecure")},
+			Usage: "gossip beyond loopback without a key: whoever reaches the port can take part", DisableDefaultText: true,
+		},
+	}
+}
+
+// gossipSettings are the values of those flags.
+type gossipSettings struct {
+	bind, join, advertise, cluster, name, keyFile string
+	insecure                                      bool
+}
+
+func gossipOf(c *urfave.Context) gossipSettings {
+	return gossipSettings{
+		bind: c.String("gossip"), join: c.String("join"), advertise: c.String("advertise"), cluster: c.String("cluster"),
+		name: c.String("name"), keyFile: c.String("gossip-key-file"), insecure: c.Bool("gossip-insecure"),
+	}
+}
+
+// config is nil when the node gossips with nobody. The error joins all mistakes.
+func (s gossipSettings) config() (*gossip.Config, error) {
+	if s.bind == "" {
+		if s == (gossipSettings{}) {
+			return nil, nil
+		}
+		return nil, errors.New("--gossip is missing, and without it the other flags of gossip mean nothing: give --gossip HOST:PORT")
+	}
+	cfg := gossip.DefaultConfig()
+	cfg.Bind, cfg.Advertise, cfg.Cluster, cfg.Name = s.bind, s.advertise, s.cluster, s.name
+	cfg.KeyFile, cfg.Insecure = s.keyFile, s.insecure
+	for _, seed := range strings.Split(s.join, ",") {
+		if seed = strings.TrimSpace(seed); seed != "" {
+			cfg.Seeds = append(cfg.Seeds, seed)
+		}
+	}
+	if cfg.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("--name is missing and the host has none: %w", err)
+		}
+		cfg.Name = name
+	}
+	errs := []error{cfg.Validate()}
+	if cfg.KeyFile != "" {
+		_, err := gossip.LoadKeys(cfg.KeyFile)
+		errs = append(errs, err)
+	}
+	return &cfg, errors.Join(errs...)
+}
+
+// mode is a line of the first screen.
+func gossipMode(cfg *gossip.Config) string {
+	if cfg == nil {
+		return "one node: it gossips with nobody (--gossip, --join; see epitaph serve --help)"
+	}
+	how := "encrypted"
+	if cfg.KeyFile == "" {
+		how = "NOT encrypted"
+	}
+	seeds := "no seeds: others join this node"
+	if len(cfg.Seeds) > 0 {
+		seeds = "seeds " + strings.Join(cfg.Seeds, ", ")
+	}
+	return fmt.Sprintf("node %s of cluster %s, gossip on %s, %s; %s", cfg.Name, cfg.Cluster, cfg.Bind, how, seeds)
+}
+
+func (p *program) keygenCommand() *urfave.Command {
+	return &urfave.Command{
+		Name:      "keygen",
+		Usage:     "make a key file for gossip",
+		UsageText: "epitaph keygen FILE",
+		Description: `Makes FILE with one fresh key, readable by its owner only. Copy it to every node of the cluster and start them with
+--gossip-key-file FILE. When FILE exists it is checked and left alone, so several nodes that share a volume may all run this.
+
+To change the key without losing a message: add the new key as the last line at every node, then move it to the first line at
+every node, then remove the old one at every node. Running nodes read the file again within seconds.`,
+		OnUsageError: onUsageError,
+		Action: func(c *urfave.Context) error {
+			if c.Args().Len() != 1 {
+				return usageError(errors.New("keygen takes one FILE; see epitaph keygen --help"))
+			}
+			path := c.Args().First()
+			made, err := gossip.GenerateKeyFile(path)
+			if err != nil {
+				return err
+			}
+			if made {
+				fmt.Fprintf(p.stdout, "%s made. Copy it to every node and start them with --gossip-key-file %s\n", path, path)
+			} else {
+				fmt.Fprintf(p.stdout, "%s is there already and good; nothing was changed\n", path)
+			}
+			return nil
+		},
+	}
+}
