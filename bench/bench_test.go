@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNumbersAreShort(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0", 0.586: "0.586", 1.2: "1.20", 12.34: "12.3", 123.4: "123", 9994: "9994", 10_000: "10.0 k", 97_600: "97.6 k",
+		843_000: "843 k", 1_070_000: "1.07 M",
+	} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestSpreadIsTheMedianAndItsRange(t *testing.T) {
+	if s := summarise([]float64{5, 1, 3, 9}); s.Median != 4 || s.Min != 1 || s.Max != 9 || s.N != 4 {
+		t.Errorf("%+v", s)
+	}
+	if got := summarise([]float64{3, 1, 2}).String(); got != "2.00 [1.00-3.00]" {
+		t.Error(got)
+	}
+	if got := (Spread{}).String(); got != "-" {
+		t.Error(got)
+	}
+}
+
+// A goal says whether it is reached, and one without figures says that instead.
+func TestGoalsAreJudged(t *testing.T) {
+	r := &CompareReport{When: time.Unix(0, 0).UTC(), Rounds: 1, CellTime: time.Second, Rates: map[string]float64{}, Servers: []ServerResult{
+		{Key: Ceiling, Title: "ceiling", Values: map[string][]float64{cellDepth1 + "_per_s": {100}, cellDepth16 + "_per_s": {1000}}},
+		{Key: Rust, Title: "rust", Missing: "not installed"},
+		{Key: Ours, Title: "epitaph", Values: map[string][]float64{
+			cellDepth1 + "_per_s": {90}, cellDepth16 + "_per_s": {500}, mIdle: {14}, mLargeRSS: {200},
+		}},
+	}}
+	var b bytes.Buffer
+	if err := r.WriteMarkdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| route, depth 1, of the ceiling | >= 85.0 % | 90.0 % | yes |",
+		"| route, depth 16, of the ceiling | >= 75.0 % | 50.0 % | **no** |",
+		"| route, depth 1, against Rust | >= 2.50 x | - | not measured |",
+		"| RSS idle | <= 15.0 MB | 14.0 MB | yes |",
+		"| 100,000 topics of width 10, every route read once, RSS | <= 150 MB | 200 MB | **no** |",
+		"**rust is missing in this run**: not installed",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no line %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestFaultsAreToldBeforeWork(t *testing.T) {
+	c := DefaultLoadConfig()
+	c.Connections, c.Depth, c.Plot = 0, 65, "nowhere/at/all.svg"
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, word := range []string{"target: missing", "connections: 0", "depth: 65", "plot"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q is not in %v", word, err)
+		}
+	}
+	if _, err := RunLoad(t.Context(), c, nil); err == nil {
+		t.Error("ran all the same")
+	}
+}

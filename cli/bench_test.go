@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+// The short form of `epitaph bench load`, against a node in this process: every kind of load, no wrong answer.
+func TestBenchLoad(t *testing.T) {
+	cfg := node.DefaultConfig(node.System{UserHome: t.TempDir()})
+	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
+	n, err := node.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := n.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, kind := range []string{"route", "miss", "register", "mixed"} {
+		var out, errs bytes.Buffer
+		status := Main([]string{
+			"epitaph", "bench", "load", "--target", n.Addr().String(), "--kind", kind, "--connections", "4", "--depth", "2",
+			"--duration", "200ms", "--warmup", "50ms", "--check-every", "1",
+		}, &out, &errs)
+		if status != 0 || !strings.Contains(out.String(), " 0 wrong") {
+			t.Errorf("%s: status %d\n%s%s", kind, status, out.String(), errs.String())
+		}
+	}
+}
+
+func TestBenchLoadMistakes(t *testing.T) {
+	for args, want := range map[string]string{
+		"--target 127.0.0.1:1 --kind nonsense":   `"nonsense" is none of`,
+		"--target 127.0.0.1:1 --profile nothing": `"nothing" is none of`,
+		"--target 127.0.0.1:1 --connections 9":   "127.0.0.1:1",
+	} {
+		var out, errs bytes.Buffer
+		status := Main(append([]string{"epitaph", "bench", "load"}, strings.Fields(args)...), &out, &errs)
+		if status == 0 || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: status %d, %q is not in %s", args, status, want, errs.String())
+		}
+	}
+}
