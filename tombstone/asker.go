@@ -193,14 +193,14 @@ func (x *Exchange) proved(m *member, p Proof, now clock.Stamp, out *Output) {
 	}
 	delete(x.tries, p.Nonce)
 	b, asked := t.batch, t.asked
-	if x.flaw == FlawPushedAges {
-		asked = now
-	}
 	lost := x.flaw != FlawNoOffsetBounds && x.clocks.lostTime(m.Peer, p.Clock, asked)
 	if lost {
 		x.counters.LostTime++
 	}
 	x.clocks.saw(m.Peer, p.Clock, now)
+	if x.flaw == FlawPushedAges {
+		asked = now
+	}
 	var reports []Report
 	for _, a := range p.Answers {
 		i := b.find(a.Seq)
