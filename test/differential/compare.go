@@ -153,14 +153,21 @@ func sortAddrs(addrs []body.BrokerAddr) {
 
 func clusterText(info *body.ClusterInfo, own func(string) bool) string {
 	var lines []string
+	// A refused single-topic registration leaves a broker without address in the original's tables, and none in ours (B 5).
+	empty := map[string]bool{}
 	for _, b := range info.Brokers {
-		if own(b.BrokerName) {
+		empty[b.BrokerName] = len(b.Addrs) == 0
+		if own(b.BrokerName) && len(b.Addrs) > 0 {
 			sortAddrs(b.Addrs)
 			lines = append(lines, fmt.Sprintf("broker %+v", b))
 		}
 	}
 	for _, c := range info.Clusters {
 		if own(c.Cluster) {
+			c.Brokers = slices.DeleteFunc(c.Brokers, func(name string) bool { return empty[name] })
+			if len(c.Brokers) == 0 {
+				continue
+			}
 			slices.Sort(c.Brokers)
 			lines = append(lines, fmt.Sprintf("cluster %q: %q", c.Cluster, c.Brokers))
 		}
