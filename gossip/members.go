@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -27,6 +28,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = memberName(g.self)
 	conf.Label = g.cfg.Cluster
+	conf.MetricLabels = []metrics.Label{{Name: MetricLabel, Value: conf.Name}}
 	conf.Keyring = g.keys
 	d := delegate{g}
 	conf.Delegate, conf.Events, conf.Ping = d, d, d

@@ -27,6 +27,8 @@ type Config struct {
 	ReadOnlyConfig bool
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
+	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.
+	HTTP string
 }
 
 // System holds what the original takes from its Java machine.
@@ -158,7 +160,8 @@ func (c *Config) Validate() error {
 			Remedy: "want at least 4096 bytes; the default is 16777216",
 		})
 	}
-	return errors.Join(append(faults, c.TLS.validate()...)...)
+	faults = append(faults, c.TLS.validate()...)
+	return errors.Join(append(faults, checkHTTP(c.HTTP))...)
 }
 
 // values are all options and extra keys as code 319 lists them; an option without a value is left out.

@@ -11,6 +11,7 @@ var _ rpc.Handler = (*Node)(nil)
 
 // Serve handles one request (DefaultRequestProcessor.processRequest, ClientRequestProcessor.processRequest).
 func (n *Node) Serve(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	n.counts.request(c.ID(), req.Code)
 	switch req.Code {
 	case remoting.GetRouteInfoByTopic:
 		n.getRoute(req, resp)

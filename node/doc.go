@@ -7,8 +7,10 @@
 //  1. the KV store is read
 //  2. the tables are made, empty
 //  3. the port is bound, so that a port in use is known before anything else happens
-//  4. the expiry scan begins
-//  5. connections are accepted
+//  4. HTTP is answered (--http): "not ready" until the end of this list, and after the beginning of a stop
+//  5. the node joins the others (--gossip)
+//  6. the expiry scan begins
+//  7. connections are accepted
 //
 // Handlers run in the goroutine of the connection that the request came on (remoting/rpc) and hold no lock of their
 // own. What a table change demands of the outside (frames to brokers, connections to close, log lines) comes back

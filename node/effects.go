@@ -16,7 +16,12 @@ func (n *Node) apply(eff routes.Effects) {
 		n.server.CloseConn(conn, "broker expired")
 	}
 	for i := range eff.Events {
-		n.logEvent(&eff.Events[i])
+		e := &eff.Events[i]
+		n.counts.events[e.Kind].Add(1)
+		if e.Kind.Conflict() {
+			n.conflicts.add(e)
+		}
+		n.logEvent(e)
 	}
 }
 

@@ -30,8 +30,14 @@ type Node struct {
 	notify  *notifier
 	depart  *departures // nil: the node gossips with nobody
 	faults  *repeats
+	counts  *counts
+	metrics *metrics    // nil: nobody can ask
+	http    *httpServer // nil: off
+	phase   phases
 	parsing chan struct{} // slots for large registrations
 	started clock.Stamp
+
+	conflicts conflicts
 
 	stops []stopStep
 }
@@ -59,6 +65,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		kv:      kv,
 		notify:  newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:  newRepeats(),
+		counts:  newCounts(),
 		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.table = routes.New(routes.Config{
@@ -73,10 +80,16 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.HTTP != "" {
+		if n.metrics, err = newMetrics(); err != nil {
+			return nil, err
+		}
+		n.http = newHTTP(cfg.HTTP, log.With("component", "http"))
+	}
 	if cfg.Gossip != nil {
 		g := *cfg.Gossip
 		g.Logger = log.With("component", "gossip")
-		if n.depart, err = newDepartures(n.table, n.apply, g); err != nil {
+		if n.depart, err = newDepartures(n.table, n.apply, g, n.metrics); err != nil {
 			return nil, err
 		}
 	}
@@ -129,6 +142,12 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	n.runtime.bound(int32(n.Addr().Port()))
+	if n.http != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
+		if err := n.http.start(ctx, n); err != nil {
+			return errors.Join(err, n.server.Shutdown(ctx))
+		}
+		n.onStop("http", n.http.stop)
+	}
 	n.onStop("notifier", n.notify.stop)
 	if n.depart != nil {
 		if err := n.depart.start(); err != nil {
@@ -143,6 +162,7 @@ func (n *Node) Start(ctx context.Context) error {
 		}
 	}()
 	n.onStop("server", n.server.Shutdown)
+	n.phase.enter(phaseServing)
 	return nil
 }
 
@@ -179,6 +199,7 @@ func (n *Node) Drain(ctx context.Context) {
 	}
 	wait := time.Duration(o.ShutdownWaitTimeSeconds) * time.Second
 	n.log.Info("draining", "for", wait)
+	n.phase.enter(phaseDraining)
 	n.server.GoAway(true)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -190,6 +211,7 @@ func (n *Node) Drain(ctx context.Context) {
 
 // Stop undoes Start in reverse order, within the context's deadline. It may be called again.
 func (n *Node) Stop(ctx context.Context) error {
+	n.phase.enter(phaseStopping)
 	var errs []error
 	for i := len(n.stops) - 1; i >= 0; i-- {
 		step := n.stops[i]

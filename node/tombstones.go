@@ -35,6 +35,9 @@ type departures struct {
 	apply    func(routes.Effects)
 	log      *slog.Logger
 	gossip   *gossip.Gossip
+	cluster  string
+	metrics  *metrics // nil: nobody can ask
+	detach   func()   // memberlist's series from metrics
 	leavings leavings
 	waiting  chan struct{} // slots for late proofs
 	ctx      context.Context
@@ -48,8 +51,11 @@ type departures struct {
 
 var _ tombstone.Tables = (*departures)(nil)
 
-func newDepartures(table *routes.Table, apply func(routes.Effects), cfg gossip.Config) (*departures, error) {
-	d := &departures{table: table, apply: apply, log: cfg.Logger, waiting: make(chan struct{}, lateProofsAtOnce)}
+func newDepartures(table *routes.Table, apply func(routes.Effects), cfg gossip.Config, m *metrics) (*departures, error) {
+	d := &departures{
+		table: table, apply: apply, log: cfg.Logger, cluster: cfg.Cluster, metrics: m, detach: func() {},
+		waiting: make(chan struct{}, lateProofsAtOnce),
+	}
 	d.unmade = rate.Sometimes{First: 10, Interval: time.Second}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	cfg.OnDecision, cfg.OnRefuted = d.decided, d.refuted
@@ -58,11 +64,20 @@ func newDepartures(table *routes.Table, apply func(routes.Effects), cfg gossip.C
 	return d, err
 }
 
-func (d *departures) start() error { return d.gossip.Start() }
+func (d *departures) start() error {
+	if d.metrics != nil {
+		var err error
+		if d.detach, err = memberlistBridge.attach(d.gossip.MemberName(), d.metrics.sink); err != nil {
+			return err
+		}
+	}
+	return d.gossip.Start()
+}
 
 func (d *departures) stop(ctx context.Context) error {
 	d.cancel()
 	d.group.Wait() // each ends within lateProofWait
+	defer d.detach()
 	return d.gossip.Stop(ctx)
 }
 
@@ -93,6 +108,7 @@ func (d *departures) decided(dec tombstone.Decision) {
 	for _, eff := range effects {
 		d.apply(eff)
 	}
+	d.metrics.evicted(&dec)
 	level := slog.LevelInfo
 	if dec.Verdict.Outcome == tombstone.NotHeld {
 		level = slog.LevelDebug // the usual case: this node heard the UNREGISTER itself

@@ -14,6 +14,11 @@ import (
 // startCluster runs n nodes that gossip on loopback.
 func startCluster(t *testing.T, n int) []*Node {
 	t.Helper()
+	return startClusterWith(t, n, func(*Config) {})
+}
+
+func startClusterWith(t *testing.T, n int, change func(*Config)) []*Node {
+	t.Helper()
 	var nodes []*Node
 	for i := range n {
 		nodes = append(nodes, startNode(t, func(c *Config) {
@@ -23,6 +28,7 @@ func startCluster(t *testing.T, n int) []*Node {
 				g.Seeds = []string{nodes[0].Gossip().Addr()}
 			}
 			c.Gossip = &g
+			change(c)
 		}))
 	}
 	for _, node := range nodes {

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// outcomeNames are the outcomes for programs: labels of metrics and values of /v1. They never change.
+var outcomeNames = [...]string{
+	tombstone.NotHeld:           "not_held",
+	tombstone.Evicted:           "evicted",
+	tombstone.KeptName:          "kept_other_name",
+	tombstone.KeptID:            "kept_other_id",
+	tombstone.KeptRemoteIP:      "kept_other_source",
+	tombstone.KeptNoLife:        "kept_no_proof_of_life",
+	tombstone.KeptYoungerConn:   "kept_younger_connection",
+	tombstone.KeptNewerRegister: "kept_newer_register",
+	tombstone.KeptNoOwner:       "kept_no_connection",
+	tombstone.KeptLostTime:      "kept_origin_lost_time",
+	tombstone.KeptHolding:       "kept_on_hold",
+	tombstone.Unknown:           "unknown_at_origin",
+	tombstone.SawItself:         "saw_itself",
+}
+
+func outcomeName(o tombstone.Outcome) string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return "other"
+}
+
+func bootText(boot uint64) string { return fmt.Sprintf("%016x", boot) }
+
+func (n *Node) apiTombstones(limit int) APITombstones {
+	v := APITombstones{Own: []APIOwn{}, Decisions: []APIDecision{}}
+	if n.depart == nil {
+		return v
+	}
+	g := n.depart.gossip
+	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, n.depart.cluster
+	s, now := g.Status(limit), clock.Now()
+	v.Live = s.Live
+	if !s.HeldUntil.IsZero() {
+		until := wall(s.HeldUntil, now)
+		v.HeldUntil = &until
+	}
+	for _, o := range s.Own {
+		own := APIOwn{
+			APITombstone: apiTombstone(o.ID), Left: time.Now().Add(-o.Age).Round(time.Millisecond),
+			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []APIReport{},
+		}
+		for _, r := range o.Reports {
+			own.Reports = append(own.Reports, apiReport(r))
+		}
+		v.Own = append(v.Own, own)
+	}
+	for _, d := range s.Decisions {
+		v.Decisions = append(v.Decisions, APIDecision{
+			APITombstone: apiTombstone(d.ID), At: wall(d.At, now), APIVerdict: apiVerdict(d.Verdict),
+		})
+	}
+	return v
+}
+
+func apiTombstone(id tombstone.ID) APITombstone {
+	return APITombstone{
+		Cluster: id.Cluster, Broker: id.Name, ID: id.BrokerID, Addr: id.Addr, Remote: id.RemoteIP.String(),
+		Origin: id.Origin.Name, Boot: bootText(id.Origin.Boot), Seq: id.Seq, Revision: id.Revision,
+	}
+}
+
+func apiReport(r tombstone.MemberReport) APIReport {
+	v := APIReport{Member: r.Member, State: "no answer"}
+	if !r.Answered {
+		return v
+	}
+	after := millis(r.After)
+	v.State, v.AfterMS = "asked", &after
+	if r.Reported {
+		v.State, v.Outcome, v.Why = "reported", outcomeName(r.Outcome), r.Outcome.String()
+	}
+	return v
+}
+
+func apiVerdict(d tombstone.Verdict) APIVerdict {
+	v := APIVerdict{Outcome: outcomeName(d.Outcome), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
+	register := millis(d.RegisterMargin)
+	switch d.Outcome {
+	case tombstone.Evicted, tombstone.KeptYoungerConn, tombstone.KeptNewerRegister:
+		life := millis(d.LifeMargin)
+		v.LifeMargin, v.RegisterMargin = &life, &register
+	case tombstone.KeptNoLife:
+		v.RegisterMargin = &register
+	}
+	return v
+}

@@ -1,0 +1,182 @@
+package node
+
+import "time"
+
+// The shapes of /v1, as JSON. Times are wall clock and for people; nothing is decided by them. Names ending in _ms are
+// milliseconds, those in _us microseconds.
+
+// APIError is the answer beside a status of 400 or more.
+type APIError struct {
+	Error string `json:"error"`
+}
+
+// APIMembers is /v1/members: the living members, this node first.
+type APIMembers struct {
+	Gossip  bool        `json:"gossip"` // false: the node gossips with nobody
+	Node    string      `json:"node,omitempty"`
+	Cluster string      `json:"cluster,omitempty"`
+	Members []APIMember `json:"members"`
+}
+
+// APIMember is one living member.
+type APIMember struct {
+	Name         string    `json:"name"`
+	Boot         string    `json:"boot"` // 16 hexadecimal digits, new at each start
+	Addr         string    `json:"addr"`
+	Self         bool      `json:"self"`
+	Since        time.Time `json:"since"`         // when this node first saw it
+	RTT          float64   `json:"rtt_ms"`        // of the newest probe; 0: none yet
+	OnlyTCP      bool      `json:"only_tcp"`      // its last answer came only after a try by stream: UDP may be blocked
+	HintsWaiting int       `json:"hints_waiting"` // departures it has not answered for
+	PullsWaiting int       `json:"pulls_waiting"` // departures of its that this node asks about
+}
+
+// APITombstones is /v1/tombstones, newest first.
+type APITombstones struct {
+	Gossip    bool          `json:"gossip"`
+	Node      string        `json:"node,omitempty"`
+	Cluster   string        `json:"cluster,omitempty"`
+	HeldUntil *time.Time    `json:"held_until,omitempty"` // evictions by tombstone are on hold until then
+	Live      int           `json:"live"`                 // own tombstones in all
+	Own       []APIOwn      `json:"own"`                  // departures that this node handled and told
+	Decisions []APIDecision `json:"decisions"`            // what this node did on what others told
+}
+
+// APITombstone says who left.
+type APITombstone struct {
+	Cluster  string `json:"cluster"`
+	Broker   string `json:"broker"`
+	ID       int64  `json:"id"`
+	Addr     string `json:"addr"`
+	Remote   string `json:"remote"` // source address of its connection
+	Origin   string `json:"origin"` // the node that handled the UNREGISTER
+	Boot     string `json:"boot"`
+	Seq      uint64 `json:"seq"`
+	Revision uint8  `json:"revision"` // 1: with late proof
+}
+
+// APIOwn is a tombstone of this node and what each member did with it.
+type APIOwn struct {
+	APITombstone
+	Left      time.Time   `json:"left"`
+	AgeMS     float64     `json:"age_ms"`
+	LifeKnown bool        `json:"life_known"` // there is a proof of life, so others may evict
+	Reports   []APIReport `json:"reports"`
+}
+
+// APIReport is what one member did.
+type APIReport struct {
+	Member  string   `json:"member"`
+	State   string   `json:"state"`              // "no answer", "asked" (for the proof, and said no more yet) or "reported"
+	Outcome string   `json:"outcome,omitempty"`  // with "reported": a name of outcomes in docs/metrics.md
+	Why     string   `json:"why,omitempty"`      // the same in words
+	AfterMS *float64 `json:"after_ms,omitempty"` // from the departure to the answer
+}
+
+// APIDecision is what this node did with a tombstone of another.
+type APIDecision struct {
+	APITombstone
+	At time.Time `json:"at"`
+	APIVerdict
+}
+
+// APIVerdict is a decision with both comparisons: a margin above zero speaks for the eviction, both must. A comparison
+// that was not made is left out.
+type APIVerdict struct {
+	Outcome        string   `json:"outcome"`
+	Why            string   `json:"why"`
+	LifeMargin     *float64 `json:"life_margin_ms,omitempty"`     // the connection's first byte before the proof of life
+	RegisterMargin *float64 `json:"register_margin_ms,omitempty"` // the last REGISTER before the departure
+	AgeMS          float64  `json:"age_ms"`                       // of the departure when it was decided on, at most
+}
+
+// APIBrokers is /v1/brokers: the registrations, by cluster, name, id and address.
+type APIBrokers struct {
+	Total   int         `json:"total"` // Brokers may hold fewer (?limit=)
+	Brokers []APIBroker `json:"brokers"`
+}
+
+// APIBroker is one registration.
+type APIBroker struct {
+	Cluster     string         `json:"cluster"`
+	Broker      string         `json:"broker"`
+	ID          int64          `json:"id"`
+	Addr        string         `json:"addr"`
+	Version     string         `json:"version"`
+	Language    string         `json:"language"`
+	DataVersion APIDataVersion `json:"data_version"`
+	Since       time.Time      `json:"since"`         // first registered, since it was last gone
+	Registered  time.Time      `json:"last_register"` // last registered
+	Seen        time.Time      `json:"last_seen"`     // last sign of life
+	SeenAgo     float64        `json:"last_seen_ms"`
+	Expires     float64        `json:"expires_ms"` // from now, without a sign of life; below zero: with the next scan
+	Topics      int            `json:"topics"`     // of its broker name
+	Superseded  bool           `json:"superseded,omitempty"`
+	Conn        uint64         `json:"conn,omitempty"` // the connection that owns it
+	Remote      string         `json:"remote,omitempty"`
+	Kept        *APIKept       `json:"tombstone_kept,omitempty"` // the last tombstone that did not evict it
+}
+
+// APIKept is a tombstone that did not evict.
+type APIKept struct {
+	At time.Time `json:"at"`
+	APIVerdict
+}
+
+// APIDataVersion orders the topic tables of one broker.
+type APIDataVersion struct {
+	StateVersion int64 `json:"state_version"`
+	Timestamp    int64 `json:"timestamp"` // milliseconds since 1970
+	Counter      int64 `json:"counter"`
+}
+
+// APIRoute is /v1/routes?topic=.
+type APIRoute struct {
+	Topic   string           `json:"topic"`
+	Order   string           `json:"order,omitempty"`
+	Queues  []APIQueue       `json:"queues"`
+	Brokers []APIRouteBroker `json:"brokers"`
+}
+
+// APIQueue is what one broker offers for the topic.
+type APIQueue struct {
+	Broker  string `json:"broker"`
+	Read    int32  `json:"read"`
+	Write   int32  `json:"write"`
+	Perm    int32  `json:"perm"` // 4 read, 2 write
+	SysFlag int32  `json:"sys_flag"`
+}
+
+// APIRouteBroker is one broker of a route.
+type APIRouteBroker struct {
+	Cluster      string         `json:"cluster"`
+	Broker       string         `json:"broker"`
+	Zone         string         `json:"zone,omitempty"`
+	ActingMaster bool           `json:"acting_master,omitempty"`
+	Addrs        []APIRouteAddr `json:"addrs"`
+}
+
+// APIRouteAddr is one address; id 0 is the master.
+type APIRouteAddr struct {
+	ID   int64  `json:"id"`
+	Addr string `json:"addr"`
+}
+
+// APIConflicts is /v1/conflicts: the last of them, newest first.
+type APIConflicts struct {
+	Total     uint64        `json:"total"` // since the start; fewer are kept
+	Conflicts []APIConflict `json:"conflicts"`
+}
+
+// APIConflict is a registration that contradicts another one.
+type APIConflict struct {
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"` // a name of conflicts in docs/metrics.md
+	What    string    `json:"what"` // the same in words
+	Cluster string    `json:"cluster"`
+	Broker  string    `json:"broker"`
+	ID      int64     `json:"id"`
+	Addr    string    `json:"addr"`
+	Old     string    `json:"old,omitempty"` // the former name, cluster or address
+	Remote  string    `json:"remote,omitempty"`
+}

@@ -1,0 +1,267 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+func withHTTP(c *Config) { c.HTTP = "127.0.0.1:0" }
+
+// get asks the node's HTTP and answers status and body.
+func get(t *testing.T, n *Node, path string) (status int, body string) {
+	t.Helper()
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + n.HTTPAddr().String() + path)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func getJSON(t *testing.T, n *Node, path string, v any) {
+	t.Helper()
+	status, body := get(t, n, path)
+	dec := json.NewDecoder(strings.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); status != http.StatusOK || err != nil {
+		t.Fatalf("%s: %d %v\n%s", path, status, err, body)
+	}
+}
+
+func TestHTTPAnswers(t *testing.T) {
+	n := startNode(t, withHTTP)
+	ask(t, dial(t, n), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	for _, c := range []struct {
+		path   string
+		status int
+		want   string
+	}{
+		{"/", 200, "/v1/members"},
+		{"/healthz", 200, "ok"},
+		{"/readyz", 200, "ready"},
+		{"/metrics", 200, "epitaph_registrations 1"},
+		{"/v1/members", 200, `{"gossip":false,"members":[]}`},
+		{"/v1/tombstones", 200, `{"gossip":false,"live":0,"own":[],"decisions":[]}`},
+		{"/v1/tombstones?limit=0", 400, "limit: want a number from 1"},
+		{"/v1/brokers?limit=many", 400, "limit: want a number from 1"},
+		{"/v1/routes", 400, "topic: missing"},
+		{"/v1/routes?topic=nowhere", 404, `no broker here has the topic \"nowhere\"`},
+		{"/v1/routes?topic=TA", 200, `{"topic":"TA","queues":[{"broker":"b0","read":4,"write":4,"perm":6,"sys_flag":0}],` +
+			`"brokers":[{"cluster":"C1","broker":"b0","addrs":[{"id":0,"addr":"1.1.1.1:10911"}]}]}`},
+		{"/v1/conflicts", 200, `{"total":0,"conflicts":[]}`},
+		{"/debug/pprof/cmdline", 200, ""},
+		{"/v2", 404, ""},
+	} {
+		if status, body := get(t, n, c.path); status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s, want %d with %s", c.path, status, body, c.status, c.want)
+		}
+	}
+	var b APIBrokers
+	getJSON(t, n, "/v1/brokers", &b)
+	if len(b.Brokers) != 1 || b.Total != 1 {
+		t.Fatalf("brokers: %+v", b)
+	}
+	one := b.Brokers[0]
+	if one.Broker != "b0" || one.Addr != "1.1.1.1:10911" || one.Cluster != "C1" || one.Topics != 2 || one.Version != "5.5.0" ||
+		one.Language != "JAVA" || one.DataVersion.Counter != 1 || one.Conn == 0 || one.Expires < 60_000 || one.Kept != nil {
+		t.Errorf("broker: %+v", one)
+	}
+}
+
+// Read-only: nothing but GET and HEAD.
+func TestHTTPMethods(t *testing.T) {
+	n := startNode(t, withHTTP)
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+		for _, path := range []string{"/", "/metrics", "/v1/brokers", "/healthz", "/debug/pprof/"} {
+			rec := httptest.NewRecorder()
+			n.httpHandler(true).ServeHTTP(rec, httptest.NewRequest(method, path, nil))
+			if rec.Code != http.StatusMethodNotAllowed {
+				t.Errorf("%s %s: %d", method, path, rec.Code)
+			}
+		}
+	}
+	rec := httptest.NewRecorder()
+	n.httpHandler(false).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil))
+	if rec.Code != http.StatusNotFound {
+		t.Errorf("profiles beyond loopback: %d", rec.Code)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	n := startNode(t, func(c *Config) {
+		withHTTP(c)
+		c.Options.NeedWaitForService, c.Options.WaitSecondsForService = true, 45
+		c.Options.EnableShutdownGracefully, c.Options.ShutdownWaitTimeSeconds = true, 60
+	})
+	if status, body := get(t, n, "/readyz"); status != 503 || !strings.Contains(body, "waitSecondsForService") {
+		t.Errorf("while waiting: %d %s", status, body)
+	}
+	n.started = clock.Now().Add(-time.Minute)
+	if status, body := get(t, n, "/readyz"); status != 200 {
+		t.Errorf("after waiting: %d %s", status, body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var draining sync.WaitGroup
+	draining.Go(func() { n.Drain(ctx) })
+	await(t, "draining to show", func() bool {
+		status, body := get(t, n, "/readyz")
+		return status == 503 && strings.Contains(body, "draining")
+	})
+	if status, _ := get(t, n, "/healthz"); status != 200 {
+		t.Errorf("a draining node is alive: %d", status)
+	}
+	cancel()
+	draining.Wait()
+}
+
+// The listener of HTTP stops last and waits for nobody for long: neither for half a request nor for a connection that
+// says nothing. Whoever scrapes meanwhile gets an answer or a closed connection. Nothing is left behind.
+func TestHTTPStops(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	n := startNode(t, withHTTP)
+	addr := n.HTTPAddr().String()
+	for _, text := range []string{"", "GET /metr", "GET /readyz HTTP/1.1\r\nHost: x\r\n"} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, text)
+	}
+	var scrapers sync.WaitGroup
+	for range 4 {
+		scrapers.Go(func() {
+			client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			for {
+				resp, err := client.Get("http://" + addr + "/metrics")
+				if err != nil {
+					return // the listener is gone
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+		})
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := n.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > httpStopTime+3*time.Second {
+		t.Errorf("stopped after %v", took)
+	}
+	scrapers.Wait()
+	rec := httptest.NewRecorder()
+	n.httpHandler(true).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if !strings.Contains(rec.Body.String(), "\nepitaph_ready 0\n") {
+		t.Errorf("after the stop: %d, not told that it is not ready", rec.Code)
+	}
+}
+
+func TestHTTPLimits(t *testing.T) {
+	n := startNode(t, withHTTP)
+	for range httpAtOnce {
+		n.http.slots <- struct{}{}
+	}
+	if status, body := get(t, n, "/healthz"); status != 503 || !strings.Contains(body, "too many") {
+		t.Errorf("above the limit: %d %s", status, body)
+	}
+	for range httpAtOnce {
+		<-n.http.slots
+	}
+	c, err := net.Dial("tcp", n.HTTPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", httpHeaderMax+8<<10))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("large header: %d", resp.StatusCode)
+	}
+}
+
+func TestHTTPPortTaken(t *testing.T) {
+	n := startNode(t, withHTTP)
+	cfg := DefaultConfig(System{UserHome: t.TempDir()})
+	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
+	cfg.HTTP = n.HTTPAddr().String()
+	second, err := New(cfg, n.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "--http="+cfg.HTTP) {
+		t.Errorf("port taken: %v", err)
+	}
+	if c, err := net.Dial("tcp", second.Addr().String()); err == nil {
+		c.Close()
+		t.Error("the node that did not start listens")
+	}
+	for addr, want := range map[string]string{"9886": "want HOST:PORT", "x:http": "want a port", "x:70000": "want a port"} {
+		if err := checkHTTP(addr); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}
+
+// The same conflict comes with every registration: it takes one place, and is counted each time.
+func TestConflicts(t *testing.T) {
+	n := startNode(t, withHTTP)
+	header := brokerHeader("0")
+	header["brokerAddr"] = "127.0.0.1:10911"
+	c := dial(t, n)
+	ask(t, c, remoting.RegisterBroker, header, twoTopics)
+	header["brokerAddr"], header["clusterName"] = "1.1.1.1:10911", "C2"
+	for range 3 {
+		ask(t, c, remoting.RegisterBroker, header, twoTopics)
+	}
+	var v APIConflicts
+	getJSON(t, n, "/v1/conflicts", &v)
+	kinds := map[string]int{}
+	for _, one := range v.Conflicts {
+		kinds[one.Kind]++
+		if one.What == "" || one.At.IsZero() || one.Broker != "b0" {
+			t.Errorf("conflict: %+v", one)
+		}
+	}
+	if kinds["one_name_two_clusters"] != 1 || v.Total < uint64(len(v.Conflicts)) {
+		t.Errorf("conflicts: %+v", v)
+	}
+	var small APIConflicts
+	getJSON(t, n, "/v1/conflicts?limit=1", &small)
+	if len(small.Conflicts) != 1 || small.Conflicts[0] != v.Conflicts[0] {
+		t.Errorf("the newest: %+v", small)
+	}
+	for i := range conflictsKept + 10 {
+		n.conflicts.add(&routes.Event{Kind: routes.ConflictNames, Name: fmt.Sprint(i)})
+	}
+	if kept := n.conflicts.list(apiLimitMax).Conflicts; len(kept) != conflictsKept {
+		t.Errorf("%d conflicts kept", len(kept))
+	}
+}

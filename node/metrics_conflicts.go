@@ -1,0 +1,53 @@
+package node
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// conflictsKept is how many conflicts are remembered for /v1/conflicts.
+const conflictsKept = 256
+
+// conflicts remembers the last conflicts between registrations. One that comes again with every registration takes one
+// place: the newest.
+type conflicts struct {
+	mu    sync.Mutex // guards the following fields
+	total uint64
+	last  []APIConflict // oldest first
+}
+
+func (c *conflicts) add(e *routes.Event) {
+	v := APIConflict{
+		At: time.Now().Round(time.Millisecond), Kind: eventName(e.Kind), What: e.Kind.String(),
+		Cluster: e.Cluster, Broker: e.Name, ID: e.ID, Addr: e.Addr, Old: e.Old,
+	}
+	if e.Remote.IsValid() {
+		v.Remote = e.Remote.Addr().String()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total++
+	same := func(o APIConflict) bool { o.At = v.At; return o == v }
+	if i := slices.IndexFunc(c.last, same); i >= 0 {
+		c.last = slices.Delete(c.last, i, i+1)
+	} else if len(c.last) >= conflictsKept {
+		c.last = slices.Delete(c.last, 0, 1)
+	}
+	c.last = append(c.last, v)
+}
+
+func (c *conflicts) list(limit int) APIConflicts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := APIConflicts{Total: c.total, Conflicts: []APIConflict{}}
+	for _, one := range slices.Backward(c.last) {
+		if len(v.Conflicts) == limit {
+			break
+		}
+		v.Conflicts = append(v.Conflicts, one)
+	}
+	return v
+}
