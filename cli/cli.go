@@ -83,6 +83,11 @@ func (p *program) app() *urfave.App {
 			p.serveCommand(),
 			mqnamesrvCommand(),
 			p.keygenCommand(),
+			p.membersCommand(),
+			p.tombstonesCommand(),
+			p.brokersCommand(),
+			p.routesCommand(),
+			p.healthCommand(),
 			p.benchCommand(),
 		},
 	}

@@ -18,6 +18,7 @@ func envOf(flag string) string {
 // Categories of flags in --help.
 const (
 	categoryServe = "Serving:"
+	categoryWatch = "Being watched:"
 	categoryLog   = "Logging:"
 )
 
@@ -45,6 +46,9 @@ func serveFlags() []urfave.Flag {
 			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
 				"tls.server.mode; may be given several times",
 		},
+		textFlag(categoryWatch, "http", "off",
+			"`HOST:PORT` of a read-only listener for health checks, metrics and commands such as epitaph brokers; it asks nobody "+
+				"who he is, so use loopback, as "+defaultHTTP+" is, or a network of your own"),
 		&urfave.BoolFlag{Name: "version", Usage: "print the version and end", DisableDefaultText: true},
 		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
 		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
@@ -52,9 +56,11 @@ func serveFlags() []urfave.Flag {
 }
 
 // knownVariables are the variables that the flags of serve read.
-func knownVariables() []string {
+func knownVariables() []string { return variablesOf(serveFlags()) }
+
+func variablesOf(flags []urfave.Flag) []string {
 	var names []string
-	for _, f := range serveFlags() {
+	for _, f := range flags {
 		if d, ok := f.(urfave.DocGenerationFlag); ok {
 			names = append(names, d.GetEnvVars()...)
 		}

@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -20,7 +22,7 @@ func gossipFlags() []urfave.Flag {
 		textFlag(categoryGossip, "join", "none", "`HOST:PORT,...` of other nodes; those that do not answer are tried again for ever"),
 		textFlag(categoryGossip, "advertise", "the --gossip address", "`HOST:PORT` that the other nodes reach this one at"),
 		textFlag(categoryGossip, "cluster", "none: must be given", "`NAME` of the cluster: nodes of another name are not heard"),
-		textFlag(categoryGossip, "name", "the host's name", "`NODE`: this node's name, another one at every node"),
+		textFlag(categoryGossip, "name", "the host's name and the gossip port", "`NODE`: this node's name, another one at every node"),
 		textFlag(categoryGossip, "gossip-key-file", "none", "`FILE` with keys (epitaph keygen FILE makes it); needed unless --gossip is loopback"),
 		&urfave.BoolFlag{
 			Name: "gossip-insecure", Category: categoryGossip, EnvVars: []string{envOf("gossip-insecure")},
@@ -59,7 +61,7 @@ func (s gossipSettings) config() (*gossip.Config, error) {
 		}
 	}
 	if cfg.Name == "" {
-		name, err := os.Hostname()
+		name, err := defaultName(cfg.Bind)
 		if err != nil {
 			return nil, fmt.Errorf("--name is missing and the host has none: %w", err)
 		}
@@ -73,7 +75,34 @@ func (s gossipSettings) config() (*gossip.Config, error) {
 	return &cfg, errors.Join(errs...)
 }
 
-// mode is a line of the first screen.
+// defaultName tells apart the hosts, and the nodes of one host by their ports.
+func defaultName(bind string) (string, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	if _, port, err := net.SplitHostPort(bind); err == nil && port != "" && port != "0" {
+		name += "-" + port
+	}
+	return name, nil
+}
+
+// gossipOfEnv are the same settings for a program whose command line has no flags for them.
+func (p *program) gossipOfEnv() (s gossipSettings, err error) {
+	value := func(flag string) string { return p.env(envOf(flag)) }
+	s = gossipSettings{
+		bind: value("gossip"), join: value("join"), advertise: value("advertise"), cluster: value("cluster"),
+		name: value("name"), keyFile: value("gossip-key-file"),
+	}
+	if text := value("gossip-insecure"); text != "" {
+		if s.insecure, err = strconv.ParseBool(text); err != nil {
+			err = fmt.Errorf("%s=%q: want true or false", envOf("gossip-insecure"), text)
+		}
+	}
+	return s, err
+}
+
+// gossipMode is a line of the first screen.
 func gossipMode(cfg *gossip.Config) string {
 	if cfg == nil {
 		return "one node: it gossips with nobody (--gossip, --join; see epitaph serve --help)"

@@ -7,33 +7,71 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/gossip"
 )
 
 // started is a command line that serves in this process.
 type started struct {
 	screen string // stdout up to the line that tells the address
 	addr   string
-	log    *strings.Builder // stderr; to be read after stop only
+	http   string   // empty where it is off
+	log    *journal // stderr
 	status chan int
 	rest   chan string // stdout behind screen
 }
+
+// journal is a log that is read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// await waits until the log has text.
+func (j *journal) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(j.String(), text); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %q: %s", text, j)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+var httpLine = regexp.MustCompile(`(?m)^  http +(?:http://(\S+)|off)`)
 
 var listening = regexp.MustCompile(`(?m)(?:listening +|address )(127\.0\.0\.1:\d+)`)
 
 func start(t *testing.T, environ []string, args ...string) *started {
 	t.Helper()
 	out, stdout := io.Pipe()
-	s := &started{log: &strings.Builder{}, status: make(chan int, 1), rest: make(chan string, 1)}
+	s := &started{log: &journal{}, status: make(chan int, 1), rest: make(chan string, 1)}
 	p := &program{stdout: stdout, stderr: s.log, environ: environ, newNode: newNode}
 	go func() {
 		s.status <- p.main(args)
 		stdout.Close()
 	}()
 	lines := bufio.NewReader(out)
-	for s.addr == "" {
+	serve := slices.Contains(args, "serve")
+	for s.addr == "" || serve && !httpLine.MatchString(s.screen) {
 		line, err := lines.ReadString('\n')
 		s.screen += line
 		if err != nil {
@@ -42,6 +80,9 @@ func start(t *testing.T, environ []string, args ...string) *started {
 		if m := listening.FindStringSubmatch(line); m != nil {
 			s.addr = m[1]
 		}
+	}
+	if m := httpLine.FindStringSubmatch(s.screen); m != nil {
+		s.http = m[1]
 	}
 	go func() {
 		rest, err := io.ReadAll(lines)
@@ -139,6 +180,69 @@ func TestMQNamesrvUntilSignal(t *testing.T) {
 	for _, want := range []string{"-Xmx4g", "-n has no effect", "blanks behind the value", "foo"} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, s.log)
+		}
+	}
+}
+
+// SIGHUP reads the keys again, and says so or says why not. The node serves on.
+func TestHangupReloadsKeys(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys")
+	if _, err := gossip.GenerateKeyFile(keys); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir, "--gossip", "127.0.0.1:0",
+		"--cluster", "c", "--gossip-key-file", keys)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.log.await(t, "gossip keys reloaded")
+	if err := os.WriteFile(keys, []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.log.await(t, "gossip keys not reloaded, the old ones stay in use")
+	if !connects(s.addr) {
+		t.Error("does not serve on")
+	}
+	s.stop(t, syscall.SIGTERM)
+}
+
+// Without keys SIGHUP ends the node in order, as it ends a Java NameServer.
+func TestHangupStopsWithoutKeys(t *testing.T) {
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir())
+	s.stop(t, syscall.SIGHUP)
+}
+
+// A drop-in node gossips and answers HTTP by the variables of serve; what it prints stays the original's.
+func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ns.conf")
+	if err := os.WriteFile(file, []byte("bindAddress=127.0.0.1\nlistenPort=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{
+		"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir, "EPITAPH_GOSSIP=127.0.0.1:0", "EPITAPH_JOIN=127.0.0.1:1",
+		"EPITAPH_CLUSTER=c", "EPITAPH_NAME=drop-in", "EPITAPH_HTTP=127.0.0.1:0",
+	}
+	s := start(t, environ, "mqnamesrv", "-c", file)
+	s.log.await(t, "node drop-in of cluster c")
+	s.log.await(t, "msg=http addr=127.0.0.1:")
+	s.log.await(t, "seed does not answer")
+	screen := s.stop(t, syscall.SIGTERM)
+	if strings.Contains(s.log.String(), "environment variable is not used") || strings.Count(screen, "\n") != 2 {
+		t.Errorf("stdout %q, log %s", screen, s.log)
+	}
+	for _, environ := range [][]string{
+		{"EPITAPH_CLUSTER=c"}, {"EPITAPH_GOSSIP=1.2.3.4:5", "EPITAPH_CLUSTER=c"}, {"EPITAPH_HTTP=x"},
+		{"EPITAPH_GOSSIP=127.0.0.1:0", "EPITAPH_CLUSTER=c", "EPITAPH_GOSSIP_INSECURE=perhaps"},
+	} {
+		var errs strings.Builder
+		p := &program{stdout: io.Discard, stderr: &errs, environ: append(environ, "ROCKETMQ_HOME="+dir), newNode: newNode}
+		if status := p.main([]string{"mqnamesrv", "-c", file}); status != mqFailed || errs.Len() == 0 {
+			t.Errorf("%v: status %d, %s", environ, status, errs.String())
 		}
 	}
 }

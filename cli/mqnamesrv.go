@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	urfave "github.com/urfave/cli/v2"
@@ -94,6 +95,14 @@ func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, war
 			wrong = append(wrong, fmt.Errorf("%s=%q: want true or false", envOf("read-only-config"), readOnly))
 		}
 	}
+	settings, err := p.gossipOfEnv()
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	if cfg.Gossip, err = settings.config(); err != nil {
+		wrong = append(wrong, err)
+	}
+	cfg.HTTP = p.env(envOf("http"))
 	if len(wrong) > 0 {
 		return cfg, nil, errors.Join(wrong...)
 	}
@@ -124,10 +133,16 @@ func (p *program) mqRun(cfg node.Config, warnings []warning) int {
 	for _, w := range warnings {
 		log.Warn(w.text, w.args...)
 	}
-	for _, name := range p.strayVariables([]string{envOf("read-only-config"), envOf("log-level"), envOf("log-format")}) {
+	for _, name := range p.strayVariables(mqVariables()) {
 		log.Warn("environment variable is not used by mqnamesrv", "name", name)
 	}
-	err = p.run(context.Background(), cfg, log, func(s server) { p.bootLine(cfg, s) })
+	err = p.run(context.Background(), cfg, log, func(s server) {
+		p.bootLine(cfg, s)
+		log.Info("gossip", "mode", gossipMode(cfg.Gossip))
+		if cfg.HTTP != "" {
+			log.Info("http", "addr", s.HTTPAddr())
+		}
+	})
 	if err != nil {
 		fmt.Fprintf(p.stderr, "mqnamesrv: %s\n", startFailure(cfg, err))
 		return mqFailed
@@ -135,10 +150,17 @@ func (p *program) mqRun(cfg node.Config, warnings []warning) int {
 	return exitOK
 }
 
+// mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
+func mqVariables() []string {
+	names := []string{envOf("read-only-config"), envOf("log-level"), envOf("log-format"), envOf("http")}
+	return append(names, variablesOf(gossipFlags())...)
+}
+
 // startFailure has the original's words for a port that is taken.
 func startFailure(cfg node.Config, err error) string {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "listen" {
+	own := strings.HasPrefix(err.Error(), "--") // a port of ours, of which the original knows nothing
+	if errors.As(err, &op) && op.Op == "listen" && !own {
 		return fmt.Sprintf("Failed to bind to %s:%d: %v", cfg.Options.BindAddress, cfg.Options.ListenPort, err)
 	}
 	return err.Error()

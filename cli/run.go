@@ -22,6 +22,8 @@ const stopWithin = 10 * time.Second
 type server interface {
 	Start(ctx context.Context) error
 	Addr() netip.AddrPort
+	HTTPAddr() netip.AddrPort
+	ReloadKeys() error
 	Drain(ctx context.Context)
 	Stop(ctx context.Context) error
 }
@@ -54,11 +56,18 @@ func (p *program) tightenMemory() {
 }
 
 // run starts a node, calls ready once it listens, and stops it at the first signal or when ctx ends. It serves on for
-// as long as the options ask for it; a second signal cuts that short.
+// as long as the options ask for it; a second signal cuts that short. SIGHUP reads the gossip keys again; where there
+// are none it stops the node, as it does a Java NameServer, unless the process was told to ignore it (nohup).
 func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, ready func(server)) error {
-	signals := make(chan os.Signal, 2)
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	if cfg.Gossip != nil && cfg.Gossip.KeyFile != "" {
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	} else if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	p.tightenMemory()
 	n, err := p.newNode(cfg, log)
 	if err != nil {
@@ -68,12 +77,7 @@ func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, re
 		return err
 	}
 	ready(n)
-	select {
-	case got := <-signals:
-		log.Info("stopping", "signal", got.String())
-	case <-ctx.Done():
-		log.Info("stopping", "err", context.Cause(ctx))
-	}
+	serveUntil(ctx, n, log, signals, hangups)
 	drain(ctx, n, signals)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -81,6 +85,24 @@ func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, re
 		return fmt.Errorf("stop: %w", err)
 	}
 	return nil
+}
+
+// serveUntil returns at the first signal to stop.
+func serveUntil(ctx context.Context, n server, log *slog.Logger, signals, hangups <-chan os.Signal) {
+	for {
+		select {
+		case got := <-signals:
+			log.Info("stopping", "signal", got.String())
+			return
+		case <-ctx.Done():
+			log.Info("stopping", "err", context.Cause(ctx))
+			return
+		case <-hangups:
+			if n.ReloadKeys() == nil { // a fault was logged there
+				log.Info("gossip keys reloaded")
+			}
+		}
+	}
 }
 
 func drain(ctx context.Context, n server, signals <-chan os.Signal) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -41,7 +42,7 @@ Examples:
     epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 --cluster orders --gossip-key-file keys
                                                          a node that hears from others who has left
 
-SIGTERM and Ctrl-C stop it; a second one does not wait. A server started under Java's mqnamesrv script is stopped with
+SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the gossip keys again. A server started under Java's mqnamesrv script is stopped with
 mqshutdown, which finds Java programs only: stop this one through its process id or its service manager.`
 
 // serveSettings are the flags of serve, from the command line or the environment.
@@ -51,6 +52,7 @@ type serveSettings struct {
 	set                  []string
 	logLevel, logFormat  string
 	gossip               gossipSettings
+	http                 string
 }
 
 func (p *program) serve(c *urfave.Context) error {
@@ -65,6 +67,7 @@ func (p *program) serve(c *urfave.Context) error {
 		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
 		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),
 		logLevel: c.String("log-level"), logFormat: c.String("log-format"), gossip: gossipOf(c),
+		http: c.String("http"),
 	}
 	log, logErr := p.newLogger(s.logLevel, s.logFormat)
 	cfg, warnings, err := p.serveConfig(s)
@@ -129,6 +132,7 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 	if cfg.Gossip, err = s.gossip.config(); err != nil {
 		faults = append(faults, err)
 	}
+	cfg.HTTP = s.http
 	if err := cfg.Validate(); err != nil {
 		faults = append(faults, err)
 	}
@@ -167,23 +171,40 @@ func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error)
 
 // serveScreen tells the operator where the node is, what it is, and what to do next.
 func (p *program) serveScreen(cfg node.Config, s server) {
-	addr := s.Addr()
-	host := addr.Addr().Unmap().String()
-	if addr.Addr().IsUnspecified() {
-		host = "127.0.0.1"
+	near := reachable(s.Addr())
+	watch, next := "off (--http HOST:PORT answers health checks, metrics and the commands below --help)", ""
+	if cfg.HTTP != "" {
+		addr, flag := reachable(s.HTTPAddr()), ""
+		if addr != defaultHTTP {
+			flag = " -a " + addr
+		}
+		watch = "http://" + addr + " (read-only: /readyz, /metrics, /v1/...)"
+		next = fmt.Sprintf("\nand of this one:\n  epitaph brokers%s\n", flag)
+		if cfg.Gossip != nil {
+			next += fmt.Sprintf("  epitaph members%s\n  epitaph tombstones%s\n", flag, flag)
+		}
 	}
-	near := net.JoinHostPort(host, fmt.Sprint(addr.Port()))
 	fmt.Fprintf(p.stdout, `epitaph %s serves
   listening   %s (RocketMQ remoting, TLS %s)
   mode        %s
+  http        %s
   KV store    %s
   changes     %s
 
 Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
-Stop with Ctrl-C.
-`, version(), addr, cfg.TLS.Mode, gossipMode(cfg.Gossip), cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near)
+%sStop with Ctrl-C.
+`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near, next)
+}
+
+// reachable is an address that this machine reaches the listener at.
+func reachable(addr netip.AddrPort) string {
+	host := addr.Addr().Unmap().String()
+	if addr.Addr().IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(addr.Port()))
 }
 
 // runtimeConfig says what becomes of changes while the node runs.

@@ -184,6 +184,15 @@ func (n *Node) Gossip() *gossip.Gossip {
 	return n.depart.gossip
 }
 
+// ReloadKeys reads the gossip keys again; a fault is logged and leaves the old ones in use. Without gossip it does
+// nothing.
+func (n *Node) ReloadKeys() error {
+	if n.depart == nil {
+		return nil
+	}
+	return n.depart.gossip.ReloadKeys()
+}
+
 // Table is the node's routing tables, for inspection.
 func (n *Node) Table() *routes.Table { return n.table }
 

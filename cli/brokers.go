@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/body"
+)
+
+func (p *program) brokersCommand() *urfave.Command {
+	return p.inspectCommand(inspection{
+		name:  "brokers",
+		usage: "show which brokers are registered at a node",
+		text:  "epitaph brokers [-a HOST:PORT | -n HOST:PORT] [--json]",
+		description: `    SEEN      since the last sign of life       EXPIRES   when none comes any more
+    TOPICS    of that broker name
+Below the table stand the tombstones that did not evict a broker, and why.
+With -n any NameServer is asked by RocketMQ's own protocol, the Java one too; that tells names and addresses only.`,
+		flags: []urfave.Flag{nameServerFlag(), limitFlag(100_000, "brokers")},
+		run:   showBrokers,
+	})
+}
+
+func showBrokers(c *urfave.Context, v *view) error {
+	query, err := limitOf(c)
+	if err := errors.Join(err, noArguments(c)); err != nil {
+		return err
+	}
+	if server := c.String("namesrv"); server != "" {
+		return v.brokersOf(c, server)
+	}
+	var b node.APIBrokers
+	if done, err := v.askJSON(c.Context, "/v1/brokers"+query, &b); done || err != nil {
+		return err
+	}
+	return v.brokers(&b)
+}
+
+func (v *view) brokers(b *node.APIBrokers) error {
+	if b.Total == 0 {
+		_, err := fmt.Fprintln(v.out, "No broker is registered. One that knows this node registers within 30 seconds.")
+		return err
+	}
+	now := v.now()
+	for _, group := range byCluster(b.Brokers) {
+		fmt.Fprintln(v.out, "Cluster "+shorten(printable(group[0].Cluster), screenWidth-8))
+		if err := v.cluster(group, now); err != nil {
+			return err
+		}
+	}
+	if more := b.Total - len(b.Brokers); more > 0 {
+		fmt.Fprintf(v.out, "and %d more (--limit)\n", more)
+	}
+	for i := range b.Brokers {
+		if one := &b.Brokers[i]; one.Kept != nil {
+			parts := []string{
+				fmt.Sprintf("%s (id %d) at %s", one.Broker, one.ID, one.Addr), "a tombstone " + ago(one.Kept.At, now), one.Kept.Why,
+			}
+			fmt.Fprintln(v.out)
+			lines(v.out, 0, append(parts, comparisons(&one.Kept.APIVerdict)...)...)
+		}
+	}
+	return nil
+}
+
+// byCluster parts what is sorted by cluster.
+func byCluster(all []node.APIBroker) (groups [][]node.APIBroker) {
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].Cluster == all[0].Cluster {
+			n++
+		}
+		groups, all = append(groups, all[:n]), all[n:]
+	}
+	return groups
+}
+
+func (v *view) cluster(brokers []node.APIBroker, now time.Time) error {
+	t := newTable("BROKER", "ID", "ADDRESS", "VERSION", "SEEN", "EXPIRES", "TOPICS")
+	t.keep = 2
+	if v.wide {
+		t.rows[0] = append(t.rows[0], "SINCE", "REGISTERED", "LANGUAGE", "CONNECTION", "FROM")
+	}
+	for i := range brokers {
+		one := &brokers[i]
+		expires := "now"
+		if one.Expires > 0 {
+			expires = span(milliseconds(one.Expires))
+		}
+		row := []string{
+			one.Broker, strconv.FormatInt(one.ID, 10), one.Addr, one.Version, span(milliseconds(one.SeenAgo)), expires,
+			strconv.Itoa(one.Topics),
+		}
+		if v.wide {
+			row = append(row, ago(one.Since, now), ago(one.Registered, now), one.Language,
+				strconv.FormatUint(one.Conn, 10), one.Remote)
+		}
+		t.add(row...)
+	}
+	return t.write(v.out, v.wide)
+}
+
+// brokerAddress is what RocketMQ's protocol tells of a broker.
+type brokerAddress struct {
+	Cluster string `json:"cluster"`
+	Broker  string `json:"broker"`
+	ID      int64  `json:"id"`
+	Addr    string `json:"addr"`
+}
+
+func (v *view) brokersOf(c *urfave.Context, server string) error {
+	answer, err := askNameServer(c.Context, server, remoting.GetBrokerClusterInfo, nil)
+	if err != nil {
+		return err
+	}
+	info, err := body.DecodeClusterInfo(answer.Body)
+	if err != nil {
+		return fmt.Errorf("%s: decode cluster info: %w", server, err)
+	}
+	all := []brokerAddress{}
+	for _, b := range info.Brokers {
+		for _, a := range b.Addrs {
+			all = append(all, brokerAddress{b.Cluster, b.BrokerName, a.ID, a.Addr})
+		}
+	}
+	slices.SortFunc(all, func(a, b brokerAddress) int {
+		if o := strings.Compare(a.Cluster+"\x00"+a.Broker, b.Cluster+"\x00"+b.Broker); o != 0 {
+			return o
+		}
+		return int(a.ID - b.ID)
+	})
+	if v.json {
+		return v.printAsJSON(map[string]any{"brokers": all})
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(v.out, "No broker is registered.")
+		return err
+	}
+	t := newTable("CLUSTER", "BROKER", "ID", "ADDRESS")
+	t.keep = 3
+	for _, b := range all {
+		t.add(b.Cluster, b.Broker, strconv.FormatInt(b.ID, 10), b.Addr)
+	}
+	return t.write(v.out, v.wide)
+}

@@ -1,0 +1,350 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	urfave "github.com/urfave/cli/v2"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func ms(v float64) *float64 { return &v }
+
+func before(d time.Duration) time.Time { return noon.Add(-d) }
+
+func brokerA() node.APITombstone {
+	return node.APITombstone{
+		Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Remote: "10.0.0.9", Origin: "n1",
+		Boot: "00000000000000aa", Seq: 7,
+	}
+}
+
+func sampleTombstones() *node.APITombstones {
+	until := noon.Add(400 * time.Second)
+	nat := brokerA()
+	nat.Broker, nat.ID, nat.Remote, nat.Origin = "broker-b", 1, "192.168.1.1", "n3"
+	return &node.APITombstones{
+		Gossip: true, Node: "n1", Cluster: "orders", HeldUntil: &until, Live: 3,
+		Own: []node.APIOwn{
+			{APITombstone: brokerA(), Left: before(12 * time.Second), LifeKnown: true, Reports: []node.APIReport{
+				{Member: "n2", State: "reported", Outcome: "evicted", Why: "evicted", AfterMS: ms(1.234)},
+				{Member: "n3", State: "reported", Outcome: "kept_younger_connection",
+					Why: "kept: connection younger than the proof of life", AfterMS: ms(21)},
+				{Member: "n4", State: "asked", AfterMS: ms(1500)},
+				{Member: "n5", State: "no answer"},
+			}},
+			{APITombstone: brokerA(), Left: before(200 * time.Second)},
+		},
+		Decisions: []node.APIDecision{
+			{APITombstone: nat, At: before(3 * time.Minute), APIVerdict: node.APIVerdict{
+				Outcome: "evicted", Why: "evicted", LifeMargin: ms(29_100), RegisterMargin: ms(12.3), AgeMS: 4.2,
+			}},
+			{APITombstone: nat, At: before(4 * time.Minute), APIVerdict: node.APIVerdict{
+				Outcome: "kept_newer_register", Why: "kept: registered after the departure", LifeMargin: ms(1), RegisterMargin: ms(-2500), AgeMS: 9000,
+			}},
+			{APITombstone: nat, At: before(5 * time.Minute), APIVerdict: node.APIVerdict{
+				Outcome: "unknown_at_origin", Why: "unknown at its origin",
+			}},
+		},
+	}
+}
+
+func screen(t *testing.T, print func(*view) error) string {
+	t.Helper()
+	var out bytes.Buffer
+	v := &view{out: &out, now: func() time.Time { return noon }}
+	if err := print(v); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// The screens stand in testdata/screens as somebody saw them. To accept a change look at it in a terminal first, then
+// run with EPITAPH_ACCEPT=1.
+func TestScreens(t *testing.T) {
+	screens := map[string]func(*view) error{
+		"tombstones": func(v *view) error { return v.tombstones(sampleTombstones()) },
+		"tombstones_none": func(v *view) error {
+			return v.tombstones(&node.APITombstones{Gossip: true, Node: "n1", Cluster: "orders"})
+		},
+		"tombstones_off": func(v *view) error { return v.tombstones(&node.APITombstones{}) },
+		"members": func(v *view) error {
+			return v.members(&node.APIMembers{Gossip: true, Node: "n1", Cluster: "orders", Members: []node.APIMember{
+				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour)},
+				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412},
+				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1},
+			}})
+		},
+		"members_off": func(v *view) error { return v.members(&node.APIMembers{}) },
+		"brokers":     func(v *view) error { return v.brokers(sampleBrokers()) },
+		"brokers_wide": func(v *view) error {
+			v.wide = true
+			return v.brokers(sampleBrokers())
+		},
+		"brokers_none": func(v *view) error { return v.brokers(&node.APIBrokers{}) },
+		"route": func(v *view) error {
+			return v.route(&node.APIRoute{
+				Topic:  "orders-created",
+				Queues: []node.APIQueue{{Broker: "broker-a", Read: 8, Write: 8, Perm: 6}, {Broker: "broker-b", Read: 16, Write: 0, Perm: 4}},
+				Brokers: []node.APIRouteBroker{
+					{Cluster: "DefaultCluster", Broker: "broker-a", Addrs: []node.APIRouteAddr{{Addr: "10.0.0.9:10911"}, {ID: 1, Addr: "10.0.0.10:10911"}}},
+					{Cluster: "DefaultCluster", Broker: "broker-b", Addrs: []node.APIRouteAddr{{Addr: "broker-b-0.brokers.production.svc:10911"}}},
+				},
+			})
+		},
+	}
+	for name, print := range screens {
+		got := screen(t, print)
+		file := filepath.Join("testdata", "screens", name+".txt")
+		if os.Getenv("EPITAPH_ACCEPT") != "" {
+			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s: seen (-) and printed (+):\n%s", name, diff)
+		}
+		if !strings.HasSuffix(name, "_wide") {
+			fits(t, got)
+		}
+	}
+}
+
+func sampleBrokers() *node.APIBrokers {
+	one := func(cluster, name, addr string, id int64) node.APIBroker {
+		return node.APIBroker{
+			Cluster: cluster, Broker: name, ID: id, Addr: addr, Version: "5.5.0", Language: "JAVA", Since: before(3 * time.Hour),
+			Registered: before(20 * time.Second), SeenAgo: 500, Expires: 119_500, Topics: 120, Conn: 17, Remote: "10.0.0.9:51234",
+		}
+	}
+	kept := one("DefaultCluster", "broker-b", "[2001:db8:10:20:30:40:50:60]:10911", 1)
+	kept.Expires, kept.Version = -200, "4.9.7"
+	kept.Kept = &node.APIKept{At: before(9 * time.Second), APIVerdict: node.APIVerdict{
+		Outcome: "kept_other_source", Why: "kept: other source address", AgeMS: 3,
+	}}
+	return &node.APIBrokers{Total: 5, Brokers: []node.APIBroker{
+		one("DefaultCluster", "broker-a", "10.0.0.9:10911", 0), kept,
+		one("OtherCluster", "a-broker-with-a-rather-long-name-0003", "10.120.130.140:10911", 0),
+	}}
+}
+
+func fits(t interface{ Errorf(string, ...any) }, text string) {
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > screenWidth {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// Whatever brokers and nodes call themselves, every line fits the screen and nothing of it moves a cursor.
+func TestScreensFitAnyNames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringN(0, 200, 600)
+		id := brokerA()
+		id.Broker, id.Cluster, id.Addr, id.Remote, id.Origin = name.Draw(t, "broker"), name.Draw(t, "cluster"),
+			name.Draw(t, "addr"), name.Draw(t, "remote"), name.Draw(t, "origin")
+		b := sampleBrokers()
+		b.Brokers[1].Broker, b.Brokers[1].Addr, b.Brokers[1].Version = id.Broker, id.Addr, id.Remote
+		b.Brokers[0].Cluster = id.Cluster
+		tomb := sampleTombstones()
+		tomb.Own[0].APITombstone, tomb.Decisions[0].APITombstone = id, id
+		tomb.Own[0].Reports[0].Member, tomb.Node = id.Origin, id.Origin
+		route := &node.APIRoute{Topic: id.Broker, Brokers: []node.APIRouteBroker{{
+			Cluster: id.Cluster, Broker: id.Broker, Addrs: []node.APIRouteAddr{{Addr: id.Addr}},
+		}}}
+		var out bytes.Buffer
+		v := &view{out: &out, now: func() time.Time { return noon }}
+		for _, err := range []error{v.brokers(b), v.tombstones(tomb), v.route(route)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		fits(t, out.String())
+		if strings.ContainsAny(out.String(), "\x1b\x00\r\u202e") {
+			t.Errorf("control characters reach the terminal: %q", out.String())
+		}
+	})
+}
+
+// answering is a node's HTTP that says what it is told to.
+func answering(t *testing.T, status int, body string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+func run(args ...string) (status int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	p := &program{stdout: &stdout, stderr: &stderr, newNode: newNode}
+	status = p.main(append([]string{"epitaph"}, args...))
+	return status, stdout.String(), stderr.String()
+}
+
+// Whoever does not answer, or answers something else, is told apart in a sentence with the flag and the remedy.
+func TestCommandsTellWhoDoesNotAnswer(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	go func() {
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	nobody, stranger := closed.Addr().String(), other.Addr().String()
+	for _, c := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"members -a " + nobody, 1, "no node answers at " + nobody + ": start it with --http " + nobody + ", or say with -a"},
+		{"health -a " + nobody, 1, "no node answers at " + nobody},
+		{"tombstones -a " + stranger, 1, stranger + " is no node's HTTP: say with -a HOST:PORT what was given to epitaph serve --http"},
+		{"brokers -n " + nobody, 1, "no NameServer answers at " + nobody + ": say with -n"},
+		{"routes -n " + stranger + " T", 1, stranger + " is no NameServer"},
+		{"routes -n nowhere T", 2, `--namesrv="nowhere": want HOST:PORT`},
+		{"members -a nowhere", 2, `--http-addr="nowhere": want HOST:PORT`},
+		{"members surplus", 2, `members takes no argument "surplus"`},
+		{"health surplus", 2, `health takes no argument "surplus"`},
+		{"routes", 2, "routes takes one TOPIC"},
+		{"tombstones --limit 0", 2, "--limit=0: want a number above 0"},
+		{"brokers --nonsense", 2, "see epitaph brokers --help"},
+		{"members -a " + answering(t, 200, "<html>"), 1, "not of this version of epitaph"},
+		{"members -a " + answering(t, 404, "404 page not found\n"), 1, "answers 404: 404 page not found"},
+		{"routes -a " + answering(t, 404, `{"error":"no broker here has the topic \"T\""}`) + " T", 1, `no broker here has the topic "T"`},
+		{"health -a " + answering(t, 503, "not ready: draining\n"), 1, "not ready: draining"},
+		{"health -a " + answering(t, 503, "\x1b[2Jgone"), 1, "�[2Jgone"},
+	} {
+		status, out, errs := run(strings.Fields(c.args)...)
+		if status != c.status || !strings.Contains(errs, c.want) || out != "" {
+			t.Errorf("%s: status %d, stdout %q, stderr %q; want %d with %q", c.args, status, out, errs, c.status, c.want)
+		}
+	}
+}
+
+// A listener's address is not one to connect to.
+func TestAskAddr(t *testing.T) {
+	for in, want := range map[string]string{
+		"0.0.0.0:9886": "127.0.0.1:9886", ":9886": "127.0.0.1:9886", "[::]:9886": "127.0.0.1:9886",
+		"ns1:9886": "ns1:9886", "http://ns1:9886/": "ns1:9886", "[::1]:1": "[::1]:1",
+	} {
+		if got, err := askAddr(in); err != nil || got != want {
+			t.Errorf("%s: %s %v, want %s", in, got, err, want)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0.0ms", 840 * time.Microsecond: "0.8ms", 35 * time.Millisecond: "35ms", 4200 * time.Millisecond: "4.2s",
+		42 * time.Second: "42s", 12 * time.Minute: "12m", 3 * time.Hour: "3h", 5 * 24 * time.Hour: "5d", -2 * time.Second: "-2.0s",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// A node that runs is asked by every command, for people and for programs.
+func TestCommandsAskANode(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--http", "127.0.0.1:0",
+		"--gossip", "127.0.0.1:0", "--cluster", "c", "--name", "n1")
+	if !strings.Contains(s.screen, "node n1 of cluster c") {
+		t.Errorf("screen: %s", s.screen)
+	}
+	defer s.stop(t, syscall.SIGTERM)
+	for args, want := range map[string]string{
+		"health -a " + s.http:                "ready",
+		"members -a " + s.http:               "Node n1 of cluster c, 1 member\n",
+		"tombstones -a " + s.http:            "0 live tombstones",
+		"brokers -a " + s.http:               "No broker is registered.",
+		"brokers -n " + s.addr:               "No broker is registered.",
+		"brokers --json -n " + s.addr:        `"brokers": []`,
+		"members --json -a http://" + s.http: `"name": "n1"`,
+		"tombstones --json -a " + s.http:     `"live": 0`,
+	} {
+		status, out, errs := run(strings.Fields(args)...)
+		if status != exitOK || !strings.Contains(out, want) || errs != "" {
+			t.Errorf("%s: status %d, stdout %q, stderr %q", args, status, out, errs)
+		}
+		if strings.Contains(args, "--json") && !json.Valid([]byte(out)) {
+			t.Errorf("%s: no JSON: %s", args, out)
+		}
+	}
+	for _, args := range []string{"routes -a " + s.http + " T", "routes -n " + s.addr + " T"} {
+		if status, _, errs := run(strings.Fields(args)...); status != exitFailed || !strings.Contains(errs, `has the topic "T"`) {
+			t.Errorf("%s: status %d, %s", args, status, errs)
+		}
+	}
+}
+
+// docs/operations.md names every flag of every command but those of bench, which stand in its help, and every command.
+func TestOperationsNameEveryFlag(t *testing.T) {
+	doc, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := (&program{}).app()
+	flags := 0
+	for _, c := range app.Commands {
+		if c.Name == "bench" {
+			continue
+		}
+		if !strings.Contains(string(doc), "`epitaph "+c.Name) {
+			t.Errorf("epitaph %s is not there", c.Name)
+		}
+		for _, f := range c.Flags {
+			flags++
+			for _, name := range f.Names() {
+				dashes := "--"
+				if len(name) == 1 {
+					dashes = "-"
+				}
+				if !strings.Contains(string(doc), "`"+dashes+name+"`") {
+					t.Errorf("%s%s of epitaph %s is not there", dashes, name, c.Name)
+				}
+			}
+			if d, ok := f.(urfave.DocGenerationFlag); !ok || d.GetUsage() == "" {
+				t.Errorf("--%s of epitaph %s has no help", f.Names()[0], c.Name)
+			}
+		}
+	}
+	if flags < 20 {
+		t.Errorf("only %d flags seen", flags)
+	}
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/body"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+)
+
+func nameServerFlag() urfave.Flag {
+	return &urfave.StringFlag{
+		Name: "namesrv", Aliases: []string{"n"},
+		Usage: "`HOST:PORT` of any NameServer, to be asked by RocketMQ's own protocol instead of HTTP",
+	}
+}
+
+func (p *program) routesCommand() *urfave.Command {
+	return p.inspectCommand(inspection{
+		name:  "routes",
+		usage: "show which brokers serve a topic",
+		text:  "epitaph routes [-a HOST:PORT | -n HOST:PORT] [--json] TOPIC",
+		description: `Shows what a client is told: brokers, queues, permission (r: consumers may read, w: producers may write) and
+addresses; id 0 is the master. With -n any NameServer is asked, the Java one too. Ends with 1 when nobody has the topic.`,
+		flags: []urfave.Flag{nameServerFlag()},
+		run:   showRoute,
+	})
+}
+
+func showRoute(c *urfave.Context, v *view) error {
+	if c.Args().Len() != 1 {
+		return usageError(errors.New("routes takes one TOPIC, behind the flags; see epitaph routes --help"))
+	}
+	topic := c.Args().First()
+	var r node.APIRoute
+	if server := c.String("namesrv"); server != "" {
+		if err := routeOf(c.Context, server, topic, &r); err != nil {
+			return err
+		}
+		if v.json {
+			return v.printAsJSON(&r)
+		}
+	} else if done, err := v.askJSON(c.Context, "/v1/routes?topic="+url.QueryEscape(topic), &r); done || err != nil {
+		return err
+	}
+	return v.route(&r)
+}
+
+func (v *view) route(r *node.APIRoute) error {
+	lines(v.out, 0, "Topic "+r.Topic, plural(len(r.Queues), "broker", "brokers"))
+	t := newTable("BROKER", "CLUSTER", "READ", "WRITE", "PERM", "ID", "ADDRESS")
+	t.keep = 6
+	for _, b := range r.Brokers {
+		row := []string{b.Broker, b.Cluster, "-", "-", "-"}
+		for _, q := range r.Queues {
+			if q.Broker == b.Broker {
+				row[2], row[3] = strconv.Itoa(int(q.Read)), strconv.Itoa(int(q.Write))
+				row[4] = permission(q.Perm)
+			}
+		}
+		for _, a := range b.Addrs {
+			t.add(append(row, strconv.FormatInt(a.ID, 10), a.Addr)...)
+			row = []string{"", "", "", "", ""}
+		}
+	}
+	return t.write(v.out, v.wide)
+}
+
+// permission is RocketMQ's number in letters.
+func permission(perm int32) string {
+	text := ""
+	if perm&4 != 0 {
+		text += "r"
+	}
+	if perm&2 != 0 {
+		text += "w"
+	}
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// askNameServer sends one request to a NameServer's plain port.
+func askNameServer(ctx context.Context, server string, code int32, ext map[string]string) (*remoting.Command, error) {
+	if _, _, err := net.SplitHostPort(server); err != nil {
+		return nil, usageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876", server))
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	cfg := rpc.DefaultClientConfig()
+	client, err := rpc.Dial(ctx, server, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("no NameServer answers at %s: say with -n HOST:PORT where it listens (%w)", server, err)
+	}
+	defer client.Close()
+	answer, err := client.Invoke(ctx, &remoting.Command{Code: code, Version: remoting.Version, Ext: ext})
+	if err != nil {
+		return nil, fmt.Errorf("%s is no NameServer, or wants TLS, which this command does not speak (%w)", server, err)
+	}
+	if answer.Code != remoting.Success && answer.Code != remoting.TopicNotExist {
+		return nil, fmt.Errorf("%s answers code %d: %s", server, answer.Code, shorten(printable(answer.Remark), 2*screenWidth))
+	}
+	return answer, nil
+}
+
+func routeOf(ctx context.Context, server, topic string, into *node.APIRoute) error {
+	answer, err := askNameServer(ctx, server, remoting.GetRouteInfoByTopic, map[string]string{"topic": topic})
+	if err != nil {
+		return err
+	}
+	if answer.Code == remoting.TopicNotExist {
+		return fmt.Errorf("%s: no broker there has the topic %q", server, topic)
+	}
+	r, err := body.DecodeTopicRoute(answer.Body)
+	if err != nil {
+		return fmt.Errorf("%s: decode route: %w", server, err)
+	}
+	*into = node.APIRoute{Topic: topic, Order: r.OrderTopicConf.S, Queues: []node.APIQueue{}, Brokers: []node.APIRouteBroker{}}
+	for _, q := range r.Queues {
+		into.Queues = append(into.Queues, node.APIQueue{
+			Broker: q.BrokerName, Read: q.ReadQueueNums, Write: q.WriteQueueNums, Perm: q.Perm, SysFlag: q.TopicSysFlag,
+		})
+	}
+	for _, b := range r.Brokers {
+		rb := node.APIRouteBroker{
+			Cluster: b.Cluster, Broker: b.BrokerName, Zone: b.ZoneName.S, ActingMaster: b.EnableActingMaster,
+			Addrs: []node.APIRouteAddr{},
+		}
+		for _, a := range b.Addrs {
+			rb.Addrs = append(rb.Addrs, node.APIRouteAddr(a))
+		}
+		into.Brokers = append(into.Brokers, rb)
+	}
+	return nil
+}

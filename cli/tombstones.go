@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+func (p *program) tombstonesCommand() *urfave.Command {
+	return p.inspectCommand(inspection{
+		name:  "tombstones",
+		usage: "show which brokers left, who said so, and what each node did",
+		text:  "epitaph tombstones [-a HOST:PORT] [--limit N] [--json]",
+		description: `First the departures that this node handled and told to the others, and what each of them did with it, after how
+long, and why. Then what this node did with the departures that others told, with both comparisons in figures: a
+registration is evicted only when its connection began before the last proof of life of the process that left, and its last
+REGISTER came before the departure. Newest first. A tombstone lives for ten minutes.`,
+		flags: []urfave.Flag{limitFlag(limitOfScreen, "departures and decisions")},
+		run:   showTombstones,
+	})
+}
+
+func limitFlag(value int, what string) urfave.Flag {
+	return &urfave.IntFlag{Name: "limit", Value: value, Usage: "show at most `N` " + what}
+}
+
+// limitOf is the query for --limit.
+func limitOf(c *urfave.Context) (string, error) {
+	n := c.Int("limit")
+	if n < 1 {
+		return "", usageError(fmt.Errorf("--limit=%d: want a number above 0", n))
+	}
+	return "?limit=" + strconv.Itoa(n), nil
+}
+
+func showTombstones(c *urfave.Context, v *view) error {
+	query, err := limitOf(c)
+	if err := errors.Join(err, noArguments(c)); err != nil {
+		return err
+	}
+	var t node.APITombstones
+	if done, err := v.askJSON(c.Context, "/v1/tombstones"+query, &t); done || err != nil {
+		return err
+	}
+	return v.tombstones(&t)
+}
+
+func (v *view) tombstones(t *node.APITombstones) error {
+	if !t.Gossip {
+		_, err := fmt.Fprintln(v.out, gossipOff)
+		return err
+	}
+	now := v.now()
+	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", t.Node, t.Cluster), plural(t.Live, "live tombstone of its own", "live tombstones of its own"))
+	if t.HeldUntil != nil {
+		lines(v.out, 0, "EVICTIONS ARE ON HOLD for another "+span(max(t.HeldUntil.Sub(now), 0).Round(time.Second)),
+			"for three were refuted within ten minutes", "look for brokers that share one address")
+	}
+	fmt.Fprintln(v.out, "\nTOLD BY THIS NODE, and what the others did")
+	for i := range t.Own {
+		if err := v.told(&t.Own[i], now); err != nil {
+			return err
+		}
+	}
+	if len(t.Own) == 0 {
+		fmt.Fprintln(v.out, "  nothing within the last ten minutes")
+	} else if t.Live > len(t.Own) {
+		fmt.Fprintf(v.out, "  and older ones: %d (--limit)\n", t.Live-len(t.Own))
+	}
+	fmt.Fprintln(v.out, "\nDECIDED BY THIS NODE on what others told")
+	for i := range t.Decisions {
+		v.decided(&t.Decisions[i], now)
+	}
+	if len(t.Decisions) == 0 {
+		fmt.Fprintln(v.out, "  nothing within the last ten minutes")
+	}
+	return nil
+}
+
+// who is left, with the source address only where it says more than the broker's own.
+func who(t *node.APITombstone) []string {
+	parts := []string{fmt.Sprintf("%s (id %d) at %s", t.Broker, t.ID, t.Addr), "cluster " + t.Cluster}
+	if host, _, err := net.SplitHostPort(t.Addr); err != nil || host != t.Remote {
+		parts = append(parts, "from "+t.Remote)
+	}
+	return parts
+}
+
+func (v *view) told(o *node.APIOwn, now time.Time) error {
+	parts := who(&o.APITombstone)
+	parts[0] = ago(o.Left, now) + "  " + parts[0]
+	if !o.LifeKnown {
+		parts = append(parts, "without a proof of life")
+	}
+	lines(v.out, 2, parts...)
+	if len(o.Reports) == 0 {
+		fmt.Fprintln(v.out, "      no other node was there to be told")
+		return nil
+	}
+	t := &table{}
+	for _, r := range o.Reports {
+		row := []string{"     ", r.Member, "-", r.Why}
+		if r.AfterMS != nil {
+			row[2] = span(milliseconds(*r.AfterMS))
+		}
+		if r.State == "asked" {
+			row[3] = "asked for the proof, has not said what it did"
+		} else if r.State != "reported" {
+			row[3] = "no answer yet"
+		}
+		t.add(row...)
+	}
+	return t.write(v.out, v.wide)
+}
+
+func (v *view) decided(d *node.APIDecision, now time.Time) {
+	parts := who(&d.APITombstone)
+	parts[0] = ago(d.At, now) + "  " + parts[0]
+	lines(v.out, 2, append(parts, "told by "+d.Origin)...)
+	why := d.Why
+	if d.AgeMS > 0 {
+		why += ", " + span(milliseconds(d.AgeMS)) + " after the departure"
+	}
+	lines(v.out, 6, why)
+	if both := comparisons(&d.APIVerdict); len(both) > 0 {
+		lines(v.out, 6, both...)
+	}
+}
+
+// comparisons are both figures of the rule in words, as far as they were compared.
+func comparisons(d *node.APIVerdict) (parts []string) {
+	compare := func(what string, margin *float64, pro, contra string) {
+		if margin == nil {
+			return
+		}
+		if m := milliseconds(*margin); m > 0 {
+			parts = append(parts, what+" "+span(m)+" "+pro)
+		} else {
+			parts = append(parts, what+" "+span(-m)+" "+contra)
+		}
+	}
+	compare("connection", d.LifeMargin, "older than proof of life", "younger than proof of life")
+	compare("REGISTER", d.RegisterMargin, "before departure", "after departure")
+	return parts
+}
