@@ -172,7 +172,7 @@ func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error)
 // serveScreen tells the operator where the node is, what it is, and what to do next.
 func (p *program) serveScreen(cfg node.Config, s server) {
 	near := reachable(s.Addr())
-	watch, next := "off (--http HOST:PORT answers health checks, metrics and the commands below --help)", ""
+	watch, next := "off (--http HOST:PORT: health checks, metrics, commands)", ""
 	if cfg.HTTP != "" {
 		addr, flag := reachable(s.HTTPAddr()), ""
 		if addr != defaultHTTP {
