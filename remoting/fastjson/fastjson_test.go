@@ -162,13 +162,15 @@ func TestDepth(t *testing.T) {
 }
 
 func TestBool(t *testing.T) {
-	for text, want := range map[string]bool{"true": true, "false": false, "null": false, `"TRUE"`: true, `""`: false, "1": true, "0": false, "0.0": false} {
+	for text, want := range map[string]bool{"true": true, "false": false, "null": false, `"TRUE"`: true, `""`: false, "1": true, "0": false, "0.0": false,
+		"-1": true, "01": true, "2": false, "10": false, "1.0": false, "1e0": false, "1L": false, "99999999999999999999": false,
+		`"1"`: true, `"0"`: false, "'Y'": true, `"N"`: false, `"Null"`: false} {
 		s := scan(text)
 		if got, _ := s.Bool(); got != want || s.End() != nil {
 			t.Error(text, got, s.Err())
 		}
 	}
-	for _, text := range []string{`"x"`, `{}`, `[]`, `tru`} {
+	for _, text := range []string{`"x"`, `{}`, `[]`, `tru`, "+1", ".5", `"y"`, `"2"`, `"01"`, `"\u0031"`, `" true"`} {
 		s := scan(text)
 		if s.Bool(); s.End() == nil {
 			t.Error(text, "is accepted")

@@ -155,8 +155,9 @@ func toFloat(digits []byte) float64 {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// Bool reads a value as Java reads a boolean field: also from a number (0 is false) or the strings "true",
-// "false" and "". null is true for null.
+// Bool reads a value as Java reads a boolean field: also from a number (1 and -1 are true, all others false) or the
+// strings "true", "false", "null" and "" (in any letter case), "1", "Y", "0" and "N" (without escapes). null is true for
+// null.
 func (s *Scanner) Bool() (value, null bool) {
 	s.blanks()
 	switch {
@@ -167,16 +168,25 @@ func (s *Scanner) Bool() (value, null bool) {
 	case s.literal("null"):
 		return false, true
 	case s.at('"') || s.at('\''):
+		start := s.pos
 		switch text := s.quoted(s.data[s.pos]); {
-		case len(text) == 0 || bytes.EqualFold(text, []byte("false")):
+		case len(text) == 0 || bytes.EqualFold(text, []byte("false")) || bytes.EqualFold(text, []byte("null")):
 			return false, false
 		case bytes.EqualFold(text, []byte("true")):
 			return true, false
+		case s.err == nil && s.pos-start == len(`"1"`):
+			switch text[0] {
+			case '1', 'Y':
+				return true, false
+			case '0', 'N':
+				return false, false
+			}
 		}
-	default:
+	case !s.at('+') && !s.at('.'):
 		if text := s.number(); text != nil {
-			n, _ := ToInteger(text, math.MinInt64, math.MaxInt64)
-			return n != 0, false
+			digits, float := split(text)
+			n, err := strconv.ParseInt(string(digits), 10, 64)
+			return !float && len(digits) == len(text) && err == nil && (n == 1 || n == -1), false
 		}
 	}
 	s.Fail("expected a boolean")
