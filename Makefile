@@ -36,11 +36,11 @@ bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
-	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/...
+	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/... ./test/mqadmin
 	EPITAPH_WIRE_TARGET=java $(GO) test -count=1 -timeout 20m ./test/wire
 
 interop-long: ## the same with more versions (5.3.3, 4.9.4) and longer scenarios
-	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/...
+	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin
 
 differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and to ours, answers compared
 	EPITAPH_INTEROP=1 DIFFERENTIAL_SEED=$(SEED) DIFFERENTIAL_STEPS=$(STEPS) \
