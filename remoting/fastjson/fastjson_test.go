@@ -63,7 +63,7 @@ func TestIntegers(t *testing.T) {
 		"9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64} {
 		f(text, want)
 	}
-	for _, text := range []string{"", "-", "x", `"x"`, `" 1"`, `"1 "`, "9223372036854775808", "{}", "[1]", "1 2", "--1", "0x1", "NaN"} {
+	for _, text := range []string{"", "-", "x", `"x"`, `" 1"`, `"5L"`, `"5.5D"`, `"1 "`, "9223372036854775808", "{}", "[1]", "1 2", "--1", "0x1", "NaN"} {
 		s := scan(`{"a":` + text + `}`)
 		s.Open()
 		s.Name()

@@ -52,7 +52,7 @@ func (s *Scanner) integerSlow(lowest, highest int64) (n int64, null bool) {
 		}
 		var check Scanner // the whole string must be one number
 		check.Reset(text, nil)
-		if string(check.number()) != string(text) || len(text) == 0 {
+		if string(check.number()) != string(text) || hasSuffix(text) {
 			s.Fail("expected a number")
 			return 0, false
 		}
@@ -90,11 +90,16 @@ func (s *Scanner) number() []byte {
 		}
 		s.digits()
 	}
-	if s.pos < len(s.data) && bytes.IndexByte([]byte("LFDBS"), s.data[s.pos]) >= 0 {
+	if s.pos < len(s.data) && isSuffix(s.data[s.pos]) {
 		s.pos++
 	}
 	return s.data[start:s.pos:s.pos]
 }
+
+// isSuffix says that c marks the type of a Java number. fastjson2 takes one after a number, but not in a string.
+func isSuffix(c byte) bool { return c == 'L' || c == 'F' || c == 'D' || c == 'B' || c == 'S' }
+
+func hasSuffix(text []byte) bool { return isSuffix(text[len(text)-1]) }
 
 func (s *Scanner) digits() int {
 	start := s.pos
