@@ -4,7 +4,7 @@ BIN           := bin/epitaph
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION)
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-FUZZTIME      ?= 20s
+FUZZTIME      ?= 200000x
 LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ test: ## the tests that need only Go and make (what a machine lacks is skipped, 
 race: ## the same under the race detector, in short form (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 20m ./...
 
-fuzz: ## every fuzz target for FUZZTIME (20s) each
+fuzz: ## every fuzz target for FUZZTIME inputs (200000x) each
 	GO=$(GO) FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
 
 lint: ## golangci-lint as pinned, on .golangci.yml
