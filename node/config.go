@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/properties"
 )
@@ -29,6 +31,11 @@ type Config struct {
 	Gossip *gossip.Config
 	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.
 	HTTP string
+
+	// Clock is read by connections, tables and tombstones, and Listener, unless nil, serves in place of a socket: tests
+	// in virtual time replace both.
+	Clock    func() clock.Stamp
+	Listener net.Listener
 }
 
 // System holds what the original takes from its Java machine.
@@ -42,7 +49,7 @@ type System struct {
 
 // DefaultConfig gives the values of the original for this system, with port 9876 as its start code sets it.
 func DefaultConfig(sys System) Config {
-	c := Config{Extra: map[string]string{}}
+	c := Config{Extra: map[string]string{}, Clock: clock.Now}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.UserHome, "namesrv", "kvConfig.json"),

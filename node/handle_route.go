@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
@@ -52,7 +51,7 @@ func (n *Node) getRoute(req *remoting.Request, resp *remoting.Response) {
 
 // waiting says that the node has not yet served for waitSecondsForService.
 func (n *Node) waiting(o *Options) bool {
-	return clock.Now().Sub(n.started) < time.Duration(o.WaitSecondsForService)*time.Second
+	return n.clock().Sub(n.started) < time.Duration(o.WaitSecondsForService)*time.Second
 }
 
 // zoneOf says whether a client wants only the brokers of its zone (ZoneRouteRPCHook).

@@ -35,6 +35,8 @@ type Node struct {
 	http    *httpServer // nil: off
 	phase   phases
 	parsing chan struct{} // slots for large registrations
+	clock   func() clock.Stamp
+	socket  net.Listener // nil: Start binds one
 	started clock.Stamp
 
 	conflicts conflicts
@@ -66,10 +68,12 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		notify:  newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:  newRepeats(),
 		counts:  newCounts(),
+		clock:   cfg.Clock,
+		socket:  cfg.Listener,
 		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.table = routes.New(routes.Config{
-		Clock:        clock.Now,
+		Clock:        cfg.Clock,
 		Encode:       encodeRoute,
 		OrderConf:    n.orderConf,
 		CacheBytes:   routes.DefaultCacheBytes,
@@ -89,6 +93,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	if cfg.Gossip != nil {
 		g := *cfg.Gossip
 		g.Logger = log.With("component", "gossip")
+		g.Clock = cfg.Clock // that of the tables: their stamps are compared
 		if n.depart, err = newDepartures(n.table, n.apply, g, n.metrics); err != nil {
 			return nil, err
 		}
@@ -115,7 +120,7 @@ func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
 	}
 	rc.ClientPool = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
 	rc.DefaultPool = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
-	rc.Logger = log
+	rc.Clock, rc.Logger = cfg.Clock, log
 	if err := useTLS(&rc, &cfg.TLS, log); err != nil {
 		return nil, err
 	}
@@ -137,8 +142,8 @@ func tableOptions(o *Options) routes.Options {
 
 // Start binds the port and serves. When it fails, what had started is stopped again.
 func (n *Node) Start(ctx context.Context) error {
-	n.started = clock.Now()
-	if err := n.server.Listen(ctx); err != nil {
+	n.started = n.clock()
+	if err := n.listen(ctx); err != nil {
 		return err
 	}
 	n.runtime.bound(int32(n.Addr().Port()))
@@ -164,6 +169,13 @@ func (n *Node) Start(ctx context.Context) error {
 	n.onStop("server", n.server.Shutdown)
 	n.phase.enter(phaseServing)
 	return nil
+}
+
+func (n *Node) listen(ctx context.Context) error {
+	if n.socket != nil {
+		return n.server.Use(n.socket)
+	}
+	return n.server.Listen(ctx)
 }
 
 // Addr is the bound address; invalid before Start.

@@ -33,6 +33,7 @@ type leavings [routes.LeavingNoProof + 1]atomic.Uint64
 type departures struct {
 	table    *routes.Table
 	apply    func(routes.Effects)
+	clock    func() clock.Stamp
 	log      *slog.Logger
 	gossip   *gossip.Gossip
 	cluster  string
@@ -53,7 +54,7 @@ var _ tombstone.Tables = (*departures)(nil)
 
 func newDepartures(table *routes.Table, apply func(routes.Effects), cfg gossip.Config, m *metrics) (*departures, error) {
 	d := &departures{
-		table: table, apply: apply, log: cfg.Logger, cluster: cfg.Cluster, metrics: m, detach: func() {},
+		table: table, apply: apply, clock: cfg.Clock, log: cfg.Logger, cluster: cfg.Cluster, metrics: m, detach: func() {},
 		waiting: make(chan struct{}, lateProofsAtOnce),
 	}
 	d.unmade = rate.Sometimes{First: 10, Interval: time.Second}
@@ -150,7 +151,7 @@ func (d *departures) left(c *rpc.Conn, u *routes.Unregistration, left *routes.Le
 		dep.Life = life
 	}
 	// Whatever is acknowledged of what is written from here on is the answer to the UNREGISTER.
-	since := clock.Now()
+	since := d.clock()
 	id, why, made := d.gossip.Made(dep)
 	if !made {
 		d.unmade.Do(func() {

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/epitaph-mq/epitaph/clock"
 )
 
 // Pauses after an accept that failed, as when file descriptors ran out.
@@ -92,7 +90,7 @@ func (s *Server) accept(nc net.Conn) {
 			_ = tc.SetWriteBuffer(n)
 		}
 	}
-	c := &Conn{server: s, id: s.lastID.Add(1), accepted: clock.Now(), wire: newWire(nc, &s.ticks)}
+	c := &Conn{server: s, id: s.lastID.Add(1), accepted: s.cfg.Clock(), wire: newWire(nc, &s.ticks, s.cfg.Clock)}
 	c.net = c.wire
 	c.socketAddr = addrPort(nc.RemoteAddr())
 	c.remoteAddr = c.socketAddr

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
@@ -56,6 +57,7 @@ type Config struct {
 	TLSMode TLSMode
 	TLS     *TLS // nil: a TLS handshake closes the connection
 
+	Clock  func() clock.Stamp // of every stamp
 	Logger *slog.Logger
 }
 
@@ -73,6 +75,7 @@ func DefaultConfig() Config {
 		ClientPool:    PoolSize{Threads: 8, Queue: 50000},
 		DefaultPool:   PoolSize{Threads: 16, Queue: 10000},
 		TLSMode:       Permissive,
+		Clock:         clock.Now,
 		Logger:        slog.New(slog.DiscardHandler),
 	}
 }
@@ -87,6 +90,7 @@ func (c *Config) Validate() error {
 	}
 	need(c.Idle != nil, "Idle", "must be set")
 	need(c.Logger != nil, "Logger", "must be set")
+	need(c.Clock != nil, "Clock", "must be set")
 	need(c.MaxFrame >= 1<<10 && c.MaxFrame <= 1<<30, "MaxFrame", "must be between 1 KiB and 1 GiB")
 	need(c.MaxConns >= 0, "MaxConns", "must not be negative")
 	need(c.FrameBudget >= int64(c.MaxFrame), "FrameBudget", "must hold at least one frame of MaxFrame bytes")

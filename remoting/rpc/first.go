@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-
-	"github.com/epitaph-mq/epitaph/clock"
 )
 
 // tlsRecord is the first byte of a TLS handshake. A frame that starts with it would be longer than 369 MB.
@@ -53,7 +51,7 @@ func (c *Conn) first() (more bool, err error) {
 	}
 	l.framed = true
 	c.expires.Store(0)
-	c.firstByte = clock.Now()
+	c.firstByte = c.server.cfg.Clock()
 	c.frameStart = c.firstByte
 	l.readStamp, l.nextStamp = c.firstByte, c.firstByte
 	return false, nil

@@ -242,7 +242,7 @@ func feedAll(t *testing.T, b []byte, step int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Conn{server: s, id: 1, wire: newWire(sink{&out}, &s.ticks)}
+	c := &Conn{server: s, id: 1, wire: newWire(sink{&out}, &s.ticks, s.cfg.Clock)}
 	c.net = c.wire
 	for len(b) > 0 {
 		p, err := c.space()

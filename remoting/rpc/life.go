@@ -103,6 +103,9 @@ func (t *tracker) finally() (uint64, bool) {
 
 // acked is how many bytes the peer's TCP has acknowledged, also after a reset or FIN.
 func (w *wire) acked() (n uint64, ok bool) {
+	if w.memory != nil {
+		return w.memory.BytesAcked(), true
+	}
 	if w.raw == nil {
 		return 0, false
 	}

@@ -63,7 +63,7 @@ func (c *Conn) space() ([]byte, error) {
 func (c *Conn) got(n int) {
 	l := &c.loop
 	if c.wire.track.on.Load() {
-		l.readStamp = clock.Now()
+		l.readStamp = c.server.cfg.Clock()
 		if l.r == l.w {
 			l.nextStamp = l.readStamp
 		}

@@ -16,15 +16,20 @@ const writeChunk = 64 << 10
 type wire struct {
 	net.Conn
 	raw      syscall.RawConn // nil when it is no TCP socket
-	canProve bool            // tcpi_bytes_acked can be read
+	memory   acknowledger    // nil unless the connection is in memory
+	clock    func() clock.Stamp
+	canProve bool // tcpi_bytes_acked can be read
 	meter    meter
 	prefix   []byte // bytes read before TLS took over
 	sent     uint64 // bytes written since accept, below TLS
 	track    tracker
 }
 
-func newWire(nc net.Conn, ticks *atomic.Int64) *wire {
-	w := &wire{Conn: nc}
+// acknowledger is a connection in memory that knows what its peer has acknowledged, counted like tcpi_bytes_acked.
+type acknowledger interface{ BytesAcked() uint64 }
+
+func newWire(nc net.Conn, ticks *atomic.Int64, now func() clock.Stamp) *wire {
+	w := &wire{Conn: nc, clock: now}
 	w.meter.ticks = ticks
 	w.meter.touch()
 	if tc, ok := nc.(*net.TCPConn); ok {
@@ -32,6 +37,8 @@ func newWire(nc net.Conn, ticks *atomic.Int64) *wire {
 			w.raw = raw
 			w.canProve = provable
 		}
+	} else if a, ok := nc.(acknowledger); ok {
+		w.memory, w.canProve = a, true
 	}
 	return w
 }
@@ -81,7 +88,7 @@ func (w *wire) stamp() clock.Stamp {
 	if !w.track.on.Load() {
 		return clock.Stamp{}
 	}
-	return clock.Now()
+	return w.clock()
 }
 
 func (w *wire) wrote(n int, stamp clock.Stamp) {
