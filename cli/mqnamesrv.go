@@ -102,7 +102,7 @@ func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, war
 	if cfg.Gossip, err = settings.config(); err != nil {
 		wrong = append(wrong, err)
 	}
-	cfg.HTTP = p.env(envOf("http"))
+	cfg.HTTP, cfg.Release = p.env(envOf("http")), revision()
 	if len(wrong) > 0 {
 		return cfg, nil, errors.Join(wrong...)
 	}

@@ -132,7 +132,7 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 	if cfg.Gossip, err = s.gossip.config(); err != nil {
 		faults = append(faults, err)
 	}
-	cfg.HTTP = s.http
+	cfg.HTTP, cfg.Release = s.http, revision()
 	if err := cfg.Validate(); err != nil {
 		faults = append(faults, err)
 	}

@@ -24,6 +24,7 @@ type Config struct {
 	Cluster   string   // memberlist's label: nodes of another cluster are not heard (--cluster)
 	Name      string   // this node's name, unique among the living (--name)
 	KeyFile   string   // base64 keys, one a line, the first for sending (--gossip-key-file)
+	Release   string   // of the program, told to the others (see Meta)
 	Insecure  bool     // allows a bind address beyond loopback without keys (--gossip-insecure)
 
 	RejoinEvery time.Duration // how often seeds that are no member are tried again

@@ -38,12 +38,16 @@ func peerOf(name string) (tombstone.Peer, bool) {
 	return tombstone.Peer{Name: name[:i], Boot: boot}, err == nil
 }
 
-// NodeMeta says nothing: all that others need is in the name.
-func (d delegate) NodeMeta(int) []byte { return nil }
+// NodeMeta is what this node says of itself.
+func (d delegate) NodeMeta(int) []byte { return EncodeMeta(d.g.said()) }
 
 // NotifyMsg takes a message of another member, by packet, stream or gossip.
 func (d delegate) NotifyMsg(b []byte) {
 	g := d.g
+	if len(b) > 0 && b[0] == typeFarewell {
+		d.farewell(b)
+		return
+	}
 	msg, err := Decode(b) // copies what it keeps
 	if err != nil {
 		g.refused(err)
@@ -109,9 +113,13 @@ func (d delegate) alive(n *memberlist.Node) {
 		g.refused(fmt.Errorf("%w: member name %q", errFormat, n.Name))
 		return
 	}
-	g.inbox.up(p, n, func(now clock.Stamp) tombstone.Output { return g.exchange.MemberUp(p, now) })
-	if p != g.self {
-		g.cfg.Logger.Info("member joined", "member", p.Name, "addr", n.Address())
+	meta, err := DecodeMeta(n.Meta) // copies what it keeps
+	if err != nil {
+		g.refused(err) // a member all the same
+	}
+	first := g.inbox.up(p, n, meta, g.cfg.Clock(), func(now clock.Stamp) tombstone.Output { return g.exchange.MemberUp(p, now) })
+	if p != g.self && first {
+		g.cfg.Logger.Info("member joined", "member", p.Name, "addr", n.Address(), "release", meta.Release)
 	}
 	g.kick()
 }
@@ -123,12 +131,17 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	if !ok {
 		return
 	}
-	g.inbox.down(p, func(now clock.Stamp) tombstone.Output {
+	state := g.inbox.down(p, g.cfg.Clock(), func(now clock.Stamp) tombstone.Output {
 		g.exchange.MemberLeft(p, now)
 		return tombstone.Output{}
 	})
-	if p != g.self {
-		g.cfg.Logger.Info("member gone", "member", p.Name, "addr", n.Address(), "left", n.State == memberlist.StateLeft)
+	switch {
+	case p == g.self:
+	case state == StateLeft:
+		g.cfg.Logger.Info("member left", "member", p.Name, "addr", n.Address())
+	default:
+		g.cfg.Logger.Warn("member lost: it stopped answering without saying that it leaves",
+			"member", p.Name, "addr", n.Address())
 	}
 	g.kick()
 }

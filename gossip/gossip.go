@@ -25,8 +25,14 @@ const (
 
 // Gossip is one member. Make it with New, then Start, then Stop.
 type Gossip struct {
-	cfg  Config
-	self tombstone.Peer
+	cfg     Config
+	self    tombstone.Peer
+	started clock.Stamp
+	meta    struct {
+		mu      sync.Mutex // guards the following field
+		said    Meta
+		changed chan struct{}
+	}
 	keys *memberlist.Keyring // nil: no encryption
 
 	mu       sync.Mutex // guards the following fields; held before the tables' lock, never the other way round
@@ -53,6 +59,9 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	}
 	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1), streams: make(chan struct{}, streamsAtOnce)}
 	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}
+	g.started = cfg.Clock()
+	g.meta.said.Phase = PhaseStarting
+	g.meta.changed = make(chan struct{}, 1)
 	if cfg.KeyFile != "" {
 		keys, err := LoadKeys(cfg.KeyFile)
 		if err != nil {
@@ -92,6 +101,7 @@ func (g *Gossip) Start() error {
 	g.list = list
 	g.group.Go(func() { g.loop(ctx) })
 	g.group.Go(func() { g.rejoin(ctx) })
+	g.group.Go(func() { g.announce(ctx) })
 	if g.keys != nil {
 		g.group.Go(func() { g.watchKeys(ctx) })
 	}
@@ -104,7 +114,10 @@ func (g *Gossip) Stop(context.Context) error {
 		return nil
 	}
 	g.flush() // departures handled a moment ago are hinted before this node is gone
+	goodbye := farewell{from: g.self, gone: g.self}
+	g.tellAll(goodbye, false)
 	err := g.list.Leave(leaveWait)
+	g.tellAll(goodbye, false) // again, for packets are lost
 	g.cancel()
 	err = errors.Join(err, g.list.Shutdown())
 	g.group.Wait()
@@ -266,11 +279,17 @@ func (g *Gossip) send(p *tombstone.Packet) {
 		}
 		return
 	}
+	g.sendStream(&to, b)
+}
+
+// sendStream sends one message by stream, without waiting for it.
+func (g *Gossip) sendStream(to *memberlist.Node, b []byte) {
 	select {
 	case g.streams <- struct{}{}:
+		node := *to
 		g.group.Go(func() {
 			defer func() { <-g.streams }()
-			if err := g.list.SendReliable(&to, b); err != nil {
+			if err := g.list.SendReliable(&node, b); err != nil {
 				g.counts.sendFailed.Add(1)
 			}
 		})
@@ -288,15 +307,14 @@ func (g *Gossip) Counters() tombstone.Counters {
 
 // Members lists the living, this node first, then by name.
 func (g *Gossip) Members() []Member {
-	all := g.inbox.members()
-	slices.SortFunc(all, func(a, b Member) int {
-		if a.Self != b.Self {
-			if a.Self {
-				return -1
-			}
-			return 1
-		}
-		return compareMembers(a, b)
-	})
+	all := g.AllMembers()
+	return slices.DeleteFunc(all, func(m Member) bool { return m.State != StateAlive })
+}
+
+// AllMembers lists the living, this node first, then those that failed and those that left, each by name. A member
+// that failed stays for a day, or until its name lives again, or until Forget; one that left for ten minutes.
+func (g *Gossip) AllMembers() []Member {
+	all := g.inbox.members(g.cfg.Clock())
+	slices.SortFunc(all, compareMembers)
 	return all
 }

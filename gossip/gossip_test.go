@@ -57,7 +57,7 @@ func startCluster(t *testing.T, n int) []testNode {
 	for i := range n {
 		cfg := DefaultConfig()
 		cfg.Bind, cfg.Cluster, cfg.Name = "127.0.0.1:0", t.Name(), fmt.Sprintf("n%d", i+1)
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger, cfg.Release = slog.New(slog.DiscardHandler), "test"
 		if i > 0 {
 			cfg.Seeds = []string{nodes[0].Addr()}
 		}

@@ -17,19 +17,27 @@ const maxInbox = 16_384
 // event is something that happened, to be run through the exchange by the loop.
 type event func(now clock.Stamp) tombstone.Output
 
-// Member is one living member.
+// Member is one member, living or gone.
 type Member struct {
 	tombstone.Peer
 	Addr  string
 	Self  bool
+	State State
+	Meta                // what it says of itself; Age is a lower bound as of now, or of when it was gone
+	Ready bool          // it lives and says that clients may be sent to it
 	Since time.Time     // when this node first saw it (wall clock, for people)
+	Gone  time.Duration // since when it is gone; 0 while it lives
 	RTT   time.Duration // of the newest probe that was answered; 0: none yet
 }
 
 type memberEntry struct {
-	node  memberlist.Node
-	since time.Time
-	rtt   time.Duration
+	node      memberlist.Node
+	meta      Meta
+	heard     clock.Stamp // when meta.Age was first heard
+	since     time.Time
+	rtt       time.Duration
+	leaves    bool // it said goodbye
+	forgotten bool // an operator gave it up elsewhere: it is not listed when it is gone
 }
 
 // inbox is between memberlist's callbacks and the loop.
@@ -39,6 +47,7 @@ type inbox struct {
 	events   []event
 	messages int // of events
 	living   map[tombstone.Peer]*memberEntry
+	gone     map[tombstone.Peer]*gone
 }
 
 // message queues a message; false: the queue is full and it was dropped.
@@ -53,27 +62,34 @@ func (b *inbox) message(e event) bool {
 	return true
 }
 
-// up notes a member and queues the event about it.
-func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, e event) {
+// up notes a member and what it says of itself, and queues the event about it.
+func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, meta Meta, now clock.Stamp, e event) (first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.living == nil {
 		b.living = make(map[tombstone.Peer]*memberEntry)
 	}
-	if known := b.living[p]; known != nil {
-		known.node = *n
-	} else {
-		b.living[p] = &memberEntry{node: *n, since: time.Now()}
+	known := b.living[p]
+	if first = known == nil; first {
+		known = &memberEntry{since: time.Now(), heard: now}
+		b.living[p] = known
+		b.tidy(now)
+	}
+	known.node = *n
+	if known.meta != meta {
+		known.meta, known.heard = meta, now
 	}
 	b.events = append(b.events, e)
+	return first
 }
 
-// down forgets a member and queues the event about it.
-func (b *inbox) down(p tombstone.Peer, e event) {
+// down buries a member and queues the event about it.
+func (b *inbox) down(p tombstone.Peer, now clock.Stamp, e event) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.living, p)
+	state := b.bury(p, now)
 	b.events = append(b.events, e)
+	return state
 }
 
 func (b *inbox) answered(p tombstone.Peer, rtt time.Duration) {
@@ -110,16 +126,37 @@ func (b *inbox) memberCount() int {
 	return len(b.living)
 }
 
-func (b *inbox) members() []Member {
+// members lists the living and those that are gone, in no order.
+func (b *inbox) members(now clock.Stamp) []Member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := make([]Member, 0, len(b.living))
+	b.tidy(now)
+	all := make([]Member, 0, len(b.living)+len(b.gone))
 	for p, m := range b.living {
-		all = append(all, Member{Peer: p, Addr: m.node.Address(), Self: p == b.self, Since: m.since, RTT: m.rtt})
+		one := Member{
+			Peer: p, Addr: m.node.Address(), Self: p == b.self, Meta: m.meta, Ready: m.meta.Phase == PhaseReady,
+			Since: m.since, RTT: m.rtt,
+		}
+		if m.meta.Phase != PhaseUnknown {
+			one.Age = ageNow(m.meta.Age, m.heard, now)
+		}
+		all = append(all, one)
+	}
+	for p, g := range b.gone {
+		all = append(all, Member{
+			Peer: p, Addr: g.addr, State: g.state, Meta: g.meta, Since: g.seen, Gone: max(now.Sub(g.since), 1),
+		})
 	}
 	return all
 }
 
+// compareMembers puts this node first, then the living, then by name.
 func compareMembers(a, b Member) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot))
+	if a.Self != b.Self {
+		if a.Self {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.State, b.State), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot))
 }

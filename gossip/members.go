@@ -115,7 +115,7 @@ func (g *Gossip) rejoin(ctx context.Context) {
 // strangers are the addresses behind the seeds that no living member has.
 func (g *Gossip) strangers(ctx context.Context) []string {
 	known := make(map[string]bool)
-	for _, m := range g.inbox.members() {
+	for _, m := range g.Members() {
 		known[m.Addr] = true
 	}
 	var strange []string
@@ -153,7 +153,7 @@ type namesakes struct {
 
 func (g *Gossip) checkNames() {
 	var other string
-	for _, m := range g.inbox.members() {
+	for _, m := range g.Members() {
 		if m.Name == g.self.Name && !m.Self {
 			other = m.Addr
 		}

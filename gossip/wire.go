@@ -21,6 +21,8 @@ const (
 	typeDone  = 'D'
 	typeState = 'S' // push/pull state: a hint of many ids
 
+	typeFarewell = 'L' // a member leaves, or is given up: see forget.go
+
 	wireVersion = 1
 	headLen     = 2
 )

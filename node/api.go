@@ -75,10 +75,12 @@ func (n *Node) apiMembers() APIMembers {
 		key := m.Name + "~" + bootText(m.Boot)
 		waiting[key], byStream[key] = [2]int{m.Hints, m.Pulls}, m.ByStream
 	}
-	for _, m := range g.Members() {
+	for _, m := range g.AllMembers() {
 		key := m.Name + "~" + bootText(m.Boot)
 		v.Members = append(v.Members, APIMember{
 			Name: m.Name, Boot: bootText(m.Boot), Addr: m.Addr, Self: m.Self, Since: m.Since.Round(time.Millisecond),
+			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
+			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
 			RTT: millis(m.RTT), OnlyTCP: byStream[key], HintsWaiting: waiting[key][0], PullsWaiting: waiting[key][1],
 		})
 	}

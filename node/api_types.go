@@ -10,7 +10,7 @@ type APIError struct {
 	Error string `json:"error"`
 }
 
-// APIMembers is /v1/members: the living members, this node first.
+// APIMembers is /v1/members: the living members, this node first, then those that failed or left.
 type APIMembers struct {
 	Gossip  bool        `json:"gossip"` // false: the node gossips with nobody
 	Node    string      `json:"node,omitempty"`
@@ -18,12 +18,20 @@ type APIMembers struct {
 	Members []APIMember `json:"members"`
 }
 
-// APIMember is one living member.
+// APIMember is one member. One that failed stays listed for a day, or until it is back or forgotten.
 type APIMember struct {
 	Name         string    `json:"name"`
 	Boot         string    `json:"boot"` // 16 hexadecimal digits, new at each start
 	Addr         string    `json:"addr"`
 	Self         bool      `json:"self"`
+	State        string    `json:"state"`             // "alive", "failed" (lost without a word) or "left"
+	Phase        string    `json:"phase"`             // "starting", "waiting", "ready", "draining", "stopping"; "unknown": another version
+	Ready        bool      `json:"ready"`             // alive, and clients may be sent there
+	Release      string    `json:"release,omitempty"` // of its program
+	AgeMS        float64   `json:"age_ms"`            // since its start, at least
+	GoneMS       float64   `json:"gone_ms,omitempty"` // since it failed or left
+	NameServer   string    `json:"nameserver,omitempty"`
+	HTTP         string    `json:"http,omitempty"`
 	Since        time.Time `json:"since"`         // when this node first saw it
 	RTT          float64   `json:"rtt_ms"`        // of the newest probe; 0: none yet
 	OnlyTCP      bool      `json:"only_tcp"`      // its last answer came only after a try by stream: UDP may be blocked

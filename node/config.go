@@ -29,6 +29,8 @@ type Config struct {
 	ReadOnlyConfig bool
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
+	// Release is the program's, told to the other nodes.
+	Release string
 	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.
 	HTTP string
 

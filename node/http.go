@@ -53,6 +53,12 @@ func (p *phases) enter(next phase) {
 	}
 }
 
+// enter goes to the next phase and tells the other nodes.
+func (n *Node) enter(next phase) {
+	n.phase.enter(next)
+	n.announce()
+}
+
 // httpServer is the read-only listener for operators (--http).
 type httpServer struct {
 	addr   string // as configured

@@ -19,6 +19,7 @@ type gossipReading struct {
 	live                           int
 	held                           bool
 	members, onlyTCP, hints, pulls int
+	lost                           int
 }
 
 func (n *Node) gossipReading() (r gossipReading) {
@@ -30,6 +31,11 @@ func (n *Node) gossipReading() (r gossipReading) {
 	r = gossipReading{
 		on: true, exchange: g.Counters(), shell: g.Counts(), leavings: &n.depart.leavings,
 		live: s.Live, held: !s.HeldUntil.IsZero(), members: len(g.Members()),
+	}
+	for _, m := range g.AllMembers() {
+		if m.State == gossip.StateFailed {
+			r.lost++
+		}
 	}
 	for _, m := range s.Members {
 		r.hints += m.Hints
@@ -48,6 +54,8 @@ func gossipSeries() []series {
 			func(r *reading) uint64 { return uint64(r.gossip.members) }),
 		gauge("gossip_members_only_tcp", "Members that answered only after a try by TCP: UDP may be blocked.",
 			func(r *reading) uint64 { return uint64(r.gossip.onlyTCP) }),
+		gauge("gossip_members_lost", "Members that failed without leaving, until they are back or forgotten, for a day at most.",
+			func(r *reading) uint64 { return uint64(r.gossip.lost) }),
 		gauge("gossip_namesake", "1 while another living node has this node's name.",
 			func(r *reading) uint64 { return flag(r.gossip.shell.Namesake) }),
 		gauge("gossip_waiting", "Departures waiting: told but not answered.",

@@ -92,7 +92,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	if cfg.Gossip != nil {
 		g := *cfg.Gossip
-		g.Logger = log.With("component", "gossip")
+		g.Logger, g.Release = log.With("component", "gossip"), cfg.Release
 		g.Clock = cfg.Clock // that of the tables: their stamps are compared
 		if n.depart, err = newDepartures(n.table, n.apply, g, n.metrics); err != nil {
 			return nil, err
@@ -167,7 +167,7 @@ func (n *Node) Start(ctx context.Context) error {
 		}
 	}()
 	n.onStop("server", n.server.Shutdown)
-	n.phase.enter(phaseServing)
+	n.enter(phaseServing)
 	return nil
 }
 
@@ -220,7 +220,7 @@ func (n *Node) Drain(ctx context.Context) {
 	}
 	wait := time.Duration(o.ShutdownWaitTimeSeconds) * time.Second
 	n.log.Info("draining", "for", wait)
-	n.phase.enter(phaseDraining)
+	n.enter(phaseDraining)
 	n.server.GoAway(true)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -232,7 +232,7 @@ func (n *Node) Drain(ctx context.Context) {
 
 // Stop undoes Start in reverse order, within the context's deadline. It may be called again.
 func (n *Node) Stop(ctx context.Context) error {
-	n.phase.enter(phaseStopping)
+	n.enter(phaseStopping)
 	var errs []error
 	for i := len(n.stops) - 1; i >= 0; i-- {
 		step := n.stops[i]

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +83,37 @@ func (d *departures) stop(ctx context.Context) error {
 	d.group.Wait() // each ends within lateProofWait
 	defer d.detach()
 	return d.gossip.Stop(ctx)
+}
+
+// announce tells the other nodes where this one stands and where it is reached.
+func (n *Node) announce() {
+	if n.depart == nil {
+		return
+	}
+	g := n.depart.gossip
+	m := gossip.Meta{Phase: gossip.PhaseStarting}
+	switch n.phase.get() {
+	case phaseStarting:
+	case phaseServing:
+		m.Phase = gossip.PhaseReady
+		if ready, _ := n.Ready(); !ready {
+			m.Phase = gossip.PhaseWaiting
+		}
+	case phaseDraining:
+		m.Phase = gossip.PhaseDraining
+	case phaseStopping:
+		m.Phase = gossip.PhaseStopping
+	}
+	where := func(a netip.AddrPort) string {
+		if !a.IsValid() {
+			return ""
+		}
+		return net.JoinHostPort(g.HostFor(a.Addr().String()), strconv.Itoa(int(a.Port())))
+	}
+	if m.Phase != gossip.PhaseStarting { // gossip has started, so this node knows by what address it is reached
+		m.NameServer, m.HTTP = where(n.Addr()), where(n.HTTPAddr())
+	}
+	g.Announce(m)
 }
 
 // Holds says whether a registration of k exists here.

@@ -112,3 +112,24 @@ func TestYoungerConnectionIsKept(t *testing.T) {
 			nodes[0].Gossip().Status(1).Own[0])
 	}
 }
+
+// Each node tells the others where it stands and where it is reached.
+func TestMembersKnowEachOther(t *testing.T) {
+	nodes := startClusterWith(t, 3, func(c *Config) { c.HTTP, c.Release = "127.0.0.1:0", "v0.9" })
+	for _, n := range nodes {
+		for _, other := range nodes {
+			await(t, "the description of "+other.Gossip().Self().Name, func() bool {
+				for _, m := range n.Gossip().Members() {
+					if m.Peer == other.Gossip().Self() {
+						return m.Ready && m.Release == "v0.9" && m.NameServer == other.Addr().String() &&
+							m.HTTP == other.HTTPAddr().String()
+					}
+				}
+				return false
+			})
+		}
+	}
+	if v := nodes[0].apiMembers(); v.Members[1].Phase != "ready" || v.Members[1].State != "alive" || v.Members[1].AgeMS <= 0 {
+		t.Errorf("%+v", v.Members[1])
+	}
+}

@@ -1,0 +1,164 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// Phase is where a member stands between start and stop.
+type Phase uint8
+
+// The phases of a member, in their order.
+const (
+	PhaseUnknown  Phase = iota // a member that says nothing of itself: of another version
+	PhaseStarting              // it serves nobody yet
+	PhaseWaiting               // it serves brokers, and waits for those that other members hold
+	PhaseReady
+	PhaseDraining
+	PhaseStopping
+	phases
+)
+
+var phaseNames = [phases]string{"unknown", "starting", "waiting", "ready", "draining", "stopping"}
+
+func (p Phase) String() string {
+	if p < phases {
+		return phaseNames[p]
+	}
+	return fmt.Sprintf("phase %d", uint8(p))
+}
+
+// Meta is what a member says of itself beside its name. It is for people and for readiness, never for routes.
+type Meta struct {
+	Release    string        // of the program
+	Phase      Phase         //
+	Age        time.Duration // since its start when it said so: a lower bound, whatever the way took
+	NameServer string        // HOST:PORT for brokers and clients; may be empty
+	HTTP       string        // HOST:PORT for operators; empty: off
+}
+
+// Limits of what a member says: all of it fits into memberlist's 512 bytes.
+const (
+	maxRelease = 64
+	maxAddress = 160
+	metaMax    = 512
+)
+
+type wireMeta struct {
+	_struct          bool `codec:",toarray"` //nolint:unused // read by the codec
+	Release          string
+	Phase            uint8
+	Age              int64 // ms
+	NameServer, HTTP string
+}
+
+// metaVersion begins the bytes: a member of another one is a member of which nothing is known.
+const metaVersion = 1
+
+// EncodeMeta writes what a member says of itself, at most 512 bytes. What is too long is left out.
+func EncodeMeta(m Meta) []byte {
+	if len(m.Release) > maxRelease {
+		m.Release = m.Release[:maxRelease]
+	}
+	if len(m.NameServer) > maxAddress {
+		m.NameServer = ""
+	}
+	if len(m.HTTP) > maxAddress {
+		m.HTTP = ""
+	}
+	b, err := encode(metaVersion, wireMeta{
+		Release: m.Release, Phase: uint8(m.Phase), Age: m.Age.Milliseconds(), NameServer: m.NameServer, HTTP: m.HTTP,
+	})
+	if err != nil || len(b) > metaMax {
+		return nil
+	}
+	return b
+}
+
+// DecodeMeta reads it. Nothing, and what is not understood, is the zero Meta: the member is of another version.
+func DecodeMeta(b []byte) (Meta, error) {
+	if len(b) == 0 {
+		return Meta{}, nil
+	}
+	if len(b) > metaMax {
+		return Meta{}, fmt.Errorf("%w: %d bytes of a member's description, want at most %d", errSize, len(b), metaMax)
+	}
+	kind, rest, err := head(b)
+	if err != nil {
+		return Meta{}, err
+	}
+	if kind != metaVersion {
+		return Meta{}, fmt.Errorf("%w %d of a member's description", errVersion, kind)
+	}
+	var w wireMeta
+	if err := decode(rest, &w); err != nil {
+		return Meta{}, err
+	}
+	if len(w.Release) > maxRelease || len(w.NameServer) > maxAddress || len(w.HTTP) > maxAddress ||
+		w.Phase >= uint8(phases) || w.Age < 0 || w.Age > maxMicros/1000 {
+		return Meta{}, fmt.Errorf("%w: description of a member", errFormat)
+	}
+	return Meta{
+		Release: w.Release, Phase: Phase(w.Phase), Age: time.Duration(w.Age) * time.Millisecond,
+		NameServer: w.NameServer, HTTP: w.HTTP,
+	}, nil
+}
+
+// Announce replaces what this node says of itself; Release and Age are added. It does not wait for the network.
+func (g *Gossip) Announce(m Meta) {
+	g.meta.mu.Lock()
+	changed := g.meta.said != m
+	g.meta.said = m
+	g.meta.mu.Unlock()
+	if changed {
+		select {
+		case g.meta.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// said is this node's description as of now.
+func (g *Gossip) said() Meta {
+	g.meta.mu.Lock()
+	m := g.meta.said
+	g.meta.mu.Unlock()
+	m.Release = g.cfg.Release
+	m.Age = g.cfg.Clock().Elapsed(g.started)
+	return m
+}
+
+// announceWait bounds how long one description may wait to be sent; the next one waits behind it.
+const announceWait = 2 * time.Second
+
+// announce hands every change to memberlist, which must not happen in its callbacks and may block.
+func (g *Gossip) announce(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.meta.changed:
+			if err := g.list.UpdateNode(announceWait); err != nil {
+				g.cfg.Logger.Debug("description of this node not sent yet; push/pull brings it", "err", err)
+			}
+		}
+	}
+}
+
+// HostFor is the address that others reach a port of this node at: host, unless it stands for every address, then the
+// one that others reach its gossip at. Only after Start.
+func (g *Gossip) HostFor(host string) string {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return g.list.LocalNode().Addr.String()
+	}
+	return host
+}
+
+// ageNow is a lower bound of a member's age: what it said, and the time since this node first heard that.
+func ageNow(said time.Duration, heard, now clock.Stamp) time.Duration {
+	return said + now.Elapsed(heard)
+}

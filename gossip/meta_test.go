@@ -1,0 +1,189 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/memberlist"
+	"pgregory.net/rapid"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+func TestMetaSurvivesItsEncoding(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := func(most int) string { return rapid.StringN(0, most/4, most).Draw(t, "text") }
+		m := Meta{
+			Release: text(maxRelease), Phase: Phase(rapid.IntRange(0, int(phases)-1).Draw(t, "phase")),
+			Age:        time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "age")) * time.Millisecond,
+			NameServer: text(maxAddress), HTTP: text(maxAddress),
+		}
+		b := EncodeMeta(m)
+		if len(b) == 0 || len(b) > metaMax {
+			t.Fatalf("%d bytes", len(b))
+		}
+		got, err := DecodeMeta(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestMetaTooLongIsCut(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	got, err := DecodeMeta(EncodeMeta(Meta{Release: long, Phase: PhaseReady, NameServer: long, HTTP: long}))
+	if err != nil || got != (Meta{Release: long[:maxRelease], Phase: PhaseReady}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func FuzzDecodeMeta(f *testing.F) {
+	f.Add(EncodeMeta(Meta{Release: "v1", Phase: PhaseReady, Age: time.Minute, NameServer: "10.0.0.1:9876"}))
+	f.Add([]byte{metaVersion, wireVersion})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := DecodeMeta(b)
+		if err != nil {
+			return
+		}
+		again, err := DecodeMeta(EncodeMeta(m))
+		if err != nil || len(b) > 0 && again != m {
+			t.Fatalf("%+v, then %+v, %v", m, again, err)
+		}
+	})
+}
+
+func FuzzDecodeFarewell(f *testing.F) {
+	b, err := encodeFarewell(farewell{from: tombstone.Peer{Name: "a", Boot: 1}, gone: tombstone.Peer{Name: "b", Boot: 2}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := decodeFarewell(b)
+		if err != nil {
+			return
+		}
+		b, err = encodeFarewell(got)
+		if again, derr := decodeFarewell(b); err != nil || derr != nil || again != got {
+			t.Fatalf("%+v: %v, %v", got, err, derr)
+		}
+	})
+}
+
+func memberNamed(g *Gossip, name string) (m Member, ok bool) {
+	for _, m := range g.AllMembers() {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return m, false
+}
+
+func TestMembersTellWhatTheyAre(t *testing.T) {
+	nodes := startCluster(t, 3)
+	nodes[0].Announce(Meta{Phase: PhaseReady, NameServer: "10.0.0.1:9876", HTTP: "10.0.0.1:9886"})
+	for _, n := range nodes {
+		await(t, "the description at "+n.Self().Name, func() bool {
+			m, _ := memberNamed(n.Gossip, "n1")
+			return m.Ready && m.Release == "test" && m.NameServer == "10.0.0.1:9876" && m.HTTP == "10.0.0.1:9886"
+		})
+		m, _ := memberNamed(n.Gossip, "n1")
+		if real := clock.Now().Sub(nodes[0].started); m.Age > real {
+			t.Errorf("%s takes n1 for older than it is: %v, and it is %v", n.Self().Name, m.Age, real)
+		}
+	}
+	nodes[0].Announce(Meta{Phase: PhaseDraining})
+	for _, n := range nodes {
+		await(t, "draining at "+n.Self().Name, func() bool {
+			m, _ := memberNamed(n.Gossip, "n1")
+			return !m.Ready && m.Phase == PhaseDraining
+		})
+	}
+}
+
+func TestLeavingMemberIsNoLostOne(t *testing.T) {
+	nodes := startCluster(t, 3)
+	if err := nodes[2].Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes[:2] {
+		await(t, "n3 to be gone at "+n.Self().Name, func() bool {
+			m, ok := memberNamed(n.Gossip, "n3")
+			return ok && m.State == StateLeft && len(n.Members()) == 2
+		})
+		if err := n.Forget("n3"); err == nil || !strings.Contains(err.Error(), "no failed member") {
+			t.Errorf("forget of one that left: %v", err)
+		}
+	}
+}
+
+func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
+	nodes := startCluster(t, 3)
+	// It dies: no goodbye, no leave.
+	nodes[2].cancel()
+	if err := nodes[2].list.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	nodes[2].group.Wait()
+	nodes[2].list = nil
+	for _, n := range nodes[:2] {
+		await(t, "n3 to be lost at "+n.Self().Name, func() bool {
+			m, ok := memberNamed(n.Gossip, "n3")
+			return ok && m.State == StateFailed && m.Gone > 0 && !m.Ready
+		})
+	}
+	for name, want := range map[string]string{"n2": "lives", "n1": "this node itself", "n9": "no failed member"} {
+		if err := nodes[0].Forget(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("forget %s: %v, want %q", name, err, want)
+		}
+	}
+	if err := nodes[0].Forget("n3"); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes[:2] {
+		await(t, "n3 to be forgotten at "+n.Self().Name, func() bool {
+			_, ok := memberNamed(n.Gossip, "n3")
+			return !ok
+		})
+	}
+}
+
+// What is listed of the gone is bounded in time and number, and ends when the name lives again.
+func TestMemoryOfTheGoneIsBounded(t *testing.T) {
+	var b inbox
+	now := clock.Stamp{Raw: 1, Boot: 1}
+	none := func(clock.Stamp) tombstone.Output { return tombstone.Output{} }
+	for i := range maxGone + 10 {
+		p := tombstone.Peer{Name: fmt.Sprintf("n%d", i), Boot: 1}
+		b.up(p, &testListed, Meta{}, now, none)
+		now = now.Add(time.Millisecond)
+		b.down(p, now, none)
+	}
+	if got := len(b.members(now)); got != maxGone {
+		t.Fatalf("%d gone, want %d", got, maxGone)
+	}
+	if len(b.gone) > 0 && b.gone[tombstone.Peer{Name: "n0", Boot: 1}] != nil {
+		t.Error("the eldest is still listed")
+	}
+	back := tombstone.Peer{Name: "n20", Boot: 2}
+	b.up(back, &testListed, Meta{}, now, none)
+	for _, m := range b.members(now) {
+		if m.Name == "n20" && m.State != StateAlive {
+			t.Errorf("n20 is back and still listed as %v", m.State)
+		}
+	}
+	if got := b.members(now.Add(failedFor + time.Second)); len(got) != 1 {
+		t.Errorf("%d members a day later, want the living one", len(got))
+	}
+}
+
+var testListed = memberlist.Node{Addr: net.IPv4(127, 0, 0, 1), Port: 1}
