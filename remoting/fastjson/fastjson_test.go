@@ -34,10 +34,17 @@ func TestStrings(t *testing.T) {
 	f(`12`, "12")
 	f(`true`, "true")
 	f(`{"a" : [1, 2.50, null, {"b":null,"c":"\u0001"}]}`, `{"a":[1,2.50,null,{"c":"\u0001"}]}`)
-	if got := scan("null").String(); got != nil {
-		t.Errorf("null is %q", got)
+	f(`["a"]`, "a")
+	f(`[ 'b\u0041', ]`, "bA")
+	f(`["a","b\u0041"]`, `["a","bA"]`)
+	f(`[["a"]]`, `[["a"]]`)
+	f(`[1]`, `[1]`)
+	for _, text := range []string{"null", "[null]"} {
+		if got := scan(text).String(); got != nil {
+			t.Errorf("%s is %q", text, got)
+		}
 	}
-	for _, text := range []string{`"`, `"\`, `"\q"`, `"\u12"`, `"\u00zz"`, `"\x4"`, `"\ud800\u12"`, "\"\xff\"", "\"\xc3\"", `'a"`, ``, `-`, `.5`, `[1`, `{"a"}`, `{,}`} {
+	for _, text := range []string{`"`, `"\`, `"\q"`, `"\u12"`, `"\u00zz"`, `"\x4"`, `"\ud800\u12"`, "\"\xff\"", "\"\xc3\"", `'a"`, ``, `-`, `.5`, `[1`, `["a"`, `["a`, `["a";]`, `{"a"}`, `{,}`} {
 		s := scan(text)
 		s.String()
 		if err := s.End(); !errors.Is(err, ErrSyntax) {

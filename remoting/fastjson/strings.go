@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// String reads a value as Java reads a String field: null is nil, numbers and booleans are their text, nested
-// values their JSON text. The result aliases the text or the scratch space; it is not nil for "".
+// String reads a value as Java reads a String field: null is nil, numbers and booleans are their text, a list of one
+// string or one null is that, other nested values are their JSON text. The result aliases the text or the scratch space; it is not nil for "".
 func (s *Scanner) String() []byte {
 	s.blanks()
 	if s.pos >= len(s.data) {
@@ -19,12 +19,33 @@ func (s *Scanner) String() []byte {
 	if s.literal("null") {
 		return nil
 	}
+	if s.at('[') {
+		if text, ok := s.only(); ok {
+			return text
+		}
+	}
 	start := len(s.scratch)
 	s.appendValue(0)
 	if s.err != nil {
 		return nil
 	}
 	return s.scratch[start:len(s.scratch):len(s.scratch)]
+}
+
+// only reads a list of one string or one null; of any other value it reads nothing.
+func (s *Scanner) only() (text []byte, ok bool) {
+	pos, scratch, err := s.pos, len(s.scratch), s.err
+	s.pos++
+	if s.Element() {
+		if text, ok = s.Quoted(); !ok {
+			ok = s.literal("null")
+		}
+		if ok && !s.Element() && s.err == nil {
+			return text, true
+		}
+	}
+	s.pos, s.scratch, s.err = pos, s.scratch[:scratch], err
+	return nil, false
 }
 
 // Quoted reads a string if that is what comes next.

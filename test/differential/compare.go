@@ -9,20 +9,27 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
 
-// wanted are the differences that Appendix B asks for and that sequences show all the same. Each counts how often it was met.
+// Rows of Appendix B after which the tables of the original are others than ours: the sequence ends there.
+const (
+	// A refused single-topic registration changes nothing here. The original has by then taken the broker's old address
+	// out, or put a broker without address in, and keeps it so.
+	rowRefused = 5
+	// An address that another one displaced, and whose broker name lost a broker since, is forgotten here. The original
+	// keeps its live entry until the timeout, so that the same registration again changes no topics.
+	rowSuperseded = 4
+)
+
+// wanted are the differences that Appendix B asks for and that sequences show all the same. Each counts how often it was
+// met. Those with a predicate are looked at only when answers of the same code differ.
 var wanted = []struct {
 	row     int // of Appendix B
 	what    string
-	applies func(st step, java, ours *answer) bool
+	applies func(v view, st step, java, ours *answer) bool
 }{
-	{7, "quoted keys kept after zone filtering", func(st step, java, ours *answer) bool {
-		return st.Code == 105 && st.Ext["__ZONE_MODE"] != "" && java.code == 0 && ours.code == 0
-	}},
-	// An address that another one displaced, and whose broker name is gone since, is forgotten here; the original keeps its
-	// live entry until the timeout. The broker is told to register again, which it would have to do anyway.
-	{4, "superseded live entries are dropped", func(st step, java, ours *answer) bool {
-		return st.Code == 322 && len(ours.body) == 0 && len(java.body) > 0 &&
-			strings.Contains(string(ours.header), `"changed":"true"`)
+	{rowSuperseded, "superseded live entries are dropped: the sequence ended", nil},
+	{rowRefused, "a refused single-topic registration changes nothing: the sequence ended", nil},
+	{7, "standard JSON kept after zone filtering", func(v view, st step, java, ours *answer) bool {
+		return st.Code == 105 && st.Ext["__ZONE_MODE"] != "" && v.sameContent(st, java, ours)
 	}},
 }
 
@@ -31,38 +38,62 @@ func javaFault(remark string) bool {
 	return strings.Contains(remark, "Exception") || strings.Contains(remark, ".java") || strings.Contains(remark, "Failed to decode")
 }
 
-// compare returns what differs, or "". met is told of every wanted difference.
-func compare(prefix string, st step, java, ours *answer, met func(row int)) string {
+// view is what a sequence knows when it compares answers.
+type view struct {
+	prefix string
+	met    func(row int) // is told of every wanted difference
+}
+
+// refused says that a REGISTER of a single topic before the first registration was refused.
+func refused(st step, a *answer) bool {
+	return st.Code == 103 && a != nil && a.code == 1 && a.remark == "register broker failed"
+}
+
+// compare returns what differs, or "".
+func (v view) compare(st step, java, ours *answer) string {
+	text := v.differs(st, java, ours)
+	if text == "" || java == nil || ours == nil || java.code != ours.code {
+		return text
+	}
+	for _, w := range wanted {
+		if w.applies != nil && w.applies(v, st, java, ours) {
+			v.met(w.row)
+			return ""
+		}
+	}
+	return text
+}
+
+func (v view) differs(st step, java, ours *answer) string {
 	switch {
 	case java == nil && ours == nil:
 		return ""
 	case java == nil || ours == nil:
 		return fmt.Sprintf("only one answered: java %v, ours %v", java != nil, ours != nil)
+	case java == closed || ours == closed:
+		if java != ours {
+			return fmt.Sprintf("java: %s\nours: %s", java.header, ours.header)
+		}
+		return ""
 	case java.code != ours.code:
 		return fmt.Sprintf("code: java %d %q, ours %d %q", java.code, java.remark, ours.code, ours.remark)
 	case java.code == 1 && javaFault(java.remark):
 		return ""
-	case isWanted(st, java, ours, met, 4):
-		return ""
 	case !bytes.Equal(java.header, ours.header) && !sameBytes(java.header, ours.header):
 		return fmt.Sprintf("header:\njava %s\nours %s", java.header, ours.header)
-	}
-	if bytes.Equal(java.body, ours.body) {
+	case bytes.Equal(java.body, ours.body):
 		return ""
 	}
-	a, err := canonical(prefix, st, java.body)
+	a, err := canonical(v.prefix, st, java.body)
 	if err != nil {
 		return "java's body: " + err.Error()
 	}
-	b, err := canonical(prefix, st, ours.body)
+	b, err := canonical(v.prefix, st, ours.body)
 	if err != nil {
 		return "our body: " + err.Error()
 	}
 	if a != b {
 		return fmt.Sprintf("body:\njava %s\nours %s", a, b)
-	}
-	if isWanted(st, java, ours, met, 7) {
-		return ""
 	}
 	// In another order the bytes must be the same: an escape written otherwise shows here. Lists of all names hold those
 	// of other sequences, which is why only their own members were compared.
@@ -72,15 +103,11 @@ func compare(prefix string, st step, java, ours *answer, met func(row int)) stri
 	return ""
 }
 
-// isWanted says that the difference is the one of that row, and counts it.
-func isWanted(st step, java, ours *answer, met func(row int), row int) bool {
-	for _, w := range wanted {
-		if w.row == row && w.applies(st, java, ours) {
-			met(row)
-			return true
-		}
-	}
-	return false
+// sameContent says that two bodies differ in their bytes alone.
+func (v view) sameContent(st step, java, ours *answer) bool {
+	a, errA := canonical(v.prefix, st, java.body)
+	b, errB := canonical(v.prefix, st, ours.body)
+	return errA == nil && errB == nil && a == b
 }
 
 // sameBytes says that two texts are one another's rearrangement.
@@ -153,21 +180,14 @@ func sortAddrs(addrs []body.BrokerAddr) {
 
 func clusterText(info *body.ClusterInfo, own func(string) bool) string {
 	var lines []string
-	// A refused single-topic registration leaves a broker without address in the original's tables, and none in ours (B 5).
-	empty := map[string]bool{}
 	for _, b := range info.Brokers {
-		empty[b.BrokerName] = len(b.Addrs) == 0
-		if own(b.BrokerName) && len(b.Addrs) > 0 {
+		if own(b.BrokerName) {
 			sortAddrs(b.Addrs)
 			lines = append(lines, fmt.Sprintf("broker %+v", b))
 		}
 	}
 	for _, c := range info.Clusters {
 		if own(c.Cluster) {
-			c.Brokers = slices.DeleteFunc(c.Brokers, func(name string) bool { return empty[name] })
-			if len(c.Brokers) == 0 {
-				continue
-			}
 			slices.Sort(c.Brokers)
 			lines = append(lines, fmt.Sprintf("cluster %q: %q", c.Cluster, c.Brokers))
 		}

@@ -3,8 +3,12 @@ package differential
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/epitaph-mq/epitaph/remoting"
 )
 
 const (
@@ -108,9 +112,35 @@ func (g *generator) step() {
 		g.admin(tool)
 	case n < 94:
 		g.kv(tool)
+	case n < 97:
+		g.odd(tool + 1)
 	default:
 		g.config(tool)
 	}
+}
+
+// odd asks with a header that is written as nobody writes it.
+func (g *generator) odd(conn int) {
+	l := g.links[g.rng.IntN(brokerLink)]
+	topic := g.topic()
+	asks := []step{
+		{Code: 105, Ext: map[string]string{"topic": topic, "acceptStandardJsonOnly": "true"}},
+		{Code: 105, Ext: map[string]string{"topic": topic}},
+		{Code: 901, Ext: map[string]string{"clusterName": l.cluster, "brokerName": l.name}},
+		{Code: 224, Ext: map[string]string{"cluster": l.cluster}},
+		{Code: 101, Ext: map[string]string{"namespace": place + "n0", "key": topic}},
+		{Code: 100, Ext: map[string]string{"namespace": place + "n0", "key": topic, "value": "v"}},
+		{Code: 106},
+		{Code: 999, Ext: map[string]string{"a": "b"}},
+	}
+	st := asks[g.rng.IntN(len(asks))]
+	st.Conn, st.Version = conn, g.queryVersion()
+	const number = 77777777
+	cmd := &remoting.Command{Code: st.Code, Version: st.Version, Opaque: number, Ext: st.Ext}
+	frame := remoting.AppendRequest(nil, cmd)
+	header := twist(g.rng, string(frame[8:]))
+	st.Head = strings.ReplaceAll(header, strconv.Itoa(number), "{opaque}")
+	g.steps = append(g.steps, st)
 }
 
 func (l *link) header() map[string]string {
@@ -139,8 +169,8 @@ func (g *generator) register(i int) {
 	// The first registration has two topics or more, or none: with one it is refused, which leaves a broker without address
 	// in the original's tables (B 5).
 	count := g.rng.IntN(5)
-	place := fmt.Sprintf("%s/%d", l.name, l.id)
-	if by, held := g.holders[place]; count == 1 && (!held || by != i) {
+	seat := fmt.Sprintf("%s/%d", l.name, l.id)
+	if by, held := g.holders[seat]; count == 1 && (!held || by != i) && !g.chance(3) {
 		count = 2
 	}
 	seen := map[string]bool{}
@@ -179,16 +209,28 @@ func (g *generator) register(i int) {
 	if g.chance(10) {
 		header["__ZONE_NAME"] = g.pick("z1", "Z1", "z2")
 	}
-	if !r.BadCRC {
+	text := ""
+	if !r.BadCRC && !r.Compressed && !r.Empty && g.chance(20) {
+		r.CRC = false
+		if plain, err := r.encode(place, l.name, version); err == nil {
+			r, text = nil, twist(g.rng, unread.ReplaceAllString(string(plain), ""))
+		}
+	}
+	if r == nil || !r.BadCRC {
 		for at, by := range g.holders {
 			if by == i {
 				delete(g.holders, at)
 			}
 		}
-		g.holders[place] = i
+		if text == "" { // nobody knows here whether the twisted ones are accepted
+			g.holders[seat] = i
+		}
 	}
-	g.add(step{Conn: i, Code: 103, Version: version, Ext: header, Reg: r})
+	g.add(step{Conn: i, Code: 103, Version: version, Ext: header, Reg: r, Body: text})
 }
+
+// unread are members that a NameServer has no use for: ours does not look into them (golden files of package remoting).
+var unread = regexp.MustCompile(`"(mappingDataVersion|topicQueueMappingDetailMap)":\{[^}]*\},|"attributes":\{\},`)
 
 func (g *generator) unregister(i int) {
 	l := &g.links[i]
@@ -223,8 +265,11 @@ func (g *generator) heartbeat(i int) {
 		v[g.rng.IntN(3)]++
 	}
 	body := fmt.Sprintf(`{"counter":%d,"stateVersion":%d,"timestamp":%d}`, v[2], v[0], v[1])
-	if g.chance(10) {
+	switch {
+	case g.chance(10):
 		body = ""
+	case g.chance(20):
+		body = twist(g.rng, body)
 	}
 	g.add(step{Conn: i, Code: 322, Ext: h, Body: body, Oneway: g.chance(20)})
 }
@@ -281,7 +326,11 @@ func (g *generator) admin(conn int) {
 			queues += fmt.Sprintf(`{"brokerName":%s,"perm":%d,"readQueueNums":%d,"topicSysFlag":%d}`,
 				strconv.Quote(place+"b"+strconv.Itoa(g.rng.IntN(5))), g.rng.IntN(8), g.rng.IntN(9), len(name)%4)
 		}
-		g.add(step{Conn: conn, Code: 217, Ext: map[string]string{"topic": name}, Body: `{"queueDatas":[` + queues + `]}`})
+		text := `{"queueDatas":[` + queues + `]}`
+		if g.chance(20) {
+			text = twist(g.rng, text)
+		}
+		g.add(step{Conn: conn, Code: 217, Ext: map[string]string{"topic": name}, Body: text})
 	}
 }
 

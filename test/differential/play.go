@@ -23,14 +23,26 @@ type difference struct {
 }
 
 // play runs a sequence under fresh names; nil when nothing differs.
-func (p *pair) play(steps []step) (*difference, error) {
+func (p *pair) play(steps []step) (d *difference, err error) {
 	p.prefixes++
 	prefix := fmt.Sprintf("%x.%x.", p.prefixes, rand.Uint32())
 	java := &side{addr: p.java, conns: map[int]net.Conn{}}
 	ours := &side{addr: p.ours, conns: map[int]net.Conn{}}
-	defer p.cleanup(prefix, steps, java, ours)
+	v := view{prefix: prefix, met: func(row int) { p.met[row]++ }}
+	ended := false
+	defer func() {
+		if left := p.cleanup(v, steps, java, ours); left != "" && d == nil && err == nil && !ended {
+			d = &difference{len(steps) - 1, "tables after all brokers, topics and keys were taken out:\n" + left}
+		}
+	}()
 	registered := map[int]string{} // connection -> address
+	live := entries{}
 	for i, st := range steps {
+		if live.stale(st) {
+			v.met(rowSuperseded)
+			ended = true
+			return nil, nil
+		}
 		p.played++
 		opaque := int32(1000 + i)
 		a, err := java.ask(prefix, st, opaque)
@@ -41,9 +53,15 @@ func (p *pair) play(steps []step) (*difference, error) {
 		if err != nil {
 			return &difference{i, fmt.Sprintf("ours gave no answer: %v; java: %s", err, headerOf(a))}, nil
 		}
-		if text := compare(prefix, st, a, b, func(row int) { p.met[row]++ }); text != "" {
+		if text := v.compare(st, a, b); text != "" {
 			return &difference{i, text}, nil
 		}
+		if refused(st, a) {
+			v.met(rowRefused)
+			ended = true
+			return nil, nil
+		}
+		live.after(st, a)
 		if st.Code == 103 && a != nil && a.code == 0 {
 			registered[st.Conn] = under(prefix, st.Ext["brokerAddr"])
 		}
@@ -54,7 +72,7 @@ func (p *pair) play(steps []step) (*difference, error) {
 			delete(registered, st.Conn)
 		}
 		if st.Code == 0 || st.Code == 104 || st.Oneway {
-			if text, err := p.quiet(prefix, st, java, ours); err != nil || text != "" {
+			if text, err := p.quiet(v, st, java, ours); err != nil || text != "" {
 				if err != nil {
 					return nil, err
 				}
@@ -95,11 +113,11 @@ var looks = []step{{Conn: 99, Code: 106, Version: 513}, {Conn: 99, Code: 206, Ve
 
 // quiet waits until both servers show the same tables: the original applies UNREGISTER, one-way requests and lost
 // connections some time after it has read them.
-func (p *pair) quiet(prefix string, st step, java, ours *side) (string, error) {
+func (p *pair) quiet(v view, st step, java, ours *side) (string, error) {
 	// Ours first: what it has applied is what Java must come to. On a connection, an answer says that everything before it
 	// was applied; a lost connection is applied when no address registered on it is left.
 	if st.Oneway {
-		if _, err := ours.ask(prefix, step{Conn: st.Conn, Code: 999, Version: 513}, 1); err != nil {
+		if _, err := ours.ask(v.prefix, step{Conn: st.Conn, Code: 999, Version: 513}, 1); err != nil {
 			return "", fmt.Errorf("ours, after a one-way request: %w", err)
 		}
 	}
@@ -107,6 +125,8 @@ func (p *pair) quiet(prefix string, st step, java, ours *side) (string, error) {
 	if st.Code == 100 || st.Code == 102 {
 		looks = []step{{Conn: 99, Code: 219, Version: 513, Ext: st.Ext}}
 	}
+	prefix := v.prefix
+	v.met = func(int) {}
 	deadline := time.Now().Add(3 * time.Second)
 	for {
 		text := ""
@@ -119,7 +139,7 @@ func (p *pair) quiet(prefix string, st step, java, ours *side) (string, error) {
 			if err != nil {
 				return "", fmt.Errorf("ours, looking: %w", err)
 			}
-			if text = compare(prefix, look, a, b, func(int) {}); text != "" {
+			if text = v.compare(look, a, b); text != "" {
 				break
 			}
 		}
@@ -130,8 +150,10 @@ func (p *pair) quiet(prefix string, st step, java, ours *side) (string, error) {
 	}
 }
 
-// cleanup takes the sequence's names out of both servers and restores the options.
-func (p *pair) cleanup(prefix string, steps []step, java, ours *side) {
+// cleanup takes the sequence's names out of both servers and restores the options. It returns what then still differs.
+func (p *pair) cleanup(v view, steps []step, java, ours *side) string {
+	defer java.close()
+	defer ours.close()
 	seen := map[string]bool{}
 	options := ""
 	for name, value := range liveOptions {
@@ -153,12 +175,36 @@ func (p *pair) cleanup(prefix string, steps []step, java, ours *side) {
 	}
 	for _, s := range []*side{java, ours} {
 		for _, st := range undo {
-			if _, err := s.ask(prefix, st, 1); err != nil {
-				break
+			if _, err := s.ask(v.prefix, st, 1); err != nil {
+				return err.Error()
 			}
 		}
-		s.close()
 	}
+	left, err := p.quiet(v, undo[0], java, ours)
+	if err != nil {
+		return err.Error()
+	}
+	return left
+}
+
+// legal says that no connection registers as two brokers: shortening must not make sequences that are not generated.
+func legal(steps []step) bool {
+	who := map[int]string{}
+	for _, st := range steps {
+		switch st.Code {
+		case 0:
+			delete(who, st.Conn)
+		case 103:
+			id := st.Ext["clusterName"] + " " + st.Ext["brokerName"] + " " + st.Ext["brokerAddr"]
+			if who[st.Conn] != "" && who[st.Conn] != id {
+				return false
+			}
+			who[st.Conn] = id
+		case 104: // the broker has left: this connection must end before another one is on it
+			who[st.Conn] = "left"
+		}
+	}
+	return true
 }
 
 // shorten leaves out steps as long as the sequence goes apart all the same.
@@ -172,6 +218,10 @@ func (p *pair) shorten(steps []step, limit time.Duration) ([]step, *difference) 
 	for size := len(steps) / 2; size > 0 && time.Now().Before(deadline); size /= 2 {
 		for from := 0; from+size < len(steps) && time.Now().Before(deadline); {
 			fewer := append(append([]step{}, steps[:from]...), steps[from+size:]...)
+			if !legal(fewer) {
+				from += size
+				continue
+			}
 			if d, err := p.play(fewer); err == nil && d != nil {
 				steps, last = fewer[:d.at+1], d
 				continue

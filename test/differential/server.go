@@ -3,10 +3,14 @@ package differential
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
@@ -55,6 +59,9 @@ func (s *side) close() {
 	}
 }
 
+// answer of a server that closed the connection instead.
+var closed = &answer{header: []byte("closed the connection")}
+
 // ask plays one step; nil for one that has no answer.
 func (s *side) ask(prefix string, st step, opaque int32) (*answer, error) {
 	if st.Code == 0 {
@@ -72,13 +79,29 @@ func (s *side) ask(prefix string, st step, opaque int32) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Write(remoting.AppendRequest(nil, cmd)); err != nil {
+	frame := remoting.AppendRequest(nil, cmd)
+	if st.Head != "" {
+		frame = frameOf(strings.ReplaceAll(under(prefix, st.Head), "{opaque}", strconv.Itoa(int(opaque))), cmd.Body)
+	}
+	if _, err := c.Write(frame); err != nil {
 		return nil, err
 	}
 	if st.Oneway {
 		return nil, nil
 	}
-	return readAnswer(c)
+	a, err := readAnswer(c)
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		s.lose(st.Conn)
+		return closed, nil
+	}
+	return a, err
+}
+
+// frameOf is a frame with a JSON header written by hand.
+func frameOf(header string, body []byte) []byte {
+	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(header)+len(body)))
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(header)))
+	return append(append(frame, header...), body...)
 }
 
 func readAnswer(r io.Reader) (*answer, error) {

@@ -20,6 +20,7 @@ type step struct {
 	Ext     map[string]string `json:"ext,omitempty"`
 	Reg     *registration     `json:"reg,omitempty"` // builds the body of code 103
 	Body    string            `json:"body,omitempty"`
+	Head    string            `json:"head,omitempty"` // the JSON header as it is sent, with {opaque} for its number
 }
 
 // registration is the body of a REGISTER.

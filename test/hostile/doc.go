@@ -1,0 +1,6 @@
+// Package hostile runs the real program as a process of its own under what peers do that are broken or wish it ill:
+// thousands of idle connections, thousands of frames that never become complete, readers that do not read, floods of
+// connects. Each test prints what it cost, bounds the memory, and asks the server all the while as an honest peer.
+//
+//	EPITAPH_INTEROP=1 go test -v ./test/hostile     # as in make interop; without it, a tenth of the numbers
+package hostile
