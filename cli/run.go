@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
@@ -41,20 +39,6 @@ func newNode(cfg node.Config, log *slog.Logger) (server, error) {
 	return n, nil
 }
 
-// gcPercent lets the heap grow by a quarter between collections, not by its own size: most of it is tables and encoded
-// routes that live long, and the path of a route query allocates nothing, so collections are rare all the same.
-const gcPercent = 25
-
-// tightenMemory does so unless the operator says otherwise by Go's own variable.
-func (p *program) tightenMemory() {
-	for _, v := range p.environ {
-		if strings.HasPrefix(v, "GOGC=") {
-			return
-		}
-	}
-	debug.SetGCPercent(gcPercent)
-}
-
 // run starts a node, calls ready once it listens, and stops it at the first signal or when ctx ends. It serves on for
 // as long as the options ask for it; a second signal cuts that short. SIGHUP reads the gossip keys again; where there
 // are none it stops the node, as it does a Java NameServer, unless the process was told to ignore it (nohup).
@@ -77,6 +61,7 @@ func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, re
 		return err
 	}
 	ready(n)
+	forgetStart(log)
 	serveUntil(ctx, n, log, signals, hangups)
 	drain(ctx, n, signals)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
