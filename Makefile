@@ -8,7 +8,7 @@ FUZZTIME      ?= 200000x
 LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model bench-compare check
+.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model bench-compare bench-convergence bench-all check
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,5 +55,11 @@ model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a 
 bench-compare: build ## epitaph, the ceiling, Java and Rust side by side; writes docs/performance.md (about 20 minutes)
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 		$(BIN) bench compare --rounds $(or $(ROUNDS),5) --json docs/performance.json --document docs/performance.md
+
+bench-convergence: build ## how long nodes disagree, by number and loss; writes docs/convergence.md (about 20 minutes)
+	$(BIN) bench convergence --nodes 3,9,33,100 --loss 0,0.3 --trials $(or $(TRIALS),200) --complete --idle 30s --storm 10000 \
+		--json docs/convergence.json --plot docs/img/convergence.svg --document docs/convergence.md
+
+bench-all: bench-convergence bench-compare ## every published figure and plot again
 
 check: lint test race sim interop differential ## everything a change must pass

@@ -27,8 +27,9 @@ var allowed = map[string][]string{
 	"remoting/rpc":      {"clock", "remoting"},
 	"routes":            {"clock", "tombstone"},
 	"gossip":            {"clock", "tombstone"},
+	"gossip/impair":     {},
 	"node":              {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/atomicfile", "node/properties", "node/kvconfig"},
-	"bench":             {"remoting", "remoting/body", "remoting/rpc", "node", "gossip"},
+	"bench":             {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "gossip", "gossip/impair"},
 	"cli":               {"node", "node/properties", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	".":                 {"cli"},
 }
@@ -36,7 +37,7 @@ var allowed = map[string][]string{
 // doors says which packages may import an outside library (by prefix): one door for each.
 var doors = map[string][]string{
 	"github.com/urfave/cli/v2":            {"cli"},
-	"github.com/hashicorp/memberlist":     {"gossip"},
+	"github.com/hashicorp/memberlist":     {"gossip", "gossip/impair"},
 	"github.com/hashicorp/go-msgpack/v2":  {"gossip"},
 	"github.com/hashicorp/go-metrics":     {"gossip", "node"},
 	"github.com/armon/go-metrics":         {"gossip", "node"},

@@ -1,8 +1,9 @@
 // Package bench measures NameServers over the wire, like any client: how fast they answer (load), how that
-// compares with the machine's limit and with other implementations (compare).
+// compares with the machine's limit and with other implementations (compare), and how long several of them disagree
+// about a broker that left (convergence).
 //
-// What is measured and what would make a number a lie is written down in docs/performance.md, which these
-// commands make. The parts:
+// What is measured and what would make a number a lie is written down in docs/performance.md and docs/convergence.md,
+// which these commands make. The parts:
 //
 //	load_config.go  what one load run is asked to do
 //	profile.go      which brokers and topics exist, and the register bodies that announce them
@@ -13,5 +14,7 @@
 //	process_*.go    CPU and memory of a process by its id
 //	ceiling.go      the limit of this machine with this generator
 //	compare*.go     several servers, interleaved, each round afresh
+//	converge*.go    nodes of one process (or elsewhere), brokers that leave, clients that watch
+//	story*.go       the same as a story in the terminal
 //	table.go, plot.go, progress.go, latency.go: shared with whatever else reports here
 package bench

@@ -95,3 +95,9 @@ func appendHeartbeat(out []byte, a address, seq uint32) []byte {
 	return appendFrame(out, header(remoting.BrokerHeartbeat, seq,
 		"brokerAddr", a.addr, "brokerId", strconv.Itoa(a.id), "brokerName", a.broker, "clusterName", clusterName), nil)
 }
+
+// appendUnregister appends code 104 for a.
+func appendUnregister(out []byte, a address, seq uint32) []byte {
+	return appendFrame(out, header(remoting.UnregisterBroker, seq,
+		"brokerAddr", a.addr, "brokerId", strconv.Itoa(a.id), "brokerName", a.broker, "clusterName", clusterName), nil)
+}

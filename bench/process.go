@@ -21,16 +21,21 @@ func ownCPU() time.Duration {
 // spareFiles is what a run needs beside its connections.
 const spareFiles = 64
 
-// enoughFiles says whether this process may open that many connections. The Go runtime has already raised the
-// soft limit to the hard one.
+// enoughFiles says whether this process may open that many connections.
 func enoughFiles(connections int) error {
+	return enoughFilesFor("connections", connections, "ask for fewer")
+}
+
+// enoughFilesFor says whether this process may open n files for what is named. The Go runtime has already raised the
+// soft limit to the hard one.
+func enoughFilesFor(what string, n int, remedy string) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil //nolint:nilerr // not known: opening them will tell
 	}
-	if need := uint64(connections + spareFiles); limit.Cur < need {
-		return fmt.Errorf("connections: %d of them need %d file descriptors and this process may open %d; raise the limit (ulimit -n %d) or ask for fewer",
-			connections, need, limit.Cur, need)
+	if need := uint64(n + spareFiles); limit.Cur < need {
+		return fmt.Errorf("%s: these need %d file descriptors and this process may open %d; raise the limit (ulimit -n %d) or %s",
+			what, need, limit.Cur, need, remedy)
 	}
 	return nil
 }

@@ -18,10 +18,11 @@ func (p *program) benchCommand() *urfave.Command {
 	return &urfave.Command{
 		Name:  "bench",
 		Usage: "measure NameServers: this one, the Java one, any one",
-		Description: `"load" measures one running NameServer; "compare" starts several, one after the other, and measures
-them side by side with what this machine can do at best.`,
+		Description: `"convergence" measures how long nodes disagree about a broker that left; "load" measures one running
+NameServer; "compare" starts several, one after the other, and measures them side by side with what this machine can do
+at best. The story of convergence in 20 seconds: epitaph bench convergence --story`,
 		OnUsageError: onUsageError,
-		Subcommands:  []*urfave.Command{p.benchLoadCommand(), p.benchCompareCommand()},
+		Subcommands:  []*urfave.Command{p.benchConvergenceCommand(), p.benchLoadCommand(), p.benchCompareCommand()},
 	}
 }
 

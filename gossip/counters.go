@@ -6,6 +6,7 @@ import "sync/atomic"
 type counters struct {
 	refusedSize, refusedVersion, refusedType, refusedFormat atomic.Uint64
 	inboxFull, unsendable, sendFailed, streamsDropped       atomic.Uint64
+	sent, sentBytes, membersLost                            atomic.Uint64
 	rejoins, rejoinsFailed, keysRefused                     atomic.Uint64
 	namesake                                                atomic.Bool
 }

@@ -9,6 +9,8 @@ type Counts struct {
 	RefusedSize, RefusedVersion, RefusedType, RefusedFormat uint64 // messages not understood, by reason
 	InboxFull                                               uint64 // messages dropped because the loop is behind
 	Unsendable, SendFailed, StreamsDropped                  uint64 // messages not sent
+	Sent, SentBytes                                         uint64 // messages handed to memberlist, without its envelope
+	MembersLost                                             uint64 // times that a member stopped answering without saying that it leaves
 	Rejoins, RejoinsFailed                                  uint64 // seeds tried
 	KeysRefused                                             uint64 // key files that could not be used when read again
 	Namesake                                                bool   // now: another living member has this node's name
@@ -21,7 +23,8 @@ func (g *Gossip) Counts() Counts {
 		RefusedSize: c.refusedSize.Load(), RefusedVersion: c.refusedVersion.Load(),
 		RefusedType: c.refusedType.Load(), RefusedFormat: c.refusedFormat.Load(),
 		InboxFull: c.inboxFull.Load(), Unsendable: c.unsendable.Load(), SendFailed: c.sendFailed.Load(),
-		StreamsDropped: c.streamsDropped.Load(), Rejoins: c.rejoins.Load(), RejoinsFailed: c.rejoinsFailed.Load(),
+		StreamsDropped: c.streamsDropped.Load(), Sent: c.sent.Load(), SentBytes: c.sentBytes.Load(),
+		MembersLost: c.membersLost.Load(), Rejoins: c.rejoins.Load(), RejoinsFailed: c.rejoinsFailed.Load(),
 		KeysRefused: c.keysRefused.Load(), Namesake: c.namesake.Load(),
 	}
 }

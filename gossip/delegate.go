@@ -140,6 +140,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	case state == StateLeft:
 		g.cfg.Logger.Info("member left", "member", p.Name, "addr", n.Address())
 	default:
+		g.counts.membersLost.Add(1)
 		g.cfg.Logger.Warn("member lost: it stopped answering without saying that it leaves",
 			"member", p.Name, "addr", n.Address())
 	}

@@ -273,6 +273,8 @@ func (g *Gossip) send(p *tombstone.Packet) {
 	if !ok {
 		return // it left meanwhile
 	}
+	g.counts.sent.Add(1)
+	g.counts.sentBytes.Add(uint64(len(b)))
 	if p.Path == tombstone.Datagram {
 		if err := g.list.SendBestEffort(&to, b); err != nil {
 			g.counts.sendFailed.Add(1)

@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"image/color"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+)
+
+// Times of the picture, in milliseconds.
+const (
+	plotFrom   = 0.1
+	originalMS = 120_000 // RocketMQ's default expiry of a broker that says nothing
+	plotTo     = 300_000
+)
+
+// PlotConvergence draws one line for each setting: the share of departures that was gone everywhere by then.
+func (r *ConvergeReport) PlotConvergence(path string) error {
+	p := newPlot("A broker left, and one or more nodes did not hear it", "time until it is gone at every node", "departures that are gone everywhere")
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, milliTicks{}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = plotFrom, plotTo, 0, 1
+	p.Y.Tick.Marker = plot.ConstantTicks{
+		{Value: 0, Label: "0 %"}, {Value: 0.25, Label: "25 %"}, {Value: 0.5, Label: "50 %"}, {Value: 0.75, Label: "75 %"}, {Value: 1, Label: "100 %"},
+	}
+	p.Legend.Top, p.Legend.Left = false, false
+	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(95), vg.Points(14)
+	drawn := 0
+	for i, s := range r.Settings {
+		if s.Trials == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(cumulative(s.Wire.All, s.Trials))
+		if err != nil {
+			return fmt.Errorf("draw %s: %w", s.Name(), err)
+		}
+		line.Color, line.Width = palette(i/2), vg.Points(2)
+		if i%2 == 1 {
+			line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
+		}
+		if len(r.Settings) <= 4 {
+			line.Color, line.Dashes = palette(i), nil
+		}
+		p.Add(line)
+		p.Legend.Add(s.Name(), line)
+		drawn++
+	}
+	if drawn == 0 {
+		return errors.New("draw the plot: nothing was measured")
+	}
+	// Without gossip nothing happens until the expiry; it is drawn up to there, although the run watched for a shorter time.
+	original, err := plotter.NewLine(plotter.XYs{{X: plotFrom, Y: 0}, {X: originalMS, Y: 0}, {X: originalMS, Y: 1}, {X: plotTo, Y: 1}})
+	if err != nil {
+		return fmt.Errorf("draw the original: %w", err)
+	}
+	original.Color, original.Width = color.RGBA{0xb0, 0x00, 0x20, 0xff}, vg.Points(2)
+	p.Add(original)
+	label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: originalMS * 0.9, Y: 0.5}}, Labels: []string{"RocketMQ: 120 s"}})
+	if err != nil {
+		return fmt.Errorf("draw the original: %w", err)
+	}
+	label.TextStyle[0].Color, label.TextStyle[0].XAlign = original.Color, -1.05
+	p.Add(label)
+	return savePlot(p, path)
+}
+
+// cumulative are the corners of a staircase that rises at each of the times; those that never converged leave it below 1.
+func cumulative(times []float64, trials int) plotter.XYs {
+	points := plotter.XYs{{X: plotFrom, Y: 0}}
+	for i, t := range slices.Sorted(slices.Values(times)) {
+		x := min(max(t, plotFrom), plotTo)
+		points = append(points, plotter.XY{X: x, Y: float64(i) / float64(trials)}, plotter.XY{X: x, Y: float64(i+1) / float64(trials)})
+	}
+	return append(points, plotter.XY{X: plotTo, Y: float64(len(times)) / float64(trials)})
+}
+
+// milliTicks labels a logarithmic axis of milliseconds with times.
+type milliTicks struct{}
+
+func (milliTicks) Ticks(lo, hi float64) []plot.Tick {
+	ticks := microTicks{}.Ticks(lo*1e3, hi*1e3)
+	for i := range ticks {
+		ticks[i].Value /= 1e3
+	}
+	return ticks
+}
