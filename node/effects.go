@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
@@ -42,7 +43,7 @@ func (n *Node) logEvent(e *routes.Event) {
 	var more int
 	if level == slog.LevelWarn {
 		var due bool
-		if more, due = n.faults.due(repeatKey{e.Kind, e.Cluster, e.Name, e.Addr}); !due {
+		if more, due = n.faults.due(repeatKey{e.Kind, e.Cluster, e.Name, e.Addr}, clock.Now()); !due {
 			return
 		}
 	}

@@ -114,3 +114,25 @@ func TestLostConnectionRemovesBroker(t *testing.T) {
 		}
 	}
 }
+
+// TestPseudoTopicIsServedWhileNotReady: a broker in compatible mode reads its member group from it, and takes any error for
+// an empty group.
+func TestPseudoTopicIsServedWhileNotReady(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.Options.NeedWaitForService = true })
+	c := dial(t, n)
+	body := strings.ReplaceAll(twoTopics, "TB", "rmq_sys_SYNC_BROKER_MEMBER_b0")
+	if a := ask(t, c, remoting.RegisterBroker, brokerHeader("0"), body); a.Code != 0 {
+		t.Fatalf("register: %d %s", a.Code, a.Remark)
+	}
+	a := ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, "")
+	if a.Code != remoting.SystemError || a.Remark != "name server not ready" {
+		t.Errorf("any other topic: %d %q", a.Code, a.Remark)
+	}
+	a = ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "rmq_sys_SYNC_BROKER_MEMBER_b0"}, "")
+	if a.Code != remoting.Success || !strings.Contains(string(a.Body), `"0":"1.1.1.1:10911"`) {
+		t.Errorf("the pseudo-topic: %d %q %s", a.Code, a.Remark, a.Body)
+	}
+	if a = ask(t, c, remoting.GetRouteInfoByTopic, nil, ""); a.Code != remoting.SystemError {
+		t.Errorf("no topic: %d %q", a.Code, a.Remark)
+	}
+}

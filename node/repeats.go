@@ -34,8 +34,7 @@ type repeats struct {
 func newRepeats() *repeats { return &repeats{known: make(map[repeatKey]*repeat)} }
 
 // due says whether to tell a fault now, and how often it was kept back since it was last told.
-func (r *repeats) due(key repeatKey) (skipped int, due bool) {
-	now := clock.Now()
+func (r *repeats) due(key repeatKey, now clock.Stamp) (skipped int, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.known[key]

@@ -21,6 +21,9 @@ import (
 
 // TestServerOutlives is the four kinds of hostile peers, each against a server of its own.
 func TestServerOutlives(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
+	}
 	binary := filepath.Join(t.TempDir(), "epitaph")
 	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
 		t.Fatalf("build epitaph: %v\n%s", err, out)
@@ -144,6 +147,9 @@ func idleConnections(t *testing.T, s *server) {
 
 // halfFrames: each announces the largest frame there is, sends half of it, and waits.
 func halfFrames(t *testing.T, s *server) {
+	if os.Getenv("EPITAPH_INTEROP") == "" {
+		t.Skip("SKIPPED: takes a minute and 600 MB; set EPITAPH_INTEROP=1 (TestHalfFramesAreBounded has the small form)")
+	}
 	n := count(2000)
 	needDescriptors(t, n)
 	const largest = 16777212
