@@ -8,7 +8,7 @@ FUZZTIME      ?= 200000x
 LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long differential sim model bench-compare bench-convergence bench-all check
+.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim model bench-compare bench-convergence bench-all check
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside
 interop-long: ## the same with more versions (5.3.3, 4.9.4) and longer scenarios
 	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin
 
+netns: ## nodes and real brokers in network namespaces, paths cut and lossy (needs root, iptables, Java, Maven)
+	EPITAPH_NETNS=1 $(GO) test -count=1 -timeout 20m -v ./test/netns
+
+netns-long: ## the same with 30 restarts, 30,000 simulated ones, and 120 s of waiting for the Java NameServer
+	EPITAPH_NETNS=long $(GO) test -count=1 -timeout 120m -v ./test/netns
+
 differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and to ours, answers compared
 	EPITAPH_INTEROP=1 DIFFERENTIAL_SEED=$(SEED) DIFFERENTIAL_STEPS=$(STEPS) \
 		$(GO) test -count=1 -timeout 120m -v ./test/differential
@@ -62,4 +68,4 @@ bench-convergence: build ## how long nodes disagree, by number and loss; writes 
 
 bench-all: bench-convergence bench-compare ## every published figure and plot again
 
-check: lint test race sim interop differential ## everything a change must pass
+check: lint test race sim interop netns differential ## everything a change must pass

@@ -148,7 +148,7 @@ func span(d time.Duration) string {
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
 // ago is the time since t, for people; clocks that disagree show as now.
-func ago(t, now time.Time) string { return span(max(now.Sub(t), 0).Round(time.Second)) + " ago" }
+func ago(t, now time.Time) string { return span(max(now.Sub(t), 0)) + " ago" }
 
 func plural(n int, one, more string) string {
 	if n == 1 {

@@ -1,0 +1,186 @@
+//go:build linux
+
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespaces are named epns-PID-NUMBER-HOST, so that runs side by side do not collide and a later one can tell what a
+// dead one left behind.
+const namePrefix = "epns-"
+
+var networks atomic.Int64
+
+// network is a bridge in a namespace of its own and the hosts around it. The root namespace has no part in it, so
+// neither its firewall nor its routes matter, and all networks of a run may use the same addresses.
+type network struct {
+	t      testing.TB
+	prefix string
+	bridge string
+	hosts  int
+}
+
+// host is one namespace with one interface.
+type host struct {
+	t    testing.TB
+	name string
+	IP   string
+	ns   string
+}
+
+func newNetwork(t testing.TB) *network {
+	t.Helper()
+	n := &network{t: t, prefix: fmt.Sprintf("%s%d-%d-", namePrefix, os.Getpid(), networks.Add(1))}
+	n.bridge = n.namespace("bridge")
+	run(t, "ip", "-n", n.bridge, "link", "add", "br0", "type", "bridge")
+	run(t, "ip", "-n", n.bridge, "link", "set", "br0", "up")
+	return n
+}
+
+func (n *network) namespace(name string) string {
+	ns := n.prefix + name
+	run(n.t, "ip", "netns", "add", ns)
+	n.t.Cleanup(func() { run(n.t, "ip", "netns", "del", ns) })
+	run(n.t, "ip", "-n", ns, "link", "set", "lo", "up")
+	return ns
+}
+
+// host adds a namespace that is connected to the bridge.
+func (n *network) host(name string) *host {
+	n.t.Helper()
+	n.hosts++
+	h := &host{t: n.t, name: name, IP: fmt.Sprintf("10.77.0.%d", n.hosts), ns: n.namespace(name)}
+	port := fmt.Sprintf("port%d", n.hosts)
+	run(n.t, "ip", "-n", n.bridge, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
+	run(n.t, "ip", "-n", n.bridge, "link", "set", port, "master", "br0", "up")
+	run(n.t, "ip", "-n", h.ns, "address", "add", h.IP+"/24", "dev", "eth0")
+	run(n.t, "ip", "-n", h.ns, "link", "set", "eth0", "up")
+	return h
+}
+
+func run(t testing.TB, program string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+}
+
+// within runs f with the calling goroutine's thread in the host's namespace: what f starts, and sockets that it opens,
+// stay there. f must not start goroutines that open sockets.
+func (h *host) within(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer home.Close()
+	away, err := os.Open(filepath.Join("/run/netns", h.ns))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer away.Close()
+	if err := unix.Setns(int(away.Fd()), unix.CLONE_NEWNET); err != nil {
+		h.t.Fatalf("enter %s: %v", h.ns, err)
+	}
+	defer func() {
+		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(fmt.Sprintf("leave %s: %v", h.ns, err)) // the thread must not go on in the wrong place
+		}
+	}()
+	f()
+}
+
+// dial connects from the host.
+func (h *host) dial(addr string, limit time.Duration) (c net.Conn, err error) {
+	h.within(func() { c, err = net.DialTimeout("tcp4", addr, limit) })
+	return c, err
+}
+
+// output runs a program on the host to its end.
+func (h *host) output(program string, args ...string) (out string, err error) {
+	h.within(func() {
+		var text []byte
+		text, err = exec.Command(program, args...).CombinedOutput()
+		out = string(text)
+	})
+	return out, err
+}
+
+// rule is one line of a host's firewall.
+type rule struct {
+	host *host
+	args []string
+}
+
+// drop makes the host lose what comes in from another one, without a word; more narrows it, e.g. "-p", "udp".
+func (h *host) drop(from *host, more ...string) rule {
+	h.t.Helper()
+	r := rule{h, append(append([]string{"INPUT", "-s", from.IP}, more...), "-j", "DROP")}
+	r.apply("-A")
+	return r
+}
+
+// lose makes the host lose a share of what comes in from another one.
+func (h *host) lose(from *host, share float64) rule {
+	h.t.Helper()
+	return h.drop(from, "-m", "statistic", "--mode", "random", "--probability", strconv.FormatFloat(share, 'f', 2, 64))
+}
+
+// cut is drop both ways.
+func cut(a, b *host) []rule { return []rule{a.drop(b), b.drop(a)} }
+
+func (r rule) heal() { r.apply("-D") }
+
+func heal(rules []rule) {
+	for _, r := range rules {
+		r.heal()
+	}
+}
+
+func (r rule) apply(how string) {
+	r.host.t.Helper()
+	if out, err := r.host.output("iptables", append([]string{"-w", how}, r.args...)...); err != nil {
+		r.host.t.Fatalf("iptables %s on %s: %v\n%s", how, r.host.name, err, out)
+	}
+}
+
+var ownName = regexp.MustCompile(`^` + namePrefix + `(\d+)-`)
+
+// removeLeftovers deletes the namespaces of runs that died without cleaning up.
+func removeLeftovers() error {
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		m := ownName.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		pid, err := strconv.Atoi(m[1])
+		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue // somebody lives under that number
+		}
+		if out, err := exec.Command("ip", "netns", "del", e.Name()).CombinedOutput(); err != nil {
+			return fmt.Errorf("remove what a dead run left: ip netns del %s: %w\n%s", e.Name(), err, out)
+		}
+	}
+	return nil
+}

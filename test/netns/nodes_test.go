@@ -1,0 +1,277 @@
+//go:build linux
+
+package netns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/test/java"
+)
+
+const (
+	servePort  = "9876"
+	gossipPort = "7946"
+	httpAddr   = "127.0.0.1:9886" // within the node's namespace
+	// patience is for what is a matter of milliseconds on a machine that does nothing else.
+	patience = 60 * time.Second
+)
+
+// server is a NameServer of either kind on a host of its own.
+type server struct {
+	*java.Process
+	host *host
+	name string
+	addr string // for brokers and clients
+}
+
+// epitaph is a node.
+type epitaph struct {
+	*server
+	t    testing.TB // that it lives for
+	dir  string
+	args []string
+	http http.Client
+}
+
+// world is a network with nodes that gossip with one key.
+type world struct {
+	*network
+	t     testing.TB
+	key   string
+	nodes []*epitaph
+}
+
+// newWorld starts nodes that gossip, and waits until each knows all.
+func newWorld(t testing.TB, names ...string) *world {
+	t.Helper()
+	w := &world{network: newNetwork(t), t: t, key: filepath.Join(t.TempDir(), "gossip.keys")}
+	run(t, shared.binary, "keygen", w.key)
+	var hosts []*host
+	var seeds []string
+	for _, name := range names {
+		h := w.host(name)
+		hosts, seeds = append(hosts, h), append(seeds, net.JoinHostPort(h.IP, gossipPort))
+	}
+	for i, name := range names {
+		w.nodes = append(w.nodes, w.start(hosts[i], name,
+			"--gossip", net.JoinHostPort(hosts[i].IP, gossipPort), "--join", strings.Join(seeds, ","),
+			"--cluster", "netns", "--name", name, "--gossip-key-file", w.key))
+	}
+	w.awaitMembers(len(names))
+	return w
+}
+
+// start runs one node; without gossip when args are empty.
+func (w *world) start(h *host, name string, args ...string) *epitaph {
+	w.t.Helper()
+	n := &epitaph{server: &server{host: h, name: name, addr: net.JoinHostPort(h.IP, servePort)}, t: w.t, dir: w.t.TempDir()}
+	n.args = append([]string{"serve", "--listen", n.addr, "--http", httpAddr, "--data", n.dir}, args...)
+	n.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+		return h.dial(addr, 5*time.Second)
+	}}
+	n.run()
+	return n
+}
+
+// silent starts a node that gossips with nobody: what RocketMQ does without us.
+func (w *world) silent(name string) *epitaph { return w.start(w.host(name), name) }
+
+func (n *epitaph) run() {
+	n.t.Helper()
+	n.host.within(func() { n.Process = java.StartProgram(n.t, exec.Command(shared.binary, n.args...)) })
+	await(n.t, patience, "node "+n.name+" is ready", func() error {
+		_, err := n.get("/readyz")
+		return err
+	})
+}
+
+// crash ends the node without a goodbye and starts it again.
+func (n *epitaph) crash() {
+	n.t.Helper()
+	n.Kill()
+	n.run()
+}
+
+// freeze stops the process as a whole, as a hypervisor would; its kernel goes on acknowledging.
+func (n *epitaph) freeze(t testing.TB) {
+	t.Helper()
+	if err := n.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *epitaph) thaw(t testing.TB) {
+	t.Helper()
+	if err := n.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *epitaph) get(path string) ([]byte, error) {
+	resp, err := n.http.Get("http://" + httpAddr + path)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, body)
+	}
+	return body, err
+}
+
+func (n *epitaph) getJSON(path string, into any) error {
+	body, err := n.get(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}
+
+// metric is one series of /metrics, written as there: a name with its labels.
+func (n *epitaph) metric(t testing.TB, series string) float64 {
+	t.Helper()
+	body, err := n.get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(body)) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	t.Fatalf("node %s has no series %s", n.name, series)
+	return 0
+}
+
+// command is what an operator reads when he runs epitaph on the node's host.
+func (n *epitaph) command(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := n.host.output(shared.binary, args...)
+	if err != nil {
+		t.Fatalf("epitaph %v on %s: %v\n%s", args, n.name, err, out)
+	}
+	return out
+}
+
+// awaitMembers waits until every node of the world sees n living members.
+func (w *world) awaitMembers(n int) {
+	w.t.Helper()
+	for _, one := range w.nodes {
+		await(w.t, patience, fmt.Sprintf("%s sees %d members", one.name, n), func() error { return one.sees(n) })
+	}
+}
+
+func (n *epitaph) sees(members int) error {
+	var m node.APIMembers
+	if err := n.getJSON("/v1/members", &m); err != nil {
+		return err
+	}
+	alive := 0
+	for _, one := range m.Members {
+		if one.State == "alive" {
+			alive++
+		}
+	}
+	if alive != members {
+		return fmt.Errorf("it sees %d members alive: %+v", alive, m.Members)
+	}
+	return nil
+}
+
+// decision is what a node did with the newest tombstone of a broker name.
+func (n *epitaph) decision(broker string) (node.APIDecision, error) {
+	var all node.APITombstones
+	if err := n.getJSON("/v1/tombstones", &all); err != nil {
+		return node.APIDecision{}, err
+	}
+	for _, d := range all.Decisions {
+		if d.Broker == broker {
+			return d, nil
+		}
+	}
+	return node.APIDecision{}, fmt.Errorf("node %s decided nothing about %s", n.name, broker)
+}
+
+// decided waits until a node has decided about a broker, and as wanted.
+func (n *epitaph) decided(t testing.TB, broker, outcome string) node.APIDecision {
+	t.Helper()
+	var d node.APIDecision
+	await(t, patience, n.name+" decides about "+broker+": "+outcome, func() (err error) {
+		if d, err = n.decision(broker); err == nil && d.Outcome != outcome {
+			err = fmt.Errorf("decided %s (%s)", d.Outcome, d.Why)
+		}
+		return err
+	})
+	return d
+}
+
+// report is what a member did according to the origin.
+func (n *epitaph) report(broker, member string) (node.APIReport, error) {
+	var all node.APITombstones
+	if err := n.getJSON("/v1/tombstones", &all); err != nil {
+		return node.APIReport{}, err
+	}
+	for _, o := range all.Own {
+		for _, r := range o.Reports {
+			if o.Broker == broker && r.Member == member {
+				return r, nil
+			}
+		}
+	}
+	return node.APIReport{}, fmt.Errorf("node %s has no report of %s about %s", n.name, member, broker)
+}
+
+// figuresShown wants the log line of an eviction with both comparisons in figures.
+var figuresShown = regexp.MustCompile(`msg="tombstone judged".* outcome=.* life_margin=[1-9]\S* register_margin=[1-9]\S* age=[1-9]\S*`)
+
+// evictionShown checks that an eviction of a broker at c can be seen where operators look: at the origin, at c, in the log.
+func evictionShown(t testing.TB, origin, c *epitaph, broker string) {
+	t.Helper()
+	d := c.decided(t, broker, "evicted")
+	if d.LifeMargin == nil || d.RegisterMargin == nil || *d.LifeMargin <= 0 || *d.RegisterMargin <= 0 || d.Origin == "" {
+		t.Errorf("%s evicted %s without both comparisons above zero: %+v", c.name, broker, d)
+	}
+	var r node.APIReport
+	await(t, patience, "report of "+c.name+" at "+origin.name, func() (err error) {
+		if r, err = origin.report(broker, c.name); err == nil && r.State != "reported" {
+			err = errors.New(r.State)
+		}
+		return err
+	})
+	if r.Outcome != "evicted" || r.AfterMS == nil {
+		t.Errorf("%s says of %s: %+v", origin.name, c.name, r)
+	}
+	if out := origin.command(t, "tombstones"); !regexp.MustCompile(broker + `(?s:.*)\n +` + c.name + ` +[0-9.]+ ?m?s +evicted`).MatchString(out) {
+		t.Errorf("epitaph tombstones at the origin does not say that %s evicted %s:\n%s", c.name, broker, out)
+	}
+	if out := c.command(t, "tombstones"); !strings.Contains(out, "older than proof of life") || !strings.Contains(out, broker) {
+		t.Errorf("epitaph tombstones at %s does not show both comparisons:\n%s", c.name, out)
+	}
+	for line := range strings.Lines(c.Output()) {
+		if strings.Contains(line, "broker="+broker+" ") && figuresShown.MatchString(line) {
+			t.Log(strings.TrimSpace(line))
+			return
+		}
+	}
+	t.Errorf("the log of %s has no line with both comparisons in figures", c.name)
+}

@@ -1,0 +1,44 @@
+//go:build linux
+
+package netns
+
+import (
+	"testing"
+	"time"
+)
+
+// A partition of 60 s around an UNREGISTER: C is cut from its members and from the broker, so the others take it for
+// dead and it takes them for dead. Healed, it is gone as soon as one has rejoined the other and asked.
+func TestPartition(t *testing.T) {
+	need(t, weightBroker)
+	const scenario = "d. partition of 60 s around the UNREGISTER"
+	w := newWorld(t, "A", "B", "C")
+	a, c := w.nodes[0], w.nodes[2]
+	watches := watchAll(t, w.servers()...)
+	b := launch(t, w.host("broker"), release5, "partition", w.servers()...)
+	b.MustBoot(t)
+	for _, one := range watches {
+		one.listed(t, patience, b.key)
+	}
+	rules := append(cut(w.nodes[0].host, c.host), cut(w.nodes[1].host, c.host)...)
+	cut(b.host, c.host)
+	began := time.Now()
+	b.Term()
+	gone := earliest(goneAt(t, watches[:2], b.key))
+	await(t, patience, "C alone", func() error { return c.sees(1) })
+	await(t, patience, "A without C", func() error { return a.sees(2) })
+	pass(t, time.Minute-time.Since(began))
+	if here, _, err := watches[2].state(b.key); err != nil || !here {
+		t.Fatalf("C lost the broker during the partition: %v", err)
+	}
+	heal(rules)
+	healed := time.Now()
+	left := watches[2].gone(t, 2*time.Minute, b.key)
+	figures.took(scenario, "C: gone, after the heal (rejoin every 15 s)", left.Sub(healed))
+	d := c.decided(t, b.Name, "evicted")
+	figures.add(scenario, "age of the departure at that eviction", inWords(time.Duration(d.AgeMS*float64(time.Millisecond))))
+	if age := time.Duration(d.AgeMS * float64(time.Millisecond)); age < left.Sub(gone)-time.Second {
+		t.Errorf("evicted by a departure of %s, which was %s ago", age, left.Sub(gone))
+	}
+	w.awaitMembers(3)
+}

@@ -1,0 +1,175 @@
+//go:build linux
+
+package netns
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+// storm is thousands of restarts on the real wire, with less than a second between exit and start, while the nodes lose
+// 30 % of each other's packets. At every stop one node, or none, hears nothing of it.
+type storm struct {
+	t       *testing.T
+	w       *world
+	watches []*watch
+	servers []*server
+
+	mu       sync.Mutex
+	left     int             // restarts to go
+	lost     []time.Duration // from the UNREGISTER's answer until gone at the node that missed it
+	failed   error
+	restarts int
+}
+
+// TestStorm: a broker that came back is never missing at any node, and one that left is gone where it was missed.
+func TestStorm(t *testing.T) {
+	need(t, 0)
+	const scenario = "c. restarts within a second, 30 % loss among the nodes"
+	s := &storm{t: t, w: newWorld(t, "A", "B", "C"), left: 3000}
+	if long() {
+		s.left = 30000
+	}
+	lossy(s.w)
+	s.servers = s.w.servers()
+	s.watches = watchAll(t, s.servers...)
+	began := time.Now()
+	var group sync.WaitGroup
+	for h := range 3 {
+		host := s.w.host(fmt.Sprint("sim", h))
+		for i := range 20 {
+			b := newSimBroker(host, fmt.Sprintf("storm-%d-%d", h, i), 20000+i)
+			if i%3 == 2 {
+				b.version = version4
+			}
+			random := rand.New(rand.NewPCG(uint64(h), uint64(i)))
+			group.Go(func() { s.note(s.live(b, random)) })
+		}
+	}
+	group.Wait()
+	if s.failed != nil {
+		t.Fatal(s.failed)
+	}
+	for _, w := range s.watches {
+		for _, missing := range w.missed() {
+			t.Errorf("a live broker was not listed: %s", missing)
+		}
+	}
+	var evicted, kept float64
+	for _, n := range s.w.nodes {
+		if refuted := n.metric(t, "epitaph_tombstone_refuted_total"); refuted != 0 {
+			t.Errorf("%s: %v evictions refuted", n.name, refuted)
+		}
+		if limited := n.metric(t, `epitaph_tombstones_not_made_total{reason="source_limit"}`); limited != 0 {
+			t.Errorf("%s made no tombstone %v times for a limit: the storm is too fast to prove anything", n.name, limited)
+		}
+		evicted += n.metric(t, `epitaph_tombstone_decisions_total{outcome="evicted"}`)
+		for _, why := range []string{"younger_connection", "newer_register", "no_proof_of_life"} {
+			kept += n.metric(t, `epitaph_tombstone_decisions_total{outcome="kept_`+why+`"}`)
+		}
+	}
+	if evicted == 0 || kept == 0 || len(s.lost) == 0 {
+		t.Errorf("%v evictions, %v kept, %d awaited: this proves nothing", evicted, kept, len(s.lost))
+	}
+	figures.add(scenario, "simulated brokers: restarts, and live ones that were missing anywhere",
+		fmt.Sprintf("%d in %s, 0 missing", s.restarts, time.Since(began).Round(time.Second)))
+	figures.add(scenario, "decisions: evicted, kept a successor", fmt.Sprintf("%.0f, %.0f", evicted, kept))
+	figures.spread(scenario, "gone at the node that missed it, after the UNREGISTER was answered", s.lost)
+}
+
+// lossy makes every node lose 30 % of what comes from the others, packets and streams.
+func lossy(w *world) {
+	for _, to := range w.nodes {
+		for _, from := range w.nodes {
+			if to != from {
+				to.host.lose(from.host, 0.3)
+			}
+		}
+	}
+}
+
+func (s *storm) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = err
+	}
+}
+
+// again takes one restart off what is to be done.
+func (s *storm) again() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 || s.failed != nil {
+		return false
+	}
+	s.left--
+	s.restarts++
+	return true
+}
+
+// live starts and stops one broker until enough is done.
+func (s *storm) live(b *simBroker, random *rand.Rand) error {
+	upTo := func(limit time.Duration) { pass(s.t, time.Duration(random.Int64N(int64(limit)))) }
+	defer b.exit()
+	for s.again() {
+		for i, server := range s.servers {
+			if err := b.register(server); err != nil {
+				return err
+			}
+			s.watches[i].expect(b.key())
+		}
+		upTo(400 * time.Millisecond)
+		for _, w := range s.watches {
+			w.release(b.key())
+		}
+		missed := random.IntN(len(s.servers) + 1) // the last: nobody
+		if missed < len(s.servers) {
+			if err := b.vanish(s.servers[missed]); err != nil {
+				return err
+			}
+		}
+		var left time.Time
+		for _, i := range random.Perm(len(s.servers)) {
+			if i == missed {
+				continue
+			}
+			if err := b.unregister(s.servers[i]); err != nil {
+				return err
+			}
+			if left.IsZero() {
+				left = time.Now()
+			}
+		}
+		b.exit()
+		if missed < len(s.servers) && b.version == version5 && random.IntN(2) == 0 {
+			if err := s.awaitGone(missed, b.key(), left); err != nil {
+				return err
+			}
+		}
+		upTo(900 * time.Millisecond)
+	}
+	return nil
+}
+
+// awaitGone waits until a broker is gone at a node that heard nothing of its leaving.
+func (s *storm) awaitGone(missed int, key string, left time.Time) error {
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		here, since, err := s.watches[missed].state(key)
+		if err == nil && !here {
+			s.mu.Lock()
+			s.lost = append(s.lost, max(since.Sub(left), 0))
+			s.mu.Unlock()
+			return nil
+		}
+		if time.Since(left) > patience {
+			return fmt.Errorf("%s is still listed at %s %s after it left (%v)", key, s.servers[missed].name, patience, err)
+		}
+		<-ticker.C
+	}
+}

@@ -1,0 +1,67 @@
+//go:build linux
+
+package netns
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// UDP is blocked between the nodes while TCP works, as firewalls do: streams carry what packets do not, and the gauge
+// says so.
+func TestNoUDP(t *testing.T) {
+	need(t, weightBroker)
+	const scenario = "f. UDP blocked among the nodes"
+	w := newWorld(t, "A", "B", "C")
+	for _, to := range w.nodes {
+		for _, from := range w.nodes {
+			if to != from {
+				to.host.drop(from.host, "-p", "udp")
+			}
+		}
+	}
+	a, c := w.nodes[0], w.nodes[2]
+	watches := watchAll(t, w.servers()...)
+	b := launch(t, w.host("broker"), release5, "noudp", w.servers()...)
+	b.MustBoot(t)
+	for _, one := range watches {
+		one.listed(t, patience, b.key)
+	}
+	w.awaitMembers(3)
+	cut(b.host, c.host)
+	b.Term()
+	gone := goneAt(t, watches, b.key)
+	figures.took(scenario, "C: gone, after the first of A and B", gone[2].Sub(earliest(gone[:2])))
+	c.decided(t, b.Name, "evicted")
+	origin := firstOrigin(t, w.nodes[:2], b.Name)
+	await(t, patience, "the gauge says that members are reached by TCP only", func() error {
+		if n := origin.metric(t, "epitaph_gossip_members_only_tcp"); n < 1 {
+			return fmt.Errorf("epitaph_gossip_members_only_tcp is %v at %s", n, origin.name)
+		}
+		return nil
+	})
+	if out := origin.command(t, "members"); !strings.Contains(out, "tcp") {
+		t.Errorf("epitaph members does not say tcp:\n%s", out)
+	}
+	if other := a.metric(t, "epitaph_gossip_members"); other != 3 {
+		t.Errorf("membership did not last without UDP: A sees %v members", other)
+	}
+	// A further departure, while everybody is known to be reached by streams only.
+	sim := newSimBroker(w.host("sim"), "noudp-sim", 20001)
+	if err := sim.registerAll(w.servers()); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range watches {
+		one.listed(t, patience, sim.key())
+	}
+	if err := sim.vanish(c.server); err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.unregister(a.server); err != nil {
+		t.Fatal(err)
+	}
+	left := time.Now()
+	figures.took(scenario, "a second departure: gone at C, after the UNREGISTER was answered", watches[2].gone(t, patience, sim.key()).Sub(left))
+}
