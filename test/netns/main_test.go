@@ -37,11 +37,12 @@ type suite struct {
 
 var shared suite
 
-// Weights of Java programs, in units of about 200 MB: at most three brokers at once, or as much of the others.
+// Weights of Java programs, in units of about 200 MB: at most five brokers at once, or as much of the others. Tests
+// start in the order of their files, the longest first.
 const (
 	weightBroker = 2
 	weightSmall  = 1 // NameServer, client
-	weightLimit  = 6
+	weightLimit  = 10
 )
 
 // TestMain builds epitaph once and removes what earlier runs that died left behind.
