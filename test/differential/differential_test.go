@@ -55,7 +55,7 @@ func startPair(t *testing.T) *pair {
 			t.Errorf("invariants of our tables: %v", err)
 		}
 	})
-	return &pair{java: peer.Addr, ours: n.Addr().String(), met: map[int]int{}}
+	return &pair{java: peer.Addr, ours: n.Addr().String(), met: map[int]int{}, settling: longSettling}
 }
 
 // TestSameAnswers plays seeded sequences at both servers.

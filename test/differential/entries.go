@@ -31,6 +31,7 @@ func (e entries) after(st step, a *answer) {
 
 func (e entries) registered(st step, before *entry) {
 	now := &entry{name: st.Ext["brokerName"], id: st.Ext["brokerId"]}
+	now.disputed = before != nil && before.disputed && before.name == now.name && before.id == now.id
 	for _, other := range e {
 		if other != before && other.name == now.name && other.id == now.id {
 			now.disputed = now.disputed || !other.superseded

@@ -8,12 +8,19 @@ import (
 	"time"
 )
 
+// Limits of pair.settling: for a machine that is busy, and for sequences that are known to go apart.
+const (
+	longSettling  = 30 * time.Second
+	shortSettling = 3 * time.Second
+)
+
 // pair is both servers.
 type pair struct {
 	java, ours string
 	met        map[int]int // wanted differences by row
 	played     int         // steps
 	prefixes   int
+	settling   time.Duration // how long the tables of both may differ after what the original applies later
 }
 
 // difference is where a sequence went apart.
@@ -92,7 +99,7 @@ func headerOf(a *answer) string {
 
 // gone waits until ours lists an address no more.
 func (p *pair) gone(prefix string, ours *side, addr string) error {
-	for deadline := time.Now().Add(3 * time.Second); addr != ""; {
+	for deadline := time.Now().Add(p.settling); addr != ""; {
 		a, err := ours.ask(prefix, looks[0], 1)
 		if err != nil {
 			return err
@@ -127,7 +134,7 @@ func (p *pair) quiet(v view, st step, java, ours *side) (string, error) {
 	}
 	prefix := v.prefix
 	v.met = func(int) {}
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(p.settling)
 	for {
 		text := ""
 		for _, look := range looks {
@@ -210,6 +217,7 @@ func legal(steps []step) bool {
 // shorten leaves out steps as long as the sequence goes apart all the same.
 func (p *pair) shorten(steps []step, limit time.Duration) ([]step, *difference) {
 	deadline := time.Now().Add(limit)
+	p.settling = shortSettling
 	last, err := p.play(steps)
 	if err != nil || last == nil {
 		return steps, last

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait for one server.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // side is one of the two servers during one sequence.
 type side struct {

@@ -148,7 +148,7 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 	master := g.brokers[0].Addr
 	await(t, 2*time.Minute, "master registered", hasMembers(addr, "broker-a", entry(0, master)))
 	createTopic(t, master, "acting", 4)
-	await(t, 5*time.Second, "topic visible", hasTopic(addr, "acting", "broker-a"))
+	await(t, soon, "topic visible", hasTopic(addr, "acting", "broker-a"))
 	launch(1)
 	launch(2)
 	return g, options[0]

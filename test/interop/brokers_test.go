@@ -61,7 +61,7 @@ func startPairs(t *testing.T, addr string, versions []string) (a, b pair) {
 	}
 	await(t, reregister, "5.x brokers registered", hasMembers(addr, "broker-a", a.entries()...))
 	await(t, reregister, "4.x brokers registered", hasMembers(addr, "broker-b", b.entries()...))
-	await(t, 10*time.Second, "topics of both", hasTopic(addr, "SELF_TEST_TOPIC", "broker-a", "broker-b"))
+	await(t, soon, "topics of both", hasTopic(addr, "SELF_TEST_TOPIC", "broker-a", "broker-b"))
 	return a, b
 }
 
@@ -92,7 +92,7 @@ func benchmark(t *testing.T, addr string) {
 			}
 		}
 	}
-	await(t, 5*time.Second, "auto-created topic on both brokers", hasTopic(addr, "BenchmarkTest", "broker-a", "broker-b"))
+	await(t, soon, "auto-created topic on both brokers", hasTopic(addr, "BenchmarkTest", "broker-a", "broker-b"))
 }
 
 // stopSlaves ends both slaves cleanly. 5.x sends its UNREGISTER first and exits about 11 s later, so it must be gone
@@ -119,10 +119,10 @@ func killMasters(t *testing.T, addr string, a, b pair) {
 		if err := broker.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		took := await(t, 2*time.Second, "gone after SIGKILL", hasMembers(addr, broker.Name))
+		took := await(t, soon, "gone after SIGKILL", hasMembers(addr, broker.Name))
 		t.Logf("%s gone %s after SIGKILL", broker, took)
 	}
-	await(t, 2*time.Second, "topics gone with the last broker", func() error {
+	await(t, soon, "topics gone with the last broker", func() error {
 		return lacksTopic(addr, "BenchmarkTest")
 	})
 }

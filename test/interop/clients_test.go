@@ -36,7 +36,7 @@ func TestClients(t *testing.T) {
 		if _, err := client.Line(firstSend, time.Minute); err != nil {
 			t.Fatalf("%s: %v", topic, err)
 		}
-		took := await(t, time.Second, "auto-created topic visible", hasTopic(ns.Addr, topic, "broker-a"))
+		took := await(t, soon, "auto-created topic visible", hasTopic(ns.Addr, topic, "broker-a"))
 		t.Logf("topic %s visible %s after its first send was seen", topic, took)
 	}
 	for topic, client := range clients {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -150,7 +149,7 @@ func sorted(v any) any {
 // checkDashboardSaw makes sure that the replay compared answers of substance.
 func checkDashboardSaw(t *testing.T, addr string) {
 	t.Helper()
-	await(t, time.Second, "topic of the replay", hasTopic(addr, "page-1", "broker-a"))
+	await(t, soon, "topic of the replay", hasTopic(addr, "page-1", "broker-a"))
 	if err := lacksTopic(addr, "page-2"); err != nil {
 		t.Error(err)
 	}

@@ -69,7 +69,7 @@ func failOver(t *testing.T, addr string, brokers []*java.Broker) {
 		return nil
 	})
 	createTopic(t, old.Addr, "failover", 4)
-	await(t, 5*time.Second, "topic visible", hasTopic(addr, "failover", "broker-a"))
+	await(t, soon, "topic visible", hasTopic(addr, "failover", "broker-a"))
 	for _, b := range brokers {
 		await(t, 2*time.Minute, "topic copied to "+b.Addr, hasTopicConfig(b.Addr, "failover"))
 	}

@@ -101,6 +101,10 @@ func need(t *testing.T, n int64) {
 // worthTelling is how long a wait must be for the log to mention it: the sum explains a test's duration.
 const worthTelling = 5 * time.Second
 
+// soon is what happens at once, on a machine that may be busy: far from the 30 s after which a broker registers again, and
+// the 120 s after which a silent one is forgotten. How long it really took is logged.
+const soon = 20 * time.Second
+
 // await polls check until it returns nil, and fails t with its last error after limit. It returns how long it took.
 func await(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()

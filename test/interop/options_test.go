@@ -38,7 +38,7 @@ func TestBrokerOptions(t *testing.T) {
 	for _, b := range []*java.Broker{split, ask} {
 		for i := range count {
 			createTopic(t, b.Addr, optionTopic(i), 4)
-			await(t, time.Second, "topic announced alone", hasTopic(ns.Addr, optionTopic(i), b.Name))
+			await(t, soon, "topic announced alone", hasTopic(ns.Addr, optionTopic(i), b.Name))
 		}
 	}
 	for _, relay := range []*recorder{splitting, asking} {

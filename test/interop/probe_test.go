@@ -38,12 +38,12 @@ func call(addr string, code int, ext map[string]string) (answer, error) {
 
 func callVersion(addr string, code, version int, ext map[string]string) (answer, error) {
 	var a answer
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		return a, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return a, err
 	}
 	head, err := json.Marshal(map[string]any{

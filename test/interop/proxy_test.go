@@ -17,9 +17,9 @@ func TestProxy(t *testing.T) {
 	proxy := java.StartProxy(t, "5.5.0", ns.Addr)
 
 	createTopic(t, broker.Addr, "over-grpc", 1)
-	await(t, time.Second, "created topic visible", hasTopic(ns.Addr, "over-grpc", "broker-a"))
+	await(t, soon, "created topic visible", hasTopic(ns.Addr, "over-grpc", "broker-a"))
 	createTopic(t, broker.Addr, "over-remoting", 4)
-	await(t, time.Second, "created topic visible", hasTopic(ns.Addr, "over-remoting", "broker-a"))
+	await(t, soon, "created topic visible", hasTopic(ns.Addr, "over-remoting", "broker-a"))
 
 	lib := java.Jars(t, "rocketmq-client-java", "5.0.8")
 	grpc := java.StartClient(t, "Grpc", java.Compile(t, java.Source("Grpc.java"), lib), lib,

@@ -64,7 +64,7 @@ func startRecorder(t *testing.T, target string) *recorder {
 // relay carries both directions; the end of either side ends both, as without a relay.
 func (r *recorder) relay(client net.Conn) {
 	defer client.Close()
-	server, err := net.DialTimeout("tcp", r.target, 5*time.Second)
+	server, err := net.DialTimeout("tcp", r.target, time.Minute)
 	if err != nil {
 		return
 	}

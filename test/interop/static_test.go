@@ -25,7 +25,7 @@ func TestStaticTopic(t *testing.T) {
 	await(t, reregister, "brokers registered", hasTopic(ns.Addr, "TBW102", names...))
 
 	output := java.Admin(t, "5.5.0", "updateStaticTopic", "-n", ns.Addr, "-t", "static", "-qn", "8", "-c", "DefaultCluster")
-	await(t, 5*time.Second, "mapping of both brokers in the route", func() error {
+	await(t, soon, "mapping of both brokers in the route", func() error {
 		r, err := routeOf(ns.Addr, "static")
 		if err != nil {
 			return fmt.Errorf("%w; mqadmin printed: %s", err, output)

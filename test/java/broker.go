@@ -13,7 +13,7 @@ import (
 )
 
 // brokerBootLimit bounds the start of a broker; 10 s on a quiet machine.
-const brokerBootLimit = 3 * time.Minute
+const brokerBootLimit = 6 * time.Minute
 
 // BrokerOptions are what a test may choose.
 type BrokerOptions struct {

@@ -15,7 +15,7 @@ import (
 )
 
 // settling bounds the wait until both NameServers show the same after a command.
-const settling = 15 * time.Second
+const settling = time.Minute
 
 // TestMQAdmin runs every mqadmin command of 5.5.0 that asks a NameServer in a world with ours and in one with the Java
 // NameServer: what they print is the same, and so is what they and the NameServer say to each other.

@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every read and write of a test's connection.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // client is one connection to a server. Everything it sends is built here, byte by byte.
 type client struct {

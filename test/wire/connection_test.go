@@ -24,9 +24,9 @@ func TestRow030IdleClose(t *testing.T) {
 }
 
 func TestRow031TrafficResetsIdle(t *testing.T) {
-	s := own(t, options{properties: map[string]string{"serverChannelMaxIdleTimeSeconds": "1"}})
+	s := own(t, options{properties: map[string]string{"serverChannelMaxIdleTimeSeconds": "3"}})
 	c := s.dial(t)
-	steadily(t, 2500*time.Millisecond, func() error {
+	steadily(t, 7*time.Second, func() error {
 		c.usable()
 		return nil
 	})
@@ -234,7 +234,7 @@ func TestRow045OverloadOfOnePool(t *testing.T) {
 func TestRow046GracefulStop(t *testing.T) {
 	s := own(t, options{})
 	c := s.dial(t)
-	c.config("enableShutdownGracefully=true", "shutdownWaitTimeSeconds=2")
+	c.config("enableShutdownGracefully=true", "shutdownWaitTimeSeconds=10")
 	s.Term()
 	eventually(t, patience, func() error {
 		if a := c.call(request{code: 206, version: 476}); a.Code != 1500 || a.remark() != "please go away" {
@@ -251,7 +251,7 @@ func TestRow046GracefulStop(t *testing.T) {
 	r := getKV(ns, "k")
 	r.version = 475
 	fresh.refused(r, 22, "")
-	if _, err := s.Wait(30 * time.Second); err != nil {
+	if _, err := s.Wait(patience); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,7 +40,7 @@ func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 			}
 		}
 		last := 0
-		return within(3*time.Second, func() error {
+		return within(watched(3*time.Second), func() error {
 			table := c.clusterInfo().BrokerAddrTable
 			last = 0
 			for _, b := range brokers {
@@ -106,7 +106,7 @@ func TestDeviation03AllBrokersOfALostConnection(t *testing.T) {
 			brokers = append(brokers, b)
 		}
 		bc.Close()
-		return within(3*time.Second, func() error {
+		return within(watched(3*time.Second), func() error {
 			for _, b := range brokers {
 				if err := c.gone(b.t1()); err != nil {
 					return err
@@ -128,7 +128,7 @@ func TestDeviation03SupersededClusterOfALostConnection(t *testing.T) {
 			b.cluster = unique("second")
 			bc.register(b)
 			bc.Close()
-			if within(time.Second, func() error { return c.gone(b.t1()) }) != nil {
+			if within(watched(time.Second), func() error { return c.gone(b.t1()) }) != nil {
 				left = append(left, b.name)
 			}
 			if got, ok := c.clusterInfo().ClusterAddrTable[b.cluster]; ok {

@@ -130,7 +130,7 @@ func TestRow117ConnectionLoss(t *testing.T) {
 	begin := time.Now()
 	bc.Close()
 	eventually(t, patience, func() error { return c.gone(b.t1()) })
-	if d := time.Since(begin); d > 5*time.Second {
+	if d := time.Since(begin); d > 20*time.Second {
 		t.Fatalf("gone after %s", d)
 	}
 	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.BrokerName != "" {
@@ -231,12 +231,12 @@ func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 	s := own(t, quickScan())
 	c := s.dial(t)
 	silent := newBroker("r123-silent")
-	silent.timeout = 4000
+	silent.timeout = 4000 // the others have twice that, for a machine that is busy
 	alive := map[string]broker{}
 	conns := map[string]*client{}
 	for _, name := range []string{"904", "322", "322 other version", "oneway 322"} {
 		b := newBroker("r123")
-		b.timeout = 4000
+		b.timeout = 8000
 		alive[name], conns[name] = b, s.dial(t)
 		conns[name].register(b)
 	}
@@ -255,7 +255,7 @@ func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 			r.flag = 2
 			conns["oneway 322"].send(r)
 		}
-		if d := time.Since(begin); d < 6*time.Second {
+		if d := time.Since(begin); d < 10*time.Second {
 			return fmt.Errorf("only %s passed", d)
 		}
 		return c.gone(silent.t1())

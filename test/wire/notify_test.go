@@ -60,7 +60,7 @@ func (l *listener) next(id int, addr, extra string) (*answer, error) {
 			return nil, fmt.Errorf("got %s, want fields %v and the end %s", a, fields, end)
 		}
 		return a, nil
-	case <-time.After(5 * time.Second):
+	case <-time.After(10 * time.Second):
 		return nil, fmt.Errorf("no notification of %s", extra)
 	}
 }
@@ -93,12 +93,12 @@ func quiet(ports ...*listener) error {
 	return nil
 }
 
-// attempts runs a scenario up to three times: a name server gives a notification up after 300 ms, which a busy
+// attempts runs a scenario up to ten times: a name server gives a notification up after 300 ms, which a busy
 // machine may need for a connection.
 func attempts(t *testing.T, scenario func() error) {
 	t.Helper()
 	var err error
-	for range 3 {
+	for range 10 {
 		if err = scenario(); err == nil {
 			return
 		}
