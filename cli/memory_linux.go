@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,16 +12,29 @@ import (
 )
 
 // unmapProgram gives back the pages of the program file that are mapped read-only: code, constants, the tables of the
-// runtime. What is used again is mapped again from the page cache, by a minor fault. A mapping that holds pages of its
-// own (relocations of a position-independent program, breakpoints) is left alone: the file could not restore them.
-func unmapProgram() error {
+// runtime. What is used again is mapped again from the page cache, by a minor fault.
+func unmapProgram() error { return adviseProgram(unix.MADV_DONTNEED) }
+
+func adviseProgram(advice uintptr) error {
+	mappings, err := programMappings()
+	for _, m := range mappings {
+		if _, _, fault := unix.Syscall(unix.SYS_MADVISE, m.start, m.end-m.start, advice); fault != 0 {
+			err = errors.Join(err, fmt.Errorf("madvise: %w", fault))
+		}
+	}
+	return err
+}
+
+// programMappings lists the read-only mappings of the program file, but those that hold pages of their own (relocations
+// of a position-independent program, breakpoints): the file could not restore them.
+func programMappings() (found []mapping, err error) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("find program file: %w", err)
+		return nil, fmt.Errorf("find program file: %w", err)
 	}
 	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
-		return fmt.Errorf("list mappings: %w", err)
+		return nil, fmt.Errorf("list mappings: %w", err)
 	}
 	defer smaps.Close() //nolint:errcheck // only read
 	var candidate mapping
@@ -32,17 +46,12 @@ func unmapProgram() error {
 			if strings.HasPrefix(m.perms, "r-") && strings.HasSuffix(line, " "+exe) {
 				candidate = m
 			}
-			continue
-		}
-		own, ok := strings.CutPrefix(line, "Anonymous:")
-		if !ok || candidate == (mapping{}) || strings.TrimSpace(own) != "0 kB" {
-			continue
-		}
-		if _, _, fault := unix.Syscall(unix.SYS_MADVISE, candidate.start, candidate.end-candidate.start, unix.MADV_DONTNEED); fault != 0 {
-			return fmt.Errorf("madvise: %w", fault)
+		} else if own, ok := strings.CutPrefix(line, "Anonymous:"); ok &&
+			candidate != (mapping{}) && strings.TrimSpace(own) == "0 kB" {
+			found = append(found, candidate)
 		}
 	}
-	return lines.Err()
+	return found, lines.Err()
 }
 
 // mapping is one mapping of /proc/self/smaps: addresses and permissions.
@@ -61,5 +70,8 @@ func mappingOf(line string) (m mapping, ok bool) {
 	start, err1 := strconv.ParseUint(first, 16, 64)
 	end, err2 := strconv.ParseUint(last, 16, 64)
 	perms, _, _ := strings.Cut(rest, " ")
-	return mapping{uintptr(start), uintptr(end), perms}, err1 == nil && err2 == nil
+	if err1 != nil || err2 != nil {
+		return mapping{}, false
+	}
+	return mapping{uintptr(start), uintptr(end), perms}, true
 }
