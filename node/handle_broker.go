@@ -3,7 +3,6 @@ package node
 import (
 	"hash/crc32"
 	"hash/maphash"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -24,12 +23,19 @@ const keptTopics = 100_000
 
 // scratch is what parsing one registration body needs.
 type scratch struct {
+	pace    pace
 	decoder body.RegisterDecoder
 	topics  []routes.Topic
 }
 
+func newScratch() any {
+	s := new(scratch)
+	s.decoder.Yield = s.pace.yield
+	return s
+}
+
 var (
-	scratches = sync.Pool{New: func() any { return &scratch{decoder: body.RegisterDecoder{Yield: runtime.Gosched}} }}
+	scratches = sync.Pool{New: newScratch}
 	// printSeed keys the hashes of register bodies, so that nobody can make two bodies collide on purpose.
 	printSeed = maphash.MakeSeed()
 )
@@ -124,6 +130,7 @@ func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, nam
 		defer func() { <-n.parsing }()
 	}
 	s := scratches.Get().(*scratch)
+	s.pace.start(n.counts.routeQueries)
 	reg, err := s.decoder.Decode(req.Body, req.Version, r.Print.Compressed, time.Now().UnixMilli())
 	if err != nil {
 		scratches.Put(s)

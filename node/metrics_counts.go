@@ -63,6 +63,9 @@ func (c *counts) handled(slot int) (sum uint64) {
 	return sum
 }
 
+// routeQueries is how many route queries were counted.
+func (c *counts) routeQueries() uint64 { return c.handled(int(c.slots[remoting.GetRouteInfoByTopic])) }
+
 // eventNames are the kinds of events for programs: labels of metrics and values of /v1. They never change.
 var eventNames = [...]string{
 	routes.BrokerRegistered:      "broker_registered",

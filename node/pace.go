@@ -1,0 +1,37 @@
+package node
+
+import (
+	"runtime"
+	"time"
+)
+
+// workSlice is how long a large registration works between two looks at whether others wait.
+const workSlice = 500 * time.Microsecond
+
+// pace makes a large registration rest for as long as it worked while route queries come in, so that it never takes more
+// than half of a core from them. While none come it runs on without a pause.
+type pace struct {
+	queries func() uint64 // handled until now
+	seen    uint64
+	began   time.Time
+}
+
+func (p *pace) start(queries func() uint64) {
+	*p = pace{queries: queries, seen: queries(), began: time.Now()}
+}
+
+// yield is called now and then between two pieces of work.
+func (p *pace) yield() {
+	worked := time.Since(p.began)
+	if worked < workSlice {
+		runtime.Gosched()
+		return
+	}
+	if seen := p.queries(); seen != p.seen {
+		time.Sleep(worked)
+		p.seen = p.queries()
+	} else {
+		runtime.Gosched()
+	}
+	p.began = time.Now()
+}
