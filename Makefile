@@ -5,7 +5,6 @@ VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || ech
 LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION)
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 200000x
-LISTEN        ?= 0.0.0.0:9876
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim model bench-compare bench-convergence bench-all check
@@ -16,8 +15,12 @@ help: ## this list
 build: ## one static binary: bin/epitaph
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN) .
 
-run: build ## serve one NameServer on 0.0.0.0:9876 (LISTEN=HOST:PORT for another)
-	$(BIN) serve --listen $(LISTEN)
+run: build ## three nodes in one process with brokers that come and go (DEMO=0: with none; LISTEN=HOST:PORT)
+	$(BIN) cluster --listen $(or $(LISTEN),127.0.0.1:9876) --demo-brokers $(or $(DEMO),4)
+
+.PHONY: serve
+serve: build ## one NameServer on 0.0.0.0:9876 (LISTEN=HOST:PORT for another)
+	$(BIN) serve --listen $(or $(LISTEN),0.0.0.0:9876)
 
 test: ## the tests that need only Go and make (what a machine lacks is skipped, loudly)
 	$(GO) vet ./...

@@ -29,8 +29,9 @@ var allowed = map[string][]string{
 	"gossip":            {"clock", "tombstone"},
 	"gossip/impair":     {},
 	"node":              {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/atomicfile", "node/properties", "node/kvconfig"},
+	"cluster":           {"node", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	"bench":             {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "gossip", "gossip/impair"},
-	"cli":               {"node", "node/properties", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"cli":               {"node", "node/properties", "cluster", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	".":                 {"cli"},
 }
 
@@ -43,6 +44,7 @@ var doors = map[string][]string{
 	"github.com/armon/go-metrics":         {"gossip", "node"},
 	"github.com/prometheus/client_golang": {"node"},
 	"gonum.org/v1/plot":                   {"bench"},
+	"golang.org/x/term":                   {"cli"},
 }
 
 type listed struct {

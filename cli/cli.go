@@ -33,6 +33,7 @@ func usageError(err error) error { return &exitError{status: exitUsage, err: err
 type program struct {
 	stdout, stderr io.Writer
 	environ        []string
+	name           string // as it was called
 	newNode        nodeMaker
 }
 
@@ -49,6 +50,9 @@ func (p *program) main(args []string) int {
 	}
 	if len(args) > 1 && args[1] == "mqnamesrv" {
 		return p.mqnamesrv(args[2:], "")
+	}
+	if len(args) > 0 {
+		p.name = args[0]
 	}
 	err := p.app().Run(args)
 	if err == nil {
@@ -81,6 +85,7 @@ func (p *program) app() *urfave.App {
 		Action:          p.welcome,
 		Commands: []*urfave.Command{
 			p.serveCommand(),
+			p.clusterCommand(),
 			mqnamesrvCommand(),
 			p.keygenCommand(),
 			p.membersCommand(),

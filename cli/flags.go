@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 
@@ -68,8 +69,8 @@ func variablesOf(flags []urfave.Flag) []string {
 	return names
 }
 
-// newLogger makes the logger of a server on stderr. The error names the flag.
-func (p *program) newLogger(level, format string) (*slog.Logger, error) {
+// newLogger makes the logger of a server. The error names the flag.
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var options slog.HandlerOptions
 	switch level {
 	case "", "info":
@@ -84,9 +85,9 @@ func (p *program) newLogger(level, format string) (*slog.Logger, error) {
 	}
 	switch format {
 	case "", "text":
-		return slog.New(slog.NewTextHandler(p.stderr, &options)), nil
+		return slog.New(slog.NewTextHandler(w, &options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(p.stderr, &options)), nil
+		return slog.New(slog.NewJSONHandler(w, &options)), nil
 	}
 	return nil, fmt.Errorf("--log-format=%q: want text or json", format)
 }

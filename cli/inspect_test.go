@@ -111,22 +111,28 @@ func TestScreens(t *testing.T) {
 	}
 	for name, print := range screens {
 		got := screen(t, print)
-		file := filepath.Join("testdata", "screens", name+".txt")
-		if os.Getenv("EPITAPH_ACCEPT") != "" {
-			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s: seen (-) and printed (+):\n%s", name, diff)
-		}
+		golden(t, name, got)
 		if !strings.HasSuffix(name, "_wide") {
 			fits(t, got)
 		}
+	}
+}
+
+// golden compares with what somebody saw.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", "screens", name+".txt")
+	if os.Getenv("EPITAPH_ACCEPT") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s: seen (-) and printed (+):\n%s", name, diff)
 	}
 }
 

@@ -122,7 +122,7 @@ func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, war
 }
 
 func (p *program) mqRun(cfg node.Config, warnings []warning) int {
-	log, err := p.newLogger(p.env(envOf("log-level")), p.env(envOf("log-format")))
+	log, err := newLogger(p.stderr, p.env(envOf("log-level")), p.env(envOf("log-format")))
 	if err == nil {
 		err = cfg.Validate()
 	}

@@ -16,7 +16,7 @@ import (
 // stopWithin bounds the closing of connections and files, after a drain if there was one.
 const stopWithin = 10 * time.Second
 
-// server is what the command line needs of a node.
+// server is what the command line needs of a node, or of several.
 type server interface {
 	Start(ctx context.Context) error
 	Addr() netip.AddrPort
@@ -39,30 +39,44 @@ func newNode(cfg node.Config, log *slog.Logger) (server, error) {
 	return n, nil
 }
 
-// run starts a node, calls ready once it listens, and stops it at the first signal or when ctx ends. It serves on for
-// as long as the options ask for it; a second signal cuts that short. SIGHUP reads the gossip keys again; where there
-// are none it stops the node, as it does a Java NameServer, unless the process was told to ignore it (nohup).
+// run makes a node and runs it; ready is called once it listens.
 func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, ready func(server)) error {
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-	if cfg.Gossip != nil && cfg.Gossip.KeyFile != "" {
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-	} else if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
 	p.tightenMemory()
 	n, err := p.newNode(cfg, log)
 	if err != nil {
 		return err
 	}
+	keys := cfg.Gossip != nil && cfg.Gossip.KeyFile != ""
+	return p.runServer(ctx, n, log, keys, func() (done func()) {
+		ready(n)
+		return func() {}
+	})
+}
+
+// runServer starts n, calls ready once it listens, and stops it at the first signal or when ctx ends; then done is
+// called. It serves on for as long as the options ask for it; a second signal cuts that short. SIGHUP reads the gossip
+// keys again; where there are none it stops the node, as it does a Java NameServer, unless the process was told to
+// ignore it (nohup).
+func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, keys bool, ready func() (done func())) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	if keys {
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	} else if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
-	ready(n)
+	done := ready()
 	forgetStart(log)
 	serveUntil(ctx, n, log, signals, hangups)
+	done()
 	drain(ctx, n, signals)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()

@@ -69,7 +69,7 @@ func (p *program) serve(c *urfave.Context) error {
 		logLevel: c.String("log-level"), logFormat: c.String("log-format"), gossip: gossipOf(c),
 		http: c.String("http"),
 	}
-	log, logErr := p.newLogger(s.logLevel, s.logFormat)
+	log, logErr := newLogger(p.stderr, s.logLevel, s.logFormat)
 	cfg, warnings, err := p.serveConfig(s)
 	if err := errors.Join(logErr, err); err != nil {
 		return usageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))

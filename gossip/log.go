@@ -29,6 +29,9 @@ func (w logWriter) Write(p []byte) (int, error) {
 			break
 		}
 	}
+	if strings.Contains(line, "use of closed network connection") {
+		level = slog.LevelDebug // this member has stopped, and memberlist does not wait for its own last probes
+	}
 	w.log.Log(context.Background(), level, strings.TrimPrefix(line, "memberlist: "), "by", "memberlist")
 	return len(p), nil
 }

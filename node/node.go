@@ -147,6 +147,7 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	n.runtime.bound(int32(n.Addr().Port()))
+	n.checkDataDir()
 	if n.http != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
 		if err := n.http.start(ctx, n); err != nil {
 			return errors.Join(err, n.server.Shutdown(ctx))

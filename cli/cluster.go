@@ -1,0 +1,271 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/cluster"
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+// redrawEvery is how often the live screen is drawn.
+const redrawEvery = 200 * time.Millisecond
+
+func (p *program) clusterCommand() *urfave.Command {
+	return &urfave.Command{
+		Name:         "cluster",
+		Usage:        "run three NameServers in this process, to see what they do",
+		UsageText:    "epitaph cluster [--demo-brokers 4] [flags]",
+		Description:  clusterDescription,
+		Flags:        clusterFlags(),
+		OnUsageError: onUsageError,
+		Action:       p.cluster,
+	}
+}
+
+const clusterDescription = `Several NameServers in one process, which gossip over loopback: the same nodes as those of
+epitaph serve, on the ports 9876, 9877 and 9878, their HTTP ten ports above. To try things out; whoever
+stops the process stops them all.
+
+On a terminal it shows which broker is registered where, for how long, when it last spoke and over which
+connection, and below that who left and what the others did. Elsewhere it writes the nodes' log.
+
+--demo-brokers brings synthetic brokers that speak RocketMQ's protocol as real ones do, come, go and crash.
+Some of their UNREGISTERs miss one node on purpose, whose connection stays open: watch that node evict
+the broker within milliseconds.
+
+Examples:
+    epitaph cluster --demo-brokers 4        something to see at once
+    epitaph cluster                         three nodes for brokers of your own:
+                                            mqbroker -n '127.0.0.1:9876;127.0.0.1:9877;127.0.0.1:9878'
+    epitaph cluster --listen 127.0.0.1:0    on any free ports`
+
+const categoryCluster = "The nodes:"
+
+func clusterFlags() []urfave.Flag {
+	d := cluster.DefaultConfig()
+	return []urfave.Flag{
+		&urfave.IntFlag{Name: "nodes", Category: categoryCluster, Value: d.Nodes, Usage: "how many `N`"},
+		&urfave.StringFlag{
+			Name: "listen", Category: categoryCluster, Value: d.Listen,
+			Usage: "`HOST:PORT` of the first; the others take the next ports, and each one's HTTP is ten above; port 0: any free ones",
+		},
+		&urfave.StringFlag{
+			Name: "gossip", Category: categoryCluster, Value: d.Gossip,
+			Usage: "`HOST:PORT` of the first one's gossip, on loopback; the others take the next ports; port 0: any free ones",
+		},
+		&urfave.StringFlag{
+			Name: "data", Category: categoryCluster, DefaultText: "a temporary one",
+			Usage: "`DIR` of the nodes' KV stores and of the log of a run on a terminal",
+		},
+		&urfave.IntFlag{
+			Name: "demo-brokers", Category: categoryCluster,
+			Usage: "`N` synthetic brokers that come, go and crash",
+		},
+		&urfave.BoolFlag{
+			Name: "plain", Category: categoryLog, DisableDefaultText: true,
+			Usage: "write the log instead of the table, also on a terminal",
+		},
+		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
+		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
+	}
+}
+
+func (p *program) cluster(c *urfave.Context) (err error) {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	sys, _ := p.system(false)
+	cfg := cluster.Config{
+		Nodes: c.Int("nodes"), Listen: c.String("listen"), Gossip: c.String("gossip"), Data: c.String("data"),
+		DemoBrokers: c.Int("demo-brokers"), System: node.System{UserHome: sys.UserHome, Properties: map[string]string{}},
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	given := cfg.Data
+	if cfg.Data == "" {
+		cfg.Data = os.TempDir()
+	}
+	_, logErr := newLogger(io.Discard, c.String("log-level"), c.String("log-format"))
+	if err := errors.Join(cfg.Validate(), logErr); err != nil {
+		return usageError(fmt.Errorf("not started, for the command line is wrong:\n%w", indented(err)))
+	}
+	if given == "" {
+		if cfg.Data, err = os.MkdirTemp("", "epitaph-cluster-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(cfg.Data)) }()
+	} else if err := node.CheckDataDir(cfg.Data); err != nil {
+		return fmt.Errorf("--data=%s: %w; give another directory, or none for a temporary one", cfg.Data, err)
+	}
+	screen := p.terminalOf(p.stdout)
+	if c.Bool("plain") {
+		screen = nil
+	}
+	return p.runCluster(c, cfg, screen)
+}
+
+// runCluster runs it with its log on stderr or, where the screen is drawn, in a file.
+func (p *program) runCluster(c *urfave.Context, cfg cluster.Config, screen *terminal) error {
+	w := p.stderr
+	if screen != nil {
+		f, err := os.OpenFile(filepath.Join(cfg.Data, "cluster.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		w = f
+	}
+	log, err := newLogger(w, c.String("log-level"), c.String("log-format"))
+	if err != nil {
+		return err
+	}
+	warnings := &warningCounter{Handler: log.Handler(), count: new(atomic.Int64)}
+	cfg.Logger = slog.New(warnings)
+	begin := time.Now()
+	p.tightenMemory()
+	nodes, err := cluster.New(cfg)
+	if err != nil {
+		return err
+	}
+	return p.runServer(c.Context, nodes, cfg.Logger, false, func() (done func()) {
+		if screen == nil {
+			p.clusterText(cfg, nodes)
+			return func() {}
+		}
+		return p.showCluster(cfg, nodes, screen, begin, warnings.count)
+	})
+}
+
+// warningCounter counts what should not be overlooked while the log goes to a file.
+type warningCounter struct {
+	slog.Handler
+	count *atomic.Int64
+}
+
+func (h *warningCounter) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		h.count.Add(1)
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h *warningCounter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &warningCounter{h.Handler.WithAttrs(attrs), h.count}
+}
+
+func (h *warningCounter) WithGroup(name string) slog.Handler {
+	return &warningCounter{h.Handler.WithGroup(name), h.count}
+}
+
+// showCluster draws until done is called, which then says what was seen.
+func (p *program) showCluster(cfg cluster.Config, nodes *cluster.Cluster, screen *terminal, begin time.Time, warned *atomic.Int64) (done func()) {
+	s := &clusterScreen{
+		watch: &cluster.Watch{}, started: begin, explain: p.explained(cfg, nodes),
+		log: filepath.Join(cfg.Data, "cluster.log"),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		screen.live(ctx, redrawEvery, func(width, height int) []string {
+			s.watch.Take(time.Now(), nodes.Look())
+			s.warned = int(warned.Load())
+			return s.draw(width, height)
+		})
+	}()
+	return func() {
+		cancel()
+		<-over
+		fmt.Fprintln(p.stdout, clusterSummary(s.watch))
+	}
+}
+
+// clusterSummary is what remains on the screen behind a live one.
+func clusterSummary(w *cluster.Watch) string {
+	var left, missed int
+	var slowest time.Duration
+	for _, d := range w.Departures() {
+		if d.How != cluster.Left {
+			continue
+		}
+		left++
+		for _, v := range d.Others {
+			if v.Evicted {
+				missed++
+				slowest = max(slowest, v.After)
+			}
+		}
+	}
+	text := fmt.Sprintf("Stopping. In the last ten minutes %s left by UNREGISTER", plural(left, "broker", "brokers"))
+	if missed == 0 {
+		return text + "."
+	}
+	return fmt.Sprintf("%s;\na node that had missed it evicted the broker %s, after at most %s.",
+		text, plural(missed, "time", "times"), span(slowest))
+}
+
+// clusterExplained says in words what is to be seen, and what to try. http is that of the first node.
+func (p *program) clusterExplained(cfg cluster.Config, nodes int, addrs []string, http string) []string {
+	flag := ""
+	if http != defaultHTTP {
+		flag = " -a " + http
+	}
+	try := "Try in another terminal:  " + p.self() + " tombstones" + flag
+	if cfg.DemoBrokers > 0 && nodes > 1 {
+		return []string{
+			"Brokers register at every node. Every few seconds one leaves, and often one",
+			"node does not hear it (its connection there stays open). A Java NameServer",
+			"would hand that broker out for up to 2 more minutes; watch the cell of that",
+			"node turn to EVICTED, and after how long. Others crash, or fall silent.",
+			try,
+		}
+	}
+	return []string{
+		"To see brokers here, start some with all the nodes in their list:",
+		"  mqbroker -n '" + strings.Join(addrs, ";") + "'",
+		"or let it imitate some:  " + p.self() + " cluster --demo-brokers 4",
+		try,
+	}
+}
+
+// explained is that for nodes that run.
+func (p *program) explained(cfg cluster.Config, c *cluster.Cluster) []string {
+	var addrs []string
+	for _, n := range c.Nodes() {
+		addrs = append(addrs, reachable(n.Addr()))
+	}
+	return p.clusterExplained(cfg, len(addrs), addrs, reachable(c.HTTPAddr()))
+}
+
+// self is how this program was called, for commands that people copy.
+func (p *program) self() string {
+	if strings.Contains(p.name, "/") && len(p.name) < len("../bin/epitaph-cluster") {
+		return p.name
+	}
+	return "epitaph"
+}
+
+// clusterText is the first screen where nothing is redrawn; the nodes' log follows on stderr.
+func (p *program) clusterText(cfg cluster.Config, c *cluster.Cluster) {
+	fmt.Fprintf(p.stdout, "epitaph %s: %s in one process\n", version(), plural(len(c.Nodes()), "node", "nodes"))
+	t := newTable("NODE", "BROKERS AND CLIENTS", "HTTP", "GOSSIP")
+	for i, n := range c.Nodes() {
+		t.add(c.Names()[i], n.Addr().String(), n.HTTPAddr().String(), n.Gossip().Addr())
+	}
+	_ = t.write(p.stdout, true) // a writer that fails has nobody to tell
+	fmt.Fprintln(p.stdout)
+	for _, line := range p.explained(cfg, c) {
+		fmt.Fprintln(p.stdout, line)
+	}
+	fmt.Fprintln(p.stdout, "Stop with Ctrl-C.")
+}

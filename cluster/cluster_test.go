@@ -1,0 +1,201 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+func testConfig(t *testing.T) Config {
+	cfg := DefaultConfig()
+	cfg.Listen, cfg.Data = "127.0.0.1:0", t.TempDir()
+	cfg.System = node.System{UserHome: cfg.Data, Properties: map[string]string{}}
+	return cfg
+}
+
+func start(t *testing.T, cfg Config) *Cluster {
+	t.Helper()
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func stop(t *testing.T, c *Cluster) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := c.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// What the demonstration is for: a broker leaves, one node does not hear it and evicts it all the same. The nodes do
+// not disturb each other, and nothing is left of them.
+func TestDemoEvicts(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(),
+		// memberlist's shutdown does not wait for a probe under way
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).triggerFunc"))
+	cfg := testConfig(t)
+	cfg.DemoBrokers = 4
+	c := start(t, cfg)
+	defer stop(t, c)
+	w := &Watch{}
+	var first Departure
+	await(t, "an eviction", func() bool {
+		w.Take(time.Now(), c.Look())
+		for _, d := range w.Departures() {
+			if d.How == Left && len(d.Nodes) == 2 && len(d.Others) == 1 && d.Others[0].Evicted {
+				first = d
+				return true
+			}
+		}
+		return false
+	})
+	if first.Cluster != DemoCluster || !strings.HasPrefix(first.Broker, "demo-") || first.Others[0].After <= 0 {
+		t.Errorf("departure: %+v", first)
+	}
+	for _, r := range w.Rows() {
+		for i, cell := range r.Cells {
+			name, want := c.Names()[i], Here
+			if r.Key == first.Key && name == first.Others[0].Node {
+				want = Evicted
+			} else if r.Key == first.Key {
+				want = Left
+			}
+			if cell.State != want || cell.State == Here && cell.Conn == 0 {
+				t.Errorf("%s at %s: %+v, want state %d", r.Broker, name, cell, want)
+			}
+		}
+	}
+	sent := regexp.MustCompile(`(?m)^epitaph_memberlist_udp_sent [1-9]`)
+	for i, n := range c.Nodes() {
+		await(t, "memberlist's series of "+c.Names()[i], func() bool { return sent.MatchString(get(t, n, "/metrics")) })
+		if text := get(t, n, "/v1/members"); strings.Count(text, `"self":true`) != 1 || strings.Count(text, `"name"`) != 3 {
+			t.Errorf("members of %s: %s", c.Names()[i], text)
+		}
+	}
+}
+
+func get(t *testing.T, n *node.Node, path string) string {
+	t.Helper()
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + n.HTTPAddr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// The second node's port is taken: told with the remedy, and the first node is gone again.
+func TestPortTaken(t *testing.T) {
+	taken, free := neighbours(t)
+	defer taken.Close()
+	cfg := testConfig(t)
+	cfg.Listen = free
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "node n2") || !strings.Contains(err.Error(), "--listen 127.0.0.1:19876") {
+		t.Fatalf("start: %v", err)
+	}
+	if conn, err := net.Dial("tcp", free); err == nil {
+		conn.Close()
+		t.Error("the first node listens although the cluster did not start")
+	}
+}
+
+// neighbours is a listener and the free address on the port below.
+func neighbours(t *testing.T) (taken net.Listener, free string) {
+	t.Helper()
+	for range 50 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		free := fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port-1)
+		if below, err := net.Listen("tcp", free); err == nil {
+			below.Close()
+			return l, free
+		}
+		l.Close()
+	}
+	t.Fatal("no two ports side by side are free")
+	return nil, ""
+}
+
+func TestValidate(t *testing.T) {
+	cfg := testConfig(t)
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	cfg.Nodes, cfg.DemoBrokers, cfg.Listen, cfg.Gossip, cfg.Data = 11, -1, "9876", "10.0.0.1:7946", ""
+	err := cfg.Validate()
+	for _, want := range []string{"--nodes=11", "--demo-brokers=-1", `--listen="9876"`, `--gossip="10.0.0.1:7946"`, "--data"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+	cfg = testConfig(t)
+	cfg.Listen, cfg.Gossip = "127.0.0.1:65530", "127.0.0.1:65534"
+	if err := cfg.Validate(); err == nil || strings.Count(err.Error(), "want a smaller port") != 2 {
+		t.Errorf("ports above the last: %v", err)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	if e := plan(0, 3); e.fate != fateMissed || e.missing != 1 {
+		t.Errorf("first: %+v", e)
+	}
+	missing := map[int]int{}
+	for turn := range 3 * len(fates) {
+		e := plan(turn, 3)
+		if (e.fate == fateMissed) != (e.missing >= 0) {
+			t.Errorf("turn %d: %+v", turn, e)
+		}
+		missing[e.missing]++
+		if e := plan(turn, 1); e.fate == fateMissed {
+			t.Errorf("turn %d with one node: %+v", turn, e)
+		}
+	}
+	if missing[0] != 4 || missing[1] != 4 || missing[2] != 4 {
+		t.Errorf("who missed how often: %v", missing)
+	}
+}
+
+func TestWaitEndsEarly(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wait(ctx, time.Hour)
+}

@@ -1,0 +1,181 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// How the demo brokers live. A real broker registers every 30 s and is forgotten after 120 s of silence.
+const (
+	demoFirst    = 3 * time.Second  // from the start until the first of them leaves
+	demoEvery    = 3 * time.Second  // from one leaving to the next
+	demoRegister = time.Second      // from REGISTER to REGISTER
+	demoAway     = 7 * time.Second  // from leaving to coming back
+	demoSilence  = 10 * time.Second // after which a broker is forgotten that is going to vanish
+	demoGone     = 25 * time.Second // from vanishing to coming back: longer than silence and scan
+)
+
+// fate is how a life of a demo broker ends.
+type fate int
+
+const (
+	fateMissed fate = iota // it unregisters, but one node does not hear it
+	fateCrash              // its connections close: every node sees it by itself
+	fateLeft               // it unregisters everywhere
+	fateVanish             // its host is gone: the connections stay open and nothing comes any more
+)
+
+// fates is the order in which the brokers end, whichever is next. What epitaph is for comes first and most.
+var fates = []fate{fateMissed, fateMissed, fateCrash, fateMissed, fateLeft, fateMissed, fateVanish}
+
+// ending is one step of the plan.
+type ending struct {
+	fate    fate
+	missing int // with fateMissed: the node that does not hear it; else -1
+}
+
+// plan is the turn-th ending: the nodes, from the second on, miss theirs in turn. With one node there is nothing to miss.
+func plan(turn, nodes int) ending {
+	e := ending{fate: fates[turn%len(fates)], missing: -1}
+	if e.fate != fateMissed {
+		return e
+	}
+	if nodes < 2 {
+		e.fate = fateLeft
+		return e
+	}
+	missed := 0 // so far
+	for before := range turn {
+		if fates[before%len(fates)] == fateMissed {
+			missed++
+		}
+	}
+	e.missing = (missed + 1) % nodes
+	return e
+}
+
+// demo is a set of synthetic brokers that come, go and crash until stopped.
+type demo struct {
+	nodes  []string
+	log    *slog.Logger
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+}
+
+func startDemo(brokers int, nodes []string, log *slog.Logger) *demo {
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &demo{nodes: nodes, log: log, cancel: cancel}
+	ends := make([]chan ending, brokers)
+	for i := range ends {
+		ends[i] = make(chan ending)
+		d.group.Go(func() { d.lives(ctx, i, ends[i]) })
+	}
+	d.group.Go(func() { d.run(ctx, ends) })
+	return d
+}
+
+// stop lets all brokers leave and waits for them. A nil demo has none.
+func (d *demo) stop() {
+	if d != nil {
+		d.cancel()
+		d.group.Wait()
+	}
+}
+
+// run ends one broker after the other.
+func (d *demo) run(ctx context.Context, ends []chan ending) {
+	timer := time.NewTimer(demoFirst)
+	defer timer.Stop()
+	for turn, next := 0, 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if who := offer(ends, next, plan(turn, len(d.nodes))); who >= 0 {
+			turn, next = turn+1, who+1
+		}
+		timer.Reset(demoEvery)
+	}
+}
+
+// offer gives e to the first broker from next on that is there to take it; -1: none is.
+func offer(ends []chan ending, next int, e ending) int {
+	for i := range ends {
+		who := (next + i) % len(ends)
+		select {
+		case ends[who] <- e:
+			return who
+		default:
+		}
+	}
+	return -1
+}
+
+// lives is one broker, life after life, until ctx ends.
+func (d *demo) lives(ctx context.Context, i int, ends <-chan ending) {
+	for ctx.Err() == nil {
+		b := newBroker(i, time.Now())
+		if err := b.connect(ctx, d.nodes); err != nil {
+			if ctx.Err() == nil {
+				d.log.Warn("demo broker cannot register, trying again", "err", err)
+			}
+			b.close()
+			wait(ctx, demoRegister)
+			continue
+		}
+		away := demoAway
+		if d.live(ctx, b, ends) == fateVanish {
+			away = demoGone
+		}
+		wait(ctx, away)
+		b.close() // what is left of it: the next life has connections of its own
+	}
+}
+
+// live registers b again and again until its end comes, and ends it.
+func (d *demo) live(ctx context.Context, b *broker, ends <-chan ending) fate {
+	beat := time.NewTicker(demoRegister)
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+			if err := b.register(ctx); err != nil && ctx.Err() == nil {
+				d.log.Warn("demo broker cannot register", "err", err)
+			}
+		case e := <-ends:
+			d.end(ctx, b, e)
+			return e.fate
+		case <-ctx.Done(): // the cluster stops: it leaves in order
+			d.end(context.WithoutCancel(ctx), b, ending{fate: fateLeft, missing: -1})
+			return fateLeft
+		}
+	}
+}
+
+func (d *demo) end(ctx context.Context, b *broker, e ending) {
+	var err error
+	switch e.fate {
+	case fateMissed, fateLeft:
+		err = b.unregister(ctx, e.missing)
+	case fateCrash:
+		b.close()
+	case fateVanish: // nothing comes after this, and nobody should have to wait two minutes to see what that does
+		b.timeout = demoSilence
+		err = b.register(ctx)
+	}
+	if err != nil {
+		d.log.Warn("demo broker cannot say what it has to", "err", err)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

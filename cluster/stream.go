@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// together is how far apart the nodes may hear of one departure.
+	together = 3 * time.Second
+	// lossesKept is how many losses are remembered.
+	lossesKept = 200
+
+	evicted = "evicted"  // an outcome of docs/metrics.md
+	notHeld = "not_held" // likewise
+)
+
+// Departure is one broker that went, as all nodes together saw it.
+type Departure struct {
+	Key
+	At     time.Time
+	How    State     // Left, Lost or Expired
+	Nodes  []string  // that saw it themselves, in their order
+	Others []Verdict // with Left: what the others did, in their order
+}
+
+// Verdict is what a node did that was told of a departure.
+type Verdict struct {
+	Node    string
+	Evicted bool
+	Why     string
+	After   time.Duration // from the departure to the decision
+}
+
+// Departures are those that the nodes still know, newest first.
+func (w *Watch) Departures() []Departure {
+	all := w.left()
+	all = append(all, w.losses...)
+	slices.SortStableFunc(all, func(a, b Departure) int { return b.At.Compare(a.At) })
+	return all
+}
+
+// left puts the tombstones of all nodes together: each node that heard an UNREGISTER made one.
+func (w *Watch) left() []Departure {
+	var all []Departure
+	for i := range w.looks {
+		for j := range w.looks[i].Tombstones.Own {
+			o := &w.looks[i].Tombstones.Own[j]
+			d := find(all, keyOf(&o.APITombstone), Left, o.Left)
+			if d == nil {
+				all = append(all, Departure{Key: keyOf(&o.APITombstone), At: o.Left, How: Left})
+				d = &all[len(all)-1]
+			}
+			if o.Left.Before(d.At) {
+				d.At = o.Left
+			}
+			if !slices.Contains(d.Nodes, w.looks[i].Name) {
+				d.Nodes = append(d.Nodes, w.looks[i].Name)
+			}
+		}
+	}
+	for i := range all {
+		w.judged(&all[i])
+	}
+	return all
+}
+
+// judged adds what the nodes did that did not hear of d themselves. What was evicted once is found not held later, and
+// what was kept may be evicted by a late proof, so an eviction wins.
+func (w *Watch) judged(d *Departure) {
+	for i := range w.looks {
+		name := w.looks[i].Name
+		if slices.Contains(d.Nodes, name) {
+			continue
+		}
+		var v *Verdict
+		decisions := w.looks[i].Tombstones.Decisions
+		for j := range decisions {
+			one := &decisions[j]
+			if keyOf(&one.APITombstone) != d.Key || one.Outcome == notHeld || one.At.Sub(d.At).Abs() > together {
+				continue
+			}
+			if v == nil || one.Outcome == evicted {
+				v = &Verdict{
+					Node: name, Evicted: one.Outcome == evicted, Why: one.Why,
+					After: time.Duration(one.AgeMS * float64(time.Millisecond)),
+				}
+			}
+		}
+		if v != nil {
+			d.Others = append(d.Others, *v)
+		}
+	}
+}
+
+// lost notes that a node lost a broker without an UNREGISTER.
+func (w *Watch) lost(k Key, name string, c *Cell) {
+	d := find(w.losses, k, c.State, c.At)
+	if d == nil {
+		if len(w.losses) == lossesKept {
+			w.losses = slices.Delete(w.losses, 0, 1)
+		}
+		w.losses = append(w.losses, Departure{Key: k, At: c.At, How: c.State})
+		d = &w.losses[len(w.losses)-1]
+	}
+	d.Nodes = append(d.Nodes, name)
+}
+
+// find is the departure that one more node saw.
+func find(all []Departure, k Key, how State, at time.Time) *Departure {
+	for i := range all {
+		if d := &all[i]; d.Key == k && d.How == how && d.At.Sub(at).Abs() <= reach(how) {
+			return d
+		}
+	}
+	return nil
+}
+
+// reach is how far apart in time one departure may be seen: expiry waits for the next scan.
+func reach(how State) time.Duration {
+	if how == Expired {
+		return 2 * together
+	}
+	return together
+}

@@ -1,0 +1,7 @@
+package node
+
+// Registrations is what /v1/brokers answers, for programs that run nodes themselves.
+func (n *Node) Registrations(limit int) APIBrokers { return n.apiBrokers(limit) }
+
+// Tombstones is what /v1/tombstones answers, likewise.
+func (n *Node) Tombstones(limit int) APITombstones { return n.apiTombstones(limit) }
