@@ -55,8 +55,8 @@ func NewRuntime(cfg Config, log *slog.Logger) *Runtime {
 func (r *Runtime) Options() *Options { return r.live.Load() }
 
 // Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
-// keys are dropped silently; a number that does not parse leaves its option as it was. The new listing is persisted to
-// configStorePath; a failure to do so is logged and the change stands, as in the original. An empty body does nothing.
+// keys are dropped silently; a number that does not parse leaves its option as it was. What is listed is persisted to
+// configStorePath, with escapes, so that no value becomes another key at the next start; a failure to do so is logged and the change stands, as in the original. An empty body does nothing.
 func (r *Runtime) Update(body []byte) error {
 	if r.readOnly {
 		return ErrConfigReadOnly
@@ -82,7 +82,7 @@ func (r *Runtime) Update(body []byte) error {
 	}
 	r.cfg.Options = next
 	r.live.Store(&next)
-	if err := atomicfile.Replace(next.ConfigStorePath, properties.Format(r.cfg.values())); err != nil {
+	if err := atomicfile.Replace(next.ConfigStorePath, properties.Store(r.cfg.values())); err != nil {
 		r.log.Error("configuration changed but not persisted", "path", next.ConfigStorePath, "err", err)
 	}
 	return nil

@@ -105,8 +105,19 @@ func TestRuntimeAsJava(t *testing.T) {
 			continue
 		}
 		file, err := os.ReadFile(store)
-		if err != nil || string(file) != string(r.Listing()) {
-			t.Errorf("%q: the file is not the listing: %v", step.Update, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := properties.Parse(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored := map[string]string{}
+		for _, e := range entries {
+			stored[e.Key] = e.Value
+		}
+		if diff := cmp.Diff(r.cfg.values(), stored); diff != "" {
+			t.Errorf("%q: the file is not the listing (-listing +file):\n%s", step.Update, diff)
 		}
 		if bak, err := os.ReadFile(store + ".bak"); err != nil || string(bak) != string(fileBefore) {
 			t.Errorf("%q: .bak is not the file before: %v", step.Update, err)
@@ -145,6 +156,35 @@ func TestReadOnlyConfig(t *testing.T) {
 	}
 	if !r.Options().EnableTopicList {
 		t.Error("changed")
+	}
+}
+
+// A line break in a value stays in the value: read at the next start, it must not be a further key, such as the paths that
+// code 318 may not change (CVE-2023-37582).
+func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "ns.conf")
+	text := []byte("foo=1\nkvConfigPath=/kv.json\n")
+	if err := os.WriteFile(store, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, _ := fileConfig(t, text, store)
+	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
+	for _, update := range []string{
+		`productEnvName=x\nkvConfigPath=/etc/passwd`, `foo=x\nkvConfigPath=/etc/passwd`, `foo=x\rkvConfigPath=/etc/passwd`,
+		`foo=x\u000akvConfigPath\=/etc/passwd`, `foo=x\\`, `foo=\u2028kvConfigPath=/etc/passwd`,
+	} {
+		if err := r.Update([]byte(update)); err != nil {
+			t.Fatalf("%s: %v", update, err)
+		}
+		file, err := os.ReadFile(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, faults, _ := fileConfig(t, file, store)
+		if again.Options.KVConfigPath != "/kv.json" || again.Extra["foo"] != r.cfg.Extra["foo"] || len(faults) != 0 ||
+			again.Options.ProductEnvName != r.Options().ProductEnvName {
+			t.Errorf("%s: read again, kvConfigPath is %q, foo %q, faults %v", update, again.Options.KVConfigPath, again.Extra["foo"], faults)
+		}
 	}
 }
 
