@@ -33,6 +33,8 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	d := delegate{g}
 	conf.Delegate, conf.Events, conf.Ping = d, d, d
 	conf.PushPullInterval = pushPullEvery
+	// Messages are a few hundred bytes: compressing one costs a table of 64 KiB each time and saves next to nothing.
+	conf.EnableCompression = false
 	conf.HandoffQueueDepth = 8192
 	conf.Transport = g.cfg.Transport
 	conf.LogOutput = nil
@@ -143,25 +145,34 @@ func (g *Gossip) strangers(ctx context.Context) []string {
 
 // namesakeAfter is how long two living members may have one name: a restart looks like that until the old life is
 // taken for dead.
-const namesakeAfter = 15 * time.Second
+const (
+	namesakeAfter      = 15 * time.Second
+	namesakeCheckEvery = time.Second
+)
 
 // namesakes watches for another living member of this node's name.
 type namesakes struct {
-	since clock.Stamp // zero: there is none
-	told  bool
+	since   clock.Stamp // zero: there is none
+	told    bool
+	checked clock.Stamp
 }
 
+// checkNames looks at all members, so it does not look at every turn of the loop.
 func (g *Gossip) checkNames() {
+	s, now := &g.namesakes, g.cfg.Clock()
+	if !s.checked.IsZero() && now.Sub(s.checked) < namesakeCheckEvery {
+		return
+	}
+	s.checked = now
 	var other string
 	for _, m := range g.Members() {
 		if m.Name == g.self.Name && !m.Self {
 			other = m.Addr
 		}
 	}
-	s, now := &g.namesakes, g.cfg.Clock()
 	switch {
 	case other == "":
-		*s = namesakes{}
+		s.since, s.told = clock.Stamp{}, false
 		g.counts.namesake.Store(false)
 	case s.since.IsZero():
 		s.since = now
