@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -71,6 +72,9 @@ func (r *ConvergeReport) empty() bool {
 		len(r.Idle)+len(r.Storms) == 0
 }
 
+// sharedGC is the garbage collector's target while many nodes share a heap.
+const sharedGC = 400
+
 // convergence is one running RunConvergence.
 type convergence struct {
 	config   ConvergeConfig
@@ -127,6 +131,8 @@ func (r *convergence) withGossip(ctx context.Context, jobs []job) error {
 		return err
 	}
 	defer f.stop()
+	// All nodes share one heap here; collecting it as often as one node's would stop all of them again and again.
+	defer debug.SetGCPercent(debug.SetGCPercent(sharedGC))
 	if c.Idle > 0 && len(r.report.Idle) == 0 {
 		if err := r.idle(ctx, f); err != nil || ctx.Err() != nil {
 			return err

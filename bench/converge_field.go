@@ -21,7 +21,8 @@ const (
 	gossipCluster = "bench"
 	seedNodes     = 3                // how many nodes every node has as seeds
 	formLimit     = 60 * time.Second // until every node knows every other one
-	atOnce        = 16               // nodes that are started, registered at and stopped at the same time
+	manyNodes     = 16
+	atOnce        = 16 // nodes that are started, registered at and stopped at the same time
 	// settleBrokers lets connections grow older than any round trip: only then can a departure judge them.
 	settleBrokers = 250 * time.Millisecond
 )
@@ -88,7 +89,13 @@ func startField(ctx context.Context, n, brokers int, gossips bool, seed uint64) 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return f, f.awaitMembers(ctx)
+	if err := f.awaitMembers(ctx); err != nil {
+		return nil, err
+	}
+	if gossips && n >= manyNodes {
+		err = pause(ctx, idleSettle) // many joins are told on for a while
+	}
+	return f, err
 }
 
 func (f *field) startNode(ctx context.Context, i int) error {
@@ -187,7 +194,8 @@ func (b *broker) unregister(node int) error {
 	return err
 }
 
-// register announces all brokers of the profile at every node, each over connections of its own, and lets them settle.
+// register announces all brokers of the profile at every node, each over connections of its own, lets them settle, and
+// announces them again: a broker that runs does so every 30 s, so that its connections are older than its last proof of life.
 func (f *field) register(ctx context.Context) ([]*broker, error) {
 	all := make([]*broker, f.profile.Brokers)
 	for b := range all {
@@ -214,11 +222,30 @@ func (f *field) register(ctx context.Context) ([]*broker, error) {
 	if err == nil {
 		err = pause(ctx, settleBrokers)
 	}
+	if err == nil {
+		err = f.registerAgain(all)
+	}
 	if err != nil {
 		closeBrokers(all)
 		return nil, err
 	}
 	return all, nil
+}
+
+func (f *field) registerAgain(all []*broker) error {
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i := range f.nodes {
+		group.Go(func() error {
+			for _, b := range all {
+				if err := b.conns[i].register(b.address, f.profile.newRegisterBody(b.index, 0).bytes); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 func closeBrokers(all []*broker) {

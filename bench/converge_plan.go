@@ -34,7 +34,7 @@ func plan(seed uint64, fault Fault, nodes, brokers, trials int) []departure {
 			d.brokers = rng.Perm(brokers)
 		}
 		d.far = d.deaf[:(len(d.deaf)+1)/2]
-		d.pause = 20*time.Millisecond + time.Duration(rng.Int64N(int64(40*time.Millisecond)))
+		d.pause = time.Duration(20+nodes)*time.Millisecond + time.Duration(rng.Int64N(int64(40*time.Millisecond)))
 		all[t] = d
 	}
 	return all
