@@ -20,8 +20,9 @@ func (p *program) brokersCommand() *urfave.Command {
 		name:  "brokers",
 		usage: "show which brokers are registered at a node",
 		text:  "epitaph brokers [-a HOST:PORT | -n HOST:PORT] [--json]",
-		description: `    SEEN      since the last sign of life       EXPIRES   when none comes any more
-    TOPICS    of that broker name
+		description: `    FOR       since it registered               SEEN      since the last sign of life
+    EXPIRES   when none comes any more          TOPICS    of that broker name
+    CONN      the connection that owns the registration; with --wide also whence it comes
 Below the table stand the tombstones that did not evict a broker, and why.
 With -n any NameServer is asked by RocketMQ's own protocol, the Java one too; that tells names and addresses only.`,
 		flags: []urfave.Flag{nameServerFlag(), limitFlag(100_000, "brokers")},
@@ -84,10 +85,10 @@ func byCluster(all []node.APIBroker) (groups [][]node.APIBroker) {
 }
 
 func (v *view) cluster(brokers []node.APIBroker, now time.Time) error {
-	t := newTable("BROKER", "ID", "ADDRESS", "VERSION", "SEEN", "EXPIRES", "TOPICS")
+	t := newTable("BROKER", "ID", "ADDRESS", "VERSION", "FOR", "SEEN", "EXPIRES", "TOPICS", "CONN")
 	t.keep = 2
 	if v.wide {
-		t.rows[0] = append(t.rows[0], "SINCE", "REGISTERED", "LANGUAGE", "CONNECTION", "FROM")
+		t.rows[0] = append(t.rows[0], "REGISTERED", "LANGUAGE", "FROM")
 	}
 	for i := range brokers {
 		one := &brokers[i]
@@ -96,12 +97,14 @@ func (v *view) cluster(brokers []node.APIBroker, now time.Time) error {
 			expires = span(milliseconds(one.Expires))
 		}
 		row := []string{
-			one.Broker, strconv.FormatInt(one.ID, 10), one.Addr, one.Version, span(milliseconds(one.SeenAgo)), expires,
-			strconv.Itoa(one.Topics),
+			one.Broker, strconv.FormatInt(one.ID, 10), one.Addr, one.Version, span(max(now.Sub(one.Since), 0)),
+			span(milliseconds(one.SeenAgo)), expires, strconv.Itoa(one.Topics), "-",
+		}
+		if one.Conn != 0 {
+			row[8] = "#" + strconv.FormatUint(one.Conn, 10)
 		}
 		if v.wide {
-			row = append(row, ago(one.Since, now), ago(one.Registered, now), one.Language,
-				strconv.FormatUint(one.Conn, 10), one.Remote)
+			row = append(row, ago(one.Registered, now), one.Language, one.Remote)
 		}
 		t.add(row...)
 	}

@@ -58,6 +58,9 @@ func (p *program) main(args []string) int {
 	if err == nil {
 		return exitOK
 	}
+	if errors.Is(err, errConflicts) {
+		return exitFailed
+	}
 	fmt.Fprintf(p.stderr, "epitaph: %v\n", err)
 	var exit *exitError
 	if errors.As(err, &exit) {
@@ -92,6 +95,9 @@ func (p *program) app() *urfave.App {
 			p.tombstonesCommand(),
 			p.brokersCommand(),
 			p.routesCommand(),
+			p.conflictsCommand(),
+			p.topCommand(),
+			p.forceLeaveCommand(),
 			p.healthCommand(),
 			p.benchCommand(),
 		},

@@ -94,14 +94,19 @@ func askAddr(addr string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// ask gets path from the node's HTTP. An answer below 500 that is JSON comes back whatever it says.
+// ask gets path from the node's HTTP.
 func ask(ctx context.Context, addr, path string) (status int, body []byte, err error) {
+	return send(ctx, http.MethodGet, addr, path)
+}
+
+// send asks the node's HTTP. An answer comes back whatever its status.
+func send(ctx context.Context, method, addr, path string) (status int, body []byte, err error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, nil)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -140,6 +145,11 @@ func (v *view) askJSON(ctx context.Context, path string, into any) (done bool, e
 	if err != nil {
 		return false, err
 	}
+	return v.read(status, body, into)
+}
+
+// read takes an answer apart, as askJSON does.
+func (v *view) read(status int, body []byte, into any) (done bool, err error) {
 	if status != http.StatusOK {
 		var told node.APIError
 		if json.Unmarshal(body, &told) == nil && told.Error != "" {

@@ -86,10 +86,26 @@ func TestScreens(t *testing.T) {
 		"tombstones_off": func(v *view) error { return v.tombstones(&node.APITombstones{}) },
 		"members": func(v *view) error {
 			return v.members(&node.APIMembers{Gossip: true, Node: "n1", Cluster: "orders", Members: []node.APIMember{
-				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour)},
-				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412},
-				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1},
+				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0"},
+				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0"},
+				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
+				{Name: "n4", Addr: "10.0.0.4:7946", Since: before(26 * time.Hour), State: "failed", Phase: "ready", Release: "v1.1.0-17-gabcdef0", GoneMS: 4_000_000},
 			}})
+		},
+		"conflicts": func(v *view) error {
+			return v.conflicts(&node.APIConflicts{Total: 40, Conflicts: []node.APIConflict{
+				{At: before(9 * time.Second), Kind: "one_address_two_names", Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Old: "broker-b", Remote: "10.0.0.9"},
+				{At: before(time.Hour), Kind: "loopback_address", Cluster: "DefaultCluster", Broker: "broker-c", ID: 1, Addr: "127.0.0.1:10911", Remote: "10.0.0.77"},
+			}})
+		},
+		"conflicts_none": func(v *view) error { return v.conflicts(&node.APIConflicts{}) },
+		"top": func(v *view) error {
+			for _, line := range sampleTop().lines("127.0.0.1:9886", nil) {
+				if _, err := v.out.Write([]byte(line + "\n")); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		"members_off": func(v *view) error { return v.members(&node.APIMembers{}) },
 		"brokers":     func(v *view) error { return v.brokers(sampleBrokers()) },

@@ -13,9 +13,11 @@ func (p *program) membersCommand() *urfave.Command {
 		name:  "members",
 		usage: "show with whom a node gossips",
 		text:  "epitaph members [-a HOST:PORT] [--json]",
-		description: `Lists the living members as the node sees them.
-    REACHED BY   "tcp" when its last answer came only after a try by TCP: UDP may be blocked on the way
-    WAITING      departures told that it has not answered for, and departures of its that are being asked about`,
+		description: `Lists the members as the node sees them: those that live, those that failed without a word (epitaph force-leave takes
+them off when they will not come back), and those that left of late.
+    READY     whether clients should be sent there, else what it is doing
+    BY        "tcp" when its last answer came only after a try by TCP: UDP may be blocked on the way
+    RTT       of the newest probe`,
 		run: showMembers,
 	})
 }
@@ -37,24 +39,42 @@ func (v *view) members(m *node.APIMembers) error {
 		return err
 	}
 	now := v.now()
-	t := newTable("MEMBER", "ADDRESS", "SEEN FOR", "ROUND TRIP", "REACHED BY", "WAITING")
+	t := newTable("MEMBER", "STATE", "FOR", "READY", "VERSION", "BY", "RTT", "ADDRESS")
+	t.keep = 7
 	for _, one := range m.Members {
-		row := []string{one.Name, one.Addr, span(max(now.Sub(one.Since), 0)), "-", "udp", "-"}
+		row := []string{one.Name, one.State, span(max(now.Sub(one.Since), 0)), one.Phase, one.Release, "udp", "-", one.Addr}
+		if one.Ready {
+			row[3] = "yes"
+		}
+		if row[4] == "" {
+			row[4] = "?"
+		}
 		if one.RTT > 0 {
-			row[3] = span(milliseconds(one.RTT))
+			row[6] = span(milliseconds(one.RTT))
 		}
-		if one.OnlyTCP {
-			row[4] = "tcp"
-		}
-		if one.HintsWaiting+one.PullsWaiting > 0 {
-			row[5] = fmt.Sprintf("%d, %d", one.HintsWaiting, one.PullsWaiting)
-		}
-		if one.Self {
-			row[3], row[4] = "this node", ""
+		switch {
+		case one.Self:
+			row[5], row[6] = "self", ""
+		case one.State != "alive":
+			row[2], row[3], row[5], row[6] = span(milliseconds(one.GoneMS)), "no", "-", "-"
+		case one.OnlyTCP:
+			row[5] = "tcp"
 		}
 		t.add(row...)
 	}
-	t.keep = 1
 	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", m.Node, m.Cluster), plural(len(m.Members), "member", "members"))
-	return t.write(v.out, v.wide)
+	if err := t.write(v.out, v.wide); err != nil {
+		return err
+	}
+	for _, one := range m.Members {
+		if one.HintsWaiting+one.PullsWaiting > 0 {
+			lines(v.out, 0, fmt.Sprintf("%s has not answered for %s", one.Name, plural(one.HintsWaiting, "departure", "departures")),
+				fmt.Sprintf("and is being asked about %d", one.PullsWaiting))
+		}
+		if one.State == "failed" {
+			lines(v.out, 0, fmt.Sprintf("%s failed %s ago without a word", one.Name, span(milliseconds(one.GoneMS))),
+				"start it again, or take it off: epitaph force-leave "+one.Name)
+		}
+	}
+	return nil
 }

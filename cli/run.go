@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -47,10 +48,14 @@ func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, re
 		return err
 	}
 	keys := cfg.Gossip != nil && cfg.Gossip.KeyFile != ""
-	return p.runServer(ctx, n, log, keys, func() (done func()) {
+	err = p.runServer(ctx, n, log, keys, func() (done func()) {
 		ready(n)
 		return func() {}
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another program has this port, perhaps a NameServer that still runs; stop it or choose another port", err)
+	}
+	return err
 }
 
 // runServer starts n, calls ready once it listens, and stops it at the first signal or when ctx ends; then done is

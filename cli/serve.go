@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -195,7 +196,15 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, cfg.Options.KVConfigPath, runtimeConfig(cfg), near, near, next)
+`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, kvStore(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)
+}
+
+// kvStore is the file, and why nothing can be kept in it.
+func kvStore(path string) string {
+	if err := node.CheckDataDir(filepath.Dir(path)); err != nil {
+		return path + " CANNOT BE WRITTEN, so changes are refused (see the log)"
+	}
+	return path
 }
 
 // reachable is an address that this machine reaches the listener at.

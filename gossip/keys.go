@@ -27,7 +27,7 @@ const (
 func LoadKeys(path string) ([][]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("--gossip-key-file: %w", err)
+		return nil, fmt.Errorf("--gossip-key-file: %w; epitaph keygen FILE makes one, the same for every node", err)
 	}
 	if info.Size() > maxKeyFile {
 		return nil, fmt.Errorf("--gossip-key-file %s: %d bytes, want at most %d", path, info.Size(), maxKeyFile)

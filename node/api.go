@@ -31,6 +31,8 @@ func (n *Node) routeAPI(mux *http.ServeMux) {
 			writeJSON(w, http.StatusOK, view(limit))
 		})
 	}
+	mux.HandleFunc("GET /v1/load", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, n.apiLoad()) })
+	mux.HandleFunc("GET /v1/openapi.json", serveOpenAPI)
 	limited("/v1/tombstones", func(limit int) any { return n.apiTombstones(limit) })
 	limited("/v1/brokers", func(limit int) any { return n.apiBrokers(limit) })
 	limited("/v1/conflicts", func(limit int) any { return n.conflicts.list(limit) })

@@ -152,6 +152,7 @@ func (n *Node) httpHandler(local bool) http.Handler {
 	mux.Handle("GET /metrics", n.metrics.handler(n))
 	n.routeAPI(mux)
 	if local {
+		mux.Handle("POST /v1/force-leave", n.forceLeave())
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -160,7 +161,7 @@ func (n *Node) httpHandler(local bool) http.Handler {
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeLine(w, http.StatusOK, "epitaph: /healthz /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
-			"/v1/routes?topic=TOPIC /v1/conflicts")
+			"/v1/routes?topic=TOPIC /v1/conflicts /v1/load /v1/openapi.json")
 	})
 	return mux
 }

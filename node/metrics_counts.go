@@ -48,11 +48,15 @@ func newCounts() *counts {
 
 // request counts one request.
 func (c *counts) request(conn uint64, code int32) {
-	slot := uint8(otherCode)
+	c.requests[conn%countShards].byCode[c.slot(code)].Add(1)
+}
+
+// slot is where a code is counted.
+func (c *counts) slot(code int32) uint8 {
 	if code >= 0 && int(code) < len(c.slots) {
-		slot = c.slots[code]
+		return c.slots[code]
 	}
-	c.requests[conn%countShards].byCode[slot].Add(1)
+	return uint8(otherCode)
 }
 
 // handled is how many requests of a slot were counted.

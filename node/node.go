@@ -31,6 +31,7 @@ type Node struct {
 	depart  *departures // nil: the node gossips with nobody
 	faults  *repeats
 	counts  *counts
+	times   *times      // nil: nobody can ask
 	metrics *metrics    // nil: nobody can ask
 	http    *httpServer // nil: off
 	phase   phases
@@ -104,6 +105,10 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
 	o := &cfg.Options
 	rc := rpc.DefaultConfig()
+	if cfg.HTTP != "" {
+		n.times = new(times)
+		rc.Timed = func(code int32, took time.Duration) { n.times.add(n.counts.slot(code), took) }
+	}
 	rc.Addr = net.JoinHostPort(o.BindAddress, strconv.Itoa(int(o.ListenPort)))
 	rc.Idle = func() time.Duration {
 		return time.Duration(n.runtime.Options().ServerChannelMaxIdleTimeSeconds) * time.Second

@@ -91,7 +91,7 @@ func (s *Server) accept(nc net.Conn) {
 		}
 	}
 	c := &Conn{server: s, id: s.lastID.Add(1), accepted: s.cfg.Clock(), wire: newWire(nc, &s.ticks, s.cfg.Clock)}
-	c.net = c.wire
+	c.net, c.times.queries = c.wire, uint32(c.id)
 	c.socketAddr = addrPort(nc.RemoteAddr())
 	c.remoteAddr = c.socketAddr
 	if idle := s.cfg.Idle(); idle > 0 {

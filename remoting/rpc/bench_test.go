@@ -16,13 +16,16 @@ import (
 // flight and get 1,073 bytes for each. Client and server share the process and its cores.
 func BenchmarkRoute(b *testing.B) {
 	for _, depth := range []int{1, 16} {
-		b.Run(fmt.Sprintf("conns=64/depth=%d", depth), func(b *testing.B) { benchRoute(b, 64, depth) })
+		b.Run(fmt.Sprintf("conns=64/depth=%d", depth), func(b *testing.B) { benchRoute(b, 64, depth, nil) })
+		b.Run(fmt.Sprintf("conns=64/depth=%d/timed", depth), func(b *testing.B) {
+			benchRoute(b, 64, depth, func(c *Config) { c.Timed = func(int32, time.Duration) {} })
+		})
 	}
 }
 
-func benchRoute(b *testing.B, conns, depth int) {
+func benchRoute(b *testing.B, conns, depth int, change func(*Config)) {
 	body := make([]byte, 963)
-	s := start(b, handlerFunc{serve: func(_ *Conn, _ *remoting.Request, resp *remoting.Response) { resp.Body = body }}, nil)
+	s := start(b, handlerFunc{serve: func(_ *Conn, _ *remoting.Request, resp *remoting.Response) { resp.Body = body }}, change)
 	one := request(remotingRoute, 1000000, 0, "")
 	batch := make([]byte, 0, depth*len(one))
 	for range depth {

@@ -57,6 +57,10 @@ type Config struct {
 	TLSMode TLSMode
 	TLS     *TLS // nil: a TLS handshake closes the connection
 
+	// Timed is told how long requests took, of route queries one in 64: from the decoded frame until the answer was handed
+	// to the socket. It is called in the connection's goroutine and must not wait. Nil: nothing is timed.
+	Timed func(code int32, took time.Duration)
+
 	Clock  func() clock.Stamp // of every stamp
 	Logger *slog.Logger
 }

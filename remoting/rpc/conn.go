@@ -30,6 +30,7 @@ type Conn struct {
 	closing atomic.Pointer[string]
 
 	value atomic.Value
+	times timings
 	loop  loop
 }
 

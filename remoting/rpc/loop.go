@@ -209,6 +209,9 @@ func (c *Conn) flushed() {
 		add(&c.wire.meter.requests, l.pending)
 		l.pending = 0
 	}
+	if c.times.count > 0 {
+		c.times.end(c.server.cfg.Timed)
+	}
 	if len(l.afterFlush) == 0 {
 		return
 	}

@@ -26,6 +26,9 @@ func (c *Conn) serve(frame []byte) error {
 		return nil
 	}
 	l.pending++
+	if s.cfg.Timed != nil {
+		c.times.begin(l.req.Code)
+	}
 	l.resp.Reset()
 	switch {
 	case s.goAway.Load() && l.req.Version > goAwayAbove:

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+func (p *program) conflictsCommand() *urfave.Command {
+	return p.inspectCommand(inspection{
+		name:  "conflicts",
+		usage: "show registrations that contradict each other",
+		text:  "epitaph conflicts [-a HOST:PORT] [--limit N] [--json]",
+		description: `One address under two broker names, one broker name in two clusters, a master whose address changed without an
+UNREGISTER, a loopback address advertised from another host: most likely a broker.conf that was copied. The registrations
+are served all the same, as RocketMQ does. Newest first; what comes again with every registration is listed once. Ends
+with 1 when there are any, so that a script can tell.`,
+		flags: []urfave.Flag{limitFlag(limitOfScreen, "conflicts")},
+		run:   showConflicts,
+	})
+}
+
+// errConflicts is the exit status alone: what there is to say is on the screen.
+var errConflicts = &exitError{status: exitFailed, err: errors.New("there are conflicts")}
+
+func showConflicts(c *urfave.Context, v *view) error {
+	query, err := limitOf(c)
+	if err := errors.Join(err, noArguments(c)); err != nil {
+		return err
+	}
+	var all node.APIConflicts
+	done, err := v.askJSON(c.Context, "/v1/conflicts"+query, &all)
+	if err == nil && !done {
+		err = v.conflicts(&all)
+	}
+	if err == nil && all.Total > 0 {
+		return errConflicts
+	}
+	return err
+}
+
+func (v *view) conflicts(all *node.APIConflicts) error {
+	if all.Total == 0 {
+		_, err := fmt.Fprintln(v.out, "No conflicts since this node started.")
+		return err
+	}
+	now := v.now()
+	for i := range all.Conflicts {
+		one := &all.Conflicts[i]
+		parts := []string{
+			fmt.Sprintf("%s  %s (id %d) at %s", ago(one.At, now), one.Broker, one.ID, one.Addr), "cluster " + one.Cluster,
+		}
+		if one.Remote != "" {
+			parts = append(parts, "from "+one.Remote)
+		}
+		lines(v.out, 0, parts...)
+		what := conflictWords(one.Kind)
+		if one.Old != "" {
+			what += ": formerly " + one.Old
+		}
+		lines(v.out, 6, what)
+	}
+	fmt.Fprintf(v.out, "%s since this node started\n", plural(int(all.Total), "contradiction", "contradictions"))
+	return nil
+}
+
+// conflictWords says what a kind of conflict means and where to look.
+func conflictWords(kind string) string {
+	switch kind {
+	case "one_address_two_names":
+		return "this address was registered under another broker name"
+	case "one_name_two_clusters":
+		return "this broker name is in two clusters"
+	case "master_address_changed":
+		return "the master's address changed without an UNREGISTER"
+	case "loopback_address":
+		return "a loopback address from another host: set brokerIP1"
+	}
+	return kind
+}

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// A data directory that cannot be written is told at the start with the remedy; the node serves all the same, and
+// refuses what it cannot keep. A file in the directory's place stops even root.
+func TestDataDirNotWritable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cfg := DefaultConfig(System{UserHome: t.TempDir()})
+	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
+	cfg.UseDataDir(filepath.Join(file, "data"))
+	n, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, n)
+	a := ask(t, c, remoting.PutKVConfig, map[string]string{"namespace": "N", "key": "k", "value": "v"}, "")
+	if a.Code != remoting.SystemError || !strings.Contains(a.Remark, file) {
+		t.Errorf("a value that cannot be kept: %d %s", a.Code, a.Remark)
+	}
+	if a := ask(t, c, remoting.GetKVConfig, map[string]string{"namespace": "N", "key": "k"}, ""); a.Code != remoting.QueryNotFound {
+		t.Errorf("a value that was refused is there: %d", a.Code)
+	}
+	if a := ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics); a.Code != remoting.Success {
+		t.Errorf("register: %d %s", a.Code, a.Remark)
+	}
+	if err := n.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"KV values cannot be kept", "make the directory writable", file} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not in the log: %s", want, log.String())
+		}
+	}
+}
+
+// The check leaves nothing behind but the directory.
+func TestCheckDataDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := CheckDataDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v %v", left, err)
+	}
+}

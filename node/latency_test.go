@@ -1,0 +1,55 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// Every time is below the top of its bucket, by at most an eighth, and not below the top of the bucket before.
+func TestTimeBuckets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		took := time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "took"))
+		b := bucketOf(took)
+		top := bucketTop(b)
+		if took >= top || b > 0 && took < bucketTop(b-1) {
+			t.Fatalf("%v in bucket %d below %v", took, b, top)
+		}
+		if top-took > took/8+1<<timeUnit {
+			t.Fatalf("%v is told as %v", took, top)
+		}
+	})
+	for _, took := range []time.Duration{-time.Second, 1 << 62} {
+		if b := bucketOf(took); b < 0 || b >= timeBuckets {
+			t.Errorf("%v: bucket %d", took, b)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	n := startNode(t, withHTTP)
+	c := dial(t, n)
+	ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	for range 128 {
+		ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, "")
+	}
+	var l APILoad
+	await(t, "the last request to be timed", func() bool {
+		getJSON(t, n, "/v1/load", &l)
+		return len(l.Requests) == 2 && l.Requests[0].Timed == 1 && l.Requests[1].Timed == 2
+	})
+	register, route := l.Requests[0], l.Requests[1]
+	if register.Code != 103 || register.Count != 1 || route.Name != "GET_ROUTEINFO_BY_TOPIC" || route.Count != 128 {
+		t.Errorf("requests: %+v", l.Requests)
+	}
+	if l.Connections != 1 || l.Registrations != 1 || l.Topics != 2 || l.ReceivedBytes == 0 || l.SentBytes == 0 || !l.Ready || l.UpMS <= 0 {
+		t.Errorf("load: %+v", l)
+	}
+	if diff := cmp.Diff(1, len(register.Times)); diff != "" || register.Times[0].Below <= 0 {
+		t.Errorf("times: %+v", register.Times)
+	}
+}
