@@ -164,6 +164,16 @@ func (b *simBroker) exit() {
 	}
 }
 
+// hangUp closes the connection to one NameServer.
+func (b *simBroker) hangUp(s *server) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.conns[s]; c != nil {
+		c.Close()
+		delete(b.conns, s)
+	}
+}
+
 // vanish ends the connection to one NameServer without FIN or RST, as a path does that was cut before.
 func (b *simBroker) vanish(s *server) error {
 	b.mu.Lock()
