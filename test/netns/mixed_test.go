@@ -41,6 +41,7 @@ func TestMixedList(t *testing.T) {
 	if err := stays.registerAll(all); err != nil {
 		t.Fatal(err)
 	}
+	stays.keep(t, all)
 	b.MustBoot(t)
 	for _, one := range watches {
 		one.listed(t, patience, b.key)

@@ -3,12 +3,14 @@
 package netns
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"net"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,6 +122,30 @@ func (b *simBroker) registerAll(servers []*server) error {
 		}
 	}
 	return nil
+}
+
+// keep registers again every 20 s until t ends, as brokers do; without that a NameServer drops it after 120 s.
+func (b *simBroker) keep(t testing.TB, servers []*server) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() {
+		ticker := time.NewTicker(20 * time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if err := b.registerAll(servers); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		group.Wait()
+	})
 }
 
 func (b *simBroker) unregister(s *server) error {
