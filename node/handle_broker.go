@@ -138,6 +138,7 @@ func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, nam
 	}
 	s.topics = tableBody(r, reg, s.topics[:0])
 	if named {
+		r.Yield = s.pace.yield
 		res, eff = n.table.Register(r)
 	}
 	if cap(s.topics) <= keptTopics {

@@ -18,29 +18,13 @@ func (s *state) applyTopics(b *broker, r *Registration, anew bool) (c counts) {
 		c.erased = s.eraseUnlisted(b, r)
 	}
 	wipe := prime && b.acting
-	for i := range r.Topics {
-		rt := &r.Topics[i]
-		if rt.Name == nil {
-			continue
+	if r.rest.known && r.rest.changes == s.changes {
+		for _, i := range r.rest.places {
+			s.applyTopic(b, &r.Topics[i], anew, wipe, &c)
 		}
-		t := s.lookup(rt.Name)
-		if t == nil {
-			t = s.addTopic(string(rt.Name))
-		} else if !anew {
-			if _, known := t.find(b.index); known {
-				continue
-			}
-		}
-		q := rt.Queue
-		if wipe {
-			q.Perm = wipeWrite(q.Perm)
-		}
-		switch s.put(t, b, q) {
-		case added:
-			c.added++
-		case changed:
-			c.changed++
-		case unchanged:
+	} else {
+		for i := range r.Topics {
+			s.applyTopic(b, &r.Topics[i], anew, wipe, &c)
 		}
 	}
 	if anew {
@@ -49,6 +33,32 @@ func (s *state) applyTopics(b *broker, r *Registration, anew bool) (c counts) {
 		}
 	}
 	return c
+}
+
+// applyTopic puts one topic of a registration into T; wipe takes its write permission away.
+func (s *state) applyTopic(b *broker, rt *Topic, anew, wipe bool, c *counts) {
+	if rt.Name == nil {
+		return
+	}
+	t := s.lookup(rt.Name)
+	if t == nil {
+		t = s.addTopic(string(rt.Name))
+	} else if !anew {
+		if _, known := t.find(b.index); known {
+			return
+		}
+	}
+	q := rt.Queue
+	if wipe {
+		q.Perm = wipeWrite(q.Perm)
+	}
+	switch s.put(t, b, q) {
+	case added:
+		c.added++
+	case changed:
+		c.changed++
+	case unchanged:
+	}
 }
 
 // prime says that a 5.x slave has the smallest id of its broker: it then speaks for the topics (isPrimeSlave).

@@ -44,6 +44,7 @@ func New(cfg Config) *Table {
 
 // Register applies a registration (RouteInfoManager.registerBroker).
 func (t *Table) Register(r *Registration) (RegisterResult, Effects) {
+	r.rest = t.compare(r)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.st.register(r, t.cfg.Clock())

@@ -22,6 +22,8 @@ type topicTable struct {
 	settingOf    map[Queue]uint32
 	freeSettings []uint32
 
+	changes uint64 // of entries, ever; see rest
+
 	cache cache
 }
 
@@ -115,11 +117,13 @@ func (tt *topicTable) put(t *topic, b *broker, q Queue) change {
 		n := tt.numberOf(q)
 		tt.release(t.entries[i].setting)
 		t.entries[i].setting = n
+		tt.changes++
 		tt.invalidate(t)
 		return changed
 	}
 	t.entries = insertEntry(t.entries, i, entry{broker: b.index, setting: tt.numberOf(q), pos: uint32(len(b.topics))})
 	b.topics = append(b.topics, t.id)
+	tt.changes++
 	tt.invalidate(t)
 	if len(t.entries) == 1 {
 		tt.names.Store(t.name, t) // only now may readers see it
@@ -159,6 +163,7 @@ func (tt *topicTable) erase(t *topic, i int) {
 func (tt *topicTable) drop(t *topic, i int) {
 	tt.release(t.entries[i].setting)
 	t.entries = slices.Delete(t.entries, i, i+1)
+	tt.changes++
 	tt.invalidate(t)
 	if len(t.entries) == 0 {
 		tt.names.Delete(t.name)

@@ -113,6 +113,9 @@ type Registration struct {
 	FreshVersion bool // the data version's timestamp is the time of decoding: it never equals a later one
 	Mappings     []Mapping
 	Filters      Filters
+
+	Yield func() // called now and then during long work, without a lock held; may be nil
+	rest  rest
 }
 
 // Opt64 is an int64 that may be absent. The zero Opt64 is absent.
