@@ -89,7 +89,7 @@ func (p *program) cluster(c *urfave.Context) (err error) {
 	cfg := cluster.Config{
 		Nodes: c.Int("nodes"), Listen: c.String("listen"), Gossip: c.String("gossip"), Data: c.String("data"),
 		DemoBrokers: c.Int("demo-brokers"), System: node.System{UserHome: sys.UserHome, Properties: map[string]string{}},
-		Logger: slog.New(slog.DiscardHandler),
+		Release: revision(), Logger: slog.New(slog.DiscardHandler),
 	}
 	given := cfg.Data
 	if cfg.Data == "" {

@@ -73,6 +73,7 @@ func (c *Cluster) nodeConfig(i int, seeds []string) (node.Config, error) {
 	if host == "" {
 		host = "0.0.0.0"
 	}
+	cfg.Release = c.cfg.Release
 	http := 0
 	if port != 0 {
 		http = port + i + httpAbove

@@ -29,6 +29,7 @@ type Config struct {
 	Data        string      // directory; each node has one of its own in it (--data)
 	DemoBrokers int         // synthetic brokers (--demo-brokers)
 	System      node.System // what the nodes take from the machine
+	Release     string      // of this program, as the members tell each other; may be empty
 	Logger      *slog.Logger
 }
 

@@ -17,7 +17,7 @@ import (
 func BenchmarkRoute(b *testing.B) {
 	for _, depth := range []int{1, 16} {
 		b.Run(fmt.Sprintf("conns=64/depth=%d", depth), func(b *testing.B) { benchRoute(b, 64, depth, nil) })
-		b.Run(fmt.Sprintf("conns=64/depth=%d/timed", depth), func(b *testing.B) {
+		b.Run(fmt.Sprintf("timed,conns=64/depth=%d", depth), func(b *testing.B) {
 			benchRoute(b, 64, depth, func(c *Config) { c.Timed = func(int32, time.Duration) {} })
 		})
 	}
