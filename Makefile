@@ -7,7 +7,7 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 200000x
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim model bench-compare bench-convergence bench-all check
+.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ test: ## the tests that need only Go and make (what a machine lacks is skipped, 
 
 race: ## the same under the race detector, in short form (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -run TestEvictionRacesWithRegister -count=1 -timeout 20m ./routes
 
 fuzz: ## every fuzz target for FUZZTIME inputs (200000x) each
 	GO=$(GO) FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
@@ -57,6 +58,9 @@ differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and 
 
 sim: ## SCHEDULES=50000 SEED=1: tables and tombstones under a hostile virtual network
 	SCHEDULES=$(or $(SCHEDULES),50000) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v ./test/sim
+
+whole: ## SCHEDULES=120 SEED=1: whole nodes with memberlist in virtual time, the same schedules and all scenarios
+	SCHEDULES=$(or $(SCHEDULES),120) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v -run TestNoSchedule ./test/whole
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
 	LONG=$(or $(LONG),0) sh test/model/run.sh

@@ -4,6 +4,7 @@ import "sync/atomic"
 
 // counters are the counts of the shell; the exchange has its own.
 type counters struct {
+	refusedKey, refusedLabel                                atomic.Uint64
 	refusedSize, refusedVersion, refusedType, refusedFormat atomic.Uint64
 	inboxFull, unsendable, sendFailed, streamsDropped       atomic.Uint64
 	sent, sentBytes, membersLost                            atomic.Uint64

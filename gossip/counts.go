@@ -6,6 +6,7 @@ const MetricLabel = "member"
 
 // Counts are the counts of the shell since New.
 type Counts struct {
+	RefusedKey, RefusedLabel                                uint64 // dropped by memberlist: not of this cluster, or damaged
 	RefusedSize, RefusedVersion, RefusedType, RefusedFormat uint64 // messages not understood, by reason
 	InboxFull                                               uint64 // messages dropped because the loop is behind
 	Unsendable, SendFailed, StreamsDropped                  uint64 // messages not sent
@@ -20,6 +21,7 @@ type Counts struct {
 func (g *Gossip) Counts() Counts {
 	c := &g.counts
 	return Counts{
+		RefusedKey: c.refusedKey.Load(), RefusedLabel: c.refusedLabel.Load(),
 		RefusedSize: c.refusedSize.Load(), RefusedVersion: c.refusedVersion.Load(),
 		RefusedType: c.refusedType.Load(), RefusedFormat: c.refusedFormat.Load(),
 		InboxFull: c.inboxFull.Load(), Unsendable: c.unsendable.Load(), SendFailed: c.sendFailed.Load(),

@@ -2,12 +2,47 @@ package gossip
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// logWriter turns memberlist's lines, "[WARN] memberlist: ...", into records of the right level.
-type logWriter struct{ log *slog.Logger }
+// logWriter turns memberlist's lines, "[WARN] memberlist: ...", into records of the right level, and counts those that
+// tell of a message that memberlist dropped: it has no other way of saying so.
+type logWriter struct {
+	log     *slog.Logger
+	dropped []dropped
+}
+
+// dropped is one reason for which memberlist drops what came in.
+type dropped struct {
+	count *atomic.Uint64
+	texts []string
+	told  *rate.Sometimes // whoever reaches the port could fill the log otherwise
+}
+
+func newLogWriter(log *slog.Logger, c *counters) logWriter {
+	why := func(count *atomic.Uint64, texts ...string) dropped {
+		return dropped{count, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
+	}
+	// The texts of memberlist v0.7.0 (net.go, security.go, label.go); a test has memberlist write each of them. The first
+	// reason that fits counts.
+	return logWriter{log: log, dropped: []dropped{
+		why(&c.refusedLabel, "unacceptable label", "label header", "cannot decode label"),
+		why(&c.refusedKey, "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
+			"remote state is encrypted", "payload is too small to decrypt", "cannot decrypt empty", "unsupported encryption version"),
+		why(&c.refusedSize, "exceeds limit", "larger than limit"),
+		why(&c.refusedFormat, "Failed to decode", "failed to receive", "Failed to receive", "not supported", "invalid checksum",
+			"missing message type byte", "invalid msgType", "Failed to decompress"),
+	}}
+}
+
+var _ io.Writer = logWriter{}
 
 var memberlistLevels = []struct {
 	prefix string
@@ -32,6 +67,18 @@ func (w logWriter) Write(p []byte) (int, error) {
 	if strings.Contains(line, "use of closed network connection") {
 		level = slog.LevelDebug // this member has stopped, and memberlist does not wait for its own last probes
 	}
-	w.log.Log(context.Background(), level, strings.TrimPrefix(line, "memberlist: "), "by", "memberlist")
+	say := func() {
+		w.log.Log(context.Background(), level, strings.TrimPrefix(line, "memberlist: "), "by", "memberlist")
+	}
+	if level >= slog.LevelWarn {
+		for _, d := range w.dropped {
+			if slices.ContainsFunc(d.texts, func(text string) bool { return strings.Contains(line, text) }) {
+				d.count.Add(1)
+				d.told.Do(say)
+				return len(p), nil
+			}
+		}
+	}
+	say()
 	return len(p), nil
 }

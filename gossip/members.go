@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"math/rand/v2"
 	"net"
@@ -38,7 +37,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	conf.HandoffQueueDepth = 8192
 	conf.Transport = g.cfg.Transport
 	conf.LogOutput = nil
-	conf.Logger = log.New(logWriter{g.cfg.Logger}, "", 0)
+	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts), "", 0)
 	g.inbox.self = g.self
 
 	host, port, err := splitHostPort(g.cfg.Bind)
@@ -236,5 +235,3 @@ func (g *Gossip) refused(err error) {
 		g.counts.refusedFormat.Add(1)
 	}
 }
-
-var _ io.Writer = logWriter{}

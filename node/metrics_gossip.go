@@ -148,6 +148,8 @@ func shellSeries() []series {
 		lost, lostHelp       = "gossip_lost_total", "Messages lost on the way out or in; what matters is repeated."
 	)
 	return []series{
+		counter(refused, refusedHelp, count(func(c *gossip.Counts) uint64 { return c.RefusedKey })).with("reason", "key"),
+		counter(refused, refusedHelp, count(func(c *gossip.Counts) uint64 { return c.RefusedLabel })).with("reason", "label"),
 		counter(refused, refusedHelp, count(func(c *gossip.Counts) uint64 { return c.RefusedSize })).with("reason", "size"),
 		counter(refused, refusedHelp, count(func(c *gossip.Counts) uint64 { return c.RefusedVersion })).with("reason", "version"),
 		counter(refused, refusedHelp, count(func(c *gossip.Counts) uint64 { return c.RefusedType })).with("reason", "type"),

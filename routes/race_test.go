@@ -14,7 +14,7 @@ import (
 // connections and expiries race with registrations. Each round a new incarnation registers on its own connection, while
 // others try to remove its predecessor with everything that was true of it. Whatever the order, the new one stays.
 func TestEvictionRacesWithRegister(t *testing.T) {
-	rounds := 1_000_000 / 4 // four removals race in each
+	rounds := 1_000_000/3 + 1 // three removals race in each
 	if testing.Short() {
 		rounds = 5_000
 	}

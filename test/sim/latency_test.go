@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -9,15 +11,11 @@ import (
 // Scenario 27: a lost unregister is gone at every node within the goals, by true time and without the hosts' own delays.
 func TestTimeUntilGoneEverywhere(t *testing.T) {
 	const ms = time.Millisecond
-	for _, c := range []struct {
-		nodes, runs int
-		loss        float64
-		p99         time.Duration
-	}{
-		{3, 300, 0, 5 * ms}, {5, 200, 0, 8 * ms}, {9, 200, 0, 10 * ms}, {33, 30, 0, 15 * ms}, {100, 10, 0, 25 * ms},
-		{3, 300, 0.1, 40 * ms}, {9, 200, 0.1, 50 * ms},
-		{3, 300, 0.3, 60 * ms}, {5, 300, 0.3, 70 * ms}, {9, 200, 0.3, 80 * ms}, {33, 30, 0.3, 110 * ms}, {100, 10, 0.3, 120 * ms},
-	} {
+	cells := cellsOf(t, "testdata/27-loss.txt")
+	if len(cells) < 15 {
+		t.Fatalf("%d cells", len(cells))
+	}
+	for _, c := range cells {
 		var took []time.Duration
 		for seed := range c.runs {
 			took = append(took, untilGone(t, c.nodes, uint64(seed), c.loss))
@@ -29,6 +27,39 @@ func TestTimeUntilGoneEverywhere(t *testing.T) {
 			t.Errorf("%d nodes, loss %v: p99 %v, want at most %v", c.nodes, c.loss, p99, c.p99)
 		}
 	}
+}
+
+// cell is one line of scenario 27.
+type cell struct {
+	nodes, runs int
+	loss        float64
+	p99         time.Duration
+}
+
+func cellsOf(t *testing.T, file string) (cells []cell) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := ReadScenario(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range steps {
+		var c cell
+		var loss int
+		var p99 string
+		if n, _ := fmt.Sscanf(st.Text, "cell %d %d%% %d %s", &c.nodes, &loss, &c.runs, &p99); n != 4 {
+			continue
+		}
+		c.loss = float64(loss) / 100
+		if c.p99, err = time.ParseDuration(p99); err != nil {
+			t.Fatalf("line %d: %v", st.Line, err)
+		}
+		cells = append(cells, c)
+	}
+	return cells
 }
 
 // untilGone is the time from the UNREGISTER at A until no node holds the broker.

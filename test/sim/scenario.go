@@ -1,0 +1,61 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Step is a line of a scenario with its number in the file.
+//
+// A scenario is a text file: a comment that tells the story, then one line for each step.
+//
+//	nodes 3                       must be the first step
+//	as p1 name=x id=1 ...         process p1 calls itself otherwise from now on (cluster, addr, name, id, timeout)
+//	repeat 500 ... end            # stands for the number of the round, from 0
+//	expect C holds b1 [by p1]     registered at C [by p1's connection]
+//	expect C lacks b1
+//	expect A made 1               so many tombstones
+//	expect A made-none REASON     the UNREGISTERs that made no tombstone, by reason
+//	expect C decides OUTCOME      the newest decision at C
+//	expect C decides nothing
+//	expect A hears C OUTCOME      what A knows of C about A's newest tombstone
+//	expect A lost-time 0          proofs that C did not believe because their origin had lost time
+//	expect A live 0               own tombstones that are still there
+//
+// Everything else is an op (ops.go).
+type Step struct {
+	Line int
+	Text string
+}
+
+// ReadScenario drops comments and repeats blocks.
+func ReadScenario(text string) ([]Step, error) {
+	var steps, block []Step
+	times := 0
+	for i, line := range strings.Split(text, "\n") {
+		text := strings.TrimSpace(line)
+		rest, isRepeat := strings.CutPrefix(text, "repeat ")
+		switch {
+		case text == "" || strings.HasPrefix(text, "# ") || text == "#":
+		case isRepeat:
+			n, err := strconv.Atoi(rest)
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
+			times, block = n, nil
+		case text == "end":
+			for round := range times {
+				for _, s := range block {
+					steps = append(steps, Step{s.Line, strings.ReplaceAll(s.Text, "#", strconv.Itoa(round))})
+				}
+			}
+			times = 0
+		case times > 0:
+			block = append(block, Step{i + 1, text})
+		default:
+			steps = append(steps, Step{i + 1, text})
+		}
+	}
+	return steps, nil
+}

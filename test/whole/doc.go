@@ -1,0 +1,22 @@
+// Package whole runs whole nodes (node, remoting/rpc, routes, gossip and the real memberlist) in virtual time.
+//
+// Nothing of a node is replaced but its sockets and its clocks: between the nodes there is a network in memory that cuts,
+// loses, delays, doubles, reorders, replays and damages packets and streams (network.go, stream.go); brokers are scripted
+// processes that send real frames over connections in memory, which say what the broker's kernel has acknowledged
+// (broker.go, tcp.go); each machine has clocks of its own that drift, stand still and sleep (clock.go). All of it runs in
+// one testing/synctest bubble, so that a minute takes milliseconds.
+//
+// The schedules are those of package sim, generated and written by hand: what the core simulation plays with the bare
+// exchange, this one plays with everything around it. Goroutines and memberlist's own dice make each run of one seed a
+// little different, so a failing seed prints its schedule and what happened.
+//
+// Ghosts (ghost.go) read the nodes' log lines and check, with the numbers of tombstones.md section 6:
+//
+//  1. No tombstone evicts a registration that in the broker's own order came after its UNREGISTER.
+//  2. What a node holds is explained by a REGISTER that this node read from a connection that is open.
+//  5. Every packet of the run once more, in any order, changes nothing.
+//  6. No tombstone is older than its TTL.
+//  7. After the faults have ended all nodes find each other again, and no registration is left that a live tombstone can
+//     prove to be gone.
+//  9. Nothing but an UNREGISTER makes a tombstone: no stop, no crash, no restart.
+package whole

@@ -1,0 +1,261 @@
+package whole
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/sim"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// TestScenarios plays the scenarios of package sim with whole nodes, and those that only whole nodes can play.
+func TestScenarios(t *testing.T) {
+	for _, file := range scenarioFiles(t) {
+		if n := filepath.Base(file)[:2]; testing.Short() && n != "01" && n != "18" && n != "22" && n != "33" {
+			continue // the core simulation plays them all
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			steps, err := sim.ReadScenario(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if where := elsewhere(steps); where != "" {
+				t.Logf("told by %s", where)
+				return
+			}
+			if strings.HasPrefix(filepath.Base(file), "37-") {
+				t.Log("a day of five memberlists takes minutes: the core simulation plays it")
+				return
+			}
+			synctest.Test(t, func(t *testing.T) {
+				s := scenario{t: t, patience: patience}
+				s.play(steps)
+				s.w.settle()
+				for _, f := range s.w.broken() {
+					t.Error(f)
+				}
+				s.end()
+			})
+		})
+	}
+}
+
+func scenarioFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	for _, pattern := range []string{"../sim/testdata/*.txt", "testdata/*.txt"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
+// elsewhere is the Go test that a scenario which is no schedule names.
+func elsewhere(steps []sim.Step) string {
+	for _, st := range steps {
+		if where, ok := strings.CutPrefix(st.Text, "test "); ok {
+			return where
+		}
+	}
+	return ""
+}
+
+type scenario struct {
+	t        *testing.T
+	w        *World
+	patience time.Duration
+	over     bool
+}
+
+// end stops the nodes; once.
+func (s *scenario) end() {
+	if s.over {
+		return
+	}
+	s.over = true
+	if s.t.Failed() || testing.Verbose() {
+		s.t.Log(s.w.report())
+	}
+	s.w.close()
+}
+
+func (s *scenario) fatal(format string, args ...any) {
+	s.t.Errorf(format, args...)
+	s.end()
+	s.t.FailNow()
+}
+
+func (s *scenario) play(steps []sim.Step) {
+	for _, st := range steps {
+		words := strings.Fields(st.Text)
+		err := error(nil)
+		switch words[0] {
+		case "nodes":
+			n, _ := strconv.Atoi(words[1])
+			s.w = newWorld(s.t, config{nodes: n, seed: 1, script: true})
+		case "plain": // the node runs without gossip from now on, as a Java NameServer does
+			m := s.w.machine[words[1][0]-'A']
+			m.stop(false)
+			s.w.sleep(30 * time.Second)
+			m.plain = true
+			m.start()
+		case "as":
+			err = s.as(words)
+		case "expect":
+			err = s.await(words)
+		default:
+			var op sim.Op
+			if op, err = sim.ParseOp(st.Text); err == nil {
+				s.w.apply(op)
+			}
+			if op.Verb == "join" {
+				s.patience = afterRejoin
+			}
+		}
+		if broken := s.w.broken(); err != nil || len(broken) > 0 {
+			s.fatal("line %d: %s: at %v: %v %v", st.Line, st.Text, time.Since(s.w.started), err, broken)
+		}
+	}
+}
+
+func (s *scenario) as(words []string) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	num, err := strconv.Atoi(strings.TrimPrefix(words[1], "p"))
+	p := s.w.procs[num]
+	if err != nil || p == nil {
+		return fmt.Errorf("no process %s", words[1])
+	}
+	for _, w := range words[2:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "cluster":
+			p.as.cluster = value
+		case "addr":
+			p.as.addr = value
+		case "name":
+			p.as.name = value
+		case "id":
+			p.as.id, err = strconv.ParseInt(value, 10, 64)
+		case "timeout":
+			p.as.timeout, err = time.ParseDuration(value)
+		default:
+			err = fmt.Errorf("unknown %q", name)
+		}
+	}
+	return err
+}
+
+// How much later than in the core simulation something may become true here: a node looks for an acknowledgement up to
+// 10 ms later than it came. After a cut that was too short or had a way round it, so that nobody was taken for dead, a
+// push/pull brings what was missed, and memberlist chooses the pair.
+const (
+	patience    = 200 * time.Millisecond
+	afterRejoin = 2 * time.Minute
+)
+
+func (s *scenario) await(words []string) (err error) {
+	synctest.Wait()
+	for begun := time.Now(); ; {
+		if err = s.expect(words); err == nil || time.Since(begun) >= s.patience {
+			return err
+		}
+		s.w.sleep(s.patience / 200)
+	}
+}
+
+func (s *scenario) expect(words []string) error {
+	m := s.w.machine[words[1][0]-'A']
+	l, rest := m.current(), strings.Join(words[3:], " ")
+	if l == nil {
+		return fmt.Errorf("%s does not run", m.name())
+	}
+	if words[2] == "holds" || words[2] == "lacks" {
+		if got := s.holder(l, words[3], len(words) > 4); got != words[2]+" "+rest {
+			return fmt.Errorf("got %q", got)
+		}
+		return nil
+	}
+	st, counters := l.node.Gossip().Status(1), l.node.Gossip().Counters()
+	got := ""
+	switch words[2] {
+	case "made":
+		got = strconv.FormatUint(counters.Made[tombstone.Made], 10)
+	case "made-none":
+		for why := tombstone.NoStamp; why <= tombstone.NodeLimit; why++ {
+			if counters.Made[why] > 0 {
+				got += why.String()
+			}
+		}
+	case "lost-time":
+		got = strconv.FormatUint(counters.LostTime, 10)
+	case "live":
+		got = strconv.Itoa(st.Live)
+	case "decides":
+		got = "nothing"
+		if len(st.Decisions) > 0 {
+			got = st.Decisions[0].Verdict.Outcome.String()
+		}
+	case "hears":
+		rest = strings.Join(words[4:], " ")
+		got = heard(st, words[3])
+	default:
+		return fmt.Errorf("unknown expectation %q", words[2])
+	}
+	if got != rest {
+		return fmt.Errorf("got %q", got)
+	}
+	return nil
+}
+
+// holder says whether a node holds a broker, and by whose connection.
+func (s *scenario) holder(l *life, broker string, by bool) string {
+	n, err := strconv.ParseInt(strings.TrimPrefix(broker, "b"), 10, 64)
+	if err != nil {
+		return err.Error()
+	}
+	k := brokerKey(n)
+	if _, held := l.node.Table().Holds(k); !held {
+		return "lacks " + broker
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if g := l.ghosts[k]; by && g != nil {
+		return "holds " + broker + " by " + g.owner.proc.name()
+	}
+	return "holds " + broker
+}
+
+// heard is what the newest tombstone's origin knows of a member.
+func heard(st tombstone.Status, member string) string {
+	if len(st.Own) == 0 {
+		return "no tombstone"
+	}
+	for _, r := range st.Own[0].Reports {
+		switch {
+		case r.Member != member:
+		case r.Reported:
+			if r.Outcome == tombstone.SawItself { // its own hint was here first
+				return tombstone.NotHeld.String()
+			}
+			return r.Outcome.String()
+		case r.Answered:
+			return "asked"
+		}
+	}
+	return "no answer"
+}

@@ -1,0 +1,90 @@
+package whole
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/gossip"
+)
+
+// Scenario 24.
+func TestStrangersAreNotHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, config{nodes: 2, seed: 1})
+		defer w.close()
+		a := w.machine[0].current()
+		count := func() gossip.Counts { return a.node.Gossip().Counts() }
+		stranger := &machine{w: w, index: 2, quiet: time.Now()}
+
+		// A whole member of another cluster, and one with another key.
+		for _, other := range []struct{ label, key string }{
+			{"another", "0123456789abcdef0123456789abcdef"}, {"whole", "another key of 32 bytes, and wrong"[:32]},
+		} {
+			e := w.endpoint(stranger)
+			conf := memberlist.DefaultLANConfig()
+			conf.Name, conf.Transport, conf.Label, conf.SecretKey = "stranger", e, other.label, []byte(other.key)
+			conf.Logger = log.New(io.Discard, "", 0)
+			list, err := memberlist.Create(conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := list.Join([]string{a.endpoint.addr.String()}); err == nil {
+				t.Errorf("joined with label %s and key %q", other.label, other.key)
+			}
+			to := &memberlist.Node{Name: "A", Addr: a.endpoint.addr.IP, Port: gossipPort}
+			if err := list.SendBestEffort(to, []byte("H\x01")); err != nil {
+				t.Fatal(err)
+			}
+			if err := list.SendReliable(to, []byte("H\x01")); err != nil {
+				t.Log(err)
+			}
+			w.sleep(5 * time.Second)
+			if err := list.Shutdown(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := count()
+		if c.RefusedLabel < 3 || c.RefusedKey < 3 { // join, packet and stream
+			t.Errorf("%d refused for their label, %d for their key", c.RefusedLabel, c.RefusedKey)
+		}
+
+		// What was said in the cluster, damaged, cut, longer than any packet, and again from elsewhere.
+		e := w.endpoint(stranger)
+		w.mu.Lock()
+		i := slices.IndexFunc(w.net.old, func(p packet) bool { return p.to == a.endpoint.addr.String() && p.from != e })
+		heard := w.net.old[i].bytes
+		w.mu.Unlock()
+		damaged := bytes.Clone(heard)
+		damaged[len(damaged)-1] ^= 1
+		for _, b := range [][]byte{
+			damaged, heard[:len(heard)-9], heard[:12], heard[:3], bytes.Repeat([]byte{9}, 60_000), []byte("\xf4\x00"), {1}, {0xff},
+		} {
+			before := count()
+			if _, err := e.WriteTo(b, a.endpoint.addr.String()); err != nil {
+				t.Fatal(err)
+			}
+			w.sleep(50 * time.Millisecond)
+			after := count()
+			if after.RefusedKey+after.RefusedLabel != before.RefusedKey+before.RefusedLabel+1 {
+				t.Errorf("%d bytes %x were not counted", len(b), b[:min(len(b), 12)])
+			}
+		}
+		w.sleep(time.Minute)
+		if n := len(e.packets); n > 0 {
+			t.Errorf("%d answers", n)
+		}
+		for _, m := range w.machine {
+			if members := m.current().node.Gossip().Members(); len(members) != 2 || strings.Contains(members[1].Name, "stranger") {
+				t.Errorf("%s has members %v", m.name(), members)
+			}
+		}
+	})
+}
