@@ -37,8 +37,7 @@ type suite struct {
 
 var shared suite
 
-// Weights of Java programs, in units of about 200 MB: at most five brokers at once, or as much of the others. Tests
-// start in the order of their files, the longest first.
+// Weights of Java programs, in units of about 200 MB: at most five brokers at once, or as much of the others.
 const (
 	weightBroker = 2
 	weightSmall  = 1 // NameServer, client
