@@ -28,7 +28,7 @@ type Config struct {
 }
 
 // DefaultCacheBytes is the budget for encoded routes that fits 100,000 topics of ten brokers each, read by few clients.
-const DefaultCacheBytes = 64 << 20
+const DefaultCacheBytes = 64_000_000
 
 // Table is the routing tables behind one lock. All methods may be called from any goroutine.
 type Table struct {
