@@ -8,7 +8,8 @@ type entry struct {
 	name, id   string
 	disputed   bool // another address had its name and id when it came: an older state version may have been dropped
 	superseded bool // another address took its name and id
-	stale      bool // and then its broker name was gone: only the original still has its live entry
+	filters    bool // it may have filter servers
+	stale      bool // its broker name was gone then, or it was dropped with filter servers: only the original still has them
 }
 
 // stale says that a step is about a live entry that the original still has and we have not.
@@ -38,6 +39,8 @@ func (e entries) registered(st step, before *entry) {
 			other.superseded = true
 		}
 	}
+	now.filters = st.Reg == nil || len(st.Reg.Filters) > 0 || before != nil && before.filters
+	now.stale = now.disputed && now.filters
 	e[st.Conn] = now
 }
 

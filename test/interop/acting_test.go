@@ -73,12 +73,12 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	g, options := startGroup(t, ns.Addr, compatible)
 	master := g.brokers[0]
 	for _, slave := range g.brokers[1:] {
-		await(t, 90*time.Second, "topic copied to "+slave.String(), hasTopicConfig(slave.Addr, "acting"))
+		await(t, 4*time.Minute, "topic copied to "+slave.String(), hasTopicConfig(slave.Addr, "acting"))
 	}
 	o.Before = g.view(t, 3, 0, 6)
 
 	first := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: ns.Addr, Topic: "acting", Group: "old", Count: -1, Every: 50 * time.Millisecond})
-	await(t, time.Minute, "sends and receives", received(first, 50))
+	await(t, 3*time.Minute, "sends and receives", received(first, 50))
 	if err := first.Signal(syscall.SIGSTOP); err != nil { // so that the slaves can catch up with every message
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	if err := first.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	await(t, time.Minute, "sends fail for want of a master", func() error {
+	await(t, 3*time.Minute, "sends fail for want of a master", func() error {
 		o.SendsWhileKilled = failure(first.Events())
 		if strings.HasPrefix(o.SendsWhileKilled, "No route info") {
 			return nil
@@ -103,7 +103,7 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	g.brokers[0] = restarted
 	o.Back = g.view(t, 3, 0, 6)
 	before := len(first.Events().Sent)
-	await(t, time.Minute, "sends again", func() error {
+	await(t, 3*time.Minute, "sends again", func() error {
 		if n := len(first.Events().Sent); n < before+20 {
 			return fmt.Errorf("%d sends succeeded since the master is back", n-before)
 		}
@@ -115,7 +115,7 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	}
 	late := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: ns.Addr, Topic: "acting", Group: "late"})
 	sent := first.Events()
-	await(t, time.Minute, "everything can be read after the master's return", func() error {
+	await(t, 3*time.Minute, "everything can be read after the master's return", func() error {
 		sent.Received = late.Events().Received
 		o.LateConsumer = sent.Missing()
 		return asError(o.LateConsumer)
@@ -146,7 +146,7 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 	}
 	launch(0)
 	master := g.brokers[0].Addr
-	await(t, 2*time.Minute, "master registered", hasMembers(addr, "broker-a", entry(0, master)))
+	await(t, 5*time.Minute, "master registered", hasMembers(addr, "broker-a", entry(0, master)))
 	createTopic(t, master, "acting", 4)
 	await(t, soon, "topic visible", hasTopic(addr, "acting", "broker-a"))
 	launch(1)
@@ -159,7 +159,7 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 func (g group) view(t *testing.T, n, active, perm int) groupView {
 	t.Helper()
 	var v groupView
-	await(t, 90*time.Second, fmt.Sprintf("%d members, %d active, permission %d", n, active, perm), func() error {
+	await(t, 4*time.Minute, fmt.Sprintf("%d members, %d active, permission %d", n, active, perm), func() error {
 		list, err := members(g.addr, "broker-a")
 		if err != nil {
 			return err
@@ -205,7 +205,7 @@ func readFromSlave(t *testing.T, addr string, sender *java.Client) string {
 	defer reader.Kill()
 	sent := sender.Events()
 	var missing string
-	await(t, time.Minute, "a new consumer reads from the slave", func() error {
+	await(t, 3*time.Minute, "a new consumer reads from the slave", func() error {
 		sent.Received = reader.Events().Received
 		missing = sent.Missing()
 		return asError(missing)

@@ -40,7 +40,7 @@ func TestClients(t *testing.T) {
 		t.Logf("topic %s visible %s after its first send was seen", topic, took)
 	}
 	for topic, client := range clients {
-		await(t, 2*time.Minute, topic+" receives all it sent", delivered(client, messages()))
+		await(t, 5*time.Minute, topic+" receives all it sent", delivered(client, messages()))
 	}
 }
 

@@ -71,14 +71,14 @@ func failOver(t *testing.T, addr string, brokers []*java.Broker) {
 	createTopic(t, old.Addr, "failover", 4)
 	await(t, soon, "topic visible", hasTopic(addr, "failover", "broker-a"))
 	for _, b := range brokers {
-		await(t, 2*time.Minute, "topic copied to "+b.Addr, hasTopicConfig(b.Addr, "failover"))
+		await(t, 5*time.Minute, "topic copied to "+b.Addr, hasTopicConfig(b.Addr, "failover"))
 	}
 	client := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: addr, Topic: "failover", Group: "failover-group", Count: -1, Every: 50 * time.Millisecond})
-	await(t, time.Minute, "sends and receives", received(client, 50))
+	await(t, 3*time.Minute, "sends and receives", received(client, 50))
 
 	old.Kill()
 	var next *java.Broker
-	took := await(t, 2*time.Minute, "another master", func() error {
+	took := await(t, 5*time.Minute, "another master", func() error {
 		r, err := routeOf(addr, "failover")
 		if err != nil {
 			return err
@@ -91,14 +91,14 @@ func failOver(t *testing.T, addr string, brokers []*java.Broker) {
 	})
 	t.Logf("route shows the new master %s after the kill of the old", took)
 	before := len(client.Events().Sent)
-	await(t, time.Minute, "sends to the new master", func() error {
+	await(t, 3*time.Minute, "sends to the new master", func() error {
 		if n := len(client.Events().Sent); n < before+50 {
 			return fmt.Errorf("%d sends succeeded since", n-before)
 		}
 		return nil
 	})
 	sent := client.Events()
-	await(t, 2*time.Minute, "every acknowledged message is received", func() error {
+	await(t, 5*time.Minute, "every acknowledged message is received", func() error {
 		sent.Received = client.Events().Received
 		if missing := sent.Missing(); missing != "" {
 			return errors.New(missing)

@@ -72,9 +72,9 @@ func optionTopic(i int) string { return fmt.Sprint("option-", i) }
 func awaitsAnswer(t *testing.T, relay *recorder) {
 	t.Helper()
 	settled := len(relay.requests(codeDataVersion)) + 2 // the rounds up to here may still report the new topics
-	await(t, time.Minute, "asks by 322", atLeast(relay, codeDataVersion, settled))
+	await(t, 3*time.Minute, "asks by 322", atLeast(relay, codeDataVersion, settled))
 	registered := len(relay.requests(codeRegister))
-	await(t, time.Minute, "asks by 322 again", atLeast(relay, codeDataVersion, settled+3))
+	await(t, 3*time.Minute, "asks by 322 again", atLeast(relay, codeDataVersion, settled+3))
 	if n := len(relay.requests(codeRegister)); n != registered {
 		t.Errorf("%d registrations although nothing changed", n-registered)
 	}

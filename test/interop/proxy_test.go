@@ -26,6 +26,6 @@ func TestProxy(t *testing.T) {
 		java.ClientOptions{Endpoint: proxy.GRPC, Topic: "over-grpc", Group: "grpc-group", Count: messages()})
 	remoting := startPeer(t, "5.5.0",
 		java.ClientOptions{Endpoint: proxy.Remoting, Topic: "over-remoting", Group: "remoting-group", Count: messages()})
-	await(t, 2*time.Minute, "gRPC client receives all it sent", delivered(grpc, messages()))
-	await(t, 2*time.Minute, "remoting client receives all it sent", delivered(remoting, messages()))
+	await(t, 5*time.Minute, "gRPC client receives all it sent", delivered(grpc, messages()))
+	await(t, 5*time.Minute, "remoting client receives all it sent", delivered(remoting, messages()))
 }

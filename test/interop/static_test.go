@@ -43,7 +43,7 @@ func TestStaticTopic(t *testing.T) {
 	}
 
 	client := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: ns.Addr, Topic: "static", Group: "static-group", Count: messages(), Every: 5 * time.Millisecond})
-	await(t, 2*time.Minute, "client receives all it sent", delivered(client, messages()))
+	await(t, 5*time.Minute, "client receives all it sent", delivered(client, messages()))
 	for id, broker := range client.Events().Received {
 		if !strings.HasPrefix(broker, "__syslo__") {
 			t.Fatalf("message %s came from %q, not from a logical queue", id, broker)
