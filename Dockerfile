@@ -1,19 +1,25 @@
-# One static binary on an empty image. docker build -t epitaph .
-FROM golang:1.26 AS build
+# One static binary on an empty image: docker build -t epitaph .
+# For other machines too: docker buildx build --platform linux/amd64,linux/arm64 -t epitaph .
+FROM --platform=${BUILDPLATFORM:-linux} golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
+ARG TARGETOS
+ARG TARGETARCH
 ARG VERSION=unknown
-RUN CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs \
-    -ldflags "-s -w -X github.com/epitaph-mq/epitaph/cli.release=${VERSION}" -o /epitaph . \
- && mkdir -p /data && printf 'epitaph:x:65532:65532::/data:/epitaph\n' > /passwd
+RUN CGO_ENABLED=0 GOOS="${TARGETOS:-linux}" GOARCH="${TARGETARCH}" go build -trimpath -tags urfave_cli_no_docs \
+    -ldflags "-s -w -X github.com/epitaph-mq/epitaph/cli.release=${VERSION}" -o /epitaph .
+# /data and /key are there so that volumes mounted on them belong to the user of the image from the start.
+RUN mkdir -p /root-fs/etc /root-fs/data /root-fs/key \
+ && printf 'epitaph:x:65532:65532::/data:/epitaph\n' > /root-fs/etc/passwd \
+ && chown 65532:65532 /root-fs/data /root-fs/key
 
 FROM scratch
-COPY --from=build /passwd /etc/passwd
+COPY --from=build /root-fs/ /
 COPY --from=build /epitaph /epitaph
-COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
-EXPOSE 9876 7946/tcp 7946/udp
+EXPOSE 9876 9886 7946/tcp 7946/udp
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["/epitaph"]
 CMD ["serve", "--data", "/data"]

@@ -53,6 +53,7 @@ func serveFlags() []urfave.Flag {
 		&urfave.BoolFlag{Name: "version", Usage: "print the version and end", DisableDefaultText: true},
 		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
 		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
+		textFlag(categoryLog, "log-to", "stderr", "`STREAM` of the lines: stderr or stdout"),
 	}...)
 }
 
@@ -67,6 +68,24 @@ func variablesOf(flags []urfave.Flag) []string {
 		}
 	}
 	return names
+}
+
+// logSettings are the flags of the log, from the command line or the environment; empty is the default.
+type logSettings struct{ level, format, to string }
+
+func (p *program) logOfEnv() logSettings {
+	return logSettings{p.env(envOf("log-level")), p.env(envOf("log-format")), p.env(envOf("log-to"))}
+}
+
+// logger makes the logger of a server on the stream that was asked for. The error names the flag.
+func (p *program) logger(s logSettings) (*slog.Logger, error) {
+	switch s.to {
+	case "", "stderr":
+		return newLogger(p.stderr, s.level, s.format)
+	case "stdout":
+		return newLogger(p.stdout, s.level, s.format)
+	}
+	return nil, fmt.Errorf("--log-to=%q: want stderr or stdout", s.to)
 }
 
 // newLogger makes the logger of a server. The error names the flag.

@@ -25,6 +25,10 @@ func gossipFlags() []urfave.Flag {
 		textFlag(categoryGossip, "name", "the host's name and the gossip port", "`NODE`: this node's name, another one at every node"),
 		textFlag(categoryGossip, "gossip-key-file", "none", "`FILE` with keys (epitaph keygen FILE makes it); needed unless --gossip is loopback"),
 		&urfave.BoolFlag{
+			Name: "gossip-key-create", Category: categoryGossip, EnvVars: []string{envOf("gossip-key-create")},
+			Usage: "make the key file when there is none, as epitaph keygen does: for nodes that share a volume", DisableDefaultText: true,
+		},
+		&urfave.BoolFlag{
 			Name: "gossip-insecure", Category: categoryGossip, EnvVars: []string{envOf("gossip-insecure")},
 			Usage: "gossip beyond loopback without a key: whoever reaches the port can take part", DisableDefaultText: true,
 		},
@@ -34,13 +38,14 @@ func gossipFlags() []urfave.Flag {
 // gossipSettings are the values of those flags.
 type gossipSettings struct {
 	bind, join, advertise, cluster, name, keyFile string
-	insecure                                      bool
+	keyCreate, insecure                           bool
 }
 
 func gossipOf(c *urfave.Context) gossipSettings {
 	return gossipSettings{
 		bind: c.String("gossip"), join: c.String("join"), advertise: c.String("advertise"), cluster: c.String("cluster"),
-		name: c.String("name"), keyFile: c.String("gossip-key-file"), insecure: c.Bool("gossip-insecure"),
+		name: c.String("name"), keyFile: c.String("gossip-key-file"), keyCreate: c.Bool("gossip-key-create"),
+		insecure: c.Bool("gossip-insecure"),
 	}
 }
 
@@ -67,12 +72,29 @@ func (s gossipSettings) config() (*gossip.Config, error) {
 		}
 		cfg.Name = name
 	}
-	errs := []error{cfg.Validate()}
-	if cfg.KeyFile != "" {
-		_, err := gossip.LoadKeys(cfg.KeyFile)
-		errs = append(errs, err)
+	err := cfg.Validate()
+	if err == nil || !s.keyCreate || s.keyFile == "" { // a start that fails leaves no file behind
+		err = errors.Join(err, s.keys())
 	}
-	return &cfg, errors.Join(errs...)
+	return &cfg, err
+}
+
+// keys makes the key file where that is wanted, and says what is wrong with it.
+func (s gossipSettings) keys() error {
+	switch {
+	case s.keyFile == "" && s.keyCreate:
+		return errors.New("--gossip-key-create needs --gossip-key-file FILE: the file to make")
+	case s.keyFile == "":
+		return nil
+	case s.keyCreate:
+		// One that is there is checked and left alone.
+		if _, err := gossip.GenerateKeyFile(s.keyFile); err != nil {
+			return fmt.Errorf("--gossip-key-create: %w", err)
+		}
+		return nil
+	}
+	_, err := gossip.LoadKeys(s.keyFile)
+	return err
 }
 
 // defaultName tells apart the hosts, and the nodes of one host by their ports.
@@ -94,12 +116,15 @@ func (p *program) gossipOfEnv() (s gossipSettings, err error) {
 		bind: value("gossip"), join: value("join"), advertise: value("advertise"), cluster: value("cluster"),
 		name: value("name"), keyFile: value("gossip-key-file"),
 	}
-	if text := value("gossip-insecure"); text != "" {
-		if s.insecure, err = strconv.ParseBool(text); err != nil {
-			err = fmt.Errorf("%s=%q: want true or false", envOf("gossip-insecure"), text)
+	var errs []error
+	for flag, on := range map[string]*bool{"gossip-key-create": &s.keyCreate, "gossip-insecure": &s.insecure} {
+		if text := value(flag); text != "" {
+			if *on, err = strconv.ParseBool(text); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: want true or false", envOf(flag), text))
+			}
 		}
 	}
-	return s, err
+	return s, errors.Join(errs...)
 }
 
 // gossipMode is a line of the first screen.
@@ -124,7 +149,8 @@ func (p *program) keygenCommand() *urfave.Command {
 		Usage:     "make a key file for gossip",
 		UsageText: "epitaph keygen FILE",
 		Description: `Makes FILE with one fresh key, readable by its owner only. Copy it to every node of the cluster and start them with
---gossip-key-file FILE. When FILE exists it is checked and left alone, so several nodes that share a volume may all run this.
+--gossip-key-file FILE. When FILE exists it is checked and left alone, so several nodes that share a volume may all run this
+(or start with --gossip-key-create, which does the same).
 
 To change the key without losing a message: add the new key as the last line at every node, then move it to the first line at
 every node, then remove the old one at every node. Running nodes read the file again within seconds.`,

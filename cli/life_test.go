@@ -246,3 +246,52 @@ func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// Three nodes that share a volume race for the key: each starts, one of them made it, all have the same one. The log
+// goes where it was told to.
+func TestServeCreatesKeyFile(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys")
+	settings := gossipSettings{bind: "0.0.0.0:0", cluster: "c", keyFile: keys, keyCreate: true}
+	var nodes sync.WaitGroup
+	for range 3 {
+		nodes.Go(func() {
+			if _, err := settings.config(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	nodes.Wait()
+	first, err := os.ReadFile(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir, "--gossip", "127.0.0.1:0",
+		"--cluster", "c", "--gossip-key-file", keys, "--gossip-key-create", "--log-to", "stdout")
+	if screen := s.stop(t, syscall.SIGTERM); !strings.Contains(screen, "level=INFO") || s.log.String() != "" {
+		t.Errorf("stdout %s, stderr %s", screen, s.log)
+	}
+	if again, err := os.ReadFile(keys); err != nil || string(again) != string(first) {
+		t.Errorf("the key file changed from %q to %q, %v", first, again, err)
+	}
+}
+
+func TestServeCreatesNoKeyFile(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys")
+	for args, want := range map[string]string{
+		"--gossip 0.0.0.0:0 --cluster c --gossip-key-create":                                                "needs --gossip-key-file",
+		"--gossip 0.0.0.0:0 --gossip-key-create --gossip-key-file " + keys:                                  "--cluster",
+		"--gossip 0.0.0.0:0 --cluster c --gossip-key-create --gossip-key-file " + filepath.Join(dir, "x/y"): "--gossip-key-create",
+		"--log-to /dev/null": "want stderr or stdout",
+	} {
+		var errs strings.Builder
+		p := &program{stdout: io.Discard, stderr: &errs, newNode: newNode}
+		if status := p.main(append([]string{"epitaph", "serve"}, strings.Fields(args)...)); status != exitUsage || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: status %d, %s", args, status, errs.String())
+		}
+	}
+	if _, err := os.Stat(keys); err == nil {
+		t.Error("a start that failed left a key file")
+	}
+}

@@ -122,7 +122,7 @@ func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, war
 }
 
 func (p *program) mqRun(cfg node.Config, warnings []warning) int {
-	log, err := newLogger(p.stderr, p.env(envOf("log-level")), p.env(envOf("log-format")))
+	log, err := p.logger(p.logOfEnv())
 	if err == nil {
 		err = cfg.Validate()
 	}
@@ -152,7 +152,7 @@ func (p *program) mqRun(cfg node.Config, warnings []warning) int {
 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
-	names := []string{envOf("read-only-config"), envOf("log-level"), envOf("log-format"), envOf("http")}
+	names := []string{envOf("read-only-config"), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http")}
 	return append(names, variablesOf(gossipFlags())...)
 }
 

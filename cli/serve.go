@@ -51,7 +51,7 @@ type serveSettings struct {
 	listen, config, data string
 	readOnly             bool
 	set                  []string
-	logLevel, logFormat  string
+	log                  logSettings
 	gossip               gossipSettings
 	http                 string
 }
@@ -67,10 +67,11 @@ func (p *program) serve(c *urfave.Context) error {
 	s := serveSettings{
 		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
 		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),
-		logLevel: c.String("log-level"), logFormat: c.String("log-format"), gossip: gossipOf(c),
-		http: c.String("http"),
+		log:    logSettings{c.String("log-level"), c.String("log-format"), c.String("log-to")},
+		gossip: gossipOf(c),
+		http:   c.String("http"),
 	}
-	log, logErr := newLogger(p.stderr, s.logLevel, s.logFormat)
+	log, logErr := p.logger(s.log)
 	cfg, warnings, err := p.serveConfig(s)
 	if err := errors.Join(logErr, err); err != nil {
 		return usageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))

@@ -1,0 +1,393 @@
+package compose
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/synthetic"
+)
+
+var services = []string{"ns1", "ns2", "ns3"}
+
+// ports of the three nodes, as published.
+func nameServers(host string) []string {
+	return []string{host + ":9876", host + ":9877", host + ":9878"}
+}
+
+func httpOf(i int) string { return fmt.Sprintf("http://127.0.0.1:%d", 9886+i) }
+
+var get = synthetic.Get
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	status, body := get(url)
+	if status != http.StatusOK {
+		t.Fatalf("%s: %d %s", url, status, body)
+	}
+	if err := json.Unmarshal([]byte(body), into); err != nil {
+		t.Fatalf("%s: %v: %s", url, err, body)
+	}
+}
+
+func awaitReady(t *testing.T) {
+	t.Helper()
+	for i := range services {
+		synthetic.Await(t, patience, services[i]+" is ready", func() (bool, string) {
+			status, body := get(httpOf(i) + "/readyz")
+			return status == http.StatusOK, body
+		})
+	}
+}
+
+// awaitMembers waits until every node sees three living ones.
+func awaitMembers(t *testing.T) {
+	t.Helper()
+	for i := range services {
+		synthetic.Await(t, patience, services[i]+" sees three members", func() (bool, string) {
+			status, body := get(httpOf(i) + "/metrics")
+			return status == http.StatusOK && strings.Contains(body, "\nepitaph_gossip_members 3\n"), strings.Join(gossipLines(body), "; ")
+		})
+	}
+}
+
+func gossipLines(metrics string) []string {
+	return slices.DeleteFunc(strings.Split(metrics, "\n"), func(l string) bool { return !strings.HasPrefix(l, "epitaph_gossip_members") })
+}
+
+// The whole story in order, on one engine: each step leaves three nodes running.
+func TestCompose(t *testing.T) {
+	e := startEngine(t)
+	builderStandIn(t, e)
+	step := func(name string, f func(*testing.T)) {
+		if !t.Run(name, f) {
+			t.FailNow()
+		}
+	}
+	step("Build", e.testBuild)
+	step("Up", e.testUp)
+	step("Confined", e.testConfined)
+	step("StoryByProxy", func(t *testing.T) { e.testStory(t, "127.0.0.1") })
+	step("StoryByPacketFilter", func(t *testing.T) { e.testStory(t, lanAddr) })
+	step("Crash", e.testCrash)
+	step("StopAndDown", e.testDown)
+	step("Memory", e.testMemory)
+	step("Observe", e.testObserve)
+	step("Brokers", e.testBrokers)
+	step("PortTaken", e.testPortTaken)
+}
+
+// builderStandIn makes golang:1.26: see doc.go.
+func builderStandIn(t *testing.T, e *engine) {
+	binary := filepath.Join(t.TempDir(), "epitaph")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs",
+		"-ldflags", "-s -w -X github.com/epitaph-mq/epitaph/cli.release=composed", "-o", binary, ".")
+	build.Dir, build.Env = e.dir, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	r := newRootfs(t)
+	r.programs("sh", "mkdir", "chown", "cp")
+	r.copy(binary, "prebuilt/epitaph")
+	r.write("bin/go", `#!/bin/sh
+case "$1" in
+mod) ;;
+build)
+	[ "$CGO_ENABLED" = 0 ] && [ "$GOOS" = linux ] || { echo "stand-in: not static, or not for Linux" >&2; exit 1; }
+	while [ $# -gt 1 ]; do [ "$1" = -o ] && out=$2; shift; done
+	cp /prebuilt/epitaph "$out" ;;
+*) echo "stand-in: go $1?" >&2; exit 1 ;;
+esac
+`, 0o755)
+	r.image(e, "golang:1.26", "ENV PATH=/bin")
+}
+
+func (e *engine) testBuild(t *testing.T) {
+	e.compose(t, "build")
+	size, err := strconv.Atoi(strings.TrimSpace(e.run(t, "docker", "image", "inspect", "--format", "{{.Size}}", "epitaph")))
+	if err != nil || size > 25<<20 {
+		t.Errorf("the image has %d bytes, want less than 25 MB, %v", size, err)
+	}
+	t.Logf("image: %.1f MB", float64(size)/(1<<20))
+}
+
+func (e *engine) testUp(t *testing.T) {
+	started := time.Now()
+	e.compose(t, "up", "-d")
+	awaitReady(t)
+	t.Logf("three ready nodes %.1f s after docker-compose up (goal: 5 s)", time.Since(started).Seconds())
+	awaitMembers(t)
+	for _, s := range services {
+		synthetic.Await(t, patience, s+" is healthy", func() (bool, string) {
+			got := e.inspect(t, s, "{{.State.Health.Status}}")
+			return got == "healthy", got
+		})
+	}
+	t.Logf("healthy by docker's own checks %.1f s after it\n%s", time.Since(started).Seconds(), e.compose(t, "ps"))
+	e.key(t)
+}
+
+// key checks that one key file was made and nothing else is left of the race for it; it returns the file's hash.
+func (e *engine) key(t *testing.T) string {
+	t.Helper()
+	dir := strings.TrimSpace(e.run(t, "docker", "volume", "inspect", "--format", "{{.Mountpoint}}", "epitaph_key"))
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 1 || files[0].Name() != "gossip.key" {
+		t.Fatalf("volume of the key: %v, %v", files, err)
+	}
+	info, err := files[0].Info()
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key file: %v, %v", info, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "gossip.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
+}
+
+// testConfined looks from inside: what a node must not be able to do, it is not.
+func (e *engine) testConfined(t *testing.T) {
+	for _, s := range services {
+		if got := e.inspect(t, s, "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Memory}} {{.Config.User}} {{.HostConfig.RestartPolicy.Name}}"); got !=
+			"true 67108864 65532:65532 unless-stopped" {
+			t.Errorf("%s: %s", s, got)
+		}
+		pid := e.inspect(t, s, "{{.State.Pid}}")
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"\nUid:\t65532\t65532", "\nGid:\t65532\t65532", "\nCapEff:\t0000000000000000", "\nNoNewPrivs:\t1"} {
+			if !strings.Contains(string(status), want) {
+				t.Errorf("%s: no %q in its status:\n%s", s, want, status)
+			}
+		}
+		if out, err := e.exec(t, s, "/epitaph", "keygen", "/other.key"); err == nil || !strings.Contains(err.Error()+out, "read-only") {
+			t.Errorf("%s writes to its root: %s %v", s, out, err)
+		}
+		if _, err := e.exec(t, s, "sh", "-c", "true"); err == nil {
+			t.Errorf("%s has a shell", s)
+		}
+		out, errs := &strings.Builder{}, &strings.Builder{}
+		logs := exec.Command("docker", "logs", e.container(t, s))
+		logs.Env, logs.Stdout, logs.Stderr = e.env, out, errs
+		if err := logs.Run(); err != nil || !strings.Contains(out.String(), "level=INFO") || errs.Len() > 0 {
+			t.Errorf("%s: the log is not on stdout: %q, stderr %q, %v", s, out, errs, err)
+		}
+	}
+	// What the README and docs/operations.md tell to type.
+	if out := e.compose(t, "exec", "-T", "ns2", "/epitaph", "members"); !strings.Contains(out, "ns3") {
+		t.Errorf("members: %s", out)
+	}
+	if out := e.compose(t, "exec", "-T", "ns2", "/epitaph", "health"); !strings.HasPrefix(out, "ready") {
+		t.Errorf("health: %s", out)
+	}
+	if status, _ := get("http://" + lanAddr + ":9886/healthz"); status != 0 {
+		t.Error("HTTP is published beyond loopback")
+	}
+}
+
+// testStory: a broker on the host registers at the three published ports and unregisters at two of them. The third must
+// let it go although its connection there stays open: only the tombstone can tell it. By loopback the engine's proxy is
+// in between, by another address of the host its packet filter: either way all three nodes see one source.
+func (e *engine) testStory(t *testing.T, host string) {
+	topic := "story-" + strings.ReplaceAll(host, ".", "-")
+	b := synthetic.New("broker-"+topic, "192.0.2.7:10911", topic)
+	t.Cleanup(b.Close)
+	ns := nameServers(host)
+	for _, server := range ns {
+		b.Register(t, server)
+	}
+	for _, server := range ns {
+		synthetic.AwaitServes(t, patience, server, topic, b.Addr, true)
+	}
+	left := time.Now()
+	b.Unregister(t, ns[0])
+	b.Unregister(t, ns[1])
+	synthetic.AwaitServes(t, patience, ns[2], topic, b.Addr, false)
+	t.Logf("gone at the third node %v after it was told to the first", time.Since(left).Round(time.Millisecond))
+	var told node.APITombstones
+	getJSON(t, httpOf(2)+"/v1/tombstones", &told)
+	if !slices.ContainsFunc(told.Decisions, func(d node.APIDecision) bool { return d.Broker == b.Name && d.Outcome == "evicted" }) {
+		t.Errorf("ns3 does not say that it evicted %s: %+v", b.Name, told.Decisions)
+	}
+	// A registration always wins: the broker comes back on the same connections and stays.
+	b.Register(t, ns[2])
+	synthetic.AwaitServes(t, patience, ns[2], topic, b.Addr, true)
+}
+
+// testCrash kills one node's process as the kernel would. The engine starts it again, and it is a member again.
+func (e *engine) testCrash(t *testing.T) {
+	pid, err := strconv.Atoi(e.inspect(t, "ns2", "{{.State.Pid}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := bootOf(t, "ns2")
+	killed := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	synthetic.Await(t, patience, "ns2 is running again", func() (bool, string) {
+		got := e.inspect(t, "ns2", "{{.RestartCount}} {{.State.Running}} {{.State.Health.Status}}")
+		return got == "1 true healthy", got
+	})
+	awaitReady(t)
+	t.Logf("ready and healthy %.1f s after kill -9", time.Since(killed).Seconds())
+	synthetic.Await(t, patience, "ns1 sees the new life of ns2", func() (bool, string) {
+		after := bootOf(t, "ns2")
+		return after != "" && after != before, after
+	})
+	awaitMembers(t)
+}
+
+// bootOf is the boot number under which ns1 knows a living node.
+func bootOf(t *testing.T, name string) string {
+	t.Helper()
+	var m node.APIMembers
+	getJSON(t, httpOf(0)+"/v1/members", &m)
+	for _, one := range m.Members {
+		if one.Name == name && one.State == "alive" {
+			return one.Boot
+		}
+	}
+	return ""
+}
+
+// testDown: stop ends each node in order and at once; down and up keep the KV store and the key.
+func (e *engine) testDown(t *testing.T) {
+	kv := map[string]string{"namespace": "compose", "key": "kept", "value": "over a down"}
+	if a, err := synthetic.Ask(nameServers("127.0.0.1")[0], remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
+		t.Fatalf("put: %+v, %v", a, err)
+	}
+	key := e.key(t)
+	stopped := time.Now()
+	e.compose(t, "stop")
+	t.Logf("docker-compose stop took %.1f s", time.Since(stopped).Seconds())
+	for _, s := range services {
+		if got := e.inspect(t, s, "{{.State.ExitCode}} {{.State.OOMKilled}}"); got != "0 false" {
+			t.Errorf("%s did not stop in order: exit code and OOM: %s", s, got)
+		}
+		if logs := e.run(t, "docker", "logs", "--tail", "3", e.container(t, s)); !strings.Contains(logs, "stopping") {
+			t.Errorf("%s says nothing of its stop: %s", s, logs)
+		}
+	}
+	e.compose(t, "down")
+	e.compose(t, "up", "-d")
+	awaitReady(t)
+	awaitMembers(t)
+	if again := e.key(t); again != key {
+		t.Error("down and up changed the key")
+	}
+	a, err := synthetic.Ask(nameServers("127.0.0.1")[0], remoting.GetKVConfig, map[string]string{"namespace": "compose", "key": "kept"})
+	if err != nil || a.Code != remoting.Success || a.Ext["value"] != kv["value"] {
+		t.Errorf("the KV store lost an entry: %+v, %v", a, err)
+	}
+}
+
+// testMemory: 20,000 topics of ten brokers, every route read, fit the limit of one node.
+func (e *engine) testMemory(t *testing.T) {
+	const topics, brokers, limit = 20_000, 10, 64 << 20
+	ns := nameServers("127.0.0.1")[0]
+	names := make([]string, topics)
+	for i := range names {
+		names[i] = fmt.Sprintf("memory-topic-%05d", i)
+	}
+	for i := range brokers {
+		b := synthetic.New(fmt.Sprintf("memory-broker-%d", i), fmt.Sprintf("192.0.2.%d:10911", 100+i), names...)
+		b.Register(t, ns)
+	}
+	told := e.memory(t)
+	c, err := synthetic.Dial(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(32)
+	for _, topic := range names {
+		group.Go(func() error {
+			answer, err := c.Invoke(ctx, &remoting.Command{
+				Code: remoting.GetRouteInfoByTopic, Version: remoting.Version, Ext: map[string]string{"topic": topic},
+			})
+			if err == nil && answer.Code != remoting.Success {
+				err = fmt.Errorf("%s: %d %s", topic, answer.Code, answer.Remark)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	read := e.memory(t)
+	if got := e.inspect(t, "ns1", "{{.State.OOMKilled}} {{.RestartCount}} {{.State.Running}}"); got != "false 0 true" {
+		t.Errorf("ns1 did not survive: OOM, restarts, running: %s", got)
+	}
+	t.Logf("resident of 64 MB with %d topics x %d brokers: %s registered, %s with every route read", topics, brokers, told, read)
+	if read.now > limit/2 {
+		t.Logf("MORE THAN HALF of the limit is resident")
+	}
+}
+
+// resident is the memory of a process: now, and at its height.
+type resident struct{ now, height int }
+
+func (r resident) String() string {
+	return fmt.Sprintf("%.1f MB (at most %.1f MB)", float64(r.now)/(1<<20), float64(r.height)/(1<<20))
+}
+
+var kilobytes = regexp.MustCompile(`(?m)^(VmRSS|VmHWM):\s+(\d+) kB`)
+
+func (e *engine) memory(t *testing.T) (r resident) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + e.inspect(t, "ns1", "{{.State.Pid}}") + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range kilobytes.FindAllStringSubmatch(string(status), -1) {
+		kb, _ := strconv.Atoi(m[2]) // digits
+		if m[1] == "VmRSS" {
+			r.now = kb << 10
+		} else {
+			r.height = kb << 10
+		}
+	}
+	return r
+}
+
+// testPortTaken: what somebody sees whose port 9876 is in use, and that it heals by up once more.
+func (e *engine) testPortTaken(t *testing.T) {
+	e.compose(t, "stop", "ns1")
+	e.compose(t, "rm", "-f", "ns1")
+	taken, err := net.Listen("tcp", "0.0.0.0:9876")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.output("docker-compose", "up", "-d", "ns1")
+	if err == nil || !strings.Contains(err.Error(), "9876") {
+		t.Errorf("up with port 9876 taken: %s %v", out, err)
+	}
+	t.Logf("what is said when port 9876 is taken: %v", err)
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e.compose(t, "up", "-d")
+	awaitReady(t)
+	awaitMembers(t)
+}

@@ -1,0 +1,19 @@
+// Package compose runs docker-compose.yml on a real Docker engine. The engine, its containers and the tests live in
+// network, mount and process namespaces of their own: no rule, bridge, port or process of the machine is touched, and
+// everything ends with the test binary.
+//
+//	EPITAPH_COMPOSE=1     what CI runs (make compose-test)
+//
+// It needs Linux, root, unshare, ip, dockerd, docker, docker-compose; Java and Maven for the brokers, prometheus for the
+// observe profile. What is missing is skipped, saying so.
+//
+// No image is pulled. What stands in for one, under its name:
+//
+//   - golang:1.26: a shell and a "go" that hands out the binary which the test built outside with the Dockerfile's flags.
+//     Every other step of the Dockerfile is run as it is.
+//   - apache/rocketmq:5.5.0: this machine's JRE and the jars of the release from Maven, laid out like the official
+//     image, with scripts of the same names that start Java as a child of a shell, as the official ones do.
+//   - prom/prometheus: this machine's prometheus with the flags of the official image.
+//
+// Grafana is not packaged for this machine: its board is checked against the metric list (test/observe), and not run.
+package compose

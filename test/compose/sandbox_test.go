@@ -1,0 +1,99 @@
+package compose
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/java"
+)
+
+const (
+	wanted = "EPITAPH_COMPOSE"        // set by make compose-test
+	inside = "EPITAPH_COMPOSE_INSIDE" // the binary runs in its own namespaces; holds the directory of the brokers' jars
+	noJars = "none"
+)
+
+// TestMain runs the tests in namespaces of their own: it starts this very binary again there.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if os.Getenv(inside) != "" {
+		if err := settle(); err != nil {
+			fmt.Fprintln(os.Stderr, "compose:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	if why := lacking(); why != "" {
+		missing = why
+		os.Exit(m.Run())
+	}
+	// The network of the machine is out of reach inside: what has to be fetched is fetched before.
+	jars, err := java.Fetch(java.RocketMQ("rocketmq-broker", "5.5.0"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "compose: no jars of the broker, its scenario will be skipped:", err)
+		jars = noJars
+	}
+	args := append([]string{"--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", os.Args[0]}, os.Args[1:]...)
+	cmd := exec.Command("unshare", args...)
+	cmd.Env = append(os.Environ(), inside+"="+jars)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() > 0 {
+			os.Exit(exit.ExitCode())
+		}
+		fmt.Fprintln(os.Stderr, "compose: unshare:", err)
+		os.Exit(1)
+	}
+}
+
+// missing says why nothing can be run.
+var missing string
+
+func lacking() string {
+	if os.Getenv(wanted) == "" {
+		return wanted + " is not set (make compose-test sets it)"
+	}
+	if testing.Short() {
+		return "-short"
+	}
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		return "needs Linux and root, to make namespaces and run a Docker engine"
+	}
+	var lack []string
+	for _, program := range []string{"unshare", "ip", "iptables", "dockerd", "docker", "docker-compose", "tar", "ldd"} {
+		if _, err := exec.LookPath(program); err != nil {
+			lack = append(lack, program)
+		}
+	}
+	if len(lack) > 0 {
+		return "not installed: " + strings.Join(lack, ", ")
+	}
+	return ""
+}
+
+// lanAddr is an address of the sandbox's host that is not loopback: connections to it pass the engine's packet filter,
+// those to loopback its proxy.
+const lanAddr = "10.215.0.1"
+
+// settle makes the namespaces habitable.
+func settle() error {
+	for _, command := range [][]string{
+		{"ip", "link", "set", "lo", "up"},
+		{"ip", "addr", "add", lanAddr + "/32", "dev", "lo"},
+		{"mount", "-t", "tmpfs", "none", "/run"}, // sockets and locks of the machine's own engine, if there is one
+	} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, out)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package skew runs the program as it was and the program as it is in one cluster: nodes are upgraded one at a time.
+//
+// The commit of the former one stands in the file "previous": move it on when a release is made. It is built from the
+// history of this repository; where that is missing (a shallow clone, an archive) everything here is skipped, saying so.
+package skew
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/synthetic"
+)
+
+const patience = time.Minute
+
+// previous is the commit of the former program.
+func previous(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("previous")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// builds are the two programs.
+func builds(t *testing.T) (before, now string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIPPED: -short; the former program has to be built")
+	}
+	root, commit := synthetic.Root(t), previous(t)
+	tree := t.TempDir()
+	archive := exec.Command("git", "archive", "--format=tar", commit)
+	archive.Dir = root
+	var text, errs bytes.Buffer
+	archive.Stdout, archive.Stderr = &text, &errs
+	if err := archive.Run(); err != nil {
+		t.Skipf("SKIPPED: commit %s is not in the history here (a shallow clone?), so the former program cannot be built: %v %s",
+			commit, err, errs.String())
+	}
+	unpack := exec.Command("tar", "-x", "-C", tree)
+	unpack.Stdin = &text
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("unpack %s: %v: %s", commit, err, out)
+	}
+	return synthetic.Build(t, tree), synthetic.Build(t, root)
+}
+
+func TestSkew(t *testing.T) {
+	before, now := builds(t)
+	t.Run("Upgrade", func(t *testing.T) { upgrade(t, before, now) })
+	t.Run("Downgrade", func(t *testing.T) { downgrade(t, before, now) })
+}
+
+// One cluster of two versions: what either of them is told reaches the other, nobody panics, and what one does not
+// understand it counts and ignores. Then the node of the former version is upgraded in place and keeps its KV store.
+func upgrade(t *testing.T, before, now string) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	if out, err := exec.Command(before, "keygen", keys).CombinedOutput(); err != nil {
+		t.Fatalf("keygen: %v: %s", err, out)
+	}
+	data := t.TempDir()
+	old, seed := synthetic.Gossiping(t, before, "old", data, "", "--gossip-key-file", keys)
+	young, _ := synthetic.Gossiping(t, now, "young", t.TempDir(), seed, "--gossip-key-file", keys)
+	third, _ := synthetic.Gossiping(t, now, "third", t.TempDir(), seed, "--gossip-key-file", keys)
+	all := []*synthetic.Process{old, young, third}
+	synthetic.AwaitMembers(t, all...)
+
+	departs(t, "old-tells", old, young, third)
+	departs(t, "young-tells", young, old, third)
+
+	kv := map[string]string{"namespace": "skew", "key": "of the old", "value": "kept"}
+	if a, err := synthetic.Ask(old.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
+		t.Fatalf("put: %+v, %v", a, err)
+	}
+	healthy(t, all...)
+	if status := old.Stop(t); status != 0 {
+		t.Errorf("the former program stopped with %d: %s", status, old.Output())
+	}
+	// The same name, data directory and key file, the newer program.
+	upgraded, _ := synthetic.Gossiping(t, now, "old", data, strings.Join([]string{seedOf(t, young), seedOf(t, third)}, ","), "--gossip-key-file", keys)
+	synthetic.AwaitMembers(t, upgraded, young, third)
+	a, err := synthetic.Ask(upgraded.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the old"})
+	if err != nil || a.Code != remoting.Success || a.Ext["value"] != "kept" {
+		t.Errorf("the KV store was not taken over: %+v, %v", a, err)
+	}
+	departs(t, "upgraded-tells", upgraded, young, third)
+	healthy(t, upgraded, young, third)
+}
+
+// A downgrade is as good: the former program starts on the data directory of the newer one and gossips with it.
+func downgrade(t *testing.T, before, now string) {
+	data := t.TempDir()
+	first, _ := synthetic.Gossiping(t, now, "first", data, "")
+	kv := map[string]string{"namespace": "skew", "key": "of the new", "value": "kept"}
+	if a, err := synthetic.Ask(first.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
+		t.Fatalf("put: %+v, %v", a, err)
+	}
+	if status := first.Stop(t); status != 0 {
+		t.Errorf("stopped with %d: %s", status, first.Output())
+	}
+	other, seed := synthetic.Gossiping(t, now, "other", t.TempDir(), "")
+	again, _ := synthetic.Gossiping(t, before, "first", data, seed)
+	synthetic.AwaitMembers(t, again, other)
+	a, err := synthetic.Ask(again.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the new"})
+	if err != nil || a.Code != remoting.Success || a.Ext["value"] != "kept" {
+		t.Errorf("the KV store was not taken over: %+v, %v", a, err)
+	}
+	departs(t, "after-downgrade", other, again)
+	healthy(t, again, other)
+}
+
+func seedOf(t *testing.T, p *synthetic.Process) string {
+	t.Helper()
+	var m struct {
+		Members []struct {
+			Addr string
+			Self bool
+		}
+	}
+	p.JSON(t, "/v1/members", &m)
+	for _, one := range m.Members {
+		if one.Self {
+			return one.Addr
+		}
+	}
+	t.Fatalf("%s does not list itself", p.Name)
+	return ""
+}
+
+// departs registers a broker everywhere and unregisters it at one node only: its tombstone evicts at the others, where
+// the connections stay open.
+func departs(t *testing.T, name string, at *synthetic.Process, others ...*synthetic.Process) {
+	t.Helper()
+	b := synthetic.New(name, "192.0.2.1:10911", "topic-"+name)
+	defer b.Close()
+	everywhere := append([]*synthetic.Process{at}, others...)
+	for _, p := range everywhere {
+		b.Register(t, p.Addr)
+	}
+	for _, p := range everywhere {
+		synthetic.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, true)
+	}
+	evicted := make([]float64, len(others))
+	for i, p := range others {
+		evicted[i] = p.Metric(`epitaph_tombstone_decisions_total{outcome="evicted"}`)
+	}
+	b.Unregister(t, at.Addr)
+	for i, p := range others {
+		took := synthetic.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, false)
+		t.Logf("%s, told to %s: gone at %s after %v", name, at.Name, p.Name, took.Round(time.Millisecond))
+		if got := p.Metric(`epitaph_tombstone_decisions_total{outcome="evicted"}`); got != evicted[i]+1 {
+			t.Errorf("%s has evicted %v by tombstone, want %v", p.Name, got, evicted[i]+1)
+		}
+	}
+	b.Register(t, others[0].Addr) // a registration always wins
+	synthetic.AwaitServes(t, patience, others[0].Addr, "topic-"+name, b.Addr, true)
+}
+
+// healthy looks for panics and for messages that were refused as broken. Types and versions that a node does not know
+// are counted apart, and are no fault.
+func healthy(t *testing.T, all ...*synthetic.Process) {
+	t.Helper()
+	for _, p := range all {
+		if status, body := synthetic.Get("http://" + p.HTTP + "/readyz"); status != http.StatusOK {
+			t.Errorf("%s is not ready: %d %s", p.Name, status, body)
+		}
+		for _, series := range []string{
+			"epitaph_panics_total", "epitaph_tombstone_refuted_total", `epitaph_gossip_refused_total{reason="malformed"}`,
+			`epitaph_gossip_refused_total{reason="format"}`, `epitaph_gossip_refused_total{reason="size"}`,
+		} {
+			if got := p.Metric(series); got != 0 {
+				t.Errorf("%s: %s is %v", p.Name, series, got)
+			}
+		}
+		t.Logf("%s: not understood and ignored: %v of unknown type, %v of another version", p.Name,
+			p.Metric(`epitaph_gossip_refused_total{reason="type"}`), p.Metric(`epitaph_gossip_refused_total{reason="version"}`))
+		if out := p.Output(); strings.Contains(out, "panic") || strings.Contains(out, "goroutine ") {
+			t.Errorf("%s panicked: %s", p.Name, out)
+		}
+	}
+}
