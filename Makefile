@@ -7,7 +7,7 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 200000x
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check
+.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ netns: ## nodes and real brokers in network namespaces, paths cut and lossy (nee
 netns-long: ## the same with 30 restarts, 30,000 simulated ones, and 120 s of waiting for the Java NameServer
 	EPITAPH_NETNS=long $(GO) test -count=1 -timeout 120m -v ./test/netns
 
+compose-test: ## docker-compose.yml on a real engine, in namespaces of its own (needs root and Docker; Java for the brokers)
+	EPITAPH_COMPOSE=1 $(GO) test -count=1 -timeout 20m -v ./test/compose
+
+skew: ## the former program (test/skew/previous) and this one in one cluster; alerts and board on a real scrape
+	$(GO) test -count=1 -timeout 20m -v ./test/skew ./test/observe
+
 differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and to ours, answers compared
 	EPITAPH_INTEROP=1 DIFFERENTIAL_SEED=$(SEED) DIFFERENTIAL_STEPS=$(STEPS) \
 		$(GO) test -count=1 -timeout 120m -v ./test/differential
@@ -75,4 +81,4 @@ bench-convergence: build ## how long nodes disagree, by number and loss; writes 
 
 bench-all: bench-convergence bench-compare ## every published figure and plot again
 
-check: lint test race sim interop netns differential ## everything a change must pass
+check: lint test race sim interop netns compose-test differential ## everything a change must pass

@@ -284,7 +284,7 @@ func (e *engine) testDown(t *testing.T) {
 		if got := e.inspect(t, s, "{{.State.ExitCode}} {{.State.OOMKilled}}"); got != "0 false" {
 			t.Errorf("%s did not stop in order: exit code and OOM: %s", s, got)
 		}
-		if logs := e.run(t, "docker", "logs", "--tail", "3", e.container(t, s)); !strings.Contains(logs, "stopping") {
+		if logs := e.run(t, "sh", "-c", "docker logs --tail 8 $0 2>&1", e.container(t, s)); !strings.Contains(logs, "stopping") {
 			t.Errorf("%s says nothing of its stop: %s", s, logs)
 		}
 	}

@@ -24,6 +24,7 @@ type Broker struct {
 	Cluster, Name, Addr string
 	ID                  int // 0 master, above 0 slave
 	Topics              []string
+	Single              bool // it has the topic of its name only, as no real broker does
 
 	conns map[string]*rpc.Client
 }
@@ -38,6 +39,12 @@ func New(name, addr string, topics ...string) *Broker {
 func (b *Broker) Register(t testing.TB, server string) {
 	t.Helper()
 	b.expect(t, server, remoting.RegisterBroker, b.body())
+}
+
+// TryRegister is Register that may be refused.
+func (b *Broker) TryRegister(t testing.TB, server string) (*remoting.Command, error) {
+	t.Helper()
+	return b.Call(t, server, remoting.RegisterBroker, b.body())
 }
 
 // Unregister sends an UNREGISTER to server. The connection stays open, so that nothing but it can make server forget.
@@ -92,7 +99,11 @@ type topicConfig struct {
 
 func (b *Broker) body() []byte {
 	topics := map[string]topicConfig{}
-	for _, t := range append([]string{b.Name, b.Cluster}, b.Topics...) {
+	names := []string{b.Name}
+	if !b.Single {
+		names = append(append(names, b.Cluster), b.Topics...)
+	}
+	for _, t := range names {
 		topics[t] = topicConfig{t, 4, 4, 6}
 	}
 	body, err := json.Marshal(map[string]any{

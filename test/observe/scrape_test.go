@@ -1,0 +1,209 @@
+package observe
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/synthetic"
+)
+
+const patience = 2 * time.Minute
+
+// prometheus is a running one that scrapes targets twice a second. Its rules are ours with every "for" cut to a second,
+// for a test does not wait minutes; how long each really takes is tested by promtool.
+type prometheus struct{ at string }
+
+func startPrometheus(t *testing.T, targets ...string) *prometheus {
+	t.Helper()
+	program, dir := require(t, "prometheus"), t.TempDir()
+	rules := regexp.MustCompile(`(?m)^( +)for: .*$`).ReplaceAllString(read(t, "observe", "rules.yml"), "${1}for: 1s")
+	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\nrule_files: [rules.yml]\n" +
+		"scrape_configs:\n  - job_name: epitaph\n    static_configs:\n      - targets: [\"" + strings.Join(targets, `", "`) + "\"]\n"
+	for name, text := range map[string]string{"rules.yml": rules, "prometheus.yml": config} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addr := synthetic.FreePort(t)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+addr)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
+			t.Logf("prometheus: %s", text)
+		}
+	})
+	p := &prometheus{"http://" + addr}
+	for _, target := range targets {
+		// Two scrapes, so that what is provoked from now on shows as an increase.
+		synthetic.Await(t, patience, "Prometheus has scraped "+target+" twice", func() (bool, string) {
+			got, why := p.query(`count_over_time(up{instance="` + target + `"}[5m]) > 1`)
+			return len(got) == 1, why
+		})
+	}
+	return p
+}
+
+type sample struct {
+	Metric map[string]string
+	Value  []any
+}
+
+// query returns what an expression yields; why is the answer as it came.
+func (p *prometheus) query(expr string) (result []sample, why string) {
+	status, body := synthetic.Get(p.at + "/api/v1/query?query=" + url.QueryEscape(expr))
+	var a struct {
+		Status string
+		Data   struct{ Result []sample }
+	}
+	if err := json.Unmarshal([]byte(body), &a); err != nil || status != http.StatusOK || a.Status != "success" {
+		return nil, fmt.Sprint(status, " ", body)
+	}
+	return a.Data.Result, "ok: " + body
+}
+
+func (p *prometheus) fires(alert, instance string) (bool, string) {
+	got, why := p.query(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",instance=%q}`, alert, instance))
+	return len(got) > 0, why
+}
+
+func (p *prometheus) awaitFiring(t *testing.T, alert, instance string) {
+	t.Helper()
+	took := synthetic.Await(t, patience, alert+" fires for "+instance, func() (bool, string) { return p.fires(alert, instance) })
+	t.Logf("%s fires for %s after %v", alert, instance, took.Round(time.Millisecond))
+}
+
+// relay passes on TCP, and no UDP: what a firewall that forgot UDP does.
+func relay(t *testing.T, to string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var open []net.Conn
+	t.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+	})
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, in, out)
+			mu.Unlock()
+			go pipe(in, out)
+			go pipe(out, in)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func pipe(to, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	_ = to.(*net.TCPConn).CloseWrite()
+}
+
+// Each alert that can be provoked fires on a real scrape of real nodes, and none fires while all is well.
+func TestRealScrape(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: -short")
+	}
+	require(t, "prometheus")
+	binary := synthetic.Build(t, synthetic.Root(t))
+	n1, seed := synthetic.Gossiping(t, binary, "n1", t.TempDir(), "")
+	n2, _ := synthetic.Gossiping(t, binary, "n2", t.TempDir(), seed)
+	n3, _ := synthetic.Gossiping(t, binary, "n3", t.TempDir(), seed)
+	own := synthetic.FreePort(t)
+	tcpOnly, _ := synthetic.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", own, "--advertise", relay(t, own))
+	alone := synthetic.Serve(t, binary, "alone", t.TempDir(), "--set", "needWaitForService=true", "--set", "waitSecondsForService=600")
+	synthetic.AwaitMembers(t, n1, n2, n3, tcpOnly)
+
+	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, tcpOnly.HTTP, alone.HTTP)
+	p.awaitFiring(t, "EpitaphNotReady", alone.HTTP)
+	if got, why := p.query(`ALERTS{alertstate="firing",alertname!="EpitaphNotReady"}`); len(got) > 0 {
+		t.Errorf("an alert fires while all is well: %s", why)
+	}
+	p.board(t)
+
+	master := synthetic.New("refused", "192.0.2.1:10911", "t1", "t2")
+	master.Register(t, n1.Addr)
+	slave := synthetic.New("refused", "192.0.2.2:10911")
+	slave.ID, slave.Single = 1, true
+	if answer, err := slave.TryRegister(t, n1.Addr); err != nil || answer.Code == 0 {
+		t.Errorf("a slave with a single topic was not refused: %+v, %v", answer, err)
+	}
+	p.awaitFiring(t, "EpitaphRegistrationRefused", n1.HTTP)
+
+	synthetic.New("one-name", "192.0.2.3:10911").Register(t, n2.Addr)
+	synthetic.New("other-name", "192.0.2.3:10911").Register(t, n2.Addr)
+	p.awaitFiring(t, "EpitaphConflict", n2.HTTP)
+
+	leaver := synthetic.New("leaver", "192.0.2.4:10911")
+	for _, n := range []*synthetic.Process{n1, n2, n3, tcpOnly} {
+		leaver.Register(t, n.Addr)
+	}
+	leaver.Unregister(t, n1.Addr)
+	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)
+	synthetic.AwaitServes(t, patience, tcpOnly.Addr, "leaver", leaver.Addr, false) // slower, but told
+
+	n3.Kill()
+	p.awaitFiring(t, "EpitaphMemberLost", n1.HTTP)
+	p.awaitFiring(t, "EpitaphDown", n3.HTTP)
+}
+
+// board asks every expression of the board: each is understood, and those that show what always is have a value.
+func (p *prometheus) board(t *testing.T) {
+	t.Helper()
+	empty := []string{}
+	for _, panel := range readBoard(t).Panels {
+		for _, target := range panel.Targets {
+			expr := strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*").Replace(target.Expr)
+			got, why := p.query(expr)
+			if !strings.HasPrefix(why, "ok") {
+				t.Errorf("board, %s: %s", panel.Title, why)
+			} else if len(got) == 0 {
+				empty = append(empty, panel.Title)
+			}
+		}
+	}
+	if len(empty) > 2 {
+		t.Errorf("too much of the board is empty: %s", strings.Join(empty, "; "))
+	}
+}
