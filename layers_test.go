@@ -45,6 +45,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang": {"node"},
 	"gonum.org/v1/plot":                   {"bench"},
 	"golang.org/x/term":                   {"cli"},
+	"github.com/cespare/xxhash/v2":        {"routes"},
 }
 
 type listed struct {

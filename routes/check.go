@@ -16,7 +16,7 @@ func (t *Table) Check() error {
 
 func checkInvariants(s *state) error {
 	for _, check := range []func(*state) error{
-		checkBrokers, checkClusters, checkMembers, checkLives, checkConns, checkTopics, checkReverse, checkSettings, checkCache,
+		checkBrokers, checkClusters, checkMembers, checkLives, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies,
 	} {
 		if err := check(s); err != nil {
 			return err
@@ -224,6 +224,21 @@ func checkReverse(s *state) error {
 	}
 	if listed != entries {
 		return broken(8, "%d entries, %d listed by brokers", entries, listed)
+	}
+	return nil
+}
+
+func checkTallies(s *state) error {
+	for _, b := range s.byName {
+		var want tally
+		for _, id := range b.topics {
+			t := s.topics[id]
+			i, _ := t.find(b.index)
+			want.add(t.name, s.settings[t.entries[i].setting].Queue)
+		}
+		if b.tally != want {
+			return broken(14, "broker %q: tally %+v, its entries sum up to %+v", b.name, b.tally, want)
+		}
 	}
 	return nil
 }

@@ -40,6 +40,7 @@
 //  11. Generations of registrations are distinct, not zero, and at most state.gen.
 //  12. A remembered owner's key has no visible registration, and is listed under its connection.
 //  13. The bytes counted by the route cache are those of the routes it holds, and at most the budget.
+//  14. A broker's tally is that of its entries, as if it were summed up anew.
 //
 // # Deviations from the original
 //

@@ -17,6 +17,7 @@ func (s *state) judge(
 	v = tombstone.Decide(e.entry(), id, lo, now)
 	if v.Outcome != tombstone.Evicted {
 		e.kept, e.keptAt = v, now
+		s.edition++
 		return v, eff
 	}
 	s.forget(key)

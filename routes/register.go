@@ -163,6 +163,9 @@ func (s *state) filtersChanged() { s.cache.epoch.Add(1) }
 
 // accept remembers the body, so that the same one need not be read again: see registerUnchanged.
 func (s *state) accept(e *live, r *Registration, b *broker) {
+	if e.data != r.DataVersion {
+		s.edition++
+	}
 	e.data = r.DataVersion
 	e.print = r.Print
 	if r.FreshVersion {
@@ -185,6 +188,7 @@ func (s *state) renew(e *live, r *Registration, now clock.Stamp, known bool) {
 		e.hidden = false
 		e.since = now
 		e.kept, e.keptAt = tombstone.Verdict{}, clock.Stamp{}
+		s.edition++
 	}
 	if known && e.owner != nil && (r.Conn == nil || r.Conn.ID < e.owner.ID) {
 		return // the owner stays, and so does what tells how it will leave

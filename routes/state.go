@@ -36,6 +36,7 @@ type broker struct {
 	members  []member // sorted by id
 	zone     Opt
 	acting   bool
+	tally    tally    // of its entries
 	topics   []uint32 // ids of the topics that have an entry of this broker; entry.pos points back
 	erased   uint64   // how many of its entries were ever removed: a registration's proof that none is missing
 	lives    map[*live]struct{}
@@ -168,6 +169,9 @@ func (s *state) setMember(b *broker, id int64, addr string, e *live) (old member
 		b.members = slices.Insert(b.members, i, member{})
 	}
 	b.members[i] = member{id: id, addr: addr, live: e}
+	if !had || old != b.members[i] {
+		s.edition++
+	}
 	if !had || old.live != e {
 		e.backs = append(e.backs, b)
 		if had {
@@ -180,6 +184,7 @@ func (s *state) setMember(b *broker, id int64, addr string, e *live) (old member
 func (s *state) removeMember(b *broker, i int) {
 	e := b.members[i].live
 	b.members = slices.Delete(b.members, i, i+1)
+	s.edition++
 	s.unback(e, b)
 }
 

@@ -25,6 +25,8 @@ type topicTable struct {
 	changes uint64 // of entries, ever; see rest
 
 	cache cache
+
+	edition uint64 // grows with every change of what Serving lists
 }
 
 // topic is one row of T. Its cache may be read without a lock.
@@ -114,6 +116,9 @@ func (tt *topicTable) put(t *topic, b *broker, q Queue) change {
 		if tt.settings[t.entries[i].setting].Queue == q {
 			return unchanged
 		}
+		b.tally.remove(t.name, tt.settings[t.entries[i].setting].Queue)
+		b.tally.add(t.name, q)
+		tt.edition++
 		n := tt.numberOf(q)
 		tt.release(t.entries[i].setting)
 		t.entries[i].setting = n
@@ -123,6 +128,8 @@ func (tt *topicTable) put(t *topic, b *broker, q Queue) change {
 	}
 	t.entries = insertEntry(t.entries, i, entry{broker: b.index, setting: tt.numberOf(q), pos: uint32(len(b.topics))})
 	b.topics = append(b.topics, t.id)
+	b.tally.add(t.name, q)
+	tt.edition++
 	tt.changes++
 	tt.invalidate(t)
 	if len(t.entries) == 1 {
@@ -161,6 +168,8 @@ func (tt *topicTable) erase(t *topic, i int) {
 
 // drop is erase without the broker's side.
 func (tt *topicTable) drop(t *topic, i int) {
+	tt.brokers[t.entries[i].broker].tally.remove(t.name, tt.settings[t.entries[i].setting].Queue)
+	tt.edition++
 	tt.release(t.entries[i].setting)
 	t.entries = slices.Delete(t.entries, i, i+1)
 	tt.changes++
@@ -209,6 +218,7 @@ func wipeWrite(perm int32) int32 { return perm &^ PermWrite }
 
 // touch makes the routes of all topics of a broker anew, after its entry in A changed.
 func (tt *topicTable) touch(b *broker) {
+	tt.edition++
 	for _, id := range b.topics {
 		tt.invalidate(tt.topics[id])
 	}

@@ -36,6 +36,9 @@ type machine struct {
 	order  int
 	bodies []Registration
 	short  int // registrations that were not parsed
+
+	serving []Serving // as of version
+	version uint64
 }
 
 func newMachine(t *rapid.T) *machine {
@@ -248,6 +251,13 @@ func (m *machine) compare(t *rapid.T) {
 	if err := checkInvariants(m.s); err != nil {
 		t.Fatalf("%v", err)
 	}
+	now := m.s.serving()
+	if _, version, changed := m.table.Serving(m.version); changed {
+		m.version = version
+	} else {
+		equal(t, "serving, at the same version", now, m.serving)
+	}
+	m.serving = now
 	equal(t, "106", m.s.clusterInfo(), m.w.clusterInfo())
 	got := m.s.allTopics()
 	slices.Sort(got)
