@@ -26,10 +26,11 @@ var allowed = map[string][]string{
 	"tombstone":         {"clock"},
 	"remoting/rpc":      {"clock", "remoting"},
 	"routes":            {"clock", "tombstone"},
-	"gossip":            {"clock", "tombstone"},
+	"digest":            {"clock", "tombstone"},
+	"gossip":            {"clock", "tombstone", "digest"},
 	"gossip/impair":     {},
-	"node":              {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/atomicfile", "node/properties", "node/kvconfig"},
 	"cluster":           {"node", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"node":              {"clock", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/atomicfile", "node/properties", "node/kvconfig"},
 	"bench":             {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "gossip", "gossip/impair"},
 	"cli":               {"node", "node/properties", "cluster", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	".":                 {"cli"},
@@ -45,7 +46,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang": {"node"},
 	"gonum.org/v1/plot":                   {"bench"},
 	"golang.org/x/term":                   {"cli"},
-	"github.com/cespare/xxhash/v2":        {"routes"},
+	"github.com/cespare/xxhash/v2":        {"routes", "digest"},
 }
 
 type listed struct {

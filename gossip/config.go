@@ -36,6 +36,9 @@ type Config struct {
 	OnDecision func(tombstone.Decision)
 	OnRefuted  func(tombstone.Refutation)
 
+	// Holdings is what this node tells of itself in digests; nil: nothing, and it compares nothing.
+	Holdings Holdings
+
 	// Transport replaces memberlist's sockets, for tests.
 	Transport memberlist.Transport
 }

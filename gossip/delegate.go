@@ -48,6 +48,12 @@ func (d delegate) NotifyMsg(b []byte) {
 		d.farewell(b)
 		return
 	}
+	if isDigest(b) {
+		if g.digests != nil {
+			g.digests.message(b)
+		}
+		return
+	}
 	msg, err := Decode(b) // copies what it keeps
 	if err != nil {
 		g.refused(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -49,6 +50,8 @@ type Gossip struct {
 	group  sync.WaitGroup
 
 	namesakes namesakes
+	digests   *digests    // nil: none
+	joined    atomic.Bool // every seed was tried once
 }
 
 // New checks the configuration and reads the keys. It binds nothing.
@@ -69,6 +72,9 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 		if g.keys, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
 			return nil, fmt.Errorf("--gossip-key-file: %w", err)
 		}
+	}
+	if cfg.Holdings != nil {
+		g.digests = newDigests(g, cfg.Holdings)
 	}
 	var err error
 	g.exchange, err = tombstone.New(tombstone.Config{Self: g.self, Nonce: random64}, tables)
@@ -101,6 +107,9 @@ func (g *Gossip) Start() error {
 	g.group.Go(func() { g.loop(ctx) })
 	g.group.Go(func() { g.rejoin(ctx) })
 	g.group.Go(func() { g.announce(ctx) })
+	if g.digests != nil {
+		g.group.Go(func() { g.digests.loop(ctx) })
+	}
 	if g.keys != nil {
 		g.group.Go(func() { g.watchKeys(ctx) })
 	}

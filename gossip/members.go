@@ -91,6 +91,7 @@ func explainCreate(err error) error {
 // longer than its memory of the dead, and looks a name up only once.
 func (g *Gossip) rejoin(ctx context.Context) {
 	if len(g.cfg.Seeds) == 0 {
+		g.joined.Store(true)
 		return
 	}
 	for first := true; ; first = false {
@@ -103,6 +104,7 @@ func (g *Gossip) rejoin(ctx context.Context) {
 				}
 			}
 		}
+		g.joined.Store(true)
 		// Up to a fifth more or less, so that a fleet that was restarted at once does not join at once for ever.
 		wait := time.Duration(float64(g.cfg.RejoinEvery) * (0.8 + 0.4*rand.Float64()))
 		select {

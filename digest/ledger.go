@@ -1,0 +1,376 @@
+package digest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// How often and to how many a node says what it holds.
+const (
+	summaryEvery = time.Second
+	batch        = 100 * time.Millisecond // changes of this long are told at once
+	meshMembers  = 32                     // up to so many other members each is told every time
+	fewMembers   = 16                     // of more, so many random ones
+	packetsASec  = 64                     // summaries of changes; with more members they are batched for longer
+
+	settleTime = 150 * time.Millisecond // roots that differ for less are not looked into: the same change is on its way
+	askAgain   = 400 * time.Millisecond
+	askTries   = 5
+	streamTry  = 3               // from this try on by stream: packets may be blocked
+	restTime   = 2 * time.Second // after the last try
+	maxRounds  = 4               // comparisons under way at once
+
+	silentAfter = 3 * time.Second // without summaries a member is silent: it is asked for one by stream
+	streamEvery = 2 * time.Second
+	streamRare  = time.Minute // to members that never said anything: they are of a version without digests
+	streamFirst = 3           // tries before that
+
+	partsASec  = 256 // of answers, for all members
+	maxAsks    = 16  // questions of people under way
+	askExpires = 3 * time.Second
+
+	// YoungAge is how old a member must be to be a witness of what there is.
+	YoungAge = 60 * time.Second
+)
+
+// Source is asked for the items of every subject but Brokers, when somebody compares them. It must not call the Ledger.
+type Source interface {
+	Items(subject Subject, name string) []Item
+}
+
+// Own is what this node holds.
+type Own struct {
+	Brokers     []Item
+	KV, Options uint64
+}
+
+// Config is what a Ledger is made of.
+type Config struct {
+	Self   Peer
+	Random func() uint64 // unpredictable: nonces, and which members are told
+	Source Source
+}
+
+// Ledger is what a node knows of what the others hold, compared with its own. Its methods take the time and return
+// packets; they are to be called one at a time.
+type Ledger struct {
+	cfg         Config
+	started     clock.Stamp
+	own         *Set
+	kv, options uint64
+	ready, wait bool
+	changed     clock.Stamp // when the root changed last
+	untold      bool        // a change was not told yet
+	told        clock.Stamp // last summary of all
+	told1       clock.Stamp // last summary of a change
+	peers       map[Peer]*peer
+	asks        map[uint64]*ask
+	parts       float64 // that may be answered now
+	partsAt     clock.Stamp
+	counters    Counters
+}
+
+// peer is one living member.
+type peer struct {
+	Peer
+	up       clock.Stamp
+	heard    bool
+	last     Summary
+	at       clock.Stamp // of last
+	differs  clock.Stamp // since when the roots differ and were not compared; zero: they do not
+	ownRoot  uint64      // the pair whose differences are in diffs, if known
+	itsRoot  uint64
+	known    bool
+	compared bool // once in this life, or the roots were equal
+	round    *round
+	notAgain clock.Stamp // no new round before
+	diffs    map[Key]*difference
+
+	kvSince, optionsSince clock.Stamp // since when those digests differ; zero: they do not
+
+	streamed clock.Stamp // the last summary sent by stream
+	streams  int
+	replied  clock.Stamp
+}
+
+// difference is what the peer had when it was compared. Whether it still differs depends on what this node has now.
+type difference struct {
+	item  Item // of the peer
+	has   bool
+	since clock.Stamp
+}
+
+// round is one comparison under way.
+type round struct {
+	nonce     uint64
+	asked     clock.Stamp
+	tries     int
+	remaining uint64
+	ownRoot   uint64
+	itsRoot   uint64
+	answers   int
+	mixed     bool     // one of the two changed meanwhile: the answers do not belong together
+	got       []*Items // by part
+	have      int
+}
+
+// Counters count since New.
+type Counters struct {
+	SummariesSent, ComparesSent, ItemsSent             uint64 // packets
+	SummariesReceived, ComparesReceived, ItemsReceived uint64
+	StreamsSent                                        uint64 // of all three
+	RefusedSender, RefusedMalformed, RefusedNonce      uint64
+	Unanswered                                         uint64 // comparisons given up
+	Limited                                            uint64 // questions not answered, or not asked, because of a limit
+	Skipped                                            uint64 // gauge: own items that are too long or too many to be compared
+}
+
+// New makes an empty ledger at a node that starts now.
+func New(cfg Config, now clock.Stamp) *Ledger {
+	return &Ledger{
+		cfg: cfg, started: now, own: NewSet(nil), peers: map[Peer]*peer{}, asks: map[uint64]*ask{},
+		parts: partsASec, partsAt: now,
+	}
+}
+
+// Counters answers the counts.
+func (l *Ledger) Counters() Counters {
+	c := l.counters
+	c.Skipped = uint64(l.own.skipped)
+	return c
+}
+
+// SetOwn replaces what this node holds.
+func (l *Ledger) SetOwn(o Own, now clock.Stamp) {
+	set := NewSet(o.Brokers)
+	if set.Root() != l.own.Root() {
+		l.changed = now
+	}
+	if set.Root() != l.own.Root() || o.KV != l.kv || o.Options != l.options {
+		l.untold = true
+	}
+	l.own, l.kv, l.options = set, o.KV, o.Options
+	for _, p := range l.peers {
+		l.look(p, now)
+	}
+}
+
+// SetReady says whether clients may be sent here, and whether the node waits for brokers that others hold.
+func (l *Ledger) SetReady(ready, waiting bool) {
+	if l.ready != ready || l.wait != waiting {
+		l.ready, l.wait, l.untold = ready, waiting, true
+	}
+}
+
+// MemberUp says that a member lives. It is told at once what this node holds.
+func (l *Ledger) MemberUp(p Peer, now clock.Stamp) (out []Packet) {
+	if p == l.cfg.Self || l.peers[p] != nil {
+		return nil
+	}
+	l.peers[p] = &peer{Peer: p, up: now, diffs: map[Key]*difference{}}
+	return l.send(out, Packet{To: p, Msg: l.summary(false, now)})
+}
+
+// Members are those that live, this node not among them.
+func (l *Ledger) Members() []Peer { return slices.Collect(maps.Keys(l.peers)) }
+
+// MemberLeft says that a member is gone, and with it what it held.
+func (l *Ledger) MemberLeft(p Peer) { delete(l.peers, p) }
+
+func (l *Ledger) summary(reply bool, now clock.Stamp) *Summary {
+	return &Summary{
+		From: l.cfg.Self, Age: now.Elapsed(l.started), Ready: l.ready, Waiting: l.wait, Count: uint32(l.own.Len()),
+		Skipped: uint32(l.own.skipped), Root: l.own.Root(), KV: l.kv, Options: l.options, Reply: reply,
+	}
+}
+
+func (l *Ledger) send(out []Packet, p Packet) []Packet {
+	switch p.Msg.(type) {
+	case *Summary:
+		l.counters.SummariesSent++
+	case *Compare:
+		l.counters.ComparesSent++
+	case *Items:
+		l.counters.ItemsSent++
+	}
+	if p.Stream {
+		l.counters.StreamsSent++
+	}
+	return append(out, p)
+}
+
+// mesh says that every other member is told everything at once.
+func (l *Ledger) mesh() bool { return len(l.peers) <= meshMembers }
+
+// interval is for how long changes are batched: with more members for longer.
+func (l *Ledger) interval() time.Duration {
+	n := len(l.peers)
+	if !l.mesh() {
+		n = fewMembers
+	}
+	return max(batch, time.Duration(n)*time.Second/packetsASec)
+}
+
+// Tick does what is due. It is to be called about every 100 ms.
+func (l *Ledger) Tick(now clock.Stamp) (out []Packet) {
+	if l.untold && now.Sub(l.told1) >= l.interval() || now.Sub(l.told) >= summaryEvery || l.told.IsZero() {
+		if l.untold {
+			l.told1 = now
+		}
+		l.told, l.untold = now, false
+		for _, p := range l.targets() {
+			out = l.send(out, Packet{To: p.Peer, Msg: l.summary(false, now)})
+		}
+	}
+	rounds := 0
+	for _, p := range l.peers {
+		if p.round != nil {
+			rounds++
+		}
+	}
+	for _, p := range l.sorted() {
+		out = l.speakUp(out, p, now)
+		l.look(p, now)
+		switch {
+		case p.round != nil:
+			out = l.retry(out, p, now)
+		case rounds < maxRounds && l.due(p, now):
+			rounds++
+			p.round = &round{remaining: ^uint64(0), ownRoot: l.own.Root()}
+			out = l.compare(out, p, now)
+		}
+	}
+	for nonce, a := range l.asks {
+		if now.Sub(a.asked) > askExpires {
+			delete(l.asks, nonce)
+		}
+	}
+	return out
+}
+
+// targets are the members that are told this time.
+func (l *Ledger) targets() []*peer {
+	all := l.sorted()
+	if l.mesh() {
+		return all
+	}
+	for i := range fewMembers {
+		j := i + int(l.cfg.Random()%uint64(len(all)-i))
+		all[i], all[j] = all[j], all[i]
+	}
+	return all[:fewMembers]
+}
+
+func (l *Ledger) sorted() []*peer {
+	all := make([]*peer, 0, len(l.peers))
+	for _, p := range l.peers {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *peer) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot))
+	})
+	return all
+}
+
+// patience is how long a member may say nothing before it is silent.
+func (l *Ledger) patience() time.Duration {
+	if l.mesh() {
+		return silentAfter
+	}
+	// Each second a member tells fewMembers of all: with e^-6 it was chosen by chance in none of so many seconds.
+	return 6 * time.Duration(len(l.peers)) * time.Second / fewMembers
+}
+
+func (l *Ledger) silent(p *peer, now clock.Stamp) bool {
+	since := p.up
+	if p.heard {
+		since = p.at
+	}
+	return now.Sub(since) > l.patience()
+}
+
+// speakUp asks a silent member for a summary by stream.
+func (l *Ledger) speakUp(out []Packet, p *peer, now clock.Stamp) []Packet {
+	if !l.silent(p, now) {
+		return out
+	}
+	every := streamEvery
+	if !p.heard && p.streams >= streamFirst {
+		every = streamRare
+	}
+	if !p.streamed.IsZero() && now.Sub(p.streamed) < every {
+		return out
+	}
+	p.streamed = now
+	p.streams++
+	return l.send(out, Packet{To: p.Peer, Msg: l.summary(true, now), Stream: true})
+}
+
+// look compares what is known in figures.
+func (l *Ledger) look(p *peer, now clock.Stamp) {
+	if !p.heard {
+		return
+	}
+	differ := func(since *clock.Stamp, yes bool) {
+		if !yes {
+			*since = clock.Stamp{}
+		} else if since.IsZero() {
+			*since = now
+		}
+	}
+	differ(&p.kvSince, p.last.KV != l.kv)
+	differ(&p.optionsSince, p.last.Options != l.options)
+	own := l.own.Root()
+	if p.last.Root == own {
+		p.compared, p.known, p.round, p.differs = true, false, nil, clock.Stamp{}
+		clear(p.diffs)
+		return
+	}
+	differ(&p.differs, !p.known || p.ownRoot != own || p.itsRoot != p.last.Root)
+}
+
+// due says that roots have differed for so long that the same change is not on its way.
+func (l *Ledger) due(p *peer, now clock.Stamp) bool {
+	if p.differs.IsZero() || now.Before(p.notAgain) {
+		return false
+	}
+	if !p.compared && l.own.Len() == 0 {
+		return true // a node that (re)started wants to know what there is
+	}
+	since := p.differs
+	if since.Before(l.changed) {
+		since = l.changed
+	}
+	if !l.mesh() && p.at.Before(l.changed) {
+		return false // its summary is older than this node's own change
+	}
+	return now.Sub(since) >= l.interval()+settleTime
+}
+
+// compare asks for what differs.
+func (l *Ledger) compare(out []Packet, p *peer, now clock.Stamp) []Packet {
+	r := p.round
+	r.nonce, r.asked, r.got, r.have = l.cfg.Random(), now, nil, 0
+	r.mixed = r.mixed || r.ownRoot != l.own.Root()
+	r.tries++
+	stream := r.tries >= streamTry
+	return l.send(out, Packet{To: p.Peer, Stream: stream, Msg: &Compare{
+		From: l.cfg.Self, Nonce: r.nonce, Stream: stream, Mask: r.remaining, Sums: pickSums(&l.own.sums, r.remaining),
+	}})
+}
+
+func (l *Ledger) retry(out []Packet, p *peer, now clock.Stamp) []Packet {
+	switch {
+	case now.Sub(p.round.asked) < askAgain:
+	case p.round.tries >= askTries:
+		l.counters.Unanswered++
+		p.round, p.notAgain = nil, now.Add(restTime)
+	default:
+		out = l.compare(out, p, now)
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package digest
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// Peer is one life of one member.
+type Peer = tombstone.Peer
+
+// Limits of messages.
+const (
+	MaxMessage = tombstone.MaxMessage // bytes of a packet
+	MaxStream  = 32 << 10             // bytes of a message by stream
+	MaxParts   = 32                   // of one answer
+)
+
+// Subject is what items are about.
+type Subject uint8
+
+// The subjects. All but Brokers are compared only when somebody asks.
+const (
+	Brokers Subject = iota
+	Topics          // of the broker name that is given
+	KV
+	Options
+	subjects
+)
+
+// Message is one of *Summary, *Compare and *Items.
+type Message interface {
+	Sender() Peer
+	Valid() error
+}
+
+// Summary says what a node holds, in one figure.
+type Summary struct {
+	From    Peer
+	Age     time.Duration // of the node since its start
+	Ready   bool          // clients may be sent there
+	Waiting bool          // it has (re)started and waits for brokers that others hold
+	Count   uint32        // of items
+	Skipped uint32        // that it holds but could not put into Root
+	Root    uint64
+	KV      uint64 // digest of the KV store
+	Options uint64 // digest of the configuration
+	Reply   bool   // the sender has not heard the receiver for some time and asks for a summary
+}
+
+// Compare asks for the items of buckets that differ.
+type Compare struct {
+	From    Peer
+	Nonce   uint64
+	Subject Subject
+	Name    string   // of the broker, with Topics
+	Stream  bool     // the answer must go by stream
+	Mask    uint64   // the buckets asked about
+	Sums    []uint64 // one for each bit of Mask, from the lowest
+}
+
+// Items is one part of an answer.
+type Items struct {
+	From        Peer
+	Nonce       uint64 // of the Compare
+	Equal       uint64 // the buckets asked about in which nothing differs
+	Covered     uint64 // those that differ and stand in this answer, in all its parts, complete
+	Skipped     uint64 // those that differ but are too large to be sent; what is in none of the three was left out
+	Root        uint64 // of all that the sender has of the subject
+	Part, Parts uint8
+	Items       []Item
+}
+
+// Sender is the member that sent it.
+func (m *Summary) Sender() Peer { return m.From }
+
+// Sender is the member that sent it.
+func (m *Compare) Sender() Peer { return m.From }
+
+// Sender is the member that sent it.
+func (m *Items) Sender() Peer { return m.From }
+
+func validPeer(p Peer) error {
+	if p.Name == "" || len(p.Name) > tombstone.MaxName {
+		return fmt.Errorf("member name of %d bytes, want 1 to %d", len(p.Name), tombstone.MaxName)
+	}
+	return nil
+}
+
+// Valid says what in a message makes no sense.
+func (m *Summary) Valid() error {
+	if m.Age < 0 {
+		return fmt.Errorf("age %v", m.Age)
+	}
+	return validPeer(m.From)
+}
+
+// Valid says what in a message makes no sense.
+func (m *Compare) Valid() error {
+	if m.Subject >= subjects || len(m.Name) > MaxSubject || (m.Subject == Topics) != (m.Name != "") {
+		return fmt.Errorf("subject %d with a name of %d bytes", m.Subject, len(m.Name))
+	}
+	if bits.OnesCount64(m.Mask) != len(m.Sums) || m.Mask == 0 {
+		return fmt.Errorf("%d sums for %d buckets", len(m.Sums), bits.OnesCount64(m.Mask))
+	}
+	return validPeer(m.From)
+}
+
+// Valid says what in a message makes no sense.
+func (m *Items) Valid() error {
+	if m.Parts == 0 || m.Parts > MaxParts || m.Part >= m.Parts {
+		return fmt.Errorf("part %d of %d", m.Part, m.Parts)
+	}
+	if m.Covered&m.Skipped|m.Equal&(m.Covered|m.Skipped) != 0 {
+		return errors.New("a bucket that is answered in two ways")
+	}
+	for i := range m.Items {
+		if m.Items[i].size() > MaxKey {
+			return fmt.Errorf("item with a key of %d bytes", m.Items[i].size())
+		}
+	}
+	return validPeer(m.From)
+}
+
+func (m *Compare) sums() (all Sums) {
+	n := 0
+	for b := range Buckets {
+		if m.Mask&(1<<b) != 0 {
+			all[b] = m.Sums[n]
+			n++
+		}
+	}
+	return all
+}
+
+func pickSums(s *Sums, mask uint64) []uint64 {
+	list := make([]uint64, 0, bits.OnesCount64(mask))
+	for b := range Buckets {
+		if mask&(1<<b) != 0 {
+			list = append(list, s[b])
+		}
+	}
+	return list
+}
+
+// Packet is a message on its way out.
+type Packet struct {
+	To     Peer
+	Msg    Message
+	Stream bool
+}

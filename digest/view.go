@@ -1,0 +1,142 @@
+package digest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// For how long something may differ before it is called a divergence. A registration reaches all nodes within
+// milliseconds, but an update of a large broker may be on its way for seconds.
+const (
+	graceHeld    = 500 * time.Millisecond // held here and not there
+	graceServed  = time.Second            // the same data version, and something else is served
+	graceVersion = 5 * time.Second        // another data version
+)
+
+// PeerView is what is known of one living member.
+type PeerView struct {
+	Peer
+	Heard         bool          // false: it says nothing, as a member of a version without digests
+	Silent        bool          // it said nothing for some time: what is known of it is old
+	HeardAgo      time.Duration // since its last summary
+	Age           time.Duration // of its process, at least
+	Ready         bool
+	Waiting       bool
+	Count         int
+	Skipped       int
+	Compared      bool // what differs is known, as of some time in its life
+	Comparing     bool // what differs now is not known yet
+	KVDiffers     bool
+	KVFor         time.Duration
+	OptionsDiffer bool
+	OptionsFor    time.Duration
+	Differences   []Difference // sorted by key
+}
+
+// Difference is a key about which a member and this node disagree.
+type Difference struct {
+	Key
+	Here, There       Item
+	HasHere, HasThere bool
+	For               time.Duration
+	Settled           bool // it is a divergence: it has lasted, and nobody concerned is still starting
+}
+
+// View is what this node knows of all members.
+type View struct {
+	Held    map[Key]Item // by this node; not to be changed
+	Skipped int
+	Peers   []PeerView // by name
+}
+
+// View says who differs from this node about what.
+func (l *Ledger) View(now clock.Stamp) View {
+	v := View{Held: l.own.items, Skipped: l.own.skipped}
+	for _, p := range l.sorted() {
+		v.Peers = append(v.Peers, l.view(p, now))
+	}
+	return v
+}
+
+func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
+	pv := PeerView{Peer: p.Peer, Silent: l.silent(p, now), Compared: p.compared, Comparing: !p.differs.IsZero()}
+	if p.heard {
+		pv.Heard, pv.HeardAgo, pv.Age = true, now.Sub(p.at), p.last.Age+now.Elapsed(p.at)
+		pv.Ready, pv.Waiting, pv.Count, pv.Skipped = p.last.Ready, p.last.Waiting, int(p.last.Count), int(p.last.Skipped)
+		if !p.kvSince.IsZero() {
+			pv.KVDiffers, pv.KVFor = true, now.Sub(p.kvSince)
+		}
+		if !p.optionsSince.IsZero() {
+			pv.OptionsDiffer, pv.OptionsFor = true, now.Sub(p.optionsSince)
+		}
+	}
+	for k, d := range p.diffs {
+		diff := Difference{Key: k, There: d.item, HasThere: d.has, For: now.Sub(d.since)}
+		diff.Here, diff.HasHere = l.own.items[k]
+		if diff.HasHere == diff.HasThere && (!diff.HasHere || diff.Here.Same(&diff.There)) {
+			continue // this node has changed since, and agrees now
+		}
+		diff.Settled = l.settled(p, &diff)
+		pv.Differences = append(pv.Differences, diff)
+	}
+	slices.SortFunc(pv.Differences, func(a, b Difference) int { return compareKeys(&a.Key, &b.Key) })
+	return pv
+}
+
+func (l *Ledger) settled(p *peer, d *Difference) bool {
+	switch {
+	case !d.HasHere:
+		return !l.wait && d.For >= graceHeld
+	case !d.HasThere:
+		return !p.last.Waiting && d.For >= graceHeld
+	case d.Here.Version == d.There.Version:
+		return d.For >= graceServed
+	default:
+		return d.For >= graceVersion
+	}
+}
+
+// Catchup is what a node that (re)started still lacks.
+type Catchup struct {
+	Undecided []string // members from which it is not known yet what they hold, or whether they are witnesses
+	Witnesses []string // members that are ready and older than YoungAge
+	Held      int      // by the witness that holds most
+	Missing   []Missing
+}
+
+// Missing is a broker address that a witness holds and this node does not.
+type Missing struct {
+	Key
+	Holder string
+}
+
+// Catchup compares this node with those members that can know what there is. A member that says nothing is waited for
+// until it is silent; one that is not ready itself, or young, is no witness.
+func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
+	listed := map[Key]bool{}
+	for _, p := range l.sorted() {
+		switch {
+		case !p.heard:
+			if !l.silent(p, now) {
+				c.Undecided = append(c.Undecided, p.Name)
+			}
+			continue
+		case !p.last.Ready || p.last.Age+now.Elapsed(p.at) < YoungAge:
+			continue
+		case !p.compared:
+			c.Undecided = append(c.Undecided, p.Name)
+		}
+		c.Witnesses = append(c.Witnesses, p.Name)
+		c.Held = max(c.Held, int(p.last.Count))
+		for k, d := range p.diffs {
+			if _, here := l.own.items[k]; d.has && !here && !listed[k] {
+				listed[k] = true
+				c.Missing = append(c.Missing, Missing{k, p.Name})
+			}
+		}
+	}
+	slices.SortFunc(c.Missing, func(a, b Missing) int { return compareKeys(&a.Key, &b.Key) })
+	return c
+}

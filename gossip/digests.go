@@ -1,0 +1,210 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+const (
+	digestTick  = 100 * time.Millisecond
+	maxDigestIn = 1024 // messages that wait for the loop; what is dropped is repeated
+)
+
+// Holdings is what a node tells of itself in digests. Its methods must not call the Gossip.
+type Holdings interface {
+	digest.Source
+	// Own is what the node holds; changed is false when that is what Own said the last time.
+	Own() (own digest.Own, changed bool)
+	// Ready says whether clients may be sent here, and whether the node waits for brokers that others hold.
+	Ready() (ready, waiting bool)
+}
+
+// digests is the part of a member that compares nodes. It has a lock, a queue and a goroutine of its own, so that no
+// tombstone ever waits for it.
+type digests struct {
+	g      *Gossip
+	from   Holdings
+	in     chan func(now clock.Stamp) []digest.Packet
+	mu     sync.Mutex // guards the following fields
+	ledger *digest.Ledger
+	asking map[uint64]chan digest.Answer
+	bytes  uint64 // sent, as handed to memberlist
+}
+
+func newDigests(g *Gossip, from Holdings) *digests {
+	d := &digests{
+		g: g, from: from, in: make(chan func(clock.Stamp) []digest.Packet, maxDigestIn),
+		asking: map[uint64]chan digest.Answer{},
+	}
+	d.ledger = digest.New(digest.Config{Self: g.self, Random: random64, Source: from}, g.started)
+	return d
+}
+
+// message queues a message of another member.
+func (d *digests) message(b []byte) {
+	msg, err := DecodeDigest(b) // copies what it keeps
+	if err != nil {
+		d.g.refused(err)
+		return
+	}
+	d.event(func(now clock.Stamp) []digest.Packet {
+		out, answers := d.ledger.Receive(msg, now)
+		for _, a := range answers {
+			if to := d.asking[a.Nonce]; to != nil {
+				delete(d.asking, a.Nonce)
+				to <- a // has room
+			}
+		}
+		return out
+	})
+}
+
+func (d *digests) event(e func(now clock.Stamp) []digest.Packet) {
+	select {
+	case d.in <- e:
+	default:
+		d.g.counts.inboxFull.Add(1)
+	}
+}
+
+// members tells the ledger who lives. Memory of who came and went is not needed: the list is short.
+func (d *digests) members(now clock.Stamp) (out []digest.Packet) {
+	living := map[tombstone.Peer]bool{}
+	for _, m := range d.g.Members() {
+		living[m.Peer] = true
+		out = append(out, d.ledger.MemberUp(m.Peer, now)...)
+	}
+	for _, p := range d.ledger.Members() {
+		if !living[p] {
+			d.ledger.MemberLeft(p)
+		}
+	}
+	return out
+}
+
+func (d *digests) loop(ctx context.Context) {
+	ticker := time.NewTicker(digestTick)
+	defer ticker.Stop()
+	d.step(d.tick)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-d.in:
+			d.step(e)
+		case <-ticker.C:
+			d.step(d.tick)
+		}
+	}
+}
+
+func (d *digests) tick(now clock.Stamp) []digest.Packet {
+	out := d.members(now)
+	d.ledger.SetReady(d.from.Ready())
+	if own, changed := d.from.Own(); changed {
+		d.ledger.SetOwn(own, now)
+	}
+	return append(out, d.ledger.Tick(now)...)
+}
+
+// step runs one event and sends what comes of it.
+func (d *digests) step(e func(now clock.Stamp) []digest.Packet) {
+	d.mu.Lock()
+	out := e(d.g.cfg.Clock())
+	d.mu.Unlock()
+	for i := range out {
+		d.send(&out[i])
+	}
+}
+
+func (d *digests) send(p *digest.Packet) {
+	g := d.g
+	b, err := EncodeDigest(p.Msg)
+	if limit := map[bool]int{false: digest.MaxMessage, true: digest.MaxStream}[p.Stream]; err == nil && len(b) > limit {
+		err = fmt.Errorf("%T of %d bytes, want at most %d", p.Msg, len(b), limit)
+	}
+	if err != nil {
+		g.counts.unsendable.Add(1)
+		g.cfg.Logger.Error("digest not sent", "err", err)
+		return
+	}
+	to, ok := g.inbox.node(p.To)
+	if !ok {
+		return
+	}
+	d.mu.Lock()
+	d.bytes += uint64(len(b))
+	d.mu.Unlock()
+	if p.Stream {
+		g.sendStream(&to, b)
+	} else if err := g.list.SendBestEffort(&to, b); err != nil {
+		g.counts.sendFailed.Add(1)
+	}
+}
+
+// Digests is what is known of what the other members hold; on is false when this node compares nothing.
+func (g *Gossip) Digests() (v digest.View, on bool) {
+	if g.digests == nil {
+		return v, false
+	}
+	g.digests.mu.Lock()
+	defer g.digests.mu.Unlock()
+	return g.digests.ledger.View(g.cfg.Clock()), true
+}
+
+// Catchup is what this node lacks of what others hold, as of now.
+func (g *Gossip) Catchup() digest.Catchup {
+	g.digests.mu.Lock()
+	defer g.digests.mu.Unlock()
+	return g.digests.ledger.Catchup(g.cfg.Clock())
+}
+
+// DigestCounts are the ledger's counts and the bytes sent.
+func (g *Gossip) DigestCounts() (c digest.Counters, bytes uint64) {
+	if g.digests == nil {
+		return c, 0
+	}
+	g.digests.mu.Lock()
+	defer g.digests.mu.Unlock()
+	return g.digests.ledger.Counters(), g.digests.bytes
+}
+
+// AskDigest compares a subject with a member and waits for its answer.
+func (g *Gossip) AskDigest(ctx context.Context, p tombstone.Peer, subject digest.Subject, name string) (digest.Answer, error) {
+	d := g.digests
+	if d == nil {
+		return digest.Answer{}, fmt.Errorf("%s compares nothing", g.self.Name)
+	}
+	answer := make(chan digest.Answer, 1)
+	var nonce uint64
+	var ok bool
+	d.step(func(now clock.Stamp) (out []digest.Packet) {
+		if nonce, out, ok = d.ledger.Ask(p, subject, name, now); ok {
+			d.asking[nonce] = answer
+		}
+		return out
+	})
+	if !ok {
+		return digest.Answer{}, fmt.Errorf("%s cannot be asked now: it is gone, or too many questions are under way", p.Name)
+	}
+	defer func() {
+		d.mu.Lock()
+		delete(d.asking, nonce)
+		d.mu.Unlock()
+	}()
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		return digest.Answer{}, fmt.Errorf("%s does not answer: %w", p.Name, ctx.Err())
+	}
+}
+
+// Joined says that every seed has been tried once: who is no member by now does not answer.
+func (g *Gossip) Joined() bool { return g.joined.Load() }
