@@ -98,6 +98,7 @@ func (p *program) app() *urfave.App {
 			p.conflictsCommand(),
 			p.topCommand(),
 			p.forceLeaveCommand(),
+			p.diffCommand(),
 			p.healthCommand(),
 			p.benchCommand(),
 		},

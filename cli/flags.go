@@ -16,6 +16,8 @@ func envOf(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+const closeClientsFlag = "close-clients-until-ready"
+
 // Categories of flags in --help.
 const (
 	categoryServe = "Serving:"
@@ -50,6 +52,11 @@ func serveFlags() []urfave.Flag {
 		textFlag(categoryWatch, "http", "off",
 			"`HOST:PORT` of a read-only listener for health checks, metrics and commands such as epitaph brokers; it asks nobody "+
 				"who he is, so use loopback, as "+defaultHTTP+" is, or a network of your own"),
+		&urfave.BoolFlag{
+			Name: closeClientsFlag, Category: categoryServe, EnvVars: []string{envOf(closeClientsFlag)},
+			Usage: "while the node is not ready, close the connections of clients that ask for routes (never those of brokers): " +
+				"a Java client moves to another NameServer only then", DisableDefaultText: true,
+		},
 		&urfave.BoolFlag{Name: "version", Usage: "print the version and end", DisableDefaultText: true},
 		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
 		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),

@@ -107,6 +107,11 @@ func TestScreens(t *testing.T) {
 			}
 			return nil
 		},
+		"diff": func(v *view) error { return v.diff(sampleDiff()) },
+		"diff_wide": func(v *view) error {
+			v.wide = true
+			return v.diff(sampleDiff())
+		},
 		"members_off": func(v *view) error { return v.members(&node.APIMembers{}) },
 		"brokers":     func(v *view) error { return v.brokers(sampleBrokers()) },
 		"brokers_wide": func(v *view) error {
@@ -316,6 +321,7 @@ func TestCommandsAskANode(t *testing.T) {
 		"tombstones -a " + s.http:            "0 live tombstones",
 		"brokers -a " + s.http:               "No broker is registered.",
 		"brokers -n " + s.addr:               "No broker is registered.",
+		"diff -a " + s.http:                  "Node n1 of cluster c, 1 node compared, they agree\n",
 		"brokers --json -n " + s.addr:        `"brokers": []`,
 		"members --json -a http://" + s.http: `"name": "n1"`,
 		"tombstones --json -a " + s.http:     `"live": 0`,

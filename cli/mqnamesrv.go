@@ -90,9 +90,13 @@ func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, war
 		wrong = append(wrong, f)
 	}
 	cfg = node.DefaultConfig(sys)
-	if readOnly := p.env(envOf("read-only-config")); readOnly != "" {
-		if cfg.ReadOnlyConfig, err = strconv.ParseBool(readOnly); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s=%q: want true or false", envOf("read-only-config"), readOnly))
+	for flag, on := range map[string]*bool{"read-only-config": &cfg.ReadOnlyConfig, closeClientsFlag: &cfg.CloseClientsUntilReady} {
+		text := p.env(envOf(flag))
+		if text == "" {
+			continue
+		}
+		if *on, err = strconv.ParseBool(text); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s=%q: want true or false", envOf(flag), text))
 		}
 	}
 	settings, err := p.gossipOfEnv()
@@ -152,7 +156,7 @@ func (p *program) mqRun(cfg node.Config, warnings []warning) int {
 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
-	names := []string{envOf("read-only-config"), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http")}
+	names := []string{envOf("read-only-config"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http")}
 	return append(names, variablesOf(gossipFlags())...)
 }
 

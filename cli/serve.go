@@ -53,6 +53,7 @@ type serveSettings struct {
 	set                  []string
 	log                  logSettings
 	gossip               gossipSettings
+	closeClients         bool
 	http                 string
 }
 
@@ -67,9 +68,10 @@ func (p *program) serve(c *urfave.Context) error {
 	s := serveSettings{
 		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
 		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),
-		log:    logSettings{c.String("log-level"), c.String("log-format"), c.String("log-to")},
-		gossip: gossipOf(c),
-		http:   c.String("http"),
+		log:          logSettings{c.String("log-level"), c.String("log-format"), c.String("log-to")},
+		gossip:       gossipOf(c),
+		http:         c.String("http"),
+		closeClients: c.Bool(closeClientsFlag),
 	}
 	log, logErr := p.logger(s.log)
 	cfg, warnings, err := p.serveConfig(s)
@@ -134,7 +136,7 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 	if cfg.Gossip, err = s.gossip.config(); err != nil {
 		faults = append(faults, err)
 	}
-	cfg.HTTP, cfg.Release = s.http, revision()
+	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
 	if err := cfg.Validate(); err != nil {
 		faults = append(faults, err)
 	}

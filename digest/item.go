@@ -137,3 +137,10 @@ func (s *Set) differing(other *Sums, mask uint64) (differ uint64) {
 	}
 	return differ
 }
+
+// Fold adds an item to the digest of something that is compared as a whole, such as the KV store: start with 0. The
+// order does not matter.
+func Fold(digest uint64, i *Item) uint64 { return digest + i.sum(i.Key.hash()) }
+
+// HashOf is the hash of a value, the same at every node.
+func HashOf(value string) uint64 { return xxhash.Sum64String(value) }

@@ -68,6 +68,7 @@ type Ledger struct {
 	told        clock.Stamp // last summary of all
 	told1       clock.Stamp // last summary of a change
 	peers       map[Peer]*peer
+	order       []*peer // by name; nil after a change of peers
 	asks        map[uint64]*ask
 	parts       float64 // that may be answered now
 	partsAt     clock.Stamp
@@ -172,6 +173,7 @@ func (l *Ledger) MemberUp(p Peer, now clock.Stamp) (out []Packet) {
 		return nil
 	}
 	l.peers[p] = &peer{Peer: p, up: now, diffs: map[Key]*difference{}}
+	l.order = nil
 	return l.send(out, Packet{To: p, Msg: l.summary(false, now)})
 }
 
@@ -179,7 +181,10 @@ func (l *Ledger) MemberUp(p Peer, now clock.Stamp) (out []Packet) {
 func (l *Ledger) Members() []Peer { return slices.Collect(maps.Keys(l.peers)) }
 
 // MemberLeft says that a member is gone, and with it what it held.
-func (l *Ledger) MemberLeft(p Peer) { delete(l.peers, p) }
+func (l *Ledger) MemberLeft(p Peer) {
+	delete(l.peers, p)
+	l.order = nil
+}
 
 func (l *Ledger) summary(reply bool, now clock.Stamp) *Summary {
 	return &Summary{
@@ -254,10 +259,10 @@ func (l *Ledger) Tick(now clock.Stamp) (out []Packet) {
 
 // targets are the members that are told this time.
 func (l *Ledger) targets() []*peer {
-	all := l.sorted()
 	if l.mesh() {
-		return all
+		return l.sorted()
 	}
+	all := slices.Clone(l.sorted())
 	for i := range fewMembers {
 		j := i + int(l.cfg.Random()%uint64(len(all)-i))
 		all[i], all[j] = all[j], all[i]
@@ -265,15 +270,14 @@ func (l *Ledger) targets() []*peer {
 	return all[:fewMembers]
 }
 
+// sorted are the peers by name. The list is not to be changed.
 func (l *Ledger) sorted() []*peer {
-	all := make([]*peer, 0, len(l.peers))
-	for _, p := range l.peers {
-		all = append(all, p)
+	if l.order == nil {
+		l.order = slices.SortedFunc(maps.Values(l.peers), func(a, b *peer) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot))
+		})
 	}
-	slices.SortFunc(all, func(a, b *peer) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot))
-	})
-	return all
+	return l.order
 }
 
 // patience is how long a member may say nothing before it is silent.
@@ -345,8 +349,8 @@ func (l *Ledger) due(p *peer, now clock.Stamp) bool {
 	if since.Before(l.changed) {
 		since = l.changed
 	}
-	if !l.mesh() && p.at.Before(l.changed) {
-		return false // its summary is older than this node's own change
+	if !l.mesh() && p.at.Sub(l.changed) < l.interval() {
+		return false // its summary may be older than the same change there
 	}
 	return now.Sub(since) >= l.interval()+settleTime
 }

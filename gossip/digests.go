@@ -28,13 +28,14 @@ type Holdings interface {
 // digests is the part of a member that compares nodes. It has a lock, a queue and a goroutine of its own, so that no
 // tombstone ever waits for it.
 type digests struct {
-	g      *Gossip
-	from   Holdings
-	in     chan func(now clock.Stamp) []digest.Packet
-	mu     sync.Mutex // guards the following fields
-	ledger *digest.Ledger
-	asking map[uint64]chan digest.Answer
-	bytes  uint64 // sent, as handed to memberlist
+	g       *Gossip
+	from    Holdings
+	in      chan func(now clock.Stamp) []digest.Packet
+	mu      sync.Mutex // guards the following fields
+	ledger  *digest.Ledger
+	changes uint64 // of the members that the ledger was told
+	asking  map[uint64]chan digest.Answer
+	bytes   uint64 // sent, as handed to memberlist
 }
 
 func newDigests(g *Gossip, from Holdings) *digests {
@@ -75,6 +76,11 @@ func (d *digests) event(e func(now clock.Stamp) []digest.Packet) {
 
 // members tells the ledger who lives. Memory of who came and went is not needed: the list is short.
 func (d *digests) members(now clock.Stamp) (out []digest.Packet) {
+	changes := d.g.inbox.membersChanged()
+	if changes == d.changes {
+		return nil
+	}
+	d.changes = changes
 	living := map[tombstone.Peer]bool{}
 	for _, m := range d.g.Members() {
 		living[m.Peer] = true
@@ -159,10 +165,14 @@ func (g *Gossip) Digests() (v digest.View, on bool) {
 }
 
 // Catchup is what this node lacks of what others hold, as of now.
-func (g *Gossip) Catchup() digest.Catchup {
-	g.digests.mu.Lock()
-	defer g.digests.mu.Unlock()
-	return g.digests.ledger.Catchup(g.cfg.Clock())
+func (g *Gossip) Catchup() (c digest.Catchup) {
+	d := g.digests
+	d.step(func(now clock.Stamp) []digest.Packet {
+		out := d.members(now) // one that has just joined must be waited for
+		c = d.ledger.Catchup(now)
+		return out
+	})
+	return c
 }
 
 // DigestCounts are the ledger's counts and the bytes sent.

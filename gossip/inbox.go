@@ -47,6 +47,7 @@ type inbox struct {
 	events   []event
 	messages int // of events
 	living   map[tombstone.Peer]*memberEntry
+	changes  uint64 // grows whenever somebody comes or goes
 	gone     map[tombstone.Peer]*gone
 }
 
@@ -73,6 +74,7 @@ func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, meta Meta, now clock.St
 	if first = known == nil; first {
 		known = &memberEntry{since: time.Now(), heard: now}
 		b.living[p] = known
+		b.changes++
 		b.tidy(now)
 	}
 	known.node = *n
@@ -88,6 +90,7 @@ func (b *inbox) down(p tombstone.Peer, now clock.Stamp, e event) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	state := b.bury(p, now)
+	b.changes++
 	b.events = append(b.events, e)
 	return state
 }
@@ -98,6 +101,13 @@ func (b *inbox) answered(p tombstone.Peer, rtt time.Duration) {
 	if m := b.living[p]; m != nil {
 		m.rtt = rtt
 	}
+}
+
+// membersChanged is a number that is another one when somebody came or went.
+func (b *inbox) membersChanged() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changes
 }
 
 // take empties the queue.

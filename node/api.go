@@ -37,6 +37,7 @@ func (n *Node) routeAPI(mux *http.ServeMux) {
 	limited("/v1/brokers", func(limit int) any { return n.apiBrokers(limit) })
 	limited("/v1/conflicts", func(limit int) any { return n.conflicts.list(limit) })
 	mux.HandleFunc("GET /v1/routes", n.apiRoute)
+	mux.HandleFunc("GET /v1/diff", n.serveDiff)
 }
 
 func limitOf(r *http.Request) (limit int, fault string) {

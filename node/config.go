@@ -29,6 +29,9 @@ type Config struct {
 	ReadOnlyConfig bool
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
+	// CloseClientsUntilReady closes connections of clients, never those of brokers, while the node is not ready: a
+	// Java client moves to another NameServer only when its connection is gone.
+	CloseClientsUntilReady bool
 	// Release is the program's, told to the other nodes.
 	Release string
 	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.

@@ -14,7 +14,7 @@ func (n *Node) Serve(c *rpc.Conn, req *remoting.Request, resp *remoting.Response
 	n.counts.request(c.ID(), req.Code)
 	switch req.Code {
 	case remoting.GetRouteInfoByTopic:
-		n.getRoute(req, resp)
+		n.getRoute(c, req, resp)
 	case remoting.RegisterBroker:
 		n.registerBroker(c, req, resp)
 	case remoting.UnregisterBroker:

@@ -3,11 +3,11 @@ package node
 import (
 	"bytes"
 	"strings"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
@@ -22,10 +22,9 @@ const noRoute = "No topic route info in name server for the topic: "
 const seeFAQ = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
 
 // getRoute answers code 105. A cached route costs no allocation.
-func (n *Node) getRoute(req *remoting.Request, resp *remoting.Response) {
+func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	topic, named := req.Get("topic")
-	if o := n.runtime.Options(); o.NeedWaitForService && n.waiting(o) &&
-		!bytes.HasPrefix(topic, []byte(syncTopicPrefix)) {
+	if !bytes.HasPrefix(topic, []byte(syncTopicPrefix)) && n.gated(c) {
 		// The pseudo-topic is served all the same: an old broker takes any error for an empty group.
 		resp.Fail(remoting.SystemError, "name server not ready")
 		return
@@ -49,9 +48,26 @@ func (n *Node) getRoute(req *remoting.Request, resp *remoting.Response) {
 	}
 }
 
-// waiting says that the node has not yet served for waitSecondsForService.
+// gated says that a connection gets no route yet. One that carried no registration is a client's, and is closed
+// behind the answer where that is asked for.
+func (n *Node) gated(c *rpc.Conn) bool {
+	o := n.runtime.Options()
+	closing := n.closing && c.Value() == nil
+	if !o.NeedWaitForService && !(closing && n.gate.waits()) || !n.waiting(o) {
+		return false
+	}
+	if closing {
+		id := c.ID()
+		c.AfterFlush(func() { n.server.CloseConn(id, "name server not ready") })
+	}
+	return true
+}
+
+// waiting says that the node has not yet served for waitSecondsForService, and does not know that it holds what its
+// peers hold.
 func (n *Node) waiting(o *Options) bool {
-	return n.clock().Sub(n.started) < time.Duration(o.WaitSecondsForService)*time.Second
+	elapsed, limit := n.elapsed(o)
+	return elapsed < limit && n.gate.at() != stageCaught
 }
 
 // zoneOf says whether a client wants only the brokers of its zone (ZoneRouteRPCHook).

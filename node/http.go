@@ -161,7 +161,7 @@ func (n *Node) httpHandler(local bool) http.Handler {
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeLine(w, http.StatusOK, "epitaph: /healthz /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
-			"/v1/routes?topic=TOPIC /v1/conflicts /v1/load /v1/openapi.json")
+			"/v1/routes?topic=TOPIC /v1/conflicts /v1/diff /v1/load /v1/openapi.json")
 	})
 	return mux
 }
@@ -173,8 +173,8 @@ func writeLine(w http.ResponseWriter, status int, line string) {
 	_, _ = fmt.Fprintln(w, line) // a client that left is no fault
 }
 
-// Ready says whether clients should be sent here, and why (not): the node serves, does not drain, and has waited where
-// needWaitForService asks for it.
+// Ready says whether clients should be sent here, and why (not): the node serves, does not drain, and holds the
+// brokers that its peers hold; where no peer can tell, it has waited where needWaitForService asks for it.
 func (n *Node) Ready() (ready bool, why string) {
 	switch n.phase.get() {
 	case phaseStarting:
@@ -184,7 +184,11 @@ func (n *Node) Ready() (ready bool, why string) {
 	case phaseStopping:
 		return false, "not ready: stopping"
 	}
-	if o := n.runtime.Options(); o.NeedWaitForService && n.waiting(o) {
+	o := n.runtime.Options()
+	if elapsed, limit := n.elapsed(o); n.gate.waits() && elapsed < limit {
+		return false, n.gate.why(elapsed, limit)
+	}
+	if o.NeedWaitForService && n.waiting(o) {
 		return false, "not ready: brokers are given " + strconv.Itoa(int(o.WaitSecondsForService)) +
 			" s from the start to register (needWaitForService, waitSecondsForService)"
 	}

@@ -42,6 +42,7 @@ type reading struct {
 	table  routes.Stats
 	ready  bool
 	gossip gossipReading
+	digest digestReading
 }
 
 // metrics feeds the Prometheus sink. All series exist from the start, at zero.
@@ -55,7 +56,7 @@ type metrics struct {
 }
 
 func newMetrics() (*metrics, error) {
-	m := &metrics{series: slices.Concat(nodeSeries(), gossipSeries())}
+	m := &metrics{series: slices.Concat(nodeSeries(), gossipSeries(), digestSeries())}
 	m.last = make([]uint64, len(m.series))
 	registry := prometheus.NewRegistry()
 	opts := sink.PrometheusOpts{Name: metricPrefix, Registerer: registry}
@@ -100,7 +101,7 @@ func (m *metrics) handler(n *Node) http.Handler {
 func (m *metrics) sample(n *Node) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := reading{node: n, server: n.server.Stats(), table: n.table.Stats(), gossip: n.gossipReading()}
+	r := reading{node: n, server: n.server.Stats(), table: n.table.Stats(), gossip: n.gossipReading(), digest: n.digestReading()}
 	r.ready, _ = n.Ready()
 	for i := range m.series {
 		s := &m.series[i]

@@ -35,6 +35,9 @@ type Node struct {
 	metrics *metrics    // nil: nobody can ask
 	http    *httpServer // nil: off
 	phase   phases
+	gate    gate
+	divs    divergences
+	closing bool          // connections of clients are closed while the node is not ready
 	parsing chan struct{} // slots for large registrations
 	clock   func() clock.Stamp
 	socket  net.Listener // nil: Start binds one
@@ -73,6 +76,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		socket:  cfg.Listener,
 		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
+	n.closing = cfg.CloseClientsUntilReady
 	n.table = routes.New(routes.Config{
 		Clock:        cfg.Clock,
 		Encode:       encodeRoute,
@@ -81,6 +85,9 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})
+	if cfg.Gossip == nil {
+		n.gate.stage.Store(int32(stageAlone))
+	}
 	n.server, err = newServer(&cfg, n, log.With("component", "rpc"))
 	if err != nil {
 		return nil, err
@@ -95,6 +102,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		g := *cfg.Gossip
 		g.Logger, g.Release = log.With("component", "gossip"), cfg.Release
 		g.Clock = cfg.Clock // that of the tables: their stamps are compared
+		g.Holdings = &holdings{n: n}
 		if n.depart, err = newDepartures(n.table, n.apply, g, n.metrics); err != nil {
 			return nil, err
 		}
@@ -167,6 +175,10 @@ func (n *Node) Start(ctx context.Context) error {
 		n.onStop("gossip", n.depart.stop)
 	}
 	n.goOnStop("expiry scan", n.sweep)
+	if n.depart != nil {
+		n.goOnStop("readiness", n.watchGate)
+		n.goOnStop("divergence", n.watchDivergence)
+	}
 	go func() {
 		if err := n.server.Serve(); err != nil && !errors.Is(err, rpc.ErrClosed) {
 			n.log.Error("server stopped accepting", "err", err)

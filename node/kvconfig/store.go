@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"sync"
@@ -28,6 +29,7 @@ type Store struct {
 	unread   error
 	current  atomic.Pointer[table]
 	orderGen atomic.Uint64
+	changes  atomic.Uint64
 	write    sync.Mutex // one change at a time, from copying the table to publishing it
 }
 
@@ -56,6 +58,23 @@ func (s *Store) Path() string { return s.path }
 
 // OrderGeneration changes whenever the namespace OrderTopicConfig may have changed.
 func (s *Store) OrderGeneration() uint64 { return s.orderGen.Load() }
+
+// Generation changes whenever anything may have changed.
+func (s *Store) Generation() uint64 { return s.changes.Load() }
+
+// All walks every value, in no order, as of one moment.
+func (s *Store) All() iter.Seq2[[2]string, string] {
+	t := *s.current.Load()
+	return func(yield func([2]string, string) bool) {
+		for namespace, values := range t {
+			for key, value := range values {
+				if !yield([2]string{namespace, key}, value) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Get returns one value; ok is false for an unknown namespace or key.
 func (s *Store) Get(namespace, key string) (value string, ok bool) {
@@ -108,6 +127,7 @@ func (s *Store) change(namespace string, create bool, edit func(map[string]strin
 		return fmt.Errorf("persist kv config: %w", err)
 	}
 	s.current.Store(&next)
+	s.changes.Add(1)
 	if namespace == OrderTopicConfig {
 		s.orderGen.Add(1)
 	}

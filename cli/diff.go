@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/node"
+)
+
+func (p *program) diffCommand() *urfave.Command {
+	return p.inspectCommand(inspection{
+		name:  "diff",
+		usage: "ask whether the nodes agree (exit status 0 or 1)",
+		text:  "epitaph diff [-a HOST:PORT] [--broker NAME] [--json]",
+		description: `Says which node disagrees about which broker, since when and why, and whose KV store or configuration
+is another one. Ends with 0 when the nodes agree, with 1 when they do not or the node does not answer, and with 2 when it was
+asked wrongly: usable in a script and as a check. Nodes tell each other hashes of what they serve, never a route. What differs
+for less than half a second (an update of a broker: 5 s) is not reported: it may be on its way.`,
+		flags: []urfave.Flag{
+			&urfave.StringFlag{Name: "broker", Aliases: []string{"b"}, Usage: "compare the topics of the broker `NAME` too, and list them"},
+			limitFlag(100_000, "brokers"),
+		},
+		run: showDiff,
+	})
+}
+
+// errDiffer ends a command that has already said all there is to say.
+var errDiffer = errors.New("the nodes differ")
+
+func showDiff(c *urfave.Context, v *view) error {
+	query, err := limitOf(c)
+	if err := errors.Join(err, noArguments(c)); err != nil {
+		return err
+	}
+	if name := c.String("broker"); name != "" {
+		separator := "?"
+		if query != "" {
+			separator = "&"
+		}
+		query += separator + "broker=" + url.QueryEscape(name)
+	}
+	var d node.APIDiff
+	done, err := v.askJSON(c.Context, "/v1/diff"+query, &d)
+	if err != nil {
+		return err
+	}
+	if !done {
+		if err := v.diff(&d); err != nil {
+			return err
+		}
+	}
+	if !d.Agree {
+		return errDiffer
+	}
+	return nil
+}
+
+func (v *view) diff(d *node.APIDiff) error {
+	if !d.Gossip {
+		_, err := fmt.Fprintln(v.out, gossipOff)
+		return err
+	}
+	compared := 0
+	for _, n := range d.Nodes {
+		if n.Compared {
+			compared++
+		}
+	}
+	agree := "they agree"
+	if !d.Agree {
+		agree = "they DIFFER"
+	}
+	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", d.Node, d.Cluster), plural(compared, "node", "nodes")+" compared", agree)
+	if d.Total > 0 {
+		if err := v.diffBrokers(d); err != nil {
+			return err
+		}
+	}
+	for i := range d.Drifts {
+		one := &d.Drifts[i]
+		what := "configuration"
+		if one.What == "kv" {
+			what = "KV store"
+		}
+		fmt.Fprintf(v.out, "\n%s: another %s for %s\n", printable(one.Node), what, span(milliseconds(one.LastsMS)))
+		v.names(d.Node, one.Node, &one.APINames)
+	}
+	for i := range d.Topics {
+		one := &d.Topics[i]
+		fmt.Fprintf(v.out, "\nTopics of %s: %s against %s\n", printable(one.Broker), printable(d.Node), printable(one.Node))
+		if len(one.OnlyHere)+len(one.OnlyThere)+len(one.Differ) == 0 && one.Error == "" {
+			fmt.Fprintln(v.out, "  the same")
+		}
+		v.names(d.Node, one.Node, &one.APINames)
+	}
+	v.notes(d)
+	return nil
+}
+
+func (v *view) diffBrokers(d *node.APIDiff) error {
+	fmt.Fprintln(v.out)
+	t := newTable("BROKER", "ID", "ADDRESS", "LASTS", "AT", "NOT AT")
+	t.keep = 2
+	for i := range d.Brokers {
+		b := &d.Brokers[i]
+		var has, lacks []string
+		for _, n := range b.Nodes {
+			if n.Held {
+				has = append(has, n.Node)
+			} else {
+				lacks = append(lacks, n.Node)
+			}
+		}
+		t.add(b.Broker, fmt.Sprint(b.ID), b.Addr, span(milliseconds(b.LastsMS)), v.list(has), orDash(v.list(lacks)))
+	}
+	if err := t.write(v.out, v.wide); err != nil {
+		return err
+	}
+	for i := range d.Brokers {
+		b := &d.Brokers[i]
+		fmt.Fprintln(v.out)
+		lines(v.out, 0, fmt.Sprintf("%s (id %d) at %s of cluster %s:", b.Broker, b.ID, b.Addr, b.Cluster))
+		v.words(2, b.Why)
+		if v.wide {
+			for _, n := range b.Nodes {
+				if n.Held {
+					fmt.Fprintf(v.out, "    %s: data version %d/%d/%d, %s, %d writable, hash %s\n", printable(n.Node),
+						n.DataVersion.StateVersion, n.DataVersion.Timestamp, n.DataVersion.Counter,
+						plural(n.Topics, "topic", "topics"), n.Writable, n.Hash)
+				}
+			}
+		}
+	}
+	if more := d.Total - len(d.Brokers); more > 0 {
+		fmt.Fprintf(v.out, "and %d more (--limit)\n", more)
+	}
+	return nil
+}
+
+// list is names in a cell: a large cluster is told in a number.
+func (v *view) list(names []string) string {
+	const few = 4
+	if len(names) > few && !v.wide {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few-1], ","), len(names)-few+1)
+	}
+	return strings.Join(names, ",")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// words breaks a sentence into lines of the screen.
+func (v *view) words(indent int, text string) {
+	margin := strings.Repeat(" ", indent)
+	line := margin
+	for _, word := range strings.Fields(printable(text)) {
+		if !v.wide && len(line) > len(margin) && len([]rune(line))+1+len([]rune(word)) > screenWidth {
+			fmt.Fprintln(v.out, line)
+			line = margin
+		}
+		if len(line) > len(margin) {
+			line += " "
+		}
+		if !v.wide {
+			word = shorten(word, screenWidth-indent)
+		}
+		line += word
+	}
+	fmt.Fprintln(v.out, line)
+}
+
+func (v *view) names(here, there string, n *node.APINames) {
+	show := func(what string, names []string) {
+		if len(names) > 0 {
+			v.words(2, what+": "+strings.Join(names, ", "))
+		}
+	}
+	show("only at "+here, n.OnlyHere)
+	show("only at "+there, n.OnlyThere)
+	show("differing", n.Differ)
+	if n.Error != "" {
+		v.words(2, "which ones is not known: "+n.Error)
+	} else if n.More {
+		fmt.Fprintln(v.out, "  and more")
+	}
+}
+
+// notes are what stands between the answer and certainty.
+func (v *view) notes(d *node.APIDiff) {
+	first := true
+	note := func(text string) {
+		if first {
+			fmt.Fprintln(v.out)
+			first = false
+		}
+		v.words(0, text)
+	}
+	for _, n := range d.Nodes {
+		switch {
+		case n.Waiting:
+			note(n.Name + " (re)started and waits for its brokers: what it lacks does not count yet.")
+		case !n.Compared:
+			note(n.Name + " is not compared: " + n.Why + ".")
+		}
+		if n.Skipped > 0 {
+			note(fmt.Sprintf("%s: %s too many or too long to be compared.", n.Name, plural(n.Skipped, "broker address is", "broker addresses are")))
+		}
+	}
+	if d.Settling > 0 {
+		note(plural(d.Settling, "broker differs", "brokers differ") + " just now: an update may be on its way.")
+	}
+}

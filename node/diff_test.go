@@ -1,0 +1,367 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+)
+
+func diffOf(t *testing.T, n *Node, query string) (v APIDiff) {
+	t.Helper()
+	status, body := get(t, n, "/v1/diff"+query)
+	if status != 200 {
+		t.Fatalf("/v1/diff: %d %s", status, body)
+	}
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// agreed says that n has compared everybody and found no difference, not even a recent one.
+func agreed(t *testing.T, n *Node) bool {
+	v := diffOf(t, n, "")
+	for _, o := range v.Nodes {
+		if !o.Compared {
+			return false
+		}
+	}
+	return v.Agree && v.Settling == 0 && len(v.Nodes) == 3
+}
+
+func awaitAgreement(t *testing.T, nodes []*Node) {
+	t.Helper()
+	for _, n := range nodes {
+		await(t, "agreement at "+n.Gossip().Self().Name, func() bool { return agreed(t, n) })
+	}
+}
+
+func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string) APIDiff {
+	t.Helper()
+	var v APIDiff
+	await(t, reason+" at "+n.Gossip().Self().Name, func() bool {
+		v = diffOf(t, n, "")
+		if len(v.Brokers) != 1 || v.Agree || v.Brokers[0].Reason != reason || !strings.Contains(v.Brokers[0].Why, words) {
+			return false
+		}
+		var lack []string
+		for _, h := range v.Brokers[0].Nodes {
+			if !h.Held {
+				lack = append(lack, h.Node)
+			}
+		}
+		slices.Sort(lack)
+		return len(v.Brokers[0].Nodes) == 3 && slices.Equal(lack, lacking)
+	})
+	return v
+}
+
+func TestDivergenceShowsAndClears(t *testing.T) {
+	nodes := startClusterWith(t, 3, withHTTP)
+	awaitAgreement(t, nodes)
+	c1, c2, c3 := dial(t, nodes[0]), dial(t, nodes[1]), dial(t, nodes[2])
+	ask(t, c1, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	ask(t, c2, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	for _, n := range nodes {
+		awaitReason(t, n, "starting", "n3 started", "n3")
+	}
+	for _, n := range nodes { // once it is older than a registration's period
+		n.started = clock.Now().Add(-time.Hour)
+	}
+	ask(t, c3, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	awaitAgreement(t, nodes)
+
+	// One node forgets a permission.
+	ask(t, c2, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	for _, n := range nodes {
+		awaitReason(t, n, "write_permission", "at n2 only")
+	}
+	ask(t, c2, remoting.AddWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	// TB had permission 0 at the broker, and has 6 at n2 now: that is another queue setting.
+	ask(t, c1, remoting.AddWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	ask(t, c3, remoting.AddWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	awaitAgreement(t, nodes)
+
+	// An update reaches two of three.
+	update := strings.Replace(twoTopics, `"counter":1`, `"counter":2`, 1)
+	for _, c := range []*rpc.Client{c1, c3} {
+		ask(t, c, remoting.RegisterBroker, brokerHeader("0"), update)
+	}
+	for _, n := range nodes {
+		awaitReason(t, n, "older_data_version", "at n2")
+	}
+	ask(t, c2, remoting.RegisterBroker, brokerHeader("0"), update)
+	for _, n := range nodes {
+		await(t, "agreement on the broker", func() bool { return len(diffOf(t, n, "").Brokers) == 0 })
+	}
+
+	// A topic is deleted at one node; which one is told on demand.
+	awaitAgreement(t, nodes)
+	ask(t, c3, remoting.DeleteTopicInNamesrv, map[string]string{"topic": "TA"}, "")
+	for i, n := range nodes {
+		awaitReason(t, n, "topics", "at n3 only")
+		v := diffOf(t, n, "?broker=b0")
+		for _, other := range v.Topics {
+			want := APINames{}
+			switch {
+			case i == 2:
+				want.OnlyThere = []string{"TA"}
+			case other.Node == "n3":
+				want.OnlyHere = []string{"TA"}
+			}
+			if fmt.Sprint(other.APINames) != fmt.Sprint(want) {
+				t.Errorf("%s about %s: %+v, want %+v", v.Node, other.Node, other.APINames, want)
+			}
+		}
+	}
+	ask(t, c3, remoting.RegisterTopicInNamesrv, map[string]string{"topic": "TA"},
+		`{"queueDatas":[{"brokerName":"b0","perm":6,"readQueueNums":4,"writeQueueNums":4,"topicSysFlag":0}]}`)
+	awaitAgreement(t, nodes)
+}
+
+// A tombstone that was kept is named with its reason, also by a node that is not its origin.
+func TestKeptTombstoneIsNamed(t *testing.T) {
+	nodes := startClusterWith(t, 3, withHTTP)
+	register := func(n *Node) *rpc.Client {
+		c := dial(t, n)
+		req := &remoting.Command{Code: remoting.RegisterBroker, Version: 407, Ext: brokerHeader("0"), Body: []byte(twoTopics)}
+		if a, err := c.Invoke(t.Context(), req); err != nil || a.Code != 0 {
+			t.Fatalf("register: %v %v", a, err)
+		}
+		return c
+	}
+	old := register(nodes[0]) // a 4.x broker gives no late proof, so the younger connections keep it
+	other := register(nodes[1])
+	register(nodes[2])
+	ask(t, old, remoting.UnregisterBroker, brokerHeader("0"), "")
+	ask(t, other, remoting.UnregisterBroker, brokerHeader("0"), "")
+	for _, n := range nodes {
+		v := awaitReason(t, n, "missed_unregister", "n3 kept: ", "n1", "n2")
+		if kept := v.Brokers[0].Nodes; !slices.ContainsFunc(kept, func(h APIDiffHolding) bool {
+			return h.Node == "n3" && strings.HasPrefix(h.Kept, "kept_")
+		}) {
+			t.Errorf("%+v", kept)
+		}
+	}
+}
+
+func TestDriftIsNamed(t *testing.T) {
+	nodes := startClusterWith(t, 3, withHTTP)
+	awaitAgreement(t, nodes)
+	c := dial(t, nodes[1])
+	ask(t, c, remoting.PutKVConfig, map[string]string{"namespace": "ORDER_TOPIC_CONFIG", "key": "TA", "value": "b0:4"}, "")
+	ask(t, c, remoting.UpdateNamesrvConfig, nil, "enableTopicList=false\n")
+	named := func(n *Node, node string) bool {
+		found := 0
+		for _, d := range diffOf(t, n, "").Drifts {
+			names := fmt.Sprint(d.OnlyHere, d.OnlyThere, d.Differ)
+			if d.Node == node && (d.What == "kv" && strings.Contains(names, "ORDER_TOPIC_CONFIG/TA") ||
+				d.What == "configuration" && strings.Contains(names, "enableTopicList")) {
+				found++
+			}
+		}
+		return found == 2
+	}
+	await(t, "n1 to name what differs at n2", func() bool { return named(nodes[0], "n2") })
+	await(t, "n2 to name what differs from n1 and n3", func() bool { return named(nodes[1], "n1") && named(nodes[1], "n3") })
+	if v := diffOf(t, nodes[0], ""); v.Agree || len(v.Brokers) != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Isolation: whatever digests say, the answers of a node are those of the registrations it got itself.
+func TestDigestsNeverAlterAnAnswer(t *testing.T) {
+	nodes := startClusterWith(t, 3, withHTTP)
+	awaitAgreement(t, nodes)
+	clients := []*rpc.Client{dial(t, nodes[0]), dial(t, nodes[1]), dial(t, nodes[2])}
+	answers := func() (all []string) {
+		for _, c := range clients {
+			for _, topic := range []string{"TA", "TB"} {
+				a := ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": topic}, "")
+				all = append(all, fmt.Sprint(a.Code, string(a.Body)))
+			}
+			all = append(all, string(ask(t, c, remoting.GetBrokerClusterInfo, nil, "").Body))
+		}
+		return all
+	}
+	ask(t, dial(t, nodes[0]), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	before := answers()
+	awaitReason(t, nodes[2], "starting", "n", "n2", "n3")
+	versions := []uint64{}
+	for _, n := range nodes {
+		_, version, _ := n.Table().Serving(0)
+		versions = append(versions, version)
+		diffOf(t, n, "?broker=b0")
+	}
+	sent, _ := nodes[2].Gossip().DigestCounts()
+	await(t, "some more summaries", func() bool {
+		now, _ := nodes[2].Gossip().DigestCounts()
+		return now.SummariesReceived > sent.SummariesReceived+4
+	})
+	if after := answers(); !slices.Equal(before, after) {
+		t.Errorf("before: %v\nafter: %v", before, after)
+	}
+	for i, n := range nodes {
+		if _, version, _ := n.Table().Serving(0); version != versions[i] {
+			t.Errorf("the tables of %s changed", n.Gossip().Self().Name)
+		}
+	}
+}
+
+// The likely reasons, for what is not easily made to happen.
+func TestReasons(t *testing.T) {
+	item := func(counter int64, topics, writable uint32, hash uint64, kept uint8) digest.Item {
+		return digest.Item{Version: digest.Version{Counter: counter}, Topics: topics, Writable: writable, Hash: hash, Kept: kept}
+	}
+	same := item(1, 10, 10, 5, 0)
+	for name, c := range map[string]struct {
+		held []holding
+		kind string
+		want string
+	}{
+		"no connection": {[]holding{{"n1", true, same}, {"n2", true, same}, {"n3", false, digest.Item{}}},
+			"no_connection", "registers at n1, n2 and not at n3"},
+		"kept here": {[]holding{{"n1", true, item(1, 10, 10, 5, 7)}, {"n2", false, digest.Item{}}}, "missed_unregister", "n1 kept: "},
+		"older":     {[]holding{{"n1", true, same}, {"n2", true, item(2, 10, 10, 6, 0)}}, "older_data_version", "at n1"},
+		"wiped":     {[]holding{{"n1", true, same}, {"n2", true, item(1, 10, 0, 6, 0)}}, "write_permission", "at n2 only"},
+		"topics":    {[]holding{{"n1", true, item(1, 9, 9, 4, 0)}, {"n2", true, same}, {"n3", true, same}}, "topics", "at n1 only"},
+		"queues":    {[]holding{{"n1", true, same}, {"n2", true, item(1, 10, 10, 4, 0)}, {"n3", true, same}}, "queues", "at n2"},
+	} {
+		d := divergence{held: c.held}
+		kind, words := d.reason(&clues{})
+		if kind != c.kind || !strings.Contains(words, c.want) {
+			t.Errorf("%s: %s, %q", name, kind, words)
+		}
+	}
+}
+
+// aged is a clock that can be turned forward, for nodes that are to be older than they are.
+type aged struct{ by atomic.Int64 }
+
+func (a *aged) now() clock.Stamp { return clock.Now().Add(time.Duration(a.by.Load())) }
+
+// A node that restarts beside older ones is ready when it holds what they hold, and not before.
+func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
+	var old aged
+	nodes := startClusterWith(t, 2, func(c *Config) { withHTTP(c); c.Clock = old.now })
+	var brokers []*rpc.Client
+	for _, n := range nodes {
+		c := dial(t, n)
+		ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+		brokers = append(brokers, c)
+	}
+	old.by.Store(int64(digest.YoungAge + 5*time.Second))
+	back := startNode(t, func(c *Config) {
+		withHTTP(c)
+		g := gossip.DefaultConfig()
+		g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), "n3"
+		g.Seeds = []string{nodes[0].Gossip().Addr()}
+		c.Gossip = &g
+		c.Options.NeedWaitForService = true
+		c.CloseClientsUntilReady = true
+	})
+	await(t, "n3 to know what it lacks", func() bool {
+		status, why := get(t, back, "/readyz")
+		return status == 503 && strings.Contains(why, "waiting for 1 of the 1 brokers") && strings.Contains(why, "b0 id 0 at 1.1.1.1:10911")
+	})
+	await(t, "the others to see it waiting", func() bool {
+		v := diffOf(t, nodes[0], "")
+		return len(v.Nodes) == 3 && v.Nodes[2].Waiting && v.Settling == 1 && v.Agree
+	})
+	client, broker := dial(t, back), dial(t, back)
+	// The pseudo-topic is served; what it is asked for is what a broker asks, so nothing is closed.
+	for range 2 {
+		if a := ask(t, client, remoting.GetRouteInfoByTopic, map[string]string{"topic": syncTopicPrefix + "b0"}, ""); a.Code != remoting.TopicNotExist {
+			t.Errorf("pseudo-topic: %d %s", a.Code, a.Remark)
+		}
+	}
+	if a := ask(t, client, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.SystemError ||
+		a.Remark != "name server not ready" {
+		t.Errorf("while not ready: %d %s", a.Code, a.Remark)
+	}
+	await(t, "the client's connection to be closed", func() bool {
+		_, err := client.Invoke(t.Context(), &remoting.Command{Code: remoting.GetBrokerClusterInfo, Version: remoting.Version})
+		return err != nil
+	})
+	// Another broker registers: its connection is a broker's, and stays.
+	other := brokerHeader("0")
+	other["brokerName"], other["brokerAddr"] = "b9", "1.1.1.9:10911"
+	ask(t, broker, remoting.RegisterBroker, other, twoTopics)
+	for range 3 {
+		if a := ask(t, broker, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.SystemError {
+			t.Errorf("a broker while not ready: %d %s", a.Code, a.Remark)
+		}
+	}
+	ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	await(t, "n3 to be ready", func() bool { status, _ := get(t, back, "/readyz"); return status == 200 })
+	if a := ask(t, dial(t, back), remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
+		t.Errorf("when ready: %d %s", a.Code, a.Remark)
+	}
+	if back.gate.at() != stageCaught {
+		t.Errorf("stage %d", back.gate.at())
+	}
+	_ = brokers
+}
+
+// After a restart of all nobody is older than the rest, and the original's rule decides.
+func TestFullRestartFallsBack(t *testing.T) {
+	nodes := startClusterWith(t, 3, func(c *Config) { withHTTP(c); c.Options.NeedWaitForService = true })
+	ask(t, dial(t, nodes[0]), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	for _, n := range nodes {
+		await(t, "the original's rule", func() bool {
+			status, why := get(t, n, "/readyz")
+			return status == 503 && strings.Contains(why, "needWaitForService") && n.gate.at() == stageAlone
+		})
+		n.runtime.Update([]byte("needWaitForService=false\n"))
+		if status, why := get(t, n, "/readyz"); status != 200 {
+			t.Errorf("without needWaitForService: %s", why)
+		}
+	}
+}
+
+// The wait is capped by waitSecondsForService, whatever the peers hold.
+func TestGateIsCapped(t *testing.T) {
+	witness := digest.Catchup{Witnesses: []string{"n1"}, Held: 2, Missing: []digest.Missing{{Key: digest.Key{Name: "b"}, Holder: "n1"}}}
+	var g gate
+	const limit = 45 * time.Second
+	steps := []struct {
+		c       digest.Catchup
+		joined  bool
+		elapsed time.Duration
+		want    stage
+	}{
+		{digest.Catchup{}, false, 0, stageAsking},
+		{digest.Catchup{Undecided: []string{"n1"}}, true, time.Second, stageAsking},
+		{witness, true, 2 * time.Second, stageCatching},
+		{digest.Catchup{Undecided: []string{"n1"}, Witnesses: []string{"n1"}}, true, 3 * time.Second, stageAsking},
+		{witness, true, limit - 1, stageCatching},
+		{witness, true, limit, stageCaught},
+		{digest.Catchup{}, true, limit + 1, stageCaught},
+	}
+	for i, s := range steps {
+		if got := g.step(s.c, s.joined, s.elapsed, limit); got != s.want {
+			t.Fatalf("step %d: %d, want %d", i, got, s.want)
+		}
+	}
+	if g.lacking != 1 || g.took != limit {
+		t.Errorf("%d missing after %v", g.lacking, g.took)
+	}
+	var alone gate
+	if got := alone.step(digest.Catchup{}, true, 0, limit); got != stageAlone {
+		t.Errorf("alone: %d", got)
+	}
+	var whole gate
+	if got := whole.step(digest.Catchup{Witnesses: []string{"n1"}, Held: 2}, true, time.Second, limit); got != stageCaught {
+		t.Errorf("nothing missing: %d", got)
+	}
+}
