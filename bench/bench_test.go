@@ -2,7 +2,12 @@ package bench
 
 import (
 	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -71,5 +76,64 @@ func TestFaultsAreToldBeforeWork(t *testing.T) {
 	}
 	if _, err := RunLoad(t.Context(), c, nil); err == nil {
 		t.Error("ran all the same")
+	}
+}
+
+// A server that refuses connections beyond a number and goes on answering has a limit, and no failure.
+func TestConnectionLimitIsAFigure(t *testing.T) {
+	const limit = 40
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	var open atomic.Int32
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if open.Add(1) > limit {
+				conn.Close()
+				continue
+			}
+			go answerMisses(conn)
+		}
+	}()
+	broker, err := dialCaller(t.Context(), ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.conn.Close()
+	if err := broker.probe(dialTimeout); err != nil {
+		t.Fatal(err)
+	}
+	m := &measuring{
+		comparison: &comparison{}, server: &child{addr: ln.Addr().String(), pid: os.Getpid()},
+		session: &session{brokers: []*caller{broker}}, result: &ServerResult{Values: map[string][]float64{}},
+	}
+	if err := m.idle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.result.Values[mIdleHeld]; len(got) != 1 || got[0] != limit-1 || !strings.Contains(m.result.Limit, "at 40 open ones") {
+		t.Errorf("held %v, limit %q", got, m.result.Limit)
+	}
+}
+
+// answerMisses answers every frame with code 17 and its own opaque.
+func answerMisses(conn net.Conn) {
+	defer conn.Close()
+	for {
+		var length [4]byte
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(length[:]))
+		if _, err := io.ReadFull(conn, frame); err != nil {
+			return
+		}
+		at := bytes.Index(frame, []byte(opaqueName)) + len(opaqueName)
+		conn.Write(appendFrame(nil, `{"code":17,"flag":1,"opaque":`+string(frame[at:at+opaqueDigits])+`}`, nil))
 	}
 }

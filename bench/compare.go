@@ -25,6 +25,7 @@ type ServerResult struct {
 	Key     string                  `json:"key"`
 	Title   string                  `json:"title"`
 	Missing string                  `json:"missing,omitempty"`
+	Limit   string                  `json:"limit,omitempty"`  // of the server's own, which a cell has met
 	Values  map[string][]float64    `json:"values,omitempty"` // by metric, one value a round
 	Curves  map[string][]CurvePoint `json:"curves,omitempty"` // of the last round
 }

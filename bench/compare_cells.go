@@ -45,24 +45,41 @@ func (m *measuring) small(ctx context.Context) error {
 	return m.idle(ctx)
 }
 
-// idle opens connections that have asked once and then stay silent.
+// idle opens connections that have asked once and then stay silent. A server that refuses further ones and still
+// answers on those that it has keeps a limit of its own, which is a figure and no failure.
 func (m *measuring) idle(ctx context.Context) error {
 	before, err := readRSS(m.server.pid)
 	if err != nil {
-		return nil // not Linux: not measured
+		return nil //nolint:nilerr // not Linux: not measured
 	}
 	ask := routeFrame(topicPrefix)
-	for range idleConns {
+	held, refused := 0, error(nil)
+	for ; held < idleConns && refused == nil; held++ {
 		c, err := dialCaller(ctx, m.server.addr)
-		if err != nil {
-			return err
+		if err == nil {
+			defer c.conn.Close()
+			_, err = c.call(callTimeout, func(out []byte, seq uint32) []byte { return ask.ask(out, 0, seq) })
 		}
-		defer c.conn.Close()
-		if _, err := c.call(callTimeout, func(out []byte, seq uint32) []byte { return ask.ask(out, 0, seq) }); err != nil {
-			return err
+		if refused = err; err != nil {
+			break
 		}
 	}
-	m.memory(ctx, mIdleConns, float64(before)/(1<<20))
+	if refused == nil {
+		m.result.add(mIdleHeld, float64(held))
+		m.memory(ctx, mIdleConns, float64(before)/(1<<20))
+		return nil
+	}
+	if ctx.Err() != nil || m.session.fixed {
+		return refused
+	}
+	m.session.mu.Lock()
+	defer m.session.mu.Unlock()
+	if err := m.session.brokers[0].probe(dialTimeout); err != nil {
+		return fmt.Errorf("with %d idle connections: %w (and then: %w)", held, refused, err)
+	}
+	m.result.add(mIdleHeld, float64(held))
+	m.result.Limit = fmt.Sprintf("refuses further connections at %d open ones (%v)", held+len(m.session.brokers), refused)
+	m.progress.Step("%s %s", m.result.Title, m.result.Limit)
 	return nil
 }
 

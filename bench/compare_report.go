@@ -18,6 +18,7 @@ var rows = []row{
 	{mStart, "start to first answer, ms"},
 	{mIdle, "RSS idle, MB"},
 	{mAfter, "RSS after the load, MB"},
+	{mIdleHeld, "idle connections held, of 2,000"},
 	{mIdleConns, "RSS added by 2,000 idle connections, MB"},
 	{cellDepth1 + "_per_s", "route, depth 1, per s"},
 	{cellDepth16 + "_per_s", "route, depth 16, per s"},
@@ -50,6 +51,11 @@ func (r *CompareReport) WriteMarkdown(w io.Writer) error {
 	for i := range r.Servers {
 		if s := &r.Servers[i]; s.Missing != "" {
 			fmt.Fprintf(w, "**%s is missing in this run**: %s\n\n", s.Title, s.Missing)
+		}
+	}
+	for i := range r.Servers {
+		if s := &r.Servers[i]; s.Limit != "" {
+			fmt.Fprintf(w, "**%s has a limit of its own**: it %s\n\n", s.Title, s.Limit)
 		}
 	}
 	for _, f := range r.Failures {

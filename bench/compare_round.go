@@ -12,6 +12,7 @@ const (
 	mStart     = "start_ms"
 	mIdle      = "rss_idle_mb"
 	mAfter     = "rss_after_mb"
+	mIdleHeld  = "idle_conns_held"
 	mIdleConns = "rss_2000_conns_mb"
 	mRegNew    = "register_new_cpu_ms"
 	mRegNewMS  = "register_new_ms"

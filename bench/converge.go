@@ -14,6 +14,7 @@ import (
 type ConvergeReport struct {
 	When        time.Time        `json:"when"`
 	Machine     Machine          `json:"machine"`
+	Load        string           `json:"load_average,omitempty"` // of the minute before: what else this machine did
 	Seed        uint64           `json:"seed"`
 	Targets     []string         `json:"targets,omitempty"`
 	Settings    []*SettingResult `json:"settings"`
@@ -35,7 +36,7 @@ func RunConvergence(ctx context.Context, c ConvergeConfig, progress io.Writer) (
 	}
 	p := NewProgress(progress)
 	defer p.Done()
-	r := &ConvergeReport{When: time.Now().UTC(), Machine: thisMachine(), Seed: c.Seed, Targets: c.Targets}
+	r := &ConvergeReport{When: time.Now().UTC(), Machine: thisMachine(), Load: loadAverage(), Seed: c.Seed, Targets: c.Targets}
 	if c.Commit != "" {
 		r.Machine.Commit = c.Commit
 	}
@@ -199,5 +200,9 @@ func (r *convergence) stepResult(s *setting) {
 
 // title is the line above a table.
 func (r *ConvergeReport) title() string {
-	return fmt.Sprintf("%s UTC, %s, seed %d", r.When.Format(time.DateTime), r.Machine, r.Seed)
+	text := fmt.Sprintf("%s UTC, %s, seed %d", r.When.Format(time.DateTime), r.Machine, r.Seed)
+	if r.Load != "" {
+		text += ", load average before " + r.Load
+	}
+	return text
 }

@@ -129,10 +129,7 @@ func (c *ConvergeConfig) Validate() error {
 		}
 	}
 	for field, path := range map[string]string{"json": c.JSON, "document": c.Document} {
-		if path == "" {
-			continue
-		}
-		if err := checkWritable(field, path); err != nil {
+		if err := CheckWritable(field, path); err != nil {
 			faults = append(faults, err)
 		}
 	}

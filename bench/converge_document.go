@@ -31,7 +31,7 @@ const (
 func (r *ConvergeReport) WriteDocument(path, plot string) error {
 	var b bytes.Buffer
 	b.WriteString(convergenceMethod)
-	fmt.Fprintf(&b, "\n## Measured\n\n%s. %s\n\n### Goals\n\n", r.title(), oneLine(whereHindered))
+	fmt.Fprintf(&b, "\n## Measured\n\n%s. %s\n\n### Goals\n\n", r.title(), whereHindered)
 	if err := r.convergenceGoals().WriteMarkdown(&b); err != nil {
 		return err
 	}
@@ -39,8 +39,10 @@ func (r *ConvergeReport) WriteDocument(path, plot string) error {
 	if err := r.table(false).WriteMarkdown(&b); err != nil {
 		return err
 	}
+	b.WriteString("\n```")
 	r.writeWithout(&b)
 	r.writeFurther(&b)
+	b.WriteString("```\n")
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "\n**Failed**: %s\n", f)
 	}

@@ -16,6 +16,7 @@ const (
 	plotFrom   = 0.1
 	originalMS = 120_000 // RocketMQ's default expiry of a broker that says nothing
 	plotTo     = 300_000
+	plotLines  = 10 // of more settings only the plain ones are drawn
 )
 
 // PlotConvergence draws one line for each setting: the share of departures that was gone everywhere by then.
@@ -28,11 +29,11 @@ func (r *ConvergeReport) PlotConvergence(path string) error {
 	}
 	p.Legend.Top, p.Legend.Left = false, false
 	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(95), vg.Points(14)
+	shown := slices.DeleteFunc(slices.Clone(r.Settings), func(s *SettingResult) bool {
+		return s.Trials == 0 || len(r.Settings) > plotLines && (s.Fault != MissAllButOne || s.DelayMS+s.PartMS > 0)
+	})
 	drawn := 0
-	for i, s := range r.Settings {
-		if s.Trials == 0 {
-			continue
-		}
+	for i, s := range shown {
 		line, err := plotter.NewLine(cumulative(s.Wire.All, s.Trials))
 		if err != nil {
 			return fmt.Errorf("draw %s: %w", s.Name(), err)
@@ -41,7 +42,7 @@ func (r *ConvergeReport) PlotConvergence(path string) error {
 		if i%2 == 1 {
 			line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
 		}
-		if len(r.Settings) <= 4 {
+		if len(shown) <= 4 {
 			line.Color, line.Dashes = palette(i), nil
 		}
 		p.Add(line)
@@ -58,7 +59,7 @@ func (r *ConvergeReport) PlotConvergence(path string) error {
 	}
 	original.Color, original.Width = color.RGBA{0xb0, 0x00, 0x20, 0xff}, vg.Points(2)
 	p.Add(original)
-	label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: originalMS * 0.9, Y: 0.5}}, Labels: []string{"RocketMQ: 120 s"}})
+	label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: originalMS * 0.9, Y: 0.7}}, Labels: []string{"RocketMQ: 120 s"}})
 	if err != nil {
 		return fmt.Errorf("draw the original: %w", err)
 	}

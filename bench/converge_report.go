@@ -7,9 +7,8 @@ import (
 )
 
 // whereHindered says where loss and delay are put in.
-const whereHindered = "Loss, delay and partitions are put in inside this process, around memberlist's own sockets (UDP: when a node sends; TCP: by a\n" +
-	"relay at the dialling node, a lost segment costs 200 ms, a lost SYN 1 s, doubling), not by the kernel, and only between nodes:\n" +
-	"brokers and clients reach them by plain loopback. "
+const whereHindered = "Loss, delay and partitions are put in inside this process, around memberlist's sockets (UDP when a node sends; TCP by a relay " +
+	"at the dialling node: a lost segment costs 200 ms, a lost SYN 1 s, doubling), and only between nodes: brokers and clients use plain loopback."
 
 // WriteText writes the report for people, within 80 columns.
 func (r *ConvergeReport) WriteText(w io.Writer) error {
@@ -21,8 +20,9 @@ func (r *ConvergeReport) WriteText(w io.Writer) error {
 	}
 	for _, s := range r.Settings {
 		if s.Converged > 0 && len(s.Decided.All) > 0 && s.Gossip {
-			fmt.Fprintf(w, "\nnode: when the last node evicted, by its own clock; the difference to p99 is the\n"+
-				"asking (each node every %.1f ms) and the scheduling of this process.\n", s.AskMS)
+			fmt.Fprint(w, "\n"+wrapped("node: p99 of when the last node evicted, by its own clock; the difference to p99 is the asking and the "+
+				"scheduling. bytes: sent for each tombstone and member."))
+			fmt.Fprint(w, wrapped(whereHindered))
 			break
 		}
 	}
@@ -39,13 +39,17 @@ func (r *ConvergeReport) WriteText(w io.Writer) error {
 
 // table has one line for each setting. Narrow tables are for terminals.
 func (r *ConvergeReport) table(narrow bool) *Table {
-	t := &Table{Header: []string{"setting", "gone", "p50", "p90", "p99", "max", "node p99", "B/member"}}
+	t := &Table{Header: []string{"nodes", "gone", "p50", "p90", "p99", "max", "node", "bytes"}}
 	if !narrow {
 		t.Header = []string{"setting", "gone everywhere", "p50 ms", "p90 ms", "p99 ms", "max ms", "p50 by the node", "p99 by the node",
 			"messages", "bytes"}
 	}
 	for _, s := range r.Settings {
-		cells := append([]string{s.Name(), fmt.Sprintf("%d/%d", s.Converged, s.Trials)}, s.Wire.columns()...)
+		name := s.Name()
+		if narrow {
+			name = strings.Replace(name, " nodes,", ",", 1)
+		}
+		cells := append([]string{name, fmt.Sprintf("%d/%d", s.Converged, s.Trials)}, s.Wire.columns()...)
 		node50, node99, bytes, messages := "-", "-", "-", "-"
 		if len(s.Decided.All) > 0 {
 			node50, node99 = short(s.Decided.P50), short(s.Decided.P99)
@@ -84,12 +88,10 @@ func (r *ConvergeReport) writeFurther(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	}
-	dead, refuted := uint64(0), uint64(0)
 	for _, s := range r.Settings {
-		dead, refuted = dead+s.MembersGone, refuted+s.Refuted
-	}
-	if dead+refuted > 0 {
-		fmt.Fprintf(w, "\nMembers taken for dead meanwhile: %d; refuted evictions: %d\n", dead, refuted)
+		if s.MembersGone+s.Refuted > 0 {
+			fmt.Fprintf(w, "\n%s: members taken for dead: %d (seen from each node), refuted evictions: %d\n", s.Name(), s.MembersGone, s.Refuted)
+		}
 	}
 }
 
@@ -110,5 +112,20 @@ func (s *StormResult) lines() []string {
 	return all
 }
 
-// oneLine joins a wrapped text.
-func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " ") }
+// wrapped breaks a text into lines of at most 80 columns.
+func wrapped(text string) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		if column > 0 && column+1+len(word) > 80 {
+			b.WriteString("\n")
+			column = 0
+		} else if column > 0 {
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String() + "\n"
+}

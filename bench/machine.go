@@ -76,3 +76,13 @@ func commit() string {
 	}
 	return revision + dirty
 }
+
+// loadAverage is how many threads wanted a core in the last minute; empty where it is not known.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}

@@ -14,11 +14,15 @@ func checkPlotPath(path string) error {
 	default:
 		return fmt.Errorf("plot: %q ends in neither .svg nor .png", path)
 	}
-	return checkWritable("plot", path)
+	return CheckWritable("plot", path)
 }
 
-// checkWritable opens path for writing without changing what is there, and removes what it had to make.
-func checkWritable(field, path string) error {
+// CheckWritable says, before any long work, whether a report can be written to path; "" is no report. It opens path for
+// writing without changing what is there, and removes what it had to make.
+func CheckWritable(field, path string) error {
+	if path == "" {
+		return nil
+	}
 	_, missing := os.Stat(path)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -88,7 +88,7 @@ func (p *program) benchLoad(c *urfave.Context) error {
 	if !known {
 		return usageError(fmt.Errorf("--profile %q is none of %s", c.String("profile"), profileNames()))
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), bench.CheckWritable("json", c.String("json"))); err != nil {
 		return usageError(err)
 	}
 	ctx, stop := interruptible(c.Context)
@@ -137,7 +137,8 @@ func (p *program) benchCompare(c *urfave.Context) error {
 		return err
 	}
 	cfg.Ours = own
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), bench.CheckWritable("json", c.String("json")),
+		bench.CheckWritable("document", c.String("document"))); err != nil {
 		return usageError(err)
 	}
 	ctx, stop := interruptible(c.Context)
