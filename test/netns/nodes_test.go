@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -198,31 +199,35 @@ func (n *epitaph) sees(members int) error {
 	return nil
 }
 
-// decision is what a node did with the newest tombstone of a broker name.
-func (n *epitaph) decision(broker string) (node.APIDecision, error) {
+// decisions are what a node did with the tombstones of a broker name, newest first: one for each node that told it.
+func (n *epitaph) decisions(broker string) ([]node.APIDecision, error) {
 	var all node.APITombstones
 	if err := n.getJSON("/v1/tombstones", &all); err != nil {
-		return node.APIDecision{}, err
+		return nil, err
 	}
-	for _, d := range all.Decisions {
-		if d.Broker == broker {
-			return d, nil
-		}
+	mine := slices.DeleteFunc(all.Decisions, func(d node.APIDecision) bool { return d.Broker != broker })
+	if len(mine) == 0 {
+		return nil, fmt.Errorf("node %s decided nothing about %s", n.name, broker)
 	}
-	return node.APIDecision{}, fmt.Errorf("node %s decided nothing about %s", n.name, broker)
+	return mine, nil
 }
 
-// decided waits until a node has decided about a broker, and as wanted.
+// decided waits until a node has decided about a broker as wanted, on what any other node told.
 func (n *epitaph) decided(t testing.TB, broker, outcome string) node.APIDecision {
 	t.Helper()
-	var d node.APIDecision
-	await(t, patience, n.name+" decides about "+broker+": "+outcome, func() (err error) {
-		if d, err = n.decision(broker); err == nil && d.Outcome != outcome {
+	var found node.APIDecision
+	await(t, patience, n.name+" decides about "+broker+": "+outcome, func() error {
+		all, err := n.decisions(broker)
+		for _, d := range all {
+			if d.Outcome == outcome {
+				found = d
+				return nil
+			}
 			err = fmt.Errorf("decided %s (%s)", d.Outcome, d.Why)
 		}
 		return err
 	})
-	return d
+	return found
 }
 
 // report is what a member did according to the origin.
