@@ -65,7 +65,7 @@ differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and 
 sim: ## SCHEDULES=50000 SEED=1: tables and tombstones under a hostile virtual network
 	SCHEDULES=$(or $(SCHEDULES),50000) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v ./test/sim
 
-whole: ## SCHEDULES=120 SEED=1: whole nodes with memberlist in virtual time, the same schedules and all scenarios
+whole: ## SCHEDULES=120 SEED=1: the same schedules with whole nodes and memberlist in virtual time
 	SCHEDULES=$(or $(SCHEDULES),120) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v -run TestNoSchedule ./test/whole
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)

@@ -54,3 +54,6 @@ func (c *machineClock) change(set func()) {
 	c.at, c.raw, c.boot = time.Now(), s.Raw, s.Boot
 	set()
 }
+
+// pause lets d of virtual time pass for this goroutine.
+func pause(d time.Duration) { <-time.After(d) }

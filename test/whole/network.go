@@ -206,10 +206,10 @@ func (e *endpoint) DialAddressTimeout(a memberlist.Address, timeout time.Duratio
 	}
 	w.mu.Unlock()
 	if blocked || wait >= timeout {
-		time.Sleep(timeout)
+		pause(timeout)
 		return nil, errNoRoute
 	}
-	time.Sleep(wait)
+	pause(wait)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if to == nil || to.dead || to.gone || w.net.at[a.Addr] != to || len(to.streams) == cap(to.streams) {

@@ -58,12 +58,12 @@ func (w *World) carry(src, dst net.Conn, from, to *endpoint) {
 		}
 	}()
 	for c := range way {
-		time.Sleep(time.Until(c.due))
+		pause(time.Until(c.due))
 		for begun := time.Now(); w.blocked(from, to); {
 			if time.Since(begun) > time.Minute { // both ends have given up long ago
 				return
 			}
-			time.Sleep(20 * time.Millisecond)
+			pause(20 * time.Millisecond)
 		}
 		if _, err := dst.Write(c.bytes); err != nil {
 			return

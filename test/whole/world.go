@@ -94,12 +94,12 @@ func (w *World) close() {
 		m.stop(false)
 	}
 	w.group.Wait()
-	time.Sleep(2 * time.Minute) // memberlist's probes and streams end by their own time-outs
+	pause(2 * time.Minute) // memberlist's probes and streams end by their own time-outs
 }
 
 // sleep lets d pass.
 func (w *World) sleep(d time.Duration) {
-	time.Sleep(d)
+	pause(d)
 	synctest.Wait()
 }
 
