@@ -7,7 +7,7 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 200000x
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test skew
+.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ netns-long: ## the same with 30 restarts, 30,000 simulated ones, and 120 s of wa
 
 compose-test: ## docker-compose.yml on a real engine, in namespaces of its own (needs root and Docker; Java for the brokers)
 	EPITAPH_COMPOSE=1 $(GO) test -count=1 -timeout 20m -v ./test/compose
+
+compose-test-long: ## also its profiles, memory under load, and a port that is taken
+	EPITAPH_COMPOSE=long $(GO) test -count=1 -timeout 20m -v ./test/compose
 
 skew: ## the former program (test/skew/previous) and this one in one cluster; alerts and board on a real scrape
 	$(GO) test -count=1 -timeout 20m -v ./test/skew ./test/observe

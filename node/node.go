@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -81,7 +82,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		Clock:        cfg.Clock,
 		Encode:       encodeRoute,
 		OrderConf:    n.orderConf,
-		CacheBytes:   routes.DefaultCacheBytes,
+		CacheBytes:   cacheBytes(debug.SetMemoryLimit(-1)),
 		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})
@@ -109,6 +110,9 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	return n, nil
 }
+
+// cacheBytes is the budget for encoded routes: an eighth of the memory limit (GOMEMLIMIT), where one is set.
+func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/8) }
 
 func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
 	o := &cfg.Options

@@ -87,6 +87,9 @@ func TestCompose(t *testing.T) {
 	step("StoryByPacketFilter", func(t *testing.T) { e.testStory(t, lanAddr) })
 	step("Crash", e.testCrash)
 	step("StopAndDown", e.testDown)
+	if os.Getenv(wanted) != "long" {
+		return
+	}
 	step("Memory", e.testMemory)
 	step("Observe", e.testObserve)
 	step("Brokers", e.testBrokers)
