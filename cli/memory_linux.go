@@ -36,7 +36,7 @@ func programMappings() (found []mapping, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("list mappings: %w", err)
 	}
-	defer smaps.Close() //nolint:errcheck // only read
+	defer smaps.Close()
 	var candidate mapping
 	lines := bufio.NewScanner(smaps)
 	for lines.Scan() {

@@ -28,7 +28,7 @@ func (p *pace) yield() {
 		return
 	}
 	if seen := p.queries(); seen != p.seen {
-		time.Sleep(worked)
+		<-time.After(worked) // nothing to cancel: a rest is short, and the connection's goroutine waits for its own work
 		p.seen = p.queries()
 	} else {
 		runtime.Gosched()

@@ -12,7 +12,7 @@ func TestPace(t *testing.T) {
 		var p pace
 		p.start(func() uint64 { return queries })
 		rested := func(work time.Duration) time.Duration {
-			time.Sleep(work)
+			<-time.After(work)
 			before := time.Now()
 			p.yield()
 			return time.Since(before)
