@@ -84,4 +84,4 @@ bench-convergence: build ## how long nodes disagree, by number and loss; writes 
 
 bench-all: bench-convergence bench-compare ## every published figure and plot again
 
-check: lint test race sim interop netns compose-test differential ## everything a change must pass
+check: test lint race fuzz sim whole model differential interop netns compose-test ## everything a change must pass

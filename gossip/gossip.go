@@ -50,6 +50,7 @@ type Gossip struct {
 	group  sync.WaitGroup
 
 	namesakes namesakes
+	refutes   refutes
 	digests   *digests    // nil: none
 	joined    atomic.Bool // every seed was tried once
 }

@@ -15,8 +15,9 @@ import (
 // logWriter turns memberlist's lines, "[WARN] memberlist: ...", into records of the right level, and counts those that
 // tell of a message that memberlist dropped: it has no other way of saying so.
 type logWriter struct {
-	log     *slog.Logger
-	dropped []dropped
+	log      *slog.Logger
+	dropped  []dropped
+	refuting func() // this member contradicts that it is dead
 }
 
 // dropped is one reason for which memberlist drops what came in.
@@ -26,13 +27,13 @@ type dropped struct {
 	told  *rate.Sometimes // whoever reaches the port could fill the log otherwise
 }
 
-func newLogWriter(log *slog.Logger, c *counters) logWriter {
+func newLogWriter(log *slog.Logger, c *counters, refuting func()) logWriter {
 	why := func(count *atomic.Uint64, texts ...string) dropped {
 		return dropped{count, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
 	}
 	// The texts of memberlist v0.7.0 (net.go, security.go, label.go); a test has memberlist write each of them. The first
 	// reason that fits counts.
-	return logWriter{log: log, dropped: []dropped{
+	return logWriter{log: log, refuting: refuting, dropped: []dropped{
 		why(&c.refusedLabel, "unacceptable label", "label header", "cannot decode label"),
 		why(&c.refusedKey, "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
 			"remote state is encrypted", "payload is too small to decrypt", "cannot decrypt empty", "unsupported encryption version"),
@@ -71,6 +72,9 @@ func (w logWriter) Write(p []byte) (int, error) {
 		w.log.Log(context.Background(), level, strings.TrimPrefix(line, "memberlist: "), "by", "memberlist")
 	}
 	if level >= slog.LevelWarn {
+		if strings.Contains(line, "Refuting a suspect") || strings.Contains(line, "Refuting a dead") {
+			w.refuting()
+		}
 		for _, d := range w.dropped {
 			if slices.ContainsFunc(d.texts, func(text string) bool { return strings.Contains(line, text) }) {
 				d.count.Add(1)

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -37,7 +39,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	conf.HandoffQueueDepth = 8192
 	conf.Transport = g.cfg.Transport
 	conf.LogOutput = nil
-	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts), "", 0)
+	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting), "", 0)
 	g.inbox.self = g.self
 
 	host, port, err := splitHostPort(g.cfg.Bind)
@@ -105,6 +107,10 @@ func (g *Gossip) rejoin(ctx context.Context) {
 			}
 		}
 		g.joined.Store(true)
+		if first && g.joinsOnlyItself(ctx) {
+			g.cfg.Logger.Warn("--join names only this node itself: give the address of another node; until one joins, " +
+				"this node gossips with nobody")
+		}
 		// Up to a fifth more or less, so that a fleet that was restarted at once does not join at once for ever.
 		wait := time.Duration(float64(g.cfg.RejoinEvery) * (0.8 + 0.4*rand.Float64()))
 		select {
@@ -123,25 +129,104 @@ func (g *Gossip) strangers(ctx context.Context) []string {
 	}
 	var strange []string
 	for _, seed := range g.cfg.Seeds {
-		host, port, err := splitHostPort(seed)
-		if err != nil {
-			continue // Validate has refused it
-		}
-		lookup, cancel := context.WithTimeout(ctx, 5*time.Second)
-		addrs, err := net.DefaultResolver.LookupHost(lookup, host)
-		cancel()
+		addrs, err := lookUp(ctx, seed)
 		if err != nil {
 			g.counts.rejoinsFailed.Add(1)
 			continue
 		}
 		for _, a := range addrs {
-			if full := net.JoinHostPort(a, strconv.Itoa(port)); !known[full] {
+			if full := a.String(); !known[full] && !g.isItself(a) {
 				known[full] = true
 				strange = append(strange, full)
 			}
 		}
 	}
 	return strange
+}
+
+// lookUp finds the addresses behind HOST:PORT.
+func lookUp(ctx context.Context, seed string) ([]netip.AddrPort, error) {
+	host, port, err := splitHostPort(seed)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	var all []netip.AddrPort
+	for _, ip := range ips {
+		all = append(all, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+	}
+	return all, err
+}
+
+// joinsOnlyItself says that every seed could be looked up and is this node.
+func (g *Gossip) joinsOnlyItself(ctx context.Context) bool {
+	for _, seed := range g.cfg.Seeds {
+		addrs, err := lookUp(ctx, seed)
+		if err != nil || slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !g.isItself(a) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// isItself says that a is an address of this node: what it advertises, what it is bound to, or, when it is bound to every
+// address, any of this machine with its port.
+func (g *Gossip) isItself(a netip.AddrPort) bool {
+	if a.String() == g.Addr() {
+		return true
+	}
+	host, port, err := splitHostPort(g.cfg.Bind)
+	if err != nil || port == 0 || int(a.Port()) != port {
+		return false
+	}
+	bound, err := resolveBind(host)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(bound)
+	if err != nil || !ip.IsUnspecified() {
+		return err == nil && ip == a.Addr()
+	}
+	local, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(local, func(l net.Addr) bool {
+		prefix, err := netip.ParsePrefix(l.String())
+		return err == nil && prefix.Addr().Unmap() == a.Addr()
+	})
+}
+
+// A member that refutes its own death so often within refuteWindow is not reached by the others, or starved.
+const (
+	maxRefutes   = 3
+	refuteWindow = time.Minute
+	refuteQuiet  = 10 * time.Minute // between two lines about it
+)
+
+// refutes remembers when this member last had to say that it lives.
+type refutes struct {
+	mu    sync.Mutex // guards the following fields
+	times []time.Time
+	told  time.Time
+}
+
+// refuting is told that other members took this one for dead and that it has contradicted them.
+func (g *Gossip) refuting() {
+	r, now := &g.refutes, time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.times = append(r.times[max(0, len(r.times)-maxRefutes+1):], now)
+	if len(r.times) < maxRefutes || now.Sub(r.times[0]) > refuteWindow || !r.told.IsZero() && now.Sub(r.told) < refuteQuiet {
+		return
+	}
+	r.told = now
+	g.cfg.Logger.Warn("other members go on taking this node for dead: they do not reach it at its gossip address; check that "+
+		"--advertise (or --gossip) is the address that they see, and that UDP and TCP of its port are open", "addr", g.advertised())
+}
+
+// advertised is what others were told, also before Start has returned.
+func (g *Gossip) advertised() string {
+	return cmp.Or(g.cfg.Advertise, g.cfg.Bind)
 }
 
 // namesakeAfter is how long two living members may have one name: a restart looks like that until the old life is

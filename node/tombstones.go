@@ -48,6 +48,7 @@ type departures struct {
 	cancel   context.CancelFunc
 	group    sync.WaitGroup
 	unmade   rate.Sometimes // limits the log of departures that made no tombstone; the counts have them all
+	tooLong  sync.Once      // a name that no message can carry is told of once: its broker leaves again and again
 
 	mu      sync.Mutex       // guards the following field
 	effects []routes.Effects // of evictions judged but not yet told
@@ -188,15 +189,28 @@ func (d *departures) left(c *rpc.Conn, u *routes.Unregistration, left *routes.Le
 	since := d.clock()
 	id, why, made := d.gossip.Made(dep)
 	if !made {
-		d.unmade.Do(func() {
-			d.log.Warn("departure not told to the other nodes", "broker", dep.Name, "addr", dep.Addr, "why", why.String())
-		})
+		d.notMade(dep, why)
 		return
 	}
 	d.log.Info("tombstone made", append(tombstoneAttrs(id), "life_known", !dep.Life.IsZero())...)
 	if dep.LateProof && !oneway {
 		c.AfterFlush(func() { d.awaitLateProof(c, id, since) })
 	}
+}
+
+// notMade tells of a departure that stays local.
+func (d *departures) notMade(dep tombstone.Departure, why tombstone.NotMade) {
+	if why == tombstone.TooLong {
+		d.tooLong.Do(func() {
+			d.log.Warn("departure not told to the other nodes: its names are too long for a message; "+
+				"epitaph_tombstones_not_made_total counts those that follow", "cluster", dep.Cluster, "broker", dep.Name,
+				"addr", dep.Addr)
+		})
+		return
+	}
+	d.unmade.Do(func() {
+		d.log.Warn("departure not told to the other nodes", "broker", dep.Name, "addr", dep.Addr, "why", why.String())
+	})
 }
 
 // awaitLateProof raises the tombstone's proof of life when the answer to its UNREGISTER is acknowledged in time.

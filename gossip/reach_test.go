@@ -1,0 +1,78 @@
+package gossip
+
+import (
+	"log"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// logged starts a node that writes to the log it answers with.
+func logged(t *testing.T, change func(*Config)) (*Gossip, *text) {
+	t.Helper()
+	var lines text
+	cfg := DefaultConfig()
+	cfg.Bind, cfg.Cluster, cfg.Name, cfg.Release = "127.0.0.1:0", t.Name(), "n1", "test"
+	cfg.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	change(&cfg)
+	g, err := New(cfg, &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Stop(t.Context()) })
+	return g, &lines
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A list that all nodes share may name the node itself; one that names nobody else is a mistake.
+func TestSeedsThatAreTheNodeItself(t *testing.T) {
+	const told = "--join names only this node itself"
+	addr := freePort(t)
+	alone, lines := logged(t, func(c *Config) { c.Bind, c.Seeds = addr, []string{addr} })
+	await(t, "the sentence", func() bool { return strings.Contains(lines.String(), told) })
+	if n := alone.counts.rejoins.Load(); n != 0 {
+		t.Errorf("it joined itself %d times", n)
+	}
+
+	addr = freePort(t)
+	other, lines := logged(t, func(c *Config) { c.Bind, c.Seeds = addr, []string{addr, alone.Addr()} })
+	await(t, "the other one", func() bool { return other.joined.Load() })
+	if strings.Contains(lines.String(), told) {
+		t.Errorf("told although another node is named:\n%s", lines)
+	}
+}
+
+// Whoever must say again and again that it lives is not reached: memberlist's own lines are turned into a sentence with
+// the flag.
+func TestAdvertiseThatNobodyReaches(t *testing.T) {
+	const told = "check that --advertise"
+	g, lines := logged(t, func(c *Config) { c.Advertise = "127.0.0.1:9" })
+	list := log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting), "", 0)
+	list.Printf("[WARN] memberlist: Refuting an alive message for 'n1'")
+	for range maxRefutes - 1 {
+		list.Printf("[WARN] memberlist: Refuting a suspect message (from: n2)")
+	}
+	if strings.Contains(lines.String(), told) {
+		t.Fatalf("told too early:\n%s", lines)
+	}
+	list.Printf("[WARN] memberlist: Refuting a dead message (from: n2)")
+	list.Printf("[WARN] memberlist: Refuting a dead message (from: n2)")
+	if n := strings.Count(lines.String(), told); n != 1 || !strings.Contains(lines.String(), "addr=127.0.0.1:9") {
+		t.Errorf("told %d times:\n%s", n, lines)
+	}
+}
