@@ -106,7 +106,7 @@ func TestConnectionLimitIsAFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broker.conn.Close()
-	if err := broker.probe(dialTimeout); err != nil {
+	if err := broker.probe(); err != nil {
 		t.Fatal(err)
 	}
 	m := &measuring{

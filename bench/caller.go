@@ -77,9 +77,9 @@ func (c *caller) exchange(deadline time.Time) (answer, error) {
 }
 
 // probe asks for a topic that does not exist, which any NameServer answers with code 17.
-func (c *caller) probe(timeout time.Duration) error {
+func (c *caller) probe() error {
 	f := routeFrame(missPrefix)
-	a, err := c.call(timeout, func(out []byte, seq uint32) []byte { return f.ask(out, 0, seq) })
+	a, err := c.call(dialTimeout, func(out []byte, seq uint32) []byte { return f.ask(out, 0, seq) })
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (m *measuring) small(ctx context.Context) error {
 func (m *measuring) idle(ctx context.Context) error {
 	before, err := readRSS(m.server.pid)
 	if err != nil {
-		return nil //nolint:nilerr // not Linux: not measured
+		return nil // not Linux: not measured
 	}
 	ask := routeFrame(topicPrefix)
 	held, refused := 0, error(nil)
@@ -74,7 +74,7 @@ func (m *measuring) idle(ctx context.Context) error {
 	}
 	m.session.mu.Lock()
 	defer m.session.mu.Unlock()
-	if err := m.session.brokers[0].probe(dialTimeout); err != nil {
+	if err := m.session.brokers[0].probe(); err != nil {
 		return fmt.Errorf("with %d idle connections: %w (and then: %w)", held, refused, err)
 	}
 	m.result.add(mIdleHeld, float64(held))

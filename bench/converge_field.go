@@ -53,7 +53,7 @@ func targetField(ctx context.Context, targets []string, brokers int) (*field, er
 	for _, addr := range targets {
 		c, err := dialCaller(ctx, addr)
 		if err == nil {
-			err = c.probe(dialTimeout)
+			err = c.probe()
 			c.conn.Close()
 		}
 		errs = append(errs, err)

@@ -71,7 +71,7 @@ func (s *session) registerAll(ctx context.Context, progress *Progress) error {
 		}
 		s.brokers = append(s.brokers, c)
 	}
-	if err := s.brokers[0].probe(dialTimeout); err != nil {
+	if err := s.brokers[0].probe(); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -54,7 +54,7 @@ func Story(ctx context.Context, w io.Writer) error {
 	err := s.tell(ctx)
 	if ctx.Err() != nil {
 		s.screen.say("interrupted")
-		return nil
+		return nil //nolint:nilerr // what was told so far is all there is to say
 	}
 	return err
 }

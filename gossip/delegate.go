@@ -48,10 +48,8 @@ func (d delegate) NotifyMsg(b []byte) {
 		d.farewell(b)
 		return
 	}
-	if isDigest(b) {
-		if g.digests != nil {
-			g.digests.message(b)
-		}
+	if g.digests != nil && isDigest(b) {
+		g.digests.message(b)
 		return
 	}
 	msg, err := Decode(b) // copies what it keeps

@@ -43,6 +43,7 @@ type Gossip struct {
 	wake    chan struct{}
 	counts  counters
 	list    *memberlist.Memberlist
+	addr    string // HOST:PORT that others reach this node at, once started
 	queue   *memberlist.TransmitLimitedQueue
 	streams chan struct{}
 
@@ -105,6 +106,8 @@ func (g *Gossip) Start() error {
 		return fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
 	}
 	g.list = list
+	// Taken once: announce changes the very node that memberlist answers with.
+	g.addr = list.LocalNode().Address()
 	g.group.Go(func() { g.loop(ctx) })
 	g.group.Go(func() { g.rejoin(ctx) })
 	g.group.Go(func() { g.announce(ctx) })
@@ -141,7 +144,7 @@ func (g *Gossip) Stop(context.Context) error {
 func (g *Gossip) Self() tombstone.Peer { return g.self }
 
 // Addr is the address that others are told to reach this node at; only after Start.
-func (g *Gossip) Addr() string { return g.list.LocalNode().Address() }
+func (g *Gossip) Addr() string { return g.addr }
 
 // Made tells the others of a departure. It does not wait for the network. ok is false when no tombstone was made.
 func (g *Gossip) Made(d tombstone.Departure) (id tombstone.ID, why tombstone.NotMade, ok bool) {

@@ -153,7 +153,7 @@ func (g *Gossip) announce(ctx context.Context) {
 // one that others reach its gossip at. Only after Start.
 func (g *Gossip) HostFor(host string) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return g.list.LocalNode().Addr.String()
+		host, _, _ = net.SplitHostPort(g.addr)
 	}
 	return host
 }
