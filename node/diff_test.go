@@ -67,7 +67,11 @@ func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string)
 }
 
 func TestDivergenceShowsAndClears(t *testing.T) {
-	nodes := startClusterWith(t, 3, withHTTP)
+	var ahead atomic.Int64 // of the clock that all three nodes share
+	nodes := startClusterWith(t, 3, func(c *Config) {
+		withHTTP(c)
+		c.Clock = func() clock.Stamp { return clock.Now().Add(time.Duration(ahead.Load())) }
+	})
 	awaitAgreement(t, nodes)
 	c1, c2, c3 := dial(t, nodes[0]), dial(t, nodes[1]), dial(t, nodes[2])
 	ask(t, c1, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
@@ -75,9 +79,8 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 	for _, n := range nodes {
 		awaitReason(t, n, "starting", "n3 started", "n3")
 	}
-	for _, n := range nodes { // once it is older than a registration's period
-		n.started = clock.Now().Add(-time.Hour)
-	}
+	// Once they are older than a registration's period, and younger than its timeout.
+	ahead.Store(int64(digest.YoungAge + time.Second))
 	ask(t, c3, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	awaitAgreement(t, nodes)
 
