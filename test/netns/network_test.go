@@ -107,10 +107,14 @@ func (h *host) within(f func()) {
 	f()
 }
 
-// dial connects from the host.
+// dial connects from the host, and tries again while the other's address is not resolved: a machine without time to spare loses ARP answers.
 func (h *host) dial(addr string, limit time.Duration) (c net.Conn, err error) {
-	h.within(func() { c, err = net.DialTimeout("tcp4", addr, limit) })
-	return c, err
+	for until := time.Now().Add(limit); ; <-time.After(50 * time.Millisecond) {
+		h.within(func() { c, err = net.DialTimeout("tcp4", addr, time.Until(until)) })
+		if !errors.Is(err, syscall.EHOSTUNREACH) || time.Until(until) < time.Second {
+			return c, err
+		}
+	}
 }
 
 // output runs a program on the host to its end.
