@@ -24,6 +24,9 @@ trap stop TERM INT
 
 sh "$ROCKETMQ_HOME/bin/mqbroker" -c "$conf" &
 # A wait that a signal ends returns at once, with Java still shutting down: wait again until it is gone.
+status=0
 while kill -0 $! 2>/dev/null; do
-	wait $! || true
+	status=0
+	wait $! || status=$?
 done
+exit "$status"

@@ -343,6 +343,12 @@ func (e *engine) testMemory(t *testing.T) {
 		t.Errorf("ns1 did not survive: OOM, restarts, running: %s", got)
 	}
 	t.Logf("resident of 64 MB with %d topics x %d brokers: %s registered, %s with every route read", topics, brokers, told, read)
+	_, metrics := get(httpOf(0) + "/metrics")
+	for _, line := range strings.Split(metrics, "\n") {
+		if strings.HasPrefix(line, "go_memstats_heap_") || strings.HasPrefix(line, "epitaph_cached") {
+			t.Log(line)
+		}
+	}
 	if read.now > limit/2 {
 		t.Logf("MORE THAN HALF of the limit is resident")
 	}

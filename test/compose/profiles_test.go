@@ -129,6 +129,7 @@ func brokerStandIn(t *testing.T, e *engine, jars string) {
 	}
 	r.libraries(filepath.Join(jre, "bin", "java"), filepath.Join(jre, "lib", "server", "libjvm.so"),
 		filepath.Join(jre, "lib", "libjava.so"), filepath.Join(jre, "lib", "libnio.so"), filepath.Join(jre, "lib", "libmanagement_ext.so"))
+	r.rocksLibraries()
 	r.copy(jars, home+"/lib")
 	r.write("etc/passwd", "rocketmq:x:3000:3000::/home/rocketmq:/bin/sh\n", 0o644)
 	r.write(home+"/bin/mqbroker", `#!/bin/sh
@@ -143,4 +144,20 @@ exit $?
 	r.own("home/rocketmq", 3000)
 	r.image(e, "apache/rocketmq:5.5.0", "ENV PATH=/bin:/opt/jre/bin", "ENV ROCKETMQ_HOME=/"+home, "USER 3000:3000",
 		"WORKDIR /"+home+"/bin")
+}
+
+// rocksLibraries takes what the native part of RocksDB, which its jar unpacks at run time, is linked to.
+func (r *rootfs) rocksLibraries() {
+	r.t.Helper()
+	libc, err := filepath.Glob("/lib/*-linux-gnu/libc.so.6")
+	if err != nil || len(libc) == 0 {
+		r.t.Fatalf("no libc found: %v", err)
+	}
+	for _, name := range []string{"libpthread.so.0", "librt.so.1", "libdl.so.2", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6"} {
+		from := filepath.Join(filepath.Dir(libc[0]), name)
+		if _, err := os.Stat(from); err != nil {
+			from = filepath.Join("/usr", from)
+		}
+		r.copy(from, strings.TrimPrefix(filepath.Join(filepath.Dir(libc[0]), name), "/"))
+	}
 }
