@@ -25,15 +25,14 @@ type engine struct {
 
 func startEngine(t *testing.T) *engine {
 	t.Helper()
-	if missing != "" {
-		t.Skip("SKIPPED: ", missing)
+	if err := settle(); err != nil {
+		t.Fatal(err)
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not below TMPDIR of a test: the path of a socket must be short.
-	dir, err := os.MkdirTemp("", "dk")
+	dir, err := os.MkdirTemp("", "dk") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}

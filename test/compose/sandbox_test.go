@@ -1,8 +1,6 @@
 package compose
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,43 +18,27 @@ const (
 	noJars = "none"
 )
 
-// TestMain runs the tests in namespaces of their own: it starts this very binary again there.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if os.Getenv(inside) != "" {
-		if err := settle(); err != nil {
-			fmt.Fprintln(os.Stderr, "compose:", err)
-			os.Exit(1)
-		}
-		os.Exit(m.Run())
-	}
+// delegate runs the calling test in namespaces of its own: it starts this very binary again there.
+func delegate(t *testing.T) {
+	t.Helper()
 	if why := lacking(); why != "" {
-		missing = why
-		os.Exit(m.Run())
+		t.Skip("SKIPPED: ", why)
 	}
 	// The network of the machine is out of reach inside: what has to be fetched is fetched before.
 	jars, err := java.Fetch(java.RocketMQ("rocketmq-broker", "5.5.0"))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "compose: no jars of the broker, its scenario will be skipped:", err)
+		t.Logf("no jars of the broker, its scenario will be skipped: %v", err)
 		jars = noJars
 	}
 	args := append([]string{"--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", os.Args[0]}, os.Args[1:]...)
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), inside+"="+jars)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() > 0 {
-			os.Exit(exit.ExitCode())
-		}
-		fmt.Fprintln(os.Stderr, "compose: unshare:", err)
-		os.Exit(1)
+		t.Fatalf("in its own namespaces: %v", err)
 	}
 }
-
-// missing says why nothing can be run.
-var missing string
 
 func lacking() string {
 	if os.Getenv(wanted) == "" {
