@@ -171,6 +171,7 @@ func TestRealScrape(t *testing.T) {
 		t.Errorf("a slave with a single topic was not refused: %+v, %v", answer, err)
 	}
 	p.awaitFiring(t, "EpitaphRegistrationRefused", n1.HTTP)
+	p.awaitFiring(t, "EpitaphDivergence", n1.HTTP) // nobody told the others of that master
 
 	synthetic.New("one-name", "192.0.2.3:10911").Register(t, n2.Addr)
 	synthetic.New("other-name", "192.0.2.3:10911").Register(t, n2.Addr)

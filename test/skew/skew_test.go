@@ -18,7 +18,7 @@ import (
 	"github.com/epitaph-mq/epitaph/test/synthetic"
 )
 
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // previous is the commit of the former program.
 func previous(t *testing.T) string {
@@ -82,6 +82,9 @@ func upgrade(t *testing.T, before, now string) {
 		t.Fatalf("put: %+v, %v", a, err)
 	}
 	healthy(t, all...)
+	if old.Metric(`epitaph_gossip_refused_total{reason="type"}`) == 0 {
+		t.Error("the former program counts no message that it does not know, though the newer one sends digests")
+	}
 	if status := old.Stop(t); status != 0 {
 		t.Errorf("the former program stopped with %d: %s", status, old.Output())
 	}
@@ -170,11 +173,12 @@ func departs(t *testing.T, name string, at *synthetic.Process, others ...*synthe
 func healthy(t *testing.T, all ...*synthetic.Process) {
 	t.Helper()
 	for _, p := range all {
-		// A node waits to hear what its peers hold; one of the former version says nothing of it and is not waited for long.
-		synthetic.Await(t, 30*time.Second, p.Name+" is ready", func() (bool, string) {
+		// A node that is started beside one that cannot tell what it holds waits for it a while.
+		took := synthetic.Await(t, patience, p.Name+" is ready", func() (bool, string) {
 			status, body := synthetic.Get("http://" + p.HTTP + "/readyz")
 			return status == http.StatusOK, body
 		})
+		t.Logf("%s was ready %v later", p.Name, took.Round(time.Millisecond))
 		for _, series := range []string{
 			"epitaph_panics_total", "epitaph_tombstone_refuted_total", `epitaph_gossip_refused_total{reason="malformed"}`,
 			`epitaph_gossip_refused_total{reason="format"}`, `epitaph_gossip_refused_total{reason="size"}`,
