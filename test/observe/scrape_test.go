@@ -150,8 +150,8 @@ func TestRealScrape(t *testing.T) {
 	n1, seed := synthetic.Gossiping(t, binary, "n1", t.TempDir(), "")
 	n2, _ := synthetic.Gossiping(t, binary, "n2", t.TempDir(), seed)
 	n3, _ := synthetic.Gossiping(t, binary, "n3", t.TempDir(), seed)
-	own := synthetic.FreePort(t)
-	tcpOnly, _ := synthetic.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", own, "--advertise", relay(t, own))
+	bound := synthetic.FreePort(t)
+	tcpOnly, _ := synthetic.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", relay(t, bound))
 	alone := synthetic.Serve(t, binary, "alone", t.TempDir(), "--set", "needWaitForService=true", "--set", "waitSecondsForService=600")
 	synthetic.AwaitMembers(t, n1, n2, n3, tcpOnly)
 
@@ -183,7 +183,8 @@ func TestRealScrape(t *testing.T) {
 	}
 	leaver.Unregister(t, n1.Addr)
 	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)
-	synthetic.AwaitServes(t, patience, tcpOnly.Addr, "leaver", leaver.Addr, false) // slower, but told
+	took := synthetic.AwaitServes(t, patience, tcpOnly.Addr, "leaver", leaver.Addr, false)
+	t.Logf("told all the same to who is reached by TCP only, %v after the alert", took.Round(time.Millisecond))
 
 	n3.Kill()
 	p.awaitFiring(t, "EpitaphMemberLost", n1.HTTP)

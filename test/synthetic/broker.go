@@ -26,8 +26,13 @@ type Broker struct {
 	Topics              []string
 	Single              bool // it has the topic of its name only, as no real broker does
 
-	conns map[string]*rpc.Client
+	conns   map[string]*rpc.Client
+	settled <-chan time.Time // fires when the newest REGISTER is old enough
 }
+
+// settleTime is between the newest REGISTER and an UNREGISTER. The bounds by which another node judges lose the way of its
+// question, and what registered a moment before the departure is kept: real brokers live longer than that.
+const settleTime = 2 * time.Second
 
 // New makes a broker that is not registered anywhere. Like a real one it always has a topic of its own name: the
 // registration of a single topic is refused at first.
@@ -39,6 +44,7 @@ func New(name, addr string, topics ...string) *Broker {
 func (b *Broker) Register(t testing.TB, server string) {
 	t.Helper()
 	b.expect(t, server, remoting.RegisterBroker, b.body())
+	b.settled = time.After(settleTime)
 }
 
 // TryRegister is Register that may be refused.
@@ -50,6 +56,10 @@ func (b *Broker) TryRegister(t testing.TB, server string) (*remoting.Command, er
 // Unregister sends an UNREGISTER to server. The connection stays open, so that nothing but it can make server forget.
 func (b *Broker) Unregister(t testing.TB, server string) {
 	t.Helper()
+	if b.settled != nil {
+		<-b.settled
+		b.settled = nil
+	}
 	b.expect(t, server, remoting.UnregisterBroker, nil)
 }
 
