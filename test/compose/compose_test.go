@@ -225,8 +225,8 @@ func (e *engine) testStory(t *testing.T, host string) {
 	for _, server := range ns {
 		synthetic.AwaitServes(t, patience, server, topic, b.Addr, true)
 	}
-	left := time.Now()
 	b.Unregister(t, ns[0])
+	left := time.Now()
 	b.Unregister(t, ns[1])
 	synthetic.AwaitServes(t, patience, ns[2], topic, b.Addr, false)
 	t.Logf("gone at the third node %v after it was told to the first", time.Since(left).Round(time.Millisecond))
