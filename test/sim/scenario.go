@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // Step is a line of a scenario with its number in the file.
@@ -17,7 +19,7 @@ import (
 //	expect C lacks b1
 //	expect A made 1               so many tombstones
 //	expect A made-none REASON     the UNREGISTERs that made no tombstone, by reason
-//	expect C decides OUTCOME      the newest decision at C
+//	expect C decides OUTCOME      the newest decision at C about a broker that C held
 //	expect C decides nothing
 //	expect A hears C OUTCOME      what A knows of C about A's newest tombstone
 //	expect A lost-time 0          proofs that C did not believe because their origin had lost time
@@ -58,4 +60,56 @@ func ReadScenario(text string) ([]Step, error) {
 		}
 	}
 	return steps, nil
+}
+
+// Seen is what a node shows of what an expect step (all its words) asks about tombstones, beside what the step wants.
+func Seen(words []string, st tombstone.Status, c tombstone.Counters) (got, want string, err error) {
+	want = strings.Join(words[3:], " ")
+	switch words[2] {
+	case "made":
+		got = strconv.FormatUint(c.Made[tombstone.Made], 10)
+	case "made-none":
+		for why := tombstone.NoStamp; why <= tombstone.NodeLimit; why++ {
+			if c.Made[why] > 0 {
+				got += why.String()
+			}
+		}
+	case "lost-time":
+		got = strconv.FormatUint(c.LostTime, 10)
+	case "live":
+		got = strconv.Itoa(st.Live)
+	case "decides":
+		got = "nothing"
+		for _, d := range st.Decisions {
+			// The hint of a second node that heard the same UNREGISTER may be answered after the broker is gone.
+			if d.Verdict.Outcome != tombstone.NotHeld {
+				got = d.Verdict.Outcome.String()
+				break
+			}
+		}
+	case "hears":
+		got, want = heard(st, words[3]), strings.Join(words[4:], " ")
+	default:
+		return "", "", fmt.Errorf("unknown expectation %q", words[2])
+	}
+	return got, want, nil
+}
+
+// heard is what the newest tombstone's origin knows of a member.
+func heard(st tombstone.Status, member string) string {
+	if len(st.Own) == 0 {
+		return "no tombstone"
+	}
+	for _, r := range st.Own[0].Reports {
+		switch {
+		case r.Member != member:
+		case r.Reported && r.Outcome == tombstone.SawItself: // the member's own hint was here first
+			return tombstone.NotHeld.String()
+		case r.Reported:
+			return r.Outcome.String()
+		case r.Answered:
+			return "asked"
+		}
+	}
+	return "no answer"
 }

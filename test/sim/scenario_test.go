@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // TestScenarios plays every file of testdata (scenario.go).
@@ -109,8 +107,6 @@ func (s *scenario) expect(words []string) error {
 		return err
 	}
 	n, rest := s.w.nodes[i], strings.Join(words[3:], " ")
-	st := n.x.Status(1, n.stamp())
-	counters := n.x.Counters()
 	got := ""
 	switch words[2] {
 	case "holds", "lacks":
@@ -128,48 +124,13 @@ func (s *scenario) expect(words []string) error {
 			}
 		}
 		rest = words[2] + " " + rest
-	case "made":
-		got = strconv.FormatUint(counters.Made[tombstone.Made], 10)
-	case "made-none":
-		for why := tombstone.NoStamp; why <= tombstone.NodeLimit; why++ {
-			if counters.Made[why] > 0 {
-				got += why.String()
-			}
-		}
-	case "lost-time":
-		got = strconv.FormatUint(counters.LostTime, 10)
-	case "live":
-		got = strconv.Itoa(st.Live)
-	case "decides":
-		got = "nothing"
-		if len(st.Decisions) > 0 {
-			got = st.Decisions[0].Verdict.Outcome.String()
-		}
-	case "hears":
-		rest = strings.Join(words[4:], " ")
-		got = heard(st, words[3])
 	default:
-		return fmt.Errorf("unknown expectation %q", words[2])
+		if got, rest, err = Seen(words, n.x.Status(9, n.stamp()), n.x.Counters()); err != nil {
+			return err
+		}
 	}
 	if got != rest {
 		return fmt.Errorf("got %q", got)
 	}
 	return nil
-}
-
-// heard is what the newest tombstone's origin knows of a member.
-func heard(st tombstone.Status, member string) string {
-	if len(st.Own) == 0 {
-		return "no tombstone"
-	}
-	for _, r := range st.Own[0].Reports {
-		switch {
-		case r.Member != member:
-		case r.Reported:
-			return r.Outcome.String()
-		case r.Answered:
-			return "asked"
-		}
-	}
-	return "no answer"
 }

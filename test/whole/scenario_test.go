@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/sim"
-	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // TestScenarios plays the scenarios of package sim with whole nodes, and those that only whole nodes can play.
@@ -190,31 +189,9 @@ func (s *scenario) expect(words []string) error {
 		}
 		return nil
 	}
-	st, counters := l.node.Gossip().Status(1), l.node.Gossip().Counters()
-	got := ""
-	switch words[2] {
-	case "made":
-		got = strconv.FormatUint(counters.Made[tombstone.Made], 10)
-	case "made-none":
-		for why := tombstone.NoStamp; why <= tombstone.NodeLimit; why++ {
-			if counters.Made[why] > 0 {
-				got += why.String()
-			}
-		}
-	case "lost-time":
-		got = strconv.FormatUint(counters.LostTime, 10)
-	case "live":
-		got = strconv.Itoa(st.Live)
-	case "decides":
-		got = "nothing"
-		if len(st.Decisions) > 0 {
-			got = st.Decisions[0].Verdict.Outcome.String()
-		}
-	case "hears":
-		rest = strings.Join(words[4:], " ")
-		got = heard(st, words[3])
-	default:
-		return fmt.Errorf("unknown expectation %q", words[2])
+	got, rest, err := sim.Seen(words, l.node.Gossip().Status(9), l.node.Gossip().Counters())
+	if err != nil {
+		return err
 	}
 	if got != rest {
 		return fmt.Errorf("got %q", got)
@@ -238,24 +215,4 @@ func (s *scenario) holder(l *life, broker string, by bool) string {
 		return "holds " + broker + " by " + g.owner.proc.name()
 	}
 	return "holds " + broker
-}
-
-// heard is what the newest tombstone's origin knows of a member.
-func heard(st tombstone.Status, member string) string {
-	if len(st.Own) == 0 {
-		return "no tombstone"
-	}
-	for _, r := range st.Own[0].Reports {
-		switch {
-		case r.Member != member:
-		case r.Reported:
-			if r.Outcome == tombstone.SawItself { // its own hint was here first
-				return tombstone.NotHeld.String()
-			}
-			return r.Outcome.String()
-		case r.Answered:
-			return "asked"
-		}
-	}
-	return "no answer"
 }
