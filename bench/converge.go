@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -73,9 +72,6 @@ func (r *ConvergeReport) empty() bool {
 		len(r.Idle)+len(r.Storms) == 0
 }
 
-// sharedGC is the garbage collector's target while many nodes share a heap.
-const sharedGC = 400
-
 // convergence is one running RunConvergence.
 type convergence struct {
 	config   ConvergeConfig
@@ -132,8 +128,7 @@ func (r *convergence) withGossip(ctx context.Context, jobs []job) error {
 		return err
 	}
 	defer f.stop()
-	// All nodes share one heap here; collecting it as often as one node's would stop all of them again and again.
-	defer debug.SetGCPercent(debug.SetGCPercent(sharedGC))
+	defer holdCollector()()
 	if c.Idle > 0 && len(r.report.Idle) == 0 {
 		if err := r.idle(ctx, f); err != nil || ctx.Err() != nil {
 			return err

@@ -15,6 +15,10 @@ type departure struct {
 	pause   time.Duration // before it
 }
 
+// digestsDone is when many nodes have told each other that they no longer hold the broker before: on few cores that
+// many packets would be in the next departure's way.
+const digestsDone = 600 * time.Millisecond
+
 // plan decides who leaves, where, and who misses it: the same arguments make the same plan.
 func plan(seed uint64, fault Fault, nodes, brokers, trials int) []departure {
 	rng := rand.New(rand.NewPCG(seed, uint64(nodes)<<32|uint64(len(fault))))
@@ -34,7 +38,10 @@ func plan(seed uint64, fault Fault, nodes, brokers, trials int) []departure {
 			d.brokers = rng.Perm(brokers)
 		}
 		d.far = d.deaf[:(len(d.deaf)+1)/2]
-		d.pause = time.Duration(20+nodes)*time.Millisecond + time.Duration(rng.Int64N(int64(40*time.Millisecond)))
+		d.pause = 30*time.Millisecond + time.Duration(rng.Int64N(int64(40*time.Millisecond)))
+		if nodes >= manyNodes {
+			d.pause += digestsDone
+		}
 		all[t] = d
 	}
 	return all

@@ -153,6 +153,9 @@ func (s *setting) batch(ctx context.Context, all []departure, more bool) (err er
 		return err
 	}
 	for _, d := range all {
+		if s.Gossip {
+			collect(false)
+		}
 		if err = pause(ctx, d.pause); err != nil {
 			break
 		}

@@ -9,7 +9,7 @@
 // sum of the hashes in it, and the root is the sum of all buckets.
 //
 //   - SUMMARY: root, number of items, digests of the KV store and the configuration, age, whether the node is ready. Sent
-//     when the root changes (batched for 100 ms) and every second, to at most 32 members; above 33 members to 16 random ones.
+//     100 ms after the root changed (with more members later) and every second, to at most 32 members; above 33 members to 16 random ones.
 //   - COMPARE: sent to a member whose root has differed for some time: the subject (brokers, or on demand the topics of
 //     one broker, the KV keys, the options), the buckets that are asked about and the asker's sums of them.
 //   - ITEMS: the answer, in parts of at most 1,100 bytes: the items of those buckets whose sums differ.

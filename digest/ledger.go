@@ -15,9 +15,9 @@ const (
 	batch        = 100 * time.Millisecond // changes of this long are told at once
 	meshMembers  = 32                     // up to so many other members each is told every time
 	fewMembers   = 16                     // of more, so many random ones
-	packetsASec  = 64                     // summaries of changes; with more members they are batched for longer
+	packetsASec  = 96                     // summaries of changes; with more members they are batched for longer
 
-	settleTime = 150 * time.Millisecond // roots that differ for less are not looked into: the same change is on its way
+	settleTime = 250 * time.Millisecond // roots that differ for less are not looked into: the same change is on its way
 	askAgain   = 400 * time.Millisecond
 	askTries   = 5
 	streamTry  = 3               // from this try on by stream: packets may be blocked
@@ -64,9 +64,8 @@ type Ledger struct {
 	kv, options uint64
 	ready, wait bool
 	changed     clock.Stamp // when the root changed last
-	untold      bool        // a change was not told yet
+	untold      clock.Stamp // since when there is a change that was not told yet; zero: there is none
 	told        clock.Stamp // last summary of all
-	told1       clock.Stamp // last summary of a change
 	peers       map[Peer]*peer
 	order       []*peer // by name; nil after a change of peers
 	asks        map[uint64]*ask
@@ -152,7 +151,7 @@ func (l *Ledger) SetOwn(o Own, now clock.Stamp) {
 		l.changed = now
 	}
 	if set.Root() != l.own.Root() || o.KV != l.kv || o.Options != l.options {
-		l.untold = true
+		l.tellSoon(now)
 	}
 	l.own, l.kv, l.options = set, o.KV, o.Options
 	for _, p := range l.peers {
@@ -161,9 +160,18 @@ func (l *Ledger) SetOwn(o Own, now clock.Stamp) {
 }
 
 // SetReady says whether clients may be sent here, and whether the node waits for brokers that others hold.
-func (l *Ledger) SetReady(ready, waiting bool) {
+func (l *Ledger) SetReady(ready, waiting bool, now clock.Stamp) {
 	if l.ready != ready || l.wait != waiting {
-		l.ready, l.wait, l.untold = ready, waiting, true
+		l.ready, l.wait = ready, waiting
+		l.tellSoon(now)
+	}
+}
+
+// tellSoon leaves time for the changes that come together, and for the tombstones that make them at all nodes at once:
+// those are in a hurry, summaries are not.
+func (l *Ledger) tellSoon(now clock.Stamp) {
+	if l.untold.IsZero() {
+		l.untold = now
 	}
 }
 
@@ -222,11 +230,8 @@ func (l *Ledger) interval() time.Duration {
 
 // Tick does what is due. It is to be called about every 100 ms.
 func (l *Ledger) Tick(now clock.Stamp) (out []Packet) {
-	if l.untold && now.Sub(l.told1) >= l.interval() || now.Sub(l.told) >= summaryEvery || l.told.IsZero() {
-		if l.untold {
-			l.told1 = now
-		}
-		l.told, l.untold = now, false
+	if !l.untold.IsZero() && now.Sub(l.untold) >= l.interval() || now.Sub(l.told) >= summaryEvery || l.told.IsZero() {
+		l.told, l.untold = now, clock.Stamp{}
 		for _, p := range l.targets() {
 			out = l.send(out, Packet{To: p.Peer, Msg: l.summary(false, now)})
 		}

@@ -60,7 +60,7 @@ func newWorld(t fataler, n int) *world {
 func (w *world) add(name string, boot uint64) *testNode {
 	n := &testNode{peer: Peer{Name: name, Boot: boot}, own: map[Key]Item{}, other: map[Subject][]Item{}}
 	n.Ledger = New(Config{Self: n.peer, Random: w.rand, Source: n}, w.now)
-	n.SetReady(true, false)
+	n.SetReady(true, false, w.now)
 	w.nodes = append(w.nodes, n)
 	for _, o := range w.nodes {
 		if o != n && !o.down {
@@ -424,7 +424,7 @@ func TestCatchup(t *testing.T) {
 	w.run(YoungAge + time.Second)
 	w.kill(w.nodes[2])
 	back := w.add("n3", 99)
-	back.SetReady(false, true)
+	back.SetReady(false, true, w.now)
 	if c := back.Catchup(w.now); len(c.Undecided) != 2 {
 		t.Fatalf("before anything was heard: %+v", c)
 	}
@@ -455,7 +455,7 @@ func TestCatchup(t *testing.T) {
 func TestCatchupAfterFullRestart(t *testing.T) {
 	w := newWorld(t, 3)
 	for _, n := range w.nodes {
-		n.SetReady(false, true)
+		n.SetReady(false, true, w.now)
 	}
 	w.set(w.nodes[0], broker(1))
 	w.run(time.Second)

@@ -112,7 +112,8 @@ func (d *digests) loop(ctx context.Context) {
 
 func (d *digests) tick(now clock.Stamp) []digest.Packet {
 	out := d.members(now)
-	d.ledger.SetReady(d.from.Ready())
+	ready, waiting := d.from.Ready()
+	d.ledger.SetReady(ready, waiting, now)
 	if own, changed := d.from.Own(); changed {
 		d.ledger.SetOwn(own, now)
 	}

@@ -180,7 +180,7 @@ func (x *Exchange) closePull(b *pullBatch) {
 }
 
 func (x *Exchange) retryPulls(m *member, now clock.Stamp, out *Output) {
-	m.pulls = slices.DeleteFunc(m.pulls, func(b *pullBatch) bool { return b.isDue(now) && !x.sendPull(b, now, out) })
+	m.pulls = slices.DeleteFunc(m.pulls, func(b *pullBatch) bool { return b.isDue(&x.pace, now) && !x.sendPull(b, now, out) })
 	x.flushPulls(m, now, out)
 }
 
@@ -193,6 +193,7 @@ func (x *Exchange) proved(m *member, p Proof, now clock.Stamp, out *Output) {
 	}
 	delete(x.tries, p.Nonce)
 	b, asked := t.batch, t.asked
+	x.pace.answered(now.Age(asked))
 	lost := x.flaw != FlawNoOffsetBounds && x.clocks.lostTime(m.Peer, p.Clock, asked)
 	if lost {
 		x.counters.LostTime++

@@ -85,6 +85,7 @@ type Exchange struct {
 	clocks   clocks          // readings of the others' clocks
 	making   making
 	refutes  refutes
+	pace     pace // of answers to hints and pulls
 	swept    clock.Stamp
 	counters Counters
 }
@@ -251,10 +252,10 @@ func (x *Exchange) NextTick() clock.Stamp {
 	next := x.swept.Add(sweepInterval)
 	for _, m := range x.order {
 		for _, b := range m.hints {
-			next = earlier(next, b.due)
+			next = earlier(next, b.due(&x.pace))
 		}
 		for _, b := range m.pulls {
-			next = earlier(next, b.due)
+			next = earlier(next, b.due(&x.pace))
 		}
 	}
 	return next

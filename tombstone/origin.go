@@ -318,6 +318,9 @@ func (x *Exchange) answered(m *member, now clock.Stamp, out *Output) {
 		empty := !slices.ContainsFunc(b.seqs, func(seq uint64) bool { return x.wantsHint(m, seq) })
 		if empty {
 			m.byStream = b.reliable
+			if b.try == 1 {
+				x.pace.answered(now.Age(b.start))
+			}
 		}
 		return empty
 	})
@@ -325,7 +328,7 @@ func (x *Exchange) answered(m *member, now clock.Stamp, out *Output) {
 }
 
 func (x *Exchange) retryHints(m *member, now clock.Stamp, out *Output) {
-	m.hints = slices.DeleteFunc(m.hints, func(b *hintBatch) bool { return b.isDue(now) && !x.sendHint(m, b, now, out) })
+	m.hints = slices.DeleteFunc(m.hints, func(b *hintBatch) bool { return b.isDue(&x.pace, now) && !x.sendHint(m, b, now, out) })
 	x.flushHints(m, now, out)
 }
 
