@@ -88,7 +88,8 @@ func (s *Sums) root() (root uint64) {
 type Set struct {
 	items   map[Key]Item
 	sums    Sums
-	skipped int // items that are too long, or too many
+	root    uint64 // of sums
+	skipped int    // items that are too long, or too many
 }
 
 // NewSet sums items up. A key that comes twice counts once.
@@ -110,6 +111,7 @@ func NewSet(items []Item) *Set {
 		h := hashes[k]
 		s.sums[bucketOf(h)] += i.sum(h)
 	}
+	s.root = s.sums.root()
 	return s
 }
 
@@ -123,7 +125,7 @@ func (s *Set) cut(hashes map[Key]uint64) {
 }
 
 // Root is the sum of all hashes.
-func (s *Set) Root() uint64 { return s.sums.root() }
+func (s *Set) Root() uint64 { return s.root }
 
 // Len is the number of items.
 func (s *Set) Len() int { return len(s.items) }

@@ -130,6 +130,18 @@ func (b *inbox) node(p tombstone.Peer) (memberlist.Node, bool) {
 	return m.node, true
 }
 
+// namesake is the address of another living member of this node's name, or empty.
+func (b *inbox) namesake() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p, m := range b.living {
+		if p.Name == b.self.Name && p != b.self {
+			return m.node.Address()
+		}
+	}
+	return ""
+}
+
 func (b *inbox) memberCount() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

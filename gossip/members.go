@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/gossip/sockets"
 )
 
 // pushPullEvery is shorter than memberlist's default: it is the safety net behind direct hints.
@@ -50,6 +51,17 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, err)
 	}
 	conf.BindPort, conf.AdvertisePort = port, port
+	if conf.Transport == nil {
+		bound, err := netip.ParseAddr(conf.BindAddr)
+		if err != nil {
+			return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, err)
+		}
+		t, err := sockets.Listen(bound, port, conf.MetricLabels, g.cfg.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
+		}
+		conf.Transport, conf.BindPort, conf.AdvertisePort = t, t.Port(), t.Port()
+	}
 	if g.cfg.Advertise != "" {
 		host, port, err := splitHostPort(g.cfg.Advertise)
 		if err != nil {
@@ -250,12 +262,7 @@ func (g *Gossip) checkNames() {
 		return
 	}
 	s.checked = now
-	var other string
-	for _, m := range g.Members() {
-		if m.Name == g.self.Name && !m.Self {
-			other = m.Addr
-		}
-	}
+	other := g.inbox.namesake()
 	switch {
 	case other == "":
 		s.since, s.told = clock.Stamp{}, false

@@ -1,5 +1,5 @@
 // Package impair hinders the gossip between nodes of one process: loss, delay and partitions, packets and streams
-// alike. It stands around memberlist's own transport, so that everything else is real: sockets, codecs, timers. It is for
+// alike. It stands around a node's own transport, so that everything else is real: sockets, codecs, timers. It is for
 // measurements and tests; no server uses it.
 //
 // Where it acts: a packet is lost or delayed when the sending node hands it to its socket. A stream is relayed by the
@@ -11,14 +11,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/gossip/sockets"
 )
 
 const (
@@ -99,7 +104,7 @@ func (n *Network) cut(from, to string) (bool, <-chan struct{}) {
 
 // Transport is memberlist's transport on sockets of its own, hindered by its Network.
 type Transport struct {
-	*memberlist.NetTransport
+	*sockets.Transport
 	net    *Network
 	addr   string
 	ctx    context.Context
@@ -122,13 +127,17 @@ var _ memberlist.NodeAwareTransport = (*Transport)(nil)
 // Listen binds UDP and TCP of a free port at the given address. The seed decides which packets are lost, as far as
 // their order is the same.
 func (n *Network) Listen(host string, seed uint64) (*Transport, error) {
-	nt, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{host}})
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil, fmt.Errorf("gossip sockets: %w", err)
+	}
+	s, err := sockets.Listen(ip, 0, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, fmt.Errorf("gossip sockets: %w", err)
 	}
 	t := &Transport{
-		NetTransport: nt, net: n, line: make(chan delayed, lineDepth),
-		addr: net.JoinHostPort(host, fmt.Sprint(nt.GetAutoBindPort())),
+		Transport: s, net: n, line: make(chan delayed, lineDepth),
+		addr: net.JoinHostPort(host, strconv.Itoa(s.Port())),
 		rng:  rand.New(rand.NewPCG(seed, 0x6c6f7373)),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -142,7 +151,7 @@ func (t *Transport) Addr() string { return t.addr }
 // Shutdown closes the sockets and ends every stream under way.
 func (t *Transport) Shutdown() error {
 	t.cancel()
-	err := t.NetTransport.Shutdown()
+	err := t.Transport.Shutdown()
 	t.group.Wait()
 	return err
 }
@@ -173,7 +182,7 @@ func (t *Transport) WriteToAddress(b []byte, to memberlist.Address) (time.Time, 
 		return time.Now(), nil
 	}
 	if delay <= 0 {
-		return t.NetTransport.WriteToAddress(b, to)
+		return t.Transport.WriteToAddress(b, to)
 	}
 	now := time.Now()
 	select {
@@ -194,7 +203,7 @@ func (t *Transport) deliver() {
 			if !wait(t.ctx, time.Until(d.due)) {
 				return
 			}
-			if _, err := t.NetTransport.WriteToAddress(d.b, d.to); err != nil {
+			if _, err := t.Transport.WriteToAddress(d.b, d.to); err != nil {
 				t.net.lost.Add(1)
 			}
 		}

@@ -1,0 +1,155 @@
+package sockets
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+func listen(t *testing.T, ip netip.Addr) *Transport {
+	t.Helper()
+	s, err := Listen(ip, 0, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Shutdown() })
+	return s
+}
+
+func (t *Transport) testAddr() string {
+	return netip.AddrPortFrom(loopback, uint16(t.Port())).String()
+}
+
+func take[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came")
+	}
+	return v
+}
+
+// A packet keeps its bytes when the next one is read into the same buffer.
+func TestPacketsKeepTheirBytes(t *testing.T) {
+	a, b := listen(t, loopback), listen(t, loopback)
+	var sent [][]byte
+	for i, size := range []int{1, 1400, 3, 60_000} {
+		p := bytes.Repeat([]byte{byte('a' + i)}, size)
+		sent = append(sent, p)
+		before := time.Now()
+		if at, err := a.WriteTo(p, b.testAddr()); err != nil || at.Before(before) {
+			t.Fatal(at, err)
+		}
+	}
+	var got []*memberlist.Packet
+	for range sent {
+		got = append(got, take(t, b.PacketCh()))
+	}
+	for i, p := range got {
+		if !bytes.Equal(p.Buf, sent[i]) || p.From.String() != a.testAddr() || cap(p.Buf) > 2*len(p.Buf)+64 {
+			t.Errorf("packet %d: %d bytes of %d from %v, want %d from %v", i, len(p.Buf), cap(p.Buf), p.From, len(sent[i]), a.testAddr())
+		}
+	}
+}
+
+func TestNamesAndEmptyPackets(t *testing.T) {
+	a, b := listen(t, loopback), listen(t, loopback)
+	_, port, _ := net.SplitHostPort(b.testAddr())
+	for _, p := range []string{"", "by name"} {
+		if _, err := a.WriteTo([]byte(p), net.JoinHostPort("localhost", port)); err != nil {
+			t.Skipf("no localhost by IPv4 here: %v", err)
+		}
+	}
+	if p := take(t, b.PacketCh()); string(p.Buf) != "by name" {
+		t.Errorf("%q", p.Buf)
+	}
+	if _, err := a.WriteTo([]byte("x"), "no port"); err == nil {
+		t.Error("sent to an address without a port")
+	}
+}
+
+func TestStreams(t *testing.T) {
+	a, b := listen(t, loopback), listen(t, loopback)
+	near, err := a.DialTimeout(b.testAddr(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := take(t, b.StreamCh())
+	go func() {
+		near.Write([]byte("hello"))
+		near.Close()
+	}()
+	if got, err := io.ReadAll(far); string(got) != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	far.Close()
+}
+
+func TestPortTaken(t *testing.T) {
+	taken := listen(t, loopback)
+	_, err := Listen(loopback, taken.Port(), nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("%v", err)
+	}
+	// For UDP alone; the TCP socket must not stay open.
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: loopback.AsSlice()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := udp.LocalAddr().(*net.UDPAddr).Port
+	if _, err := Listen(loopback, port, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "UDP") {
+		t.Skipf("the port of this test's UDP socket was taken for TCP: %v", err)
+	}
+	udp.Close()
+	again, err := Listen(loopback, port, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Shutdown()
+}
+
+func TestAdvertised(t *testing.T) {
+	s := listen(t, loopback)
+	if ip, port, err := s.FinalAdvertiseAddr("::ffff:10.1.2.3", 77); ip.String() != "10.1.2.3" || len(ip) != 4 || port != 77 || err != nil {
+		t.Error(ip, port, err)
+	}
+	if ip, port, err := s.FinalAdvertiseAddr("", 0); !ip.Equal(loopback.AsSlice()) || port != s.Port() || err != nil {
+		t.Error(ip, port, err)
+	}
+	if _, _, err := s.FinalAdvertiseAddr("here", 77); err == nil {
+		t.Error("took a name for an address")
+	}
+	everywhere := listen(t, netip.IPv4Unspecified())
+	if ip, port, err := everywhere.FinalAdvertiseAddr("", 0); err == nil && (ip.IsUnspecified() || port != everywhere.Port()) {
+		t.Error(ip, port) // without a private address on this machine it says so
+	}
+}
+
+// Shutdown ends both readers although nobody takes what they have read, and may come twice.
+func TestShutdownWhileNobodyReads(t *testing.T) {
+	a, b := listen(t, loopback), listen(t, loopback)
+	if _, err := a.WriteTo([]byte("x"), b.testAddr()); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := a.DialTimeout(b.testAddr(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := b.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+}
