@@ -107,7 +107,7 @@ func (s *scenario) expect(words []string) error {
 		return err
 	}
 	n, rest := s.w.nodes[i], strings.Join(words[3:], " ")
-	got := ""
+	var got string
 	switch words[2] {
 	case "holds", "lacks":
 		num, err := parseArg('b', words[3])
