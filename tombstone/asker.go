@@ -193,7 +193,9 @@ func (x *Exchange) proved(m *member, p Proof, now clock.Stamp, out *Output) {
 	}
 	delete(x.tries, p.Nonce)
 	b, asked := t.batch, t.asked
-	x.pace.answered(now.Age(asked))
+	if !b.reliable { // a stream's answer says nothing of packets
+		x.pace.answered(now.Age(asked))
+	}
 	lost := x.flaw != FlawNoOffsetBounds && x.clocks.lostTime(m.Peer, p.Clock, asked)
 	if lost {
 		x.counters.LostTime++

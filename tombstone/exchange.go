@@ -85,7 +85,7 @@ type Exchange struct {
 	clocks   clocks          // readings of the others' clocks
 	making   making
 	refutes  refutes
-	pace     pace // of answers to hints and pulls
+	pace     pace // of proofs
 	swept    clock.Stamp
 	counters Counters
 }

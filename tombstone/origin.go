@@ -318,9 +318,6 @@ func (x *Exchange) answered(m *member, now clock.Stamp, out *Output) {
 		empty := !slices.ContainsFunc(b.seqs, func(seq uint64) bool { return x.wantsHint(m, seq) })
 		if empty {
 			m.byStream = b.reliable
-			if b.try == 1 {
-				x.pace.answered(now.Age(b.start))
-			}
 		}
 		return empty
 	})

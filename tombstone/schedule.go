@@ -61,8 +61,8 @@ func interval(n int, first time.Duration) time.Duration {
 	}
 }
 
-// pace is how long answers take, smoothed as TCP does it (RFC 6298). It takes only times of which it is certain which
-// try was answered.
+// pace is how long a question's answer takes, smoothed as TCP does it (RFC 6298). Nonces tell which try was answered. A
+// hint's answer would not do: it is a question, and may itself be a repeated one.
 type pace struct {
 	smoothed, deviation time.Duration
 	known               bool

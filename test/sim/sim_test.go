@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // schedules is how many seeds a test plays: SCHEDULES, or few enough for an ordinary go test.
@@ -63,8 +64,13 @@ func play(from uint64, n int, flaw Flaw, residual Residual, each func(seed uint6
 func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 	n := schedules(t, 2_000)
 	from := first(t)
-	tombstones, evicted := 0, 0
+	tombstones, evicted, played := 0, 0, 0
+	began := time.Now()
 	play(from, n, NoFlaw, NoResidual, func(seed uint64, r Result) bool {
+		if played++; played%25_000 == 0 {
+			t.Logf("%d of %d schedules in %v, no invariant broken: %d tombstones, %d evictions", played, n,
+				time.Since(began).Round(time.Second), tombstones, evicted)
+		}
 		tombstones += r.Tombstones
 		evicted += r.Evicted
 		if len(r.Failures) == 0 {
