@@ -139,6 +139,9 @@ func (x *Exchange) sendPull(b *pullBatch, now clock.Stamp, out *Output) bool {
 	}
 	if packets == 0 {
 		x.counters.PullsUnanswered += uint64(len(b.wants))
+		for _, w := range b.wants {
+			b.origin.rest.giveUp(now, nil, []ID{w.id})
+		}
 		x.closePull(b)
 		return false
 	}

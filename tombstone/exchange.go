@@ -100,6 +100,7 @@ type member struct {
 	wanted   []*want      // tombstones of its to ask for, newest last
 	pulls    []*pullBatch // unanswered, at most maxWindow
 	byStream bool         // the last batch was answered only after it had gone by stream: UDP may be blocked
+	rest     rest
 }
 
 // New answers an Exchange that knows no member.
@@ -156,7 +157,7 @@ func (x *Exchange) MemberLeft(p Peer, now clock.Stamp) {
 	}
 	x.up--
 	m.up, m.left = false, now
-	m.pending, m.hints = nil, nil // MemberUp queues again what was not answered
+	m.pending, m.hints, m.rest = nil, nil, rest{} // MemberUp queues again what was not answered
 	for _, b := range m.pulls {
 		x.closePull(b)
 	}
@@ -273,6 +274,9 @@ func (x *Exchange) sweep(now clock.Stamp, out *Output) {
 	x.clocks.expire(now)
 	out.Refuted = x.refutes.sweep(now)
 	x.counters.Refuted += uint64(len(out.Refuted))
+	for _, m := range x.order {
+		x.resume(m, now, out)
+	}
 	kept := x.order[:0]
 	for _, m := range x.order {
 		if m.up || now.Sub(m.left) < TTL {

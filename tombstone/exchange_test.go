@@ -52,7 +52,8 @@ func TestHintsEndWithTheTries(t *testing.T) {
 	a := newExchange(t, peerA, fakeTables{}, peerB)
 	_, out := mustMake(t, a, departure(1, time.Second, 0), time.Second)
 	datagrams, streams := len(to[Hint](out, peerB)), 0
-	for now := time.Second; now < 10*time.Second; now += ms {
+	now := time.Second
+	for ; a.Counters().HintsUnanswered == 0 && now < 10*time.Second; now += ms {
 		for _, p := range a.Tick(at(now)).Packets {
 			if p.Path == Stream {
 				streams++
@@ -68,8 +69,56 @@ func TestHintsEndWithTheTries(t *testing.T) {
 		t.Errorf("%d unanswered", n)
 	}
 	a.MemberLeft(peerB, at(10*time.Second))
+	checked(t, 10*time.Second, a)
 	if out := a.MemberUp(peerB, at(11*time.Second)); len(to[Hint](out, peerB)) != 1 {
 		t.Error("a member that comes back is not hinted")
+	}
+}
+
+// A member that takes the origin for dead hears no hint, and one whose questions are lost hears no proof, although both are
+// listed as living. When that ends the broker is gone within seconds: nobody waits for a push/pull.
+func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		lost func(Message) bool
+		dead bool
+	}{
+		{"the member takes the origin for dead", func(Message) bool { return false }, true},
+		{"proofs are lost", func(m Message) bool { _, is := m.(Proof); return is }, false},
+	} {
+		tables := fakeTables{keyOf(1): entry(1, time.Second, 20*time.Second)}
+		a, c := newExchange(t, peerA, fakeTables{}, peerC), newExchange(t, peerC, tables, peerA)
+		now := 100 * time.Second
+		if test.dead {
+			c.MemberLeft(peerA, at(now))
+		}
+		_, out := mustMake(t, a, departure(1, now, now-time.Second), now)
+		wire := out.Packets
+		healed := now + 20*time.Second
+		for gone := false; !gone; now += 5 * ms {
+			if now == healed {
+				c.MemberUp(peerA, at(now))
+			}
+			wire = append(wire, append(a.Tick(at(now)).Packets, c.Tick(at(now)).Packets...)...)
+			for len(wire) > 0 {
+				p := wire[0]
+				wire = wire[1:]
+				if now < healed && test.lost(p.Msg) {
+					continue
+				}
+				wire = append(wire, map[Peer]*Exchange{peerA: a, peerC: c}[p.To].Receive(p.Msg, at(now)).Packets...)
+			}
+			checked(t, now, a, c)
+			if gone = len(tables) == 0; gone && now < healed {
+				t.Fatalf("%s: evicted by what must not arrive", test.name)
+			}
+			if now > healed+6*time.Second {
+				t.Fatalf("%s: still listed 6 s after it hears again", test.name)
+			}
+		}
+		if st := a.Status(1, at(now)); st.Own[0].Reports[0].Outcome != Evicted {
+			t.Errorf("%s: the origin knows %+v", test.name, st.Own[0].Reports)
+		}
 	}
 }
 

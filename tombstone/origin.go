@@ -296,6 +296,7 @@ func (x *Exchange) sendHint(m *member, b *hintBatch, now clock.Stamp, out *Outpu
 	packets, stream := b.step(now)
 	if packets == 0 {
 		x.counters.HintsUnanswered += uint64(len(b.seqs))
+		m.rest.giveUp(now, b.seqs, nil)
 		return false
 	}
 	h := Hint{From: x.self}
