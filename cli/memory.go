@@ -27,3 +27,11 @@ func forgetStart(log *slog.Logger) {
 		log.Debug("program file stays mapped", "err", err)
 	}
 }
+
+// giveBack returns to the system what large registrations needed: their buffers, which a pool drops at the second
+// collection, and what was mapped of the program file for them.
+func giveBack(log *slog.Logger) {
+	debug.FreeOSMemory()
+	debug.FreeOSMemory()
+	forgetStart(log)
+}

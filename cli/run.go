@@ -43,6 +43,7 @@ func newNode(cfg node.Config, log *slog.Logger) (server, error) {
 // run makes a node and runs it; ready is called once it listens.
 func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, ready func(server)) error {
 	p.tightenMemory()
+	cfg.Lull = func() { giveBack(log) }
 	n, err := p.newNode(cfg, log)
 	if err != nil {
 		return err

@@ -52,6 +52,19 @@ type Request struct {
 	HeaderLen int // bytes of the header, for limits and logs
 }
 
+// Release forgets the frame: everything in r points into it, and would hold its memory until the next Decode.
+func (r *Request) Release() {
+	ext, scratch := r.Ext[:cap(r.Ext)], r.scratch[:0]
+	if len(ext) > keepExt {
+		ext = nil
+	}
+	if cap(scratch) > keepScratch {
+		scratch = nil
+	}
+	clear(ext)
+	*r = Request{Ext: ext[:0], scratch: scratch}
+}
+
 // IsResponse says that the frame answers a request of ours (both bits set count as a response).
 func (r *Request) IsResponse() bool { return r.Flag&FlagResponse != 0 }
 

@@ -55,6 +55,9 @@ func (c *Conn) space() ([]byte, error) {
 		copy(bigger.b, l.in.b[:l.w])
 		pool.put(l.in)
 		l.in = bigger
+		if len(bigger.b) >= largeBuffer {
+			c.server.largeAt.Store(max(c.server.ticks.Load(), 1))
+		}
 	}
 	return l.in.b[l.w:], nil
 }
@@ -81,6 +84,9 @@ func (c *Conn) rest() {
 	if l.in == nil {
 		return
 	}
+	// The last request's frame is in the buffer, which would be held by it long after the pool has dropped it.
+	l.req.Release()
+	l.resp.Reset()
 	unread := l.w - l.r
 	if unread == 0 {
 		pool.put(l.in)
