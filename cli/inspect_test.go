@@ -315,6 +315,14 @@ func TestCommandsAskANode(t *testing.T) {
 		t.Errorf("screen: %s", s.screen)
 	}
 	defer s.stop(t, syscall.SIGTERM)
+	// It looks for other nodes first, if only for some milliseconds.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if status, _, errs := run("health", "-a", s.http); status == exitOK {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(errs)
+		}
+	}
 	for args, want := range map[string]string{
 		"health -a " + s.http:                "ready",
 		"members -a " + s.http:               "Node n1 of cluster c, 1 member\n",
