@@ -41,6 +41,7 @@ bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=
 
 interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
 	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/hostile ./test/interop/... ./test/mqadmin
+	EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m -run TestRow128 ./test/wire
 	EPITAPH_WIRE_TARGET=java EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m ./test/wire
 
 interop-long: ## the same with more versions (5.3.3, 4.9.4) and longer scenarios

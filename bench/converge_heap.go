@@ -1,10 +1,10 @@
 package bench
 
 import (
-	"fmt"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 )
 
 // Many nodes share one heap here. Each for itself has a few megabytes, and its collector stops nobody else; this one
@@ -12,32 +12,35 @@ import (
 // between departures.
 const (
 	sharedGC   = 400     // GOGC where memory is short or not known
-	garbage    = 1 << 30 // bytes that may be there before the collector runs by itself
+	garbage    = 1 << 30 // bytes
 	collectAt  = 256 << 20
-	memoryPart = 16 // of the machine's memory at the most
+	memoryPart = 16 // garbage takes this part of the machine's memory at the most
 )
+
+// garbageRoom is how many bytes of garbage may be there before the collector runs by itself.
+var garbageRoom = sync.OnceValue(func() uint64 { return min(garbage, memoryBytes()/memoryPart) })
 
 // holdCollector lets garbage grow between calls of collect until restore.
 func holdCollector() (restore func()) {
 	old := debug.SetGCPercent(sharedGC)
-	collect(true)
+	collectNow()
 	return func() { debug.SetGCPercent(old) }
 }
 
 // collect collects the shared heap if that would be due soon.
-func collect(always bool) {
-	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+func collect() {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: liveBytes}}
 	metrics.Read(heap)
-	room := uint64(garbage)
-	var kb uint64
-	if _, err := fmt.Sscanf(procField("/proc/meminfo", "MemTotal"), "%d kB", &kb); err != nil {
-		room = 0
+	if heap[0].Value.Uint64() > heap[1].Value.Uint64()+min(collectAt, garbageRoom()/4) {
+		collectNow()
 	}
-	room = min(room, kb<<10/memoryPart)
-	if !always && heap[0].Value.Uint64()-heap[1].Value.Uint64() < min(collectAt, room/4) {
-		return
-	}
+}
+
+const liveBytes = "/gc/heap/live:bytes"
+
+func collectNow() {
 	runtime.GC()
-	metrics.Read(heap)
-	debug.SetGCPercent(max(sharedGC, int(100*room/max(heap[1].Value.Uint64(), 1<<20))))
+	live := []metrics.Sample{{Name: liveBytes}}
+	metrics.Read(live)
+	debug.SetGCPercent(max(sharedGC, int(100*garbageRoom()/max(live[0].Value.Uint64(), 1<<20))))
 }

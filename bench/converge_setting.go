@@ -154,7 +154,7 @@ func (s *setting) batch(ctx context.Context, all []departure, more bool) (err er
 	}
 	for _, d := range all {
 		if s.Gossip {
-			collect(false)
+			collect()
 		}
 		if err = pause(ctx, d.pause); err != nil {
 			break

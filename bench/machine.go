@@ -44,11 +44,18 @@ func procField(path, name string) string {
 }
 
 func memory() string {
-	var kb float64
-	if _, err := fmt.Sscanf(procField("/proc/meminfo", "MemTotal"), "%f kB", &kb); err != nil {
+	bytes := memoryBytes()
+	if bytes == 0 {
 		return "unknown memory"
 	}
-	return fmt.Sprintf("%.0f GiB", kb/(1<<20))
+	return fmt.Sprintf("%.0f GiB", float64(bytes)/(1<<30))
+}
+
+// memoryBytes is 0 where it is not known.
+func memoryBytes() uint64 {
+	var kb uint64
+	_, _ = fmt.Sscanf(procField("/proc/meminfo", "MemTotal"), "%d kB", &kb)
+	return kb << 10
 }
 
 func kernel() string {

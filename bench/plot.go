@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -45,7 +46,7 @@ func savePlot(p *plot.Plot, path string) error {
 	if err := p.Save(plotWidth, plotHeight, path); err != nil {
 		return fmt.Errorf("write plot: %w", err)
 	}
-	if filepath.Ext(path) != ".svg" {
+	if !strings.EqualFold(filepath.Ext(path), ".svg") {
 		return nil
 	}
 	text, err := os.ReadFile(path)
