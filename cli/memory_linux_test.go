@@ -25,13 +25,13 @@ func mappedFileKB(t *testing.T) int {
 			return kb
 		}
 	}
-	t.Skip("this kernel does not tell RssFile")
+	t.Skip("SKIPPED: this kernel does not tell RssFile")
 	return 0
 }
 
 func TestUnmapProgram(t *testing.T) {
 	if err := adviseProgram(unix.MADV_POPULATE_READ); err != nil {
-		t.Skip("this kernel cannot map a whole file beforehand:", err)
+		t.Skip("SKIPPED: this kernel cannot map a whole file beforehand:", err)
 	}
 	before := mappedFileKB(t)
 	if err := unmapProgram(); err != nil {

@@ -65,9 +65,12 @@ func TestPacketsKeepTheirBytes(t *testing.T) {
 func TestNamesAndEmptyPackets(t *testing.T) {
 	a, b := listen(t, loopback), listen(t, loopback)
 	_, port, _ := net.SplitHostPort(b.testAddr())
+	if at, err := net.ResolveUDPAddr("udp", "localhost:1"); err != nil || !at.IP.Equal(loopback.AsSlice()) {
+		t.Skipf("SKIPPED: localhost is not %v on this machine: %v %v", loopback, at, err)
+	}
 	for _, p := range []string{"", "by name"} {
 		if _, err := a.WriteTo([]byte(p), net.JoinHostPort("localhost", port)); err != nil {
-			t.Skipf("no localhost by IPv4 here: %v", err)
+			t.Fatal(err)
 		}
 	}
 	if p := take(t, b.PacketCh()); string(p.Buf) != "by name" {
@@ -107,8 +110,12 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := udp.LocalAddr().(*net.UDPAddr).Port
-	if _, err := Listen(loopback, port, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "UDP") {
-		t.Skipf("the port of this test's UDP socket was taken for TCP: %v", err)
+	_, err = Listen(loopback, port, nil, slog.New(slog.DiscardHandler))
+	if err == nil {
+		t.Fatal("listens at a port that is another one's for UDP")
+	}
+	if !strings.Contains(err.Error(), "UDP") {
+		t.Skipf("SKIPPED: another program has the port of this test's UDP socket for TCP: %v", err)
 	}
 	udp.Close()
 	again, err := Listen(loopback, port, nil, slog.New(slog.DiscardHandler))

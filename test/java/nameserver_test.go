@@ -12,7 +12,7 @@ import (
 // The released name servers start here, serve on the address that the handle gives, and end when asked.
 func TestNameServerStartsAndEnds(t *testing.T) {
 	if os.Getenv("EPITAPH_INTEROP") == "" {
-		t.Skip("set EPITAPH_INTEROP=1 to run released Java software")
+		t.Skip("SKIPPED: set EPITAPH_INTEROP=1 to run released Java software")
 	}
 	for _, version := range []string{"5.5.0", "4.9.7"} {
 		t.Run(version, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestNameServerStartsAndEnds(t *testing.T) {
 
 func TestNameServerRefusesBadStore(t *testing.T) {
 	if os.Getenv("EPITAPH_INTEROP") == "" {
-		t.Skip("set EPITAPH_INTEROP=1 to run released Java software")
+		t.Skip("SKIPPED: set EPITAPH_INTEROP=1 to run released Java software")
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/kvConfig.json", []byte("{"), 0o644); err != nil {

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -48,7 +50,7 @@ type proc struct {
 	stopping bool // a stopping process registers no more
 	over     bool // its successor has started: it unregisters no more
 	flagged  bool // a residual case was made with it
-	as       guise
+	as       Guise
 	seq      int // frames sent, in its own order
 	leaving  int // UNREGISTERs that no node has handled yet
 	conns    map[int]*conn
@@ -57,11 +59,36 @@ type proc struct {
 
 func (p *proc) name() string { return fmt.Sprintf("p%d", p.num) }
 
-// guise is what a process says about itself when it does not say the usual.
-type guise struct {
-	cluster, addr, name string
-	id                  int64
-	timeout             time.Duration
+// Guise is what a process says about itself when it does not say the usual.
+type Guise struct {
+	Cluster, Addr, Name string
+	ID                  int64
+	Timeout             time.Duration
+}
+
+// Set reads the words of an as step behind the process: name=value each.
+func (g *Guise) Set(words []string) (err error) {
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "cluster":
+			g.Cluster = value
+		case "addr":
+			g.Addr = value
+		case "name":
+			g.Name = value
+		case "id":
+			g.ID, err = strconv.ParseInt(value, 10, 64)
+		case "timeout":
+			g.Timeout, err = time.ParseDuration(value)
+		default:
+			err = fmt.Errorf("unknown %q", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // frame is a REGISTER or UNREGISTER on its way.

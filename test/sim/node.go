@@ -166,7 +166,7 @@ func (n *node) register(c *conn, f frame) {
 	r := routes.Registration{
 		Cluster: f.key.Cluster, Addr: f.key.Addr, Name: f.name, ID: f.id,
 		Version: p.kind.version(), Language: p.kind.language(), Conn: n.flawedConn(c),
-		Timeout:   routes.Opt64{N: p.as.timeout.Milliseconds(), Valid: p.as.timeout > 0},
+		Timeout:   routes.Opt64{N: p.as.Timeout.Milliseconds(), Valid: p.as.Timeout > 0},
 		HasTopics: true, Topics: someTopics, DataVersion: routes.DataVersion{Counter: 1},
 	}
 	n.table.Register(&r)

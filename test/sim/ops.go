@@ -231,10 +231,10 @@ func (w *World) opUnregister(a [4]int64) {
 func (p *proc) say(n *node, k tombstone.Key, unregister bool) {
 	if c := p.connect(n); c != nil {
 		p.seq++
-		f := frame{unregister: unregister, key: k, name: "broker-" + k.Cluster, id: p.as.id, seq: p.seq}
-		f.key.Cluster = cmp.Or(p.as.cluster, f.key.Cluster)
-		f.key.Addr = cmp.Or(p.as.addr, f.key.Addr)
-		f.name = cmp.Or(p.as.name, f.name)
+		f := frame{unregister: unregister, key: k, name: "broker-" + k.Cluster, id: p.as.ID, seq: p.seq}
+		f.key.Cluster = cmp.Or(p.as.Cluster, f.key.Cluster)
+		f.key.Addr = cmp.Or(p.as.Addr, f.key.Addr)
+		f.name = cmp.Or(p.as.Name, f.name)
 		c.send(f)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/sim"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -31,7 +32,7 @@ type proc struct {
 	alive    bool
 	stopping bool // a stopping process registers no more
 	over     bool // its successor has started: it unregisters no more
-	as       guise
+	as       sim.Guise
 	seq      int // frames sent, in its own order
 	leaving  int // UNREGISTERs that no node has read yet
 	conns    map[int]*conn
@@ -39,13 +40,6 @@ type proc struct {
 }
 
 func (p *proc) name() string { return fmt.Sprintf("p%d", p.num) }
-
-// guise is what a process says about itself when it does not say the usual.
-type guise struct {
-	cluster, addr, name string
-	id                  int64
-	timeout             time.Duration
-}
 
 // frame is a REGISTER or UNREGISTER on its way.
 type frame struct {
@@ -76,11 +70,11 @@ func topicConfig(name string) string {
 // frame is the REGISTER or UNREGISTER that the process's kind would send.
 func (p *proc) frame(broker int64, unregister bool) frame {
 	k := brokerKey(broker)
-	k.Cluster, k.Addr = cmp.Or(p.as.cluster, k.Cluster), cmp.Or(p.as.addr, k.Addr)
+	k.Cluster, k.Addr = cmp.Or(p.as.Cluster, k.Cluster), cmp.Or(p.as.Addr, k.Addr)
 	p.seq++
 	c := remoting.Command{Code: remoting.UnregisterBroker, Version: remoting.Version, Opaque: int32(p.seq), Ext: map[string]string{
-		"clusterName": k.Cluster, "brokerAddr": k.Addr, "brokerId": strconv.FormatInt(p.as.id, 10),
-		"brokerName": cmp.Or(p.as.name, "broker-"+brokerKey(broker).Cluster),
+		"clusterName": k.Cluster, "brokerAddr": k.Addr, "brokerId": strconv.FormatInt(p.as.ID, 10),
+		"brokerName": cmp.Or(p.as.Name, "broker-"+brokerKey(broker).Cluster),
 	}}
 	switch p.kind {
 	case v4:
@@ -93,7 +87,7 @@ func (p *proc) frame(broker int64, unregister bool) frame {
 		c.Ext["haServerAddr"] = k.Addr + "2"
 		c.Ext["compressed"] = "false"
 		c.Ext["bodyCrc32"] = strconv.FormatUint(uint64(crc32.ChecksumIEEE(c.Body)&0x7fffffff), 10)
-		if d := cmp.Or(p.as.timeout, p.w.timeout); d > 0 {
+		if d := cmp.Or(p.as.Timeout, p.w.timeout); d > 0 {
 			c.Ext["heartbeatTimeoutMillis"] = strconv.FormatInt(d.Milliseconds(), 10)
 		}
 	}

@@ -139,24 +139,7 @@ func (s *scenario) as(words []string) error {
 	if err != nil || p == nil {
 		return fmt.Errorf("no process %s", words[1])
 	}
-	for _, w := range words[2:] {
-		name, value, _ := strings.Cut(w, "=")
-		switch name {
-		case "cluster":
-			p.as.cluster = value
-		case "addr":
-			p.as.addr = value
-		case "name":
-			p.as.name = value
-		case "id":
-			p.as.id, err = strconv.ParseInt(value, 10, 64)
-		case "timeout":
-			p.as.timeout, err = time.ParseDuration(value)
-		default:
-			err = fmt.Errorf("unknown %q", name)
-		}
-	}
-	return err
+	return p.as.Set(words[2:])
 }
 
 // How much later than in the core simulation something may become true here: a node looks for an acknowledgement up to
