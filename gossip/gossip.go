@@ -230,8 +230,9 @@ func (g *Gossip) loop(ctx context.Context) {
 			g.stepAll(part)
 		}
 		g.flush()
-		g.checkNames()
-		timer.Reset(g.untilTick())
+		now := g.cfg.Clock()
+		g.checkNames(now)
+		timer.Reset(g.untilTick(now))
 		select {
 		case <-ctx.Done():
 			return
@@ -258,10 +259,10 @@ func (g *Gossip) tickIfDue(now clock.Stamp) (out tombstone.Output) {
 	return out
 }
 
-func (g *Gossip) untilTick() time.Duration {
+func (g *Gossip) untilTick(now clock.Stamp) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return max(g.exchange.NextTick().Sub(g.cfg.Clock()), 0)
+	return max(g.exchange.NextTick().Sub(now), 0)
 }
 
 // flush sends what the exchange has put out.

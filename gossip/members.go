@@ -256,8 +256,8 @@ type namesakes struct {
 }
 
 // checkNames looks at all members, so it does not look at every turn of the loop.
-func (g *Gossip) checkNames() {
-	s, now := &g.namesakes, g.cfg.Clock()
+func (g *Gossip) checkNames(now clock.Stamp) {
+	s := &g.namesakes
 	if !s.checked.IsZero() && now.Sub(s.checked) < namesakeCheckEvery {
 		return
 	}

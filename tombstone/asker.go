@@ -117,6 +117,7 @@ func (x *Exchange) flushPulls(m *member, now clock.Stamp, out *Output) {
 		}
 		if x.sendPull(b, now, out) {
 			m.pulls = append(m.pulls, b)
+			x.begins(m)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package tombstone
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -71,6 +72,7 @@ type Exchange struct {
 
 	members map[Peer]*member
 	order   []*member // in the order of their arrival, so that runs with one seed are alike
+	busy    []*member // those with batches under way, and some that had: for NextTick, which is asked at every event
 	up      int       // members that are present
 
 	seq    uint64
@@ -99,6 +101,7 @@ type member struct {
 	hints    []*hintBatch // unanswered, at most maxWindow
 	wanted   []*want      // tombstones of its to ask for, newest last
 	pulls    []*pullBatch // unanswered, at most maxWindow
+	busy     bool         // it is in Exchange.busy
 	byStream bool         // the last batch was answered only after it had gone by stream: UDP may be blocked
 	rest     rest
 }
@@ -251,7 +254,11 @@ func (x *Exchange) Tick(now clock.Stamp) Output {
 // NextTick is when Tick has something to do: at the latest one sweepInterval after the last sweep.
 func (x *Exchange) NextTick() clock.Stamp {
 	next := x.swept.Add(sweepInterval)
-	for _, m := range x.order {
+	x.busy = slices.DeleteFunc(x.busy, func(m *member) bool {
+		m.busy = len(m.hints)+len(m.pulls) > 0
+		return !m.busy
+	})
+	for _, m := range x.busy {
 		for _, b := range m.hints {
 			next = earlier(next, b.due(&x.pace))
 		}
@@ -260,6 +267,14 @@ func (x *Exchange) NextTick() clock.Stamp {
 		}
 	}
 	return next
+}
+
+// begins says that a batch for m is under way.
+func (x *Exchange) begins(m *member) {
+	if !m.busy {
+		m.busy = true
+		x.busy = append(x.busy, m)
+	}
 }
 
 func earlier(a, b clock.Stamp) clock.Stamp {

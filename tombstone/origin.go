@@ -270,6 +270,7 @@ func (x *Exchange) flushHints(m *member, now clock.Stamp, out *Output) {
 		}
 		if x.sendHint(m, b, now, out) {
 			m.hints = append(m.hints, b)
+			x.begins(m)
 		}
 	}
 }
