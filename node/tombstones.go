@@ -47,8 +47,9 @@ type departures struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	group    sync.WaitGroup
-	unmade   rate.Sometimes // limits the log of departures that made no tombstone; the counts have them all
-	tooLong  sync.Once      // a name that no message can carry is told of once: its broker leaves again and again
+	also     func(tombstone.Decision) // told after this; nil: nobody
+	unmade   rate.Sometimes           // limits the log of departures that made no tombstone; the counts have them all
+	tooLong  sync.Once                // a name that no message can carry is told of once: its broker leaves again and again
 
 	mu      sync.Mutex       // guards the following field
 	effects []routes.Effects // of evictions judged but not yet told
@@ -63,6 +64,7 @@ func newDepartures(table *routes.Table, apply func(routes.Effects), cfg gossip.C
 	}
 	d.unmade = rate.Sometimes{First: 10, Interval: time.Second}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.also = cfg.OnDecision
 	cfg.OnDecision, cfg.OnRefuted = d.decided, d.refuted
 	var err error
 	d.gossip, err = gossip.New(cfg, d)
@@ -149,10 +151,15 @@ func (d *departures) decided(dec tombstone.Decision) {
 	if dec.Verdict.Outcome == tombstone.NotHeld {
 		level = slog.LevelDebug // the usual case: this node heard the UNREGISTER itself
 	}
-	d.log.Log(context.Background(), level, "tombstone judged", append(tombstoneAttrs(dec.ID),
-		"outcome", dec.Verdict.Outcome.String(),
-		"life_margin", dec.Verdict.LifeMargin, "register_margin", dec.Verdict.RegisterMargin,
-		"age", dec.Verdict.Age)...)
+	if ctx := context.Background(); d.log.Enabled(ctx, level) {
+		d.log.Log(ctx, level, "tombstone judged", append(tombstoneAttrs(dec.ID),
+			"outcome", dec.Verdict.Outcome.String(),
+			"life_margin", dec.Verdict.LifeMargin, "register_margin", dec.Verdict.RegisterMargin,
+			"age", dec.Verdict.Age)...)
+	}
+	if d.also != nil {
+		d.also(dec)
+	}
 }
 
 // refuted tells of an eviction that was wrong, as far as can be known.
