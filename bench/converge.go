@@ -164,7 +164,7 @@ func (r *convergence) without(ctx context.Context, j job) error {
 	}
 	r.progress.Step("%d nodes without gossip: %d departures, watched for %v", j.nodes, len(all), c.Window)
 	s := newSetting(f, j.fault, c.Window, c.Seed, r.progress)
-	s.every, s.patience = askEvery(j.nodes*len(all)), 0
+	s.every, s.patience = askEvery(j.nodes*len(all), askBudget), 0
 	r.report.Without = append(r.report.Without, s.SettingResult)
 	err = s.run(ctx, all)
 	r.stepResult(s)

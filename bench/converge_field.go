@@ -15,6 +15,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/gossip/impair"
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 const (
@@ -39,6 +40,7 @@ type fieldNode struct {
 	addr      string            // where brokers and clients connect
 	node      *node.Node        // nil: it runs elsewhere
 	transport *impair.Transport // nil: it does not gossip, or runs elsewhere
+	evicted   chan struct{}     // has one when it has evicted since the last look; nil: it does not gossip, or runs elsewhere
 }
 
 // convergeProfile gives every broker topics of its own, so that a topic is gone with its broker.
@@ -105,6 +107,16 @@ func (f *field) startNode(ctx context.Context, i int) error {
 	if t := f.nodes[i].transport; t != nil {
 		g := gossip.DefaultConfig()
 		g.Bind, g.Cluster, g.Name, g.Transport = t.Addr(), gossipCluster, fmt.Sprintf("n%d", i+1), t
+		evicted := make(chan struct{}, 1)
+		f.nodes[i].evicted = evicted
+		g.OnDecision = func(d tombstone.Decision) {
+			if d.Verdict.Outcome == tombstone.Evicted {
+				select {
+				case evicted <- struct{}{}:
+				default:
+				}
+			}
+		}
 		for j := range min(seedNodes, len(f.nodes)) {
 			if j != i {
 				g.Seeds = append(g.Seeds, f.nodes[j].transport.Addr())

@@ -90,10 +90,13 @@ type setting struct {
 
 // newSetting prepares a setting on running nodes.
 func newSetting(f *field, fault Fault, timeout time.Duration, seed uint64, p *Progress) *setting {
-	n := len(f.nodes)
+	n, budget := len(f.nodes), askBudget
+	if f.net != nil {
+		budget = askBudgetTold
+	}
 	return &setting{
 		SettingResult: &SettingResult{Nodes: n, Fault: fault, Gossip: f.net != nil, Brokers: f.profile.Brokers, LimitS: timeout.Seconds()},
-		field:         f, every: askEvery(n), timeout: timeout, patience: patience, progress: p, pools: make([]callers, n),
+		field:         f, every: askEvery(n, budget), timeout: timeout, patience: patience, progress: p, pools: make([]callers, n),
 		rng: rand.New(rand.NewPCG(seed, 7)),
 	}
 }
@@ -310,6 +313,9 @@ func (s *setting) watchers(brokers []*broker, d departure) []*watcher {
 		for _, b := range d.brokers {
 			w.names = append(w.names, brokers[b].address)
 			w.topic = append(w.topic, uint32(brokers[b].index))
+		}
+		if len(w.names) == 1 { // of many the node says too much
+			w.soon = n.evicted
 		}
 		all = append(all, w)
 	}

@@ -21,6 +21,7 @@ type watcher struct {
 	pool  *callers
 	every time.Duration // between two questions; grows with the time that has passed, to half a percent of it
 	from  time.Duration // the first question after the start waits so long, so that watchers do not keep step
+	soon  chan struct{} // the node says that it has evicted: time for the next question. Nil: it says nothing
 	names []address
 	topic []uint32
 	gone  []time.Time // by broker: when the answer that named it no more was there; zero: not seen
@@ -53,7 +54,7 @@ func (w *watcher) run(ctx context.Context, listed func()) error {
 	listed()
 	began := time.Now()
 	for left, wait := len(w.names), w.from; left > 0; {
-		if pause(ctx, wait) != nil {
+		if !w.pause(ctx, wait) {
 			return nil // what was not seen is not gone
 		}
 		for i := range w.names {
@@ -72,6 +73,20 @@ func (w *watcher) run(ctx context.Context, listed func()) error {
 		wait = max(w.every, time.Since(began)/200)
 	}
 	return nil
+}
+
+// pause waits for the time of the next question. It answers false when ctx ends.
+func (w *watcher) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.soon:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // named asks for the route of broker i's own topic.

@@ -16,17 +16,22 @@ type Machine struct {
 	System string `json:"system"`
 	Go     string `json:"go"`
 	Commit string `json:"commit"`
+	Policy string `json:"scheduling,omitempty"` // of this process, where it is not the usual one
 }
 
 func thisMachine() Machine {
 	return Machine{
 		CPUs: runtime.NumCPU(), Model: procField("/proc/cpuinfo", "model name"), Memory: memory(),
-		System: strings.TrimSpace(runtime.GOOS + " " + kernel()), Go: runtime.Version(), Commit: commit(),
+		System: strings.TrimSpace(runtime.GOOS + " " + kernel()), Go: runtime.Version(), Commit: commit(), Policy: schedulingPolicy(),
 	}
 }
 
 func (m Machine) String() string {
-	return fmt.Sprintf("%d x %s, %s, %s, %s, commit %s", m.CPUs, m.Model, m.Memory, m.System, m.Go, m.Commit)
+	text := fmt.Sprintf("%d x %s, %s, %s, %s, commit %s", m.CPUs, m.Model, m.Memory, m.System, m.Go, m.Commit)
+	if m.Policy != "" {
+		text += ", scheduled " + m.Policy
+	}
+	return text
 }
 
 // procField is the first value of a "name : value" file, or "unknown".

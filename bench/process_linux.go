@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // threadTimes is the CPU time of each thread of a process.
@@ -101,4 +103,21 @@ func listenInode(table string, port int) string {
 // dieWithParent lets the kernel end a started server when this program ends, however it ends.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
+
+// schedulingPolicy names how the system schedules this process, unless it does so as it does by default.
+func schedulingPolicy() string {
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return ""
+	}
+	switch attr.Policy {
+	case unix.SCHED_FIFO:
+		return "in real time (FIFO)"
+	case unix.SCHED_RR:
+		return "in real time (round robin)"
+	case unix.SCHED_BATCH, unix.SCHED_IDLE:
+		return "as batch work"
+	}
+	return ""
 }

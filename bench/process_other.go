@@ -17,3 +17,5 @@ func (t threadTimes) since(threadTimes) time.Duration { return 0 }
 func readRSS(int) (int64, error)                      { return 0, errNoProc }
 func listener(int) int                                { return 0 }
 func dieWithParent() *syscall.SysProcAttr             { return &syscall.SysProcAttr{Setpgid: true} }
+
+func schedulingPolicy() string { return "" }
