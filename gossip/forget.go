@@ -152,6 +152,7 @@ type gone struct {
 func (b *inbox) leaves(p tombstone.Peer, now clock.Stamp) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.giveUp(p)
 	if m := b.living[p]; m != nil {
 		m.leaves = true
 	} else if g := b.gone[p]; g != nil {
@@ -167,6 +168,7 @@ func (b *inbox) forget(p tombstone.Peer, now clock.Stamp) {
 	if b.living[p] != nil {
 		b.living[p].forgotten = true
 	}
+	b.giveUp(p)
 	delete(b.gone, p)
 	b.tidy(now)
 }

@@ -231,7 +231,7 @@ func (g *Gossip) loop(ctx context.Context) {
 		}
 		g.flush()
 		now := g.cfg.Clock()
-		g.checkNames(now)
+		g.checkMembers(now)
 		timer.Reset(g.untilTick(now))
 		select {
 		case <-ctx.Done():

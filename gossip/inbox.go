@@ -49,6 +49,7 @@ type inbox struct {
 	living   map[tombstone.Peer]*memberEntry
 	changes  uint64 // grows whenever somebody comes or goes
 	gone     map[tombstone.Peer]*gone
+	missing  map[tombstone.Peer]missing
 }
 
 // message queues a message; false: the queue is full and it was dropped.
@@ -70,6 +71,7 @@ func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, meta Meta, now clock.St
 	if b.living == nil {
 		b.living = make(map[tombstone.Peer]*memberEntry)
 	}
+	delete(b.missing, p)
 	known := b.living[p]
 	if first = known == nil; first {
 		known = &memberEntry{since: time.Now(), heard: now}
@@ -85,13 +87,21 @@ func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, meta Meta, now clock.St
 	return first
 }
 
-// down buries a member and queues the event about it.
+// down buries a member and queues the event about it, for one that said no goodbye only in a while.
 func (b *inbox) down(p tombstone.Peer, now clock.Stamp, e event) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	m := b.living[p]
 	state := b.bury(p, now)
 	b.changes++
-	b.events = append(b.events, e)
+	if state == StateFailed && p != b.self {
+		if b.missing == nil {
+			b.missing = map[tombstone.Peer]missing{}
+		}
+		b.missing[p] = missing{node: m.node, since: now, left: e}
+	} else {
+		b.events = append(b.events, e)
+	}
 	return state
 }
 
@@ -119,15 +129,15 @@ func (b *inbox) take() []event {
 	return events
 }
 
-// node is where a member is reached.
+// node is where a member is reached, or a missing one may be.
 func (b *inbox) node(p tombstone.Peer) (memberlist.Node, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := b.living[p]
-	if m == nil {
-		return memberlist.Node{}, false
+	if m := b.living[p]; m != nil {
+		return m.node, true
 	}
-	return m.node, true
+	m, ok := b.missing[p]
+	return m.node, ok
 }
 
 // namesake is the address of another living member of this node's name, or empty.

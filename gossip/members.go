@@ -244,8 +244,8 @@ func (g *Gossip) advertised() string {
 // namesakeAfter is how long two living members may have one name: a restart looks like that until the old life is
 // taken for dead.
 const (
-	namesakeAfter      = 15 * time.Second
-	namesakeCheckEvery = time.Second
+	namesakeAfter    = 15 * time.Second
+	memberCheckEvery = time.Second
 )
 
 // namesakes watches for another living member of this node's name.
@@ -255,13 +255,14 @@ type namesakes struct {
 	checked clock.Stamp
 }
 
-// checkNames looks at all members, so it does not look at every turn of the loop.
-func (g *Gossip) checkNames(now clock.Stamp) {
+// checkMembers looks at all members, so it does not look at every turn of the loop.
+func (g *Gossip) checkMembers(now clock.Stamp) {
 	s := &g.namesakes
-	if !s.checked.IsZero() && now.Sub(s.checked) < namesakeCheckEvery {
+	if !s.checked.IsZero() && now.Sub(s.checked) < memberCheckEvery {
 		return
 	}
 	s.checked = now
+	g.inbox.giveUpMissing(now)
 	other := g.inbox.namesake()
 	switch {
 	case other == "":

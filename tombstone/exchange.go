@@ -122,8 +122,8 @@ func New(c Config, t Tables) (*Exchange, error) {
 	}, nil
 }
 
-// MemberUp says that memberlist lists p as alive. One that was gone for a while is hinted what it has not answered
-// for; a new one gets everything by the push/pull of its join.
+// MemberUp says that memberlist lists p as alive. One that was gone for a while, or may not have listened, is hinted what it
+// has not answered for; a new one gets everything by the push/pull of its join.
 func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 	var out Output
 	if p == x.self || p.valid() != nil {
@@ -147,6 +147,8 @@ func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 			}
 		}
 		x.flushHints(m, now, &out)
+	default:
+		x.resume(m, now, &out)
 	}
 	return out
 }
@@ -290,7 +292,9 @@ func (x *Exchange) sweep(now clock.Stamp, out *Output) {
 	out.Refuted = x.refutes.sweep(now)
 	x.counters.Refuted += uint64(len(out.Refuted))
 	for _, m := range x.order {
-		x.resume(m, now, out)
+		if m.rest.over(now) {
+			x.resume(m, now, out)
+		}
 	}
 	kept := x.order[:0]
 	for _, m := range x.order {

@@ -122,6 +122,23 @@ func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A member that is listed anew, although it never was given up, is told at once.
+func TestMemberListedAnewIsToldAtOnce(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerC)
+	mustMake(t, a, departure(1, 0, 0), 0)
+	now := time.Duration(0)
+	for ; a.Counters().HintsUnanswered == 0; now += 5 * ms {
+		a.Tick(at(now))
+	}
+	if out := a.MemberUp(peerC, at(now)); len(to[Hint](out, peerC)) != 1 {
+		t.Errorf("told %v", out.Packets)
+	}
+	if out := a.MemberUp(peerC, at(now)); len(out.Packets) > 0 {
+		t.Errorf("told again: %v", out.Packets)
+	}
+	checked(t, now, a)
+}
+
 func TestWindowsNewestFirst(t *testing.T) {
 	a := newExchange(t, peerA, fakeTables{}, peerB, peerC)
 	var first Output

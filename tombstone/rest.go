@@ -6,8 +6,8 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
-// restTime is after how long what was given up is tried again. A member may be listed here and yet hear nothing, because
-// it takes this node for dead for some seconds (probes are lost, too) and does not listen to the dead.
+// restTime is after how long what was given up is tried again. A member may be listed here and yet hear nothing: it may take
+// this node for dead for longer than it listens to the dead, or its path may be cut for less than memberlist notices.
 const restTime = 2 * time.Second
 
 // rest is what was given up with a member that is present.
@@ -18,7 +18,7 @@ type rest struct {
 }
 
 func (r *rest) giveUp(now clock.Stamp, hints []uint64, pulls []ID) {
-	if len(r.hints)+len(r.pulls) == 0 {
+	if r.empty() {
 		r.since = now
 	}
 	if len(r.hints)+len(hints) <= 2*MaxLive {
@@ -29,11 +29,16 @@ func (r *rest) giveUp(now clock.Stamp, hints []uint64, pulls []ID) {
 	}
 }
 
-// resume tries again what has rested for long enough, as far as it still matters. It ends with the tombstones' life: the
+func (r *rest) empty() bool { return len(r.hints)+len(r.pulls) == 0 }
+
+// over says that it is time to try again.
+func (r *rest) over(now clock.Stamp) bool { return !r.empty() && now.Sub(r.since) >= restTime }
+
+// resume tries again what rests, as far as it still matters. It ends with the tombstones' life: the
 // origin answers a question about an older one that it knows nothing of it.
 func (x *Exchange) resume(m *member, now clock.Stamp, out *Output) {
 	r := m.rest
-	if len(r.hints)+len(r.pulls) == 0 || now.Sub(r.since) < restTime {
+	if r.empty() {
 		return
 	}
 	m.rest = rest{}

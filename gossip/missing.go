@@ -1,0 +1,42 @@
+package gossip
+
+import (
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// missingFor is for how long a member that is taken for dead is still told of departures and believed: as long as
+// memberlist gossips to the dead, for it may only have lost some probes. With 30 % loss that happens to some member every
+// minute, and a departure would reach it seconds late. Nothing depends on its being alive: what it says is checked as
+// always, and what is not answered is repeated and given up as always.
+const missingFor = 30 * time.Second
+
+// missing is a member that stopped answering without saying that it leaves.
+type missing struct {
+	node  memberlist.Node
+	since clock.Stamp
+	left  event // tells the exchange that it is gone
+}
+
+// giveUpMissing queues the events about those that have been missing for long enough.
+func (b *inbox) giveUpMissing(now clock.Stamp) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p, m := range b.missing {
+		if now.Sub(m.since) >= missingFor {
+			b.giveUp(p)
+		}
+	}
+}
+
+// giveUp queues the event about a member if it is missing.
+func (b *inbox) giveUp(p tombstone.Peer) {
+	if m, ok := b.missing[p]; ok {
+		delete(b.missing, p)
+		b.events = append(b.events, m.left)
+	}
+}
