@@ -17,7 +17,8 @@ import (
 type logWriter struct {
 	log      *slog.Logger
 	dropped  []dropped
-	refuting func() // this member contradicts that it is dead
+	refuting func()            // this member contradicts that it is dead
+	unread   func(from string) // a stream from there cannot be read
 }
 
 // dropped is one reason for which memberlist drops what came in.
@@ -27,13 +28,13 @@ type dropped struct {
 	told  *rate.Sometimes // whoever reaches the port could fill the log otherwise
 }
 
-func newLogWriter(log *slog.Logger, c *counters, refuting func()) logWriter {
+func newLogWriter(log *slog.Logger, c *counters, refuting func(), unread func(string)) logWriter {
 	why := func(count *atomic.Uint64, texts ...string) dropped {
 		return dropped{count, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
 	}
 	// The texts of memberlist v0.7.0 (net.go, security.go, label.go); a test has memberlist write each of them. The first
 	// reason that fits counts.
-	return logWriter{log: log, refuting: refuting, dropped: []dropped{
+	return logWriter{log: log, refuting: refuting, unread: unread, dropped: []dropped{
 		why(&c.refusedLabel, "unacceptable label", "label header", "cannot decode label"),
 		why(&c.refusedKey, "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
 			"remote state is encrypted", "payload is too small to decrypt", "cannot decrypt empty", "unsupported encryption version"),
@@ -74,6 +75,12 @@ func (w logWriter) Write(p []byte) (int, error) {
 	if level >= slog.LevelWarn {
 		if strings.Contains(line, "Refuting a suspect") || strings.Contains(line, "Refuting a dead") {
 			w.refuting()
+		}
+		if strings.Contains(line, "memberlist: failed to receive: ") {
+			// memberlist says so before it answers with the reason, which it owes nobody who lacks the key.
+			if i := strings.LastIndex(line, "from="); i >= 0 {
+				w.unread(line[i+len("from="):])
+			}
 		}
 		for _, d := range w.dropped {
 			if slices.ContainsFunc(d.texts, func(text string) bool { return strings.Contains(line, text) }) {

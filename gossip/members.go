@@ -40,7 +40,11 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	conf.HandoffQueueDepth = 8192
 	conf.Transport = g.cfg.Transport
 	conf.LogOutput = nil
-	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting), "", 0)
+	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting, func(from string) {
+		if t, ok := conf.Transport.(interface{ Refuse(from string) }); ok {
+			t.Refuse(from)
+		}
+	}), "", 0)
 	g.inbox.self = g.self
 
 	host, port, err := splitHostPort(g.cfg.Bind)

@@ -1,11 +1,17 @@
 package gossip
 
 import (
+	"encoding/binary"
+	"io"
 	"log"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -62,7 +68,7 @@ func TestSeedsThatAreTheNodeItself(t *testing.T) {
 func TestAdvertiseThatNobodyReaches(t *testing.T) {
 	const told = "check that --advertise"
 	g, lines := logged(t, func(c *Config) { c.Advertise = "127.0.0.1:9" })
-	list := log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting), "", 0)
+	list := log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting, func(string) {}), "", 0)
 	list.Printf("[WARN] memberlist: Refuting an alive message for 'n1'")
 	for range maxRefutes - 1 {
 		list.Printf("[WARN] memberlist: Refuting a suspect message (from: n2)")
@@ -75,4 +81,47 @@ func TestAdvertiseThatNobodyReaches(t *testing.T) {
 	if n := strings.Count(lines.String(), told); n != 1 || !strings.Contains(lines.String(), "addr=127.0.0.1:9") {
 		t.Errorf("told %d times:\n%s", n, lines)
 	}
+}
+
+// memberlist answers a stream that it cannot read with the reason. Whoever lacks the key gets nothing here.
+func TestUnreadableStreamsAreNotAnswered(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if _, err := GenerateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := logged(t, func(c *Config) { c.KeyFile = key })
+	const encrypted = 10 // memberlist's encryptMsg
+	for name, payload := range map[string][]byte{
+		"wrong key":     append([]byte{encrypted, 0, 0, 0, 64, 1}, make([]byte, 63)...),
+		"no encryption": {6, 0x80}, // pushPullMsg and a map of nothing
+		"oversized":     binary.BigEndian.AppendUint32([]byte{encrypted}, 1<<31),
+	} {
+		conn, err := net.DialTimeout("tcp", g.Addr(), 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if err := memberlist.AddLabelHeaderToStream(conn, t.Name()); err != nil {
+			t.Fatal(err)
+		}
+		before := g.counts.refused()
+		if _, err := conn.Write(payload); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if len(answer) > 0 || isTimeout(err) {
+			t.Errorf("%s: answered %q, %v", name, answer, err)
+		}
+		await(t, name+" is counted", func() bool { return g.counts.refused() == before+1 })
+		conn.Close()
+	}
+}
+
+func (c *counters) refused() uint64 {
+	return c.refusedKey.Load() + c.refusedSize.Load() + c.refusedFormat.Load() + c.refusedLabel.Load()
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := err.(net.Error)
+	return ok && timeout.Timeout()
 }

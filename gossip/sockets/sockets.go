@@ -35,6 +35,9 @@ type Transport struct {
 	done    chan struct{}
 	once    sync.Once
 	group   sync.WaitGroup
+
+	mu   sync.Mutex         // guards the following field
+	open map[string]*stream // accepted streams by remote address
 }
 
 var _ memberlist.NodeAwareTransport = (*Transport)(nil)
@@ -44,7 +47,7 @@ var _ memberlist.NodeAwareTransport = (*Transport)(nil)
 func Listen(ip netip.Addr, port int, labels []metrics.Label, logger *slog.Logger) (*Transport, error) {
 	t := &Transport{
 		labels: labels, logger: logger, done: make(chan struct{}),
-		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn),
+		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), open: map[string]*stream{},
 	}
 	// The port that TCP was given may be another program's for UDP.
 	for attempt := 0; ; attempt++ {
@@ -179,12 +182,47 @@ func (t *Transport) accept() {
 			continue
 		}
 		wait = 0
+		s := t.track(conn)
 		select {
-		case t.streams <- conn:
+		case t.streams <- s:
 		case <-t.done:
-			conn.Close()
+			s.Close()
 			return
 		}
+	}
+}
+
+// stream is an accepted one, which Refuse can end.
+type stream struct {
+	net.Conn
+	t *Transport
+}
+
+func (t *Transport) track(conn net.Conn) *stream {
+	s := &stream{Conn: conn, t: t}
+	t.mu.Lock()
+	t.open[conn.RemoteAddr().String()] = s
+	t.mu.Unlock()
+	return s
+}
+
+// Close closes the stream.
+func (s *stream) Close() error {
+	s.t.mu.Lock()
+	if from := s.RemoteAddr().String(); s.t.open[from] == s {
+		delete(s.t.open, from)
+	}
+	s.t.mu.Unlock()
+	return s.Conn.Close()
+}
+
+// Refuse closes the accepted stream from that address: whoever wrote into it gets no answer.
+func (t *Transport) Refuse(from string) {
+	t.mu.Lock()
+	s := t.open[from]
+	t.mu.Unlock()
+	if s != nil {
+		_ = s.Close() // nobody is owed anything
 	}
 }
 
