@@ -79,12 +79,14 @@ func gather(self string, v *digest.View) []divergence {
 	return all
 }
 
+// nodes are the names of those, sorted, so that every node tells it in the same words.
 func (d *divergence) nodes(which func(*holding) bool) (names []string) {
 	for i := range d.held {
 		if which(&d.held[i]) {
 			names = append(names, d.held[i].node)
 		}
 	}
+	slices.Sort(names)
 	return names
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -81,6 +82,9 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 	}
 	// Once they are older than a registration's period, and younger than its timeout.
 	ahead.Store(int64(digest.YoungAge + time.Second))
+	for _, n := range nodes {
+		awaitReason(t, n, "no_connection", "registers at n1, n2 and not at n3", "n3")
+	}
 	ask(t, c3, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	awaitAgreement(t, nodes)
 
@@ -130,6 +134,47 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 	ask(t, c3, remoting.RegisterTopicInNamesrv, map[string]string{"topic": "TA"},
 		`{"queueDatas":[{"brokerName":"b0","perm":6,"readQueueNums":4,"writeQueueNums":4,"topicSysFlag":0}]}`)
 	awaitAgreement(t, nodes)
+}
+
+// Every change is one line at every node that sees it, and what is over is one.
+func TestDivergenceIsLoggedOnce(t *testing.T) {
+	book := &logBook{}
+	start := func(log slog.Handler, name string, seeds ...string) *Node {
+		return startNodeTo(t, log, func(c *Config) {
+			g := gossip.DefaultConfig()
+			g.Bind, g.Cluster, g.Name, g.Seeds = "127.0.0.1:0", t.Name(), name, seeds
+			c.Gossip = &g
+		})
+	}
+	n1 := start(slog.NewTextHandler(book, nil), "n1")
+	n2 := start(slog.DiscardHandler, "n2", n1.Gossip().Addr())
+	c1, c2 := dial(t, n1), dial(t, n2)
+	var lines []string
+	until := func(words ...string) { lines = append(lines, book.await(t, words...)...) }
+
+	ask(t, c1, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	until("nodes differ about a broker", "broker=b0", "held_by=n1", "n2 started")
+	ask(t, c2, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	until("nodes agree again", "b0 id 0")
+	ask(t, c2, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	until("nodes differ about a broker", "held_by=n1,n2", "write permission wiped")
+	ask(t, c2, remoting.PutKVConfig, map[string]string{"namespace": "ns", "key": "k", "value": "v"}, "")
+	until("nodes differ in their kv", "node=n2")
+	ask(t, c1, remoting.PutKVConfig, map[string]string{"namespace": "ns", "key": "k", "value": "v"}, "")
+	until("nodes agree again", "kv of n2")
+	ask(t, c1, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	until("nodes agree again", "b0 id 0")
+	count := func(words string) (n int) {
+		for _, line := range lines {
+			if strings.Contains(line, words) {
+				n++
+			}
+		}
+		return n
+	}
+	if about, drift, over := count("nodes differ about"), count("nodes differ in"), count("nodes agree again"); about != 2 || drift != 1 || over != 3 {
+		t.Errorf("%d, %d and %d lines, want 2, 1 and 3:\n%s", about, drift, over, strings.Join(lines, "\n"))
+	}
 }
 
 // A tombstone that was kept is named with its reason, also by a node that is not its origin.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -73,23 +72,7 @@ func containsAll(line string, words []string) bool {
 func startLoggingNode(t *testing.T, level slog.Level) (*Node, *logBook) {
 	t.Helper()
 	book := &logBook{}
-	cfg := DefaultConfig(System{UserHome: t.TempDir()})
-	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
-	n, err := New(cfg, slog.New(slog.NewTextHandler(book, &slog.HandlerOptions{Level: level})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return n, book
+	return startNodeTo(t, slog.NewTextHandler(book, &slog.HandlerOptions{Level: level}), nil), book
 }
 
 // TestOneLineForEachChange: what changes the tables is one line, what changes nothing is none, and connections are told

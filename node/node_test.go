@@ -14,12 +14,18 @@ import (
 // startNode runs a node on a free port with its files in a directory of the test's own.
 func startNode(t *testing.T, change func(*Config)) *Node {
 	t.Helper()
+	return startNodeTo(t, slog.DiscardHandler, change)
+}
+
+// startNodeTo starts a node that logs there.
+func startNodeTo(t *testing.T, log slog.Handler, change func(*Config)) *Node {
+	t.Helper()
 	cfg := DefaultConfig(System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	if change != nil {
 		change(&cfg)
 	}
-	n, err := New(cfg, slog.New(slog.DiscardHandler))
+	n, err := New(cfg, slog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}
