@@ -2,33 +2,15 @@ package cli
 
 import (
 	"bytes"
-	"context"
-	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/test/synthetic"
 )
 
 // The short form of `epitaph bench load`, against a node in this process: every kind of load, no wrong answer.
 func TestBenchLoad(t *testing.T) {
-	cfg := node.DefaultConfig(node.System{UserHome: t.TempDir()})
-	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
-	n, err := node.New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	n := synthetic.StartNode(t, nil)
 	for _, kind := range []string{"route", "miss", "register", "mixed"} {
 		var out, errs bytes.Buffer
 		status := Main([]string{

@@ -2,9 +2,7 @@ package differential
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/synthetic"
 )
 
 // number reads an environment variable.
@@ -36,25 +34,7 @@ func startPair(t *testing.T) *pair {
 	}
 	java.Require(t)
 	peer := java.StartNameServer(t, "5.5.0", java.NameServerOptions{})
-	cfg := node.DefaultConfig(node.System{UserHome: t.TempDir()})
-	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
-	n, err := node.New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := n.Table().Check(); err != nil {
-			t.Errorf("invariants of our tables: %v", err)
-		}
-	})
+	n := synthetic.StartNode(t, nil)
 	return &pair{java: peer.Addr, ours: n.Addr().String(), met: map[int]int{}, settling: longSettling}
 }
 

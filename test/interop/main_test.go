@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -24,6 +23,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/synthetic"
 )
 
 // suite is what all tests of one run share: made once by TestMain, read only afterwards.
@@ -54,21 +54,12 @@ func TestMain(m *testing.M) {
 		dir, err := os.MkdirTemp("", "epitaph-interop-")
 		if err == nil {
 			defer func() { _ = os.RemoveAll(dir) }()
-			err = build(filepath.Join(dir, "epitaph"))
+			shared.binary = filepath.Join(dir, "epitaph")
+			err = synthetic.BuildTo(shared.binary, "../..")
 		}
 		shared.build = errors.Join(shared.build, err)
 	}
 	m.Run()
-}
-
-func build(binary string) error {
-	cmd := exec.Command("go", "build", "-o", binary, "github.com/epitaph-mq/epitaph")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	shared.binary = binary
-	return nil
 }
 
 func mode() string { return os.Getenv("EPITAPH_INTEROP") }

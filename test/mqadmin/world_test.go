@@ -1,11 +1,9 @@
 package mqadmin
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +17,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/synthetic"
 )
 
 const release = "5.5.0"
@@ -39,25 +38,10 @@ func startOurs(t *testing.T) (addr, dir string) {
 	t.Helper()
 	// The same files as those of java.NameServer, so that getNamesrvConfig has the same to show.
 	dir = t.TempDir()
-	cfg := node.DefaultConfig(node.System{UserHome: dir, Properties: map[string]string{"rocketmq.home.dir": dir}})
-	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", int32(java.FreePort(t))
-	cfg.Options.KVConfigPath, cfg.Options.ConfigStorePath = filepath.Join(dir, "kvConfig.json"), filepath.Join(dir, "namesrv.conf")
-	n, err := node.New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := n.Table().Check(); err != nil {
-			t.Errorf("invariants of our tables: %v", err)
-		}
+	n := synthetic.StartNode(t, func(c *node.Config) {
+		*c = node.DefaultConfig(node.System{UserHome: dir, Properties: map[string]string{"rocketmq.home.dir": dir}})
+		c.Options.BindAddress, c.Options.ListenPort = "127.0.0.1", int32(java.FreePort(t))
+		c.Options.KVConfigPath, c.Options.ConfigStorePath = filepath.Join(dir, "kvConfig.json"), filepath.Join(dir, "namesrv.conf")
 	})
 	return n.Addr().String(), dir
 }

@@ -25,12 +25,20 @@ const startTime = time.Minute
 func Build(t testing.TB, dir string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "epitaph")
-	cmd := exec.Command("go", "build", "-o", binary, ".")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v: %s", dir, err, out)
+	if err := BuildTo(binary, dir); err != nil {
+		t.Fatal(err)
 	}
 	return binary
+}
+
+// BuildTo compiles the program in dir, as a static binary.
+func BuildTo(binary, dir string) error {
+	cmd := exec.Command("go", "build", "-o", binary, ".")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", dir, err, out)
+	}
+	return nil
 }
 
 // Process is a running `epitaph serve`.
