@@ -27,8 +27,9 @@ func (r *ConvergeReport) PlotConvergence(path string) error {
 	p.Y.Tick.Marker = plot.ConstantTicks{
 		{Value: 0, Label: "0 %"}, {Value: 0.25, Label: "25 %"}, {Value: 0.5, Label: "50 %"}, {Value: 0.75, Label: "75 %"}, {Value: 1, Label: "100 %"},
 	}
-	p.Legend.Top, p.Legend.Left = false, false
-	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(95), vg.Points(14)
+	// Words to the right of their lines: they stay clear of them with wider fonts than the one that is measured with here.
+	p.Legend.Top, p.Legend.Left = false, true
+	p.Legend.XOffs, p.Legend.YOffs = vg.Points(250), vg.Points(14)
 	shown := slices.DeleteFunc(slices.Clone(r.Settings), func(s *SettingResult) bool {
 		return s.Trials == 0 || len(r.Settings) > plotLines && (s.Fault != MissAllButOne || s.DelayMS+s.PartMS > 0)
 	})
@@ -59,7 +60,7 @@ func (r *ConvergeReport) PlotConvergence(path string) error {
 	}
 	original.Color, original.Width = color.RGBA{0xb0, 0x00, 0x20, 0xff}, vg.Points(2)
 	p.Add(original)
-	label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: originalMS * 0.9, Y: 0.7}}, Labels: []string{"RocketMQ: 120 s"}})
+	label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: originalMS * 0.45, Y: 0.7}}, Labels: []string{"RocketMQ: 120 s"}})
 	if err != nil {
 		return fmt.Errorf("draw the original: %w", err)
 	}
