@@ -45,10 +45,13 @@ Some of their UNREGISTERs miss one node on purpose, whose connection stays open:
 the broker within milliseconds.
 
 Examples:
-    epitaph cluster --demo-brokers 4        something to see at once
-    epitaph cluster                         three nodes for brokers of your own:
-                                            mqbroker -n '127.0.0.1:9876;127.0.0.1:9877;127.0.0.1:9878'
-    epitaph cluster --listen 127.0.0.1:0    on any free ports`
+    something to see at once:
+        epitaph cluster --demo-brokers 4
+    three nodes for brokers of your own:
+        epitaph cluster
+        mqbroker -n '127.0.0.1:9876;127.0.0.1:9877;127.0.0.1:9878'
+    on any free ports:
+        epitaph cluster --listen 127.0.0.1:0`
 
 const categoryCluster = "The nodes:"
 

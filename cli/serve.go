@@ -36,12 +36,15 @@ Every setting can come from four places; the first that has it wins:
 Of the flags, --listen and --data win over --set. All mistakes are reported at once and nothing is started.
 
 Examples:
-    epitaph serve                                        on port 9876, as a Java NameServer would
-    epitaph serve --listen 127.0.0.1:0 --data /tmp/ns    a trial on any free port
-    epitaph serve --set tls.server.mode=enforcing        TLS only
-    epitaph serve --set supportActingMaster=true         one option without a file
-    epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 --cluster orders --gossip-key-file keys
-                                                         a node that hears from others who has left
+    on port 9876, as a Java NameServer would:
+        epitaph serve
+    a trial on any free port:
+        epitaph serve --listen 127.0.0.1:0 --data /tmp/ns
+    TLS only:
+        epitaph serve --set tls.server.mode=enforcing
+    a node that hears from others who has left:
+        epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 \
+            --cluster orders --gossip-key-file keys
 
 SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the gossip keys again. A server started under Java's mqnamesrv script is stopped with
 mqshutdown, which finds Java programs only: stop this one through its process id or its service manager.`

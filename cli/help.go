@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+func init() {
+	urfave.HelpPrinter = func(w io.Writer, template string, data any) {
+		var b bytes.Buffer
+		urfave.HelpPrinterCustom(&b, template, data, nil)
+		_, _ = io.WriteString(w, foldHelp(b.String())) // a closed terminal is nobody to tell
+	}
+}
+
+const (
+	// broken is from which length on a line of the texts ends because it is full, so that the next one continues it.
+	broken = 90
+	// farthest is the last column at which explanations stand beside what they explain; others begin on a line of their own.
+	farthest, further = 32, 10
+)
+
+// explained is a line with an explanation in a second column.
+var explained = regexp.MustCompile(`^( *\S.*?)(  +)(\S.*)$`)
+
+// foldHelp makes a help page fit the screen: paragraphs are filled anew, explanations stay in their column.
+func foldHelp(page string) string {
+	var out strings.Builder
+	lines := strings.Split(strings.TrimSuffix(page, "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := strings.TrimRight(lines[i], " ")
+		if utf8.RuneCountInString(line) <= screenWidth {
+			out.WriteString(line + "\n")
+			continue
+		}
+		if m := explained.FindStringSubmatch(line); m != nil {
+			head, column := m[1], utf8.RuneCountInString(m[1]+m[2])
+			if column > farthest {
+				out.WriteString(head + "\n")
+				head, column = "", further
+			}
+			fill(&out, head, column, strings.Fields(m[3]))
+			continue
+		}
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		words := strings.Fields(line)
+		for utf8.RuneCountInString(line) >= broken && i+1 < len(lines) && continues(lines[i+1], indent) {
+			i++
+			line = lines[i]
+			words = append(words, strings.Fields(line)...)
+		}
+		fill(&out, "", indent, words)
+	}
+	return out.String()
+}
+
+// continues says that line is more of a paragraph with that indent.
+func continues(line string, indent int) bool {
+	text := strings.TrimLeft(line, " ")
+	return text != "" && len(line)-len(text) == indent && !explained.MatchString(line)
+}
+
+// fill writes words from a column on, the first line behind head.
+func fill(out *strings.Builder, head string, column int, words []string) {
+	at := 0
+	begin := func(text string) {
+		out.WriteString(text + strings.Repeat(" ", max(column-utf8.RuneCountInString(text), 0)))
+		at = column
+	}
+	begin(head)
+	for i, word := range words {
+		n := utf8.RuneCountInString(word)
+		if i > 0 {
+			if at+1+n > screenWidth {
+				out.WriteString("\n")
+				begin("")
+			} else {
+				out.WriteString(" ")
+				at++
+			}
+		}
+		out.WriteString(word)
+		at += n
+	}
+	out.WriteString("\n")
+}
