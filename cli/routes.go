@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 
 	urfave "github.com/urfave/cli/v2"
@@ -141,7 +143,11 @@ func routeOf(ctx context.Context, server, topic string, into *node.APIRoute) err
 		for _, a := range b.Addrs {
 			rb.Addrs = append(rb.Addrs, node.APIRouteAddr(a))
 		}
+		slices.SortFunc(rb.Addrs, func(a, b node.APIRouteAddr) int { return cmp.Compare(a.ID, b.ID) })
 		into.Brokers = append(into.Brokers, rb)
 	}
+	// A Java NameServer answers in the order of its hash tables.
+	slices.SortStableFunc(into.Queues, func(a, b node.APIQueue) int { return cmp.Compare(a.Broker, b.Broker) })
+	slices.SortStableFunc(into.Brokers, func(a, b node.APIRouteBroker) int { return cmp.Compare(a.Broker, b.Broker) })
 	return nil
 }
