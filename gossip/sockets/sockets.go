@@ -186,7 +186,7 @@ func (t *Transport) accept() {
 		select {
 		case t.streams <- s:
 		case <-t.done:
-			s.Close()
+			_ = s.Close() // nobody has it
 			return
 		}
 	}
