@@ -1,7 +1,8 @@
 // Package skew runs the program as it was and the program as it is in one cluster: nodes are upgraded one at a time.
 //
-// The commit of the former one stands in the file "previous": move it on when a release is made. It is built from the
-// history of this repository; where that is missing (a shallow clone, an archive) everything here is skipped, saying so.
+// The commits of former ones stand in the file "previous": the landed state before this one, moved on with each, and one that
+// sends no digests. They are built from the history of this repository; where that is missing (a shallow clone, an archive)
+// everything here is skipped, saying so.
 package skew
 
 import (
@@ -20,49 +21,68 @@ import (
 
 const patience = 2 * time.Minute
 
-// previous is the commit of the former program.
-func previous(t *testing.T) string {
+// former is a program as it was.
+type former struct {
+	commit  string
+	digests bool // it sends and understands them
+	binary  string
+}
+
+// formers are the commits in the file.
+func formers(t *testing.T) (all []former) {
 	t.Helper()
 	text, err := os.ReadFile("previous")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(text))
+	for line := range strings.Lines(string(text)) {
+		commit, remark, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all = append(all, former{commit: commit, digests: remark != "without digests"})
+	}
+	if len(all) == 0 {
+		t.Fatal("the file previous names no commit")
+	}
+	return all
 }
 
-// builds are the two programs.
-func builds(t *testing.T) (before, now string) {
+// build makes the former program from the history.
+func (f *former) build(t *testing.T) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("SKIPPED: -short; the former program has to be built")
-	}
-	root, commit := synthetic.Root(t), previous(t)
 	tree := t.TempDir()
-	archive := exec.Command("git", "archive", "--format=tar", commit)
-	archive.Dir = root
+	archive := exec.Command("git", "archive", "--format=tar", f.commit)
+	archive.Dir = synthetic.Root(t)
 	var text, errs bytes.Buffer
 	archive.Stdout, archive.Stderr = &text, &errs
 	if err := archive.Run(); err != nil {
 		t.Skipf("SKIPPED: commit %s is not in the history here (a shallow clone?), so the former program cannot be built: %v %s",
-			commit, err, errs.String())
+			f.commit, err, errs.String())
 	}
 	unpack := exec.Command("tar", "-x", "-C", tree)
 	unpack.Stdin = &text
 	if out, err := unpack.CombinedOutput(); err != nil {
-		t.Fatalf("unpack %s: %v: %s", commit, err, out)
+		t.Fatalf("unpack %s: %v: %s", f.commit, err, out)
 	}
-	return synthetic.Build(t, tree), synthetic.Build(t, root)
+	f.binary = synthetic.Build(t, tree)
 }
 
 func TestSkew(t *testing.T) {
-	before, now := builds(t)
-	t.Run("Upgrade", func(t *testing.T) { upgrade(t, before, now) })
-	t.Run("Downgrade", func(t *testing.T) { downgrade(t, before, now) })
+	if testing.Short() {
+		t.Skip("SKIPPED: -short; the former programs have to be built")
+	}
+	now := synthetic.Build(t, synthetic.Root(t))
+	for _, f := range formers(t) {
+		t.Run(f.commit, func(t *testing.T) {
+			f.build(t)
+			t.Run("Upgrade", func(t *testing.T) { upgrade(t, &f, now) })
+			t.Run("Downgrade", func(t *testing.T) { downgrade(t, f.binary, now) })
+		})
+	}
 }
 
 // One cluster of two versions: what either of them is told reaches the other, nobody panics, and what one does not
 // understand it counts and ignores. Then the node of the former version is upgraded in place and keeps its KV store.
-func upgrade(t *testing.T, before, now string) {
+func upgrade(t *testing.T, f *former, now string) {
+	before := f.binary
 	keys := filepath.Join(t.TempDir(), "keys")
 	if out, err := exec.Command(before, "keygen", keys).CombinedOutput(); err != nil {
 		t.Fatalf("keygen: %v: %s", err, out)
@@ -82,7 +102,10 @@ func upgrade(t *testing.T, before, now string) {
 		t.Fatalf("put: %+v, %v", a, err)
 	}
 	healthy(t, all...)
-	if old.Metric(`epitaph_gossip_refused_total{reason="type"}`) == 0 {
+	switch refused := old.Metric(`epitaph_gossip_refused_total{reason="type"}`); {
+	case f.digests && refused > 0:
+		t.Errorf("the former program does not know %v messages", refused)
+	case !f.digests && refused == 0:
 		t.Error("the former program counts no message that it does not know, though the newer one sends digests")
 	}
 	if status := old.Stop(t); status != 0 {
