@@ -141,6 +141,7 @@ func (x *Exchange) Check(now clock.Stamp) error {
 	for _, m := range x.order {
 		fail(len(m.hints) > maxWindow || len(m.pulls) > maxWindow, "windows of %d and %d to %s", len(m.hints), len(m.pulls), m.Name)
 		fail(len(m.pending) > 2*MaxLive || len(m.wanted) > maxWanted, "queues of %d and %d to %s", len(m.pending), len(m.wanted), m.Name)
+		fail(len(m.hints)+len(m.pulls) > 0 && !m.busy, "%s has batches and is not busy", m.Name)
 		fail(!m.up && len(m.hints)+len(m.pulls)+len(m.pending)+len(m.wanted) > 0, "%s is gone and waited for", m.Name)
 		fail(len(m.rest.hints) > 2*MaxLive || len(m.rest.pulls) > maxWanted, "%d hints and %d pulls of %s rest",
 			len(m.rest.hints), len(m.rest.pulls), m.Name)
