@@ -217,5 +217,5 @@ func (g *Gossip) AskDigest(ctx context.Context, p tombstone.Peer, subject digest
 	}
 }
 
-// Joined says that every seed has been tried once: who is no member by now does not answer.
+// Joined says that every seed has been tried once, or one has answered a while ago: who is no member by now does not answer.
 func (g *Gossip) Joined() bool { return g.joined.Load() }

@@ -55,7 +55,7 @@ type Gossip struct {
 	namesakes namesakes
 	refutes   refutes
 	digests   *digests    // nil: none
-	joined    atomic.Bool // every seed was tried once
+	joined    atomic.Bool // see Joined
 }
 
 // New checks the configuration and reads the keys. It binds nothing.

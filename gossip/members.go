@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip/sockets"
@@ -113,15 +114,7 @@ func (g *Gossip) rejoin(ctx context.Context) {
 		return
 	}
 	for first := true; ; first = false {
-		for _, seed := range g.strangers(ctx) {
-			g.counts.rejoins.Add(1)
-			if _, err := g.list.Join([]string{seed}); err != nil && ctx.Err() == nil {
-				g.counts.rejoinsFailed.Add(1)
-				if first {
-					g.cfg.Logger.Warn("seed does not answer, going on without it and trying again", "seed", seed, "err", err)
-				}
-			}
-		}
+		g.join(ctx, g.strangers(ctx), first)
 		g.joined.Store(true)
 		if first && g.joinsOnlyItself(ctx) {
 			g.cfg.Logger.Warn("--join names only this node itself: give the address of another node; until one joins, " +
@@ -135,6 +128,39 @@ func (g *Gossip) rejoin(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+const (
+	joinsAtOnce = 16
+	// joinRest is how long, once a seed has answered, others are waited for before this node counts as joined: the one that
+	// answered has told of all members, and a dead host takes ten seconds.
+	joinRest = time.Second
+)
+
+// join tries seeds, all at once: one that does not answer holds up no other.
+func (g *Gossip) join(ctx context.Context, seeds []string, first bool) {
+	var group errgroup.Group
+	group.SetLimit(joinsAtOnce)
+	for _, seed := range seeds {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			g.counts.rejoins.Add(1)
+			_, err := g.list.Join([]string{seed})
+			switch {
+			case err == nil:
+				time.AfterFunc(joinRest, func() { g.joined.Store(true) })
+			case ctx.Err() == nil:
+				g.counts.rejoinsFailed.Add(1)
+				if first {
+					g.cfg.Logger.Warn("seed does not answer, going on without it and trying again", "seed", seed, "err", err)
+				}
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // each failure is told above
 }
 
 // strangers are the addresses behind the seeds that no living member has.

@@ -126,3 +126,25 @@ func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
+
+// A seed that takes connections and never answers delays neither the others nor a stop.
+func TestMuteSeedHoldsUpNothing(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	began := time.Now()
+	other, _ := logged(t, func(*Config) {})
+	g, _ := logged(t, func(c *Config) { c.Seeds, c.Name = []string{mute.Addr().String(), other.Addr()}, "n2" })
+	await(t, "the living seed", func() bool { return len(g.Members()) == 2 })
+	await(t, "that it counts as joined", g.Joined)
+	_ = other.Stop(t.Context())
+	await(t, "nobody else", func() bool { return len(g.Members()) == 1 })
+	if err := g.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 9*time.Second { // memberlist waits 10 s for an answer
+		t.Errorf("all of it took %v", took)
+	}
+}

@@ -5,6 +5,7 @@ package sockets
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,12 +33,13 @@ type Transport struct {
 	logger  *slog.Logger
 	packets chan *memberlist.Packet
 	streams chan net.Conn
-	done    chan struct{}
+	ctx     context.Context // until Shutdown
+	cancel  context.CancelFunc
 	once    sync.Once
 	group   sync.WaitGroup
 
-	mu   sync.Mutex         // guards the following field
-	open map[string]*stream // accepted streams by remote address
+	mu   sync.Mutex // guards the following field
+	open map[*stream]bool
 }
 
 var _ memberlist.NodeAwareTransport = (*Transport)(nil)
@@ -46,9 +48,10 @@ var _ memberlist.NodeAwareTransport = (*Transport)(nil)
 // own series.
 func Listen(ip netip.Addr, port int, labels []metrics.Label, logger *slog.Logger) (*Transport, error) {
 	t := &Transport{
-		labels: labels, logger: logger, done: make(chan struct{}),
-		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), open: map[string]*stream{},
+		labels: labels, logger: logger,
+		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), open: map[*stream]bool{},
 	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
 	// The port that TCP was given may be another program's for UDP.
 	for attempt := 0; ; attempt++ {
 		err := t.bind(ip, port)
@@ -132,22 +135,32 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
-// DialAddressTimeout opens a stream.
+// DialAddressTimeout opens a stream. Shutdown ends the wait.
 func (t *Transport) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", to.Addr, timeout)
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", to.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return t.track(conn), nil
 }
 
 // StreamCh gives the streams accepted.
 func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
 
-// Shutdown closes both sockets and waits for what Listen started.
+// Shutdown closes both sockets and every stream, and waits for what Listen started.
 func (t *Transport) Shutdown() error {
 	var err error
 	t.once.Do(func() {
-		close(t.done)
+		t.cancel()
 		err = errors.Join(t.tcp.Close(), t.udp.Close())
 	})
 	t.group.Wait()
+	for _, s := range t.streamsWhere(func(*stream) bool { return true }) {
+		_ = s.Close() // what was under way is lost
+	}
 	return err
 }
 
@@ -155,7 +168,7 @@ func (t *Transport) Shutdown() error {
 // the transport is shut down.
 func (t *Transport) pause(last *time.Duration, what string, err error) bool {
 	select {
-	case <-t.done:
+	case <-t.ctx.Done():
 		return false
 	default:
 	}
@@ -164,7 +177,7 @@ func (t *Transport) pause(last *time.Duration, what string, err error) bool {
 	timer := time.NewTimer(*last)
 	defer timer.Stop()
 	select {
-	case <-t.done:
+	case <-t.ctx.Done():
 		return false
 	case <-timer.C:
 		return true
@@ -185,14 +198,14 @@ func (t *Transport) accept() {
 		s := t.track(conn)
 		select {
 		case t.streams <- s:
-		case <-t.done:
+		case <-t.ctx.Done():
 			_ = s.Close() // nobody has it
 			return
 		}
 	}
 }
 
-// stream is an accepted one, which Refuse can end.
+// stream is one that Shutdown closes, and Refuse.
 type stream struct {
 	net.Conn
 	t *Transport
@@ -201,27 +214,36 @@ type stream struct {
 func (t *Transport) track(conn net.Conn) *stream {
 	s := &stream{Conn: conn, t: t}
 	t.mu.Lock()
-	t.open[conn.RemoteAddr().String()] = s
+	t.open[s] = true
 	t.mu.Unlock()
+	if t.ctx.Err() != nil { // Shutdown may not have seen it
+		_ = s.Close() // whoever uses it is told
+	}
 	return s
 }
 
 // Close closes the stream.
 func (s *stream) Close() error {
 	s.t.mu.Lock()
-	if from := s.RemoteAddr().String(); s.t.open[from] == s {
-		delete(s.t.open, from)
-	}
+	delete(s.t.open, s)
 	s.t.mu.Unlock()
 	return s.Conn.Close()
 }
 
-// Refuse closes the accepted stream from that address: whoever wrote into it gets no answer.
-func (t *Transport) Refuse(from string) {
+func (t *Transport) streamsWhere(wanted func(*stream) bool) (found []*stream) {
 	t.mu.Lock()
-	s := t.open[from]
-	t.mu.Unlock()
-	if s != nil {
+	defer t.mu.Unlock()
+	for s := range t.open {
+		if wanted(s) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// Refuse closes streams with that address: whoever wrote into one gets no answer.
+func (t *Transport) Refuse(from string) {
+	for _, s := range t.streamsWhere(func(s *stream) bool { return s.RemoteAddr().String() == from }) {
 		_ = s.Close() // nobody is owed anything
 	}
 }
@@ -245,7 +267,7 @@ func (t *Transport) receive() {
 		metrics.IncrCounterWithLabels([]string{"memberlist", "udp", "received"}, float32(n), t.labels)
 		select {
 		case t.packets <- &memberlist.Packet{Buf: bytes.Clone(buf[:n]), From: net.UDPAddrFromAddrPort(from), Timestamp: at}:
-		case <-t.done:
+		case <-t.ctx.Done():
 			return
 		}
 	}
