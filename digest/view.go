@@ -119,7 +119,8 @@ func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
 	for _, p := range l.sorted() {
 		switch {
 		case !p.heard:
-			if !l.silent(p, now) {
+			// UDP may be blocked: the first summary by stream must have had its time to be answered.
+			if !l.silent(p, now) || p.streams < 2 {
 				c.Undecided = append(c.Undecided, p.Name)
 			}
 			continue

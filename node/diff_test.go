@@ -377,6 +377,36 @@ func TestFullRestartFallsBack(t *testing.T) {
 	}
 }
 
+// Where the original's rule decides, the others hear when the wait is over, and the figure is the whole wait.
+func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
+	var old aged
+	nodes := startClusterWith(t, 2, func(c *Config) {
+		withHTTP(c)
+		c.Clock, c.Options.NeedWaitForService = old.now, true
+	})
+	seen := func(ready bool) func() bool {
+		return func() bool {
+			for _, n := range nodes {
+				var m APIMembers
+				getJSON(t, n, "/v1/members", &m)
+				if len(m.Members) != 2 || m.Members[0].Ready != ready || m.Members[1].Ready != ready {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	await(t, "both waiting", seen(false))
+	if v, _ := scrape(t, nodes[0]); v["epitaph_ready_after_milliseconds"] != 0 {
+		t.Errorf("ready after %v ms while it waits", v["epitaph_ready_after_milliseconds"])
+	}
+	old.by.Store(int64(nodes[0].runtime.Options().WaitSecondsForService) * int64(time.Second))
+	await(t, "both ready", seen(true))
+	if v, _ := scrape(t, nodes[0]); v["epitaph_ready_after_milliseconds"] < 45_000 {
+		t.Errorf("ready after %v ms", v["epitaph_ready_after_milliseconds"])
+	}
+}
+
 // The wait is capped by waitSecondsForService, whatever the peers hold.
 func TestGateIsCapped(t *testing.T) {
 	witness := digest.Catchup{Witnesses: []string{"n1"}, Held: 2, Missing: []digest.Missing{{Key: digest.Key{Name: "b"}, Holder: "n1"}}}
@@ -401,8 +431,11 @@ func TestGateIsCapped(t *testing.T) {
 			t.Fatalf("step %d: %d, want %d", i, got, s.want)
 		}
 	}
-	if g.lacking != 1 || g.took != limit {
-		t.Errorf("%d missing after %v", g.lacking, g.took)
+	if g.lacking != 1 {
+		t.Errorf("%d missing", g.lacking)
+	}
+	if !g.ready(limit) || g.ready(limit+1) || g.took != limit {
+		t.Errorf("ready after %v", g.took)
 	}
 	var alone gate
 	if got := alone.step(digest.Catchup{}, true, 0, limit); got != stageAlone {

@@ -29,7 +29,7 @@ type gate struct {
 
 	mu      sync.Mutex // guards the following fields
 	lacks   digest.Catchup
-	took    time.Duration // until the decision
+	took    time.Duration // until the node was ready; 0 before
 	lacking int           // brokers missing when it was opened by time
 	most    int           // brokers missing at the worst
 }
@@ -60,21 +60,31 @@ func (g *gate) step(c digest.Catchup, joined bool, elapsed, limit time.Duration)
 	g.mu.Lock()
 	g.lacks, g.most = c, max(g.most, len(c.Missing))
 	if next > stageCatching {
-		g.took, g.lacking = elapsed, len(c.Missing)
+		g.lacking = len(c.Missing)
 	}
 	g.mu.Unlock()
 	g.stage.Store(int32(next))
 	return next
 }
 
-// missing is how many brokers are waited for now, took how long the wait was.
+// ready notes when the node was ready for the first time.
+func (g *gate) ready(elapsed time.Duration) (first bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if first = g.took == 0; first {
+		g.took = elapsed
+	}
+	return first
+}
+
+// figures are how many brokers are waited for now, and how long it took until the node was ready.
 func (g *gate) figures() (missing int, took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.waits() {
-		return len(g.lacks.Missing), 0
+		missing = len(g.lacks.Missing)
 	}
-	return 0, g.took
+	return missing, g.took
 }
 
 // why says what is waited for.
@@ -117,22 +127,28 @@ func (n *Node) elapsed(o *Options) (elapsed, limit time.Duration) {
 // gateEvery is how often a node that waits looks again.
 const gateEvery = 100 * time.Millisecond
 
-// watchGate looks at the peers until it is decided.
+// watchGate looks at the peers until it is decided, and tells them whenever the node becomes ready or ceases to be: where the
+// original's rule decides, that is later, and its options change while it runs.
 func (n *Node) watchGate(ctx context.Context) {
 	ticker := time.NewTicker(gateEvery)
 	defer ticker.Stop()
-	told := stageAsking
+	told, said := stageAsking, false
 	for {
-		g := n.depart.gossip
 		elapsed, limit := n.elapsed(n.runtime.Options())
-		next := n.gate.step(g.Catchup(), g.Joined(), elapsed, limit)
-		if next != told {
-			n.tellGate(next)
-			n.announce()
-			told = next
+		if told <= stageCatching {
+			g := n.depart.gossip
+			if next := n.gate.step(g.Catchup(), g.Joined(), elapsed, limit); next != told {
+				n.tellGate(next, elapsed)
+				told = next
+			}
 		}
-		if next > stageCatching {
-			return
+		ready, _ := n.Ready()
+		if ready && n.gate.ready(elapsed) && told == stageAlone {
+			n.log.Info("ready", "took", elapsed)
+		}
+		if ready != said {
+			n.announce()
+			said = ready
 		}
 		select {
 		case <-ctx.Done():
@@ -142,9 +158,9 @@ func (n *Node) watchGate(ctx context.Context) {
 	}
 }
 
-func (n *Node) tellGate(next stage) {
+func (n *Node) tellGate(next stage, took time.Duration) {
 	n.gate.mu.Lock()
-	lacks, took, lacking, most := n.gate.lacks, n.gate.took, n.gate.lacking, n.gate.most
+	lacks, lacking, most := n.gate.lacks, n.gate.lacking, n.gate.most
 	n.gate.mu.Unlock()
 	switch {
 	case next == stageCatching:
