@@ -19,6 +19,8 @@ import (
 const (
 	// streamsAtOnce bounds sends by stream under way: each may block for seconds.
 	streamsAtOnce = 64
+	// streamsEach bounds those to one member, so that one that does not answer leaves room for the others.
+	streamsEach = 8
 	// leaveWait bounds how long a stop waits until the others have heard of the leave.
 	leaveWait = 2 * time.Second
 	// batchSize bounds for how many events the lock is held.
@@ -47,7 +49,11 @@ type Gossip struct {
 	list    *memberlist.Memberlist
 	addr    string // HOST:PORT that others reach this node at, once started
 	queue   *memberlist.TransmitLimitedQueue
-	streams chan struct{}
+	streams struct {
+		mu  sync.Mutex // guards the following fields
+		all int
+		to  map[string]int // by the member's name in memberlist
+	}
 
 	cancel context.CancelFunc
 	group  sync.WaitGroup
@@ -63,7 +69,8 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1), streams: make(chan struct{}, streamsAtOnce)}
+	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1)}
+	g.streams.to = map[string]int{}
 	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}
 	g.started = cfg.Clock()
 	g.meta.said.Phase = PhaseStarting
@@ -321,17 +328,38 @@ func (g *Gossip) send(p *tombstone.Packet) {
 
 // sendStream sends one message by stream, without waiting for it.
 func (g *Gossip) sendStream(to *memberlist.Node, b []byte) {
-	select {
-	case g.streams <- struct{}{}:
-		node := *to
-		g.group.Go(func() {
-			defer func() { <-g.streams }()
-			if err := g.list.SendReliable(&node, b); err != nil {
-				g.counts.sendFailed.Add(1)
-			}
-		})
-	default:
+	if !g.takeStream(to.Name) {
 		g.counts.streamsDropped.Add(1)
+		return
+	}
+	node := *to
+	g.group.Go(func() {
+		defer g.giveStream(node.Name)
+		if err := g.list.SendReliable(&node, b); err != nil {
+			g.counts.sendFailed.Add(1)
+		}
+	})
+}
+
+func (g *Gossip) takeStream(to string) bool {
+	s := &g.streams
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= streamsAtOnce || s.to[to] >= streamsEach {
+		return false
+	}
+	s.all++
+	s.to[to]++
+	return true
+}
+
+func (g *Gossip) giveStream(to string) {
+	s := &g.streams
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.to[to]--; s.to[to] == 0 {
+		delete(s.to, to)
 	}
 }
 

@@ -32,15 +32,18 @@ func newLogWriter(log *slog.Logger, c *counters, refuting func(), unread func(st
 	why := func(count *atomic.Uint64, texts ...string) dropped {
 		return dropped{count, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
 	}
-	// The texts of memberlist v0.7.0 (net.go, security.go, label.go); a test has memberlist write each of them. The first
-	// reason that fits counts.
+	// How lines of memberlist v0.7.0 (net.go, security.go, label.go) begin and what they hold. The first reason that fits
+	// counts. A label stands in its line as whoever sent it wrote it, so those lines come first and are read no further.
 	return logWriter{log: log, refuting: refuting, unread: unread, dropped: []dropped{
-		why(&c.refusedLabel, "unacceptable label", "label header", "cannot decode label"),
+		why(&c.refusedLabel, "discarding packet with unacceptable label", "discarding stream with unacceptable label",
+			"unacceptable label", "label header", "cannot decode label"),
 		why(&c.refusedKey, "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
 			"remote state is encrypted", "payload is too small to decrypt", "cannot decrypt empty", "unsupported encryption version"),
 		why(&c.refusedSize, "exceeds limit", "larger than limit"),
 		why(&c.refusedFormat, "Failed to decode", "failed to receive", "Failed to receive", "not supported", "invalid checksum",
-			"missing message type byte", "invalid msgType", "Failed to decompress"),
+			"missing message type byte", "invalid msgType", "Failed to decompress", "Failed to read remote state",
+			"Failed push/pull merge"),
+		why(&c.inboxFull, "handler queue full", "Too many pending push/pull requests"),
 	}}
 }
 
@@ -66,24 +69,26 @@ func (w logWriter) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	if strings.Contains(line, "use of closed network connection") {
+	text := strings.TrimPrefix(line, "memberlist: ")
+	label := strings.Contains(text, " unacceptable label ") && strings.HasPrefix(text, "discarding ")
+	if !label && strings.Contains(text, "use of closed network connection") {
 		level = slog.LevelDebug // this member has stopped, and memberlist does not wait for its own last probes
 	}
 	say := func() {
-		w.log.Log(context.Background(), level, strings.TrimPrefix(line, "memberlist: "), "by", "memberlist")
+		w.log.Log(context.Background(), level, text, "by", "memberlist")
 	}
 	if level >= slog.LevelWarn {
-		if strings.Contains(line, "Refuting a suspect") || strings.Contains(line, "Refuting a dead") {
+		if strings.HasPrefix(text, "Refuting a suspect") || strings.HasPrefix(text, "Refuting a dead") {
 			w.refuting()
 		}
-		if strings.Contains(line, "memberlist: failed to receive: ") {
+		if strings.HasPrefix(text, "failed to receive: ") {
 			// memberlist says so before it answers with the reason, which it owes nobody who lacks the key.
-			if i := strings.LastIndex(line, "from="); i >= 0 {
-				w.unread(line[i+len("from="):])
+			if i := strings.LastIndex(text, "from="); i >= 0 {
+				w.unread(text[i+len("from="):])
 			}
 		}
 		for _, d := range w.dropped {
-			if slices.ContainsFunc(d.texts, func(text string) bool { return strings.Contains(line, text) }) {
+			if slices.ContainsFunc(d.texts, func(known string) bool { return strings.Contains(text, known) }) {
 				d.count.Add(1)
 				d.told.Do(say)
 				return len(p), nil

@@ -56,6 +56,16 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, err)
 	}
 	conf.BindPort, conf.AdvertisePort = port, port
+	if g.cfg.Advertise != "" {
+		host, port, err := splitHostPort(g.cfg.Advertise)
+		if err != nil {
+			return nil, err
+		}
+		if conf.AdvertiseAddr, err = resolveBind(host); err != nil {
+			return nil, fmt.Errorf("--advertise=%s: %w; give an address, or a name that this machine can look up", g.cfg.Advertise, err)
+		}
+		conf.AdvertisePort = port
+	}
 	if conf.Transport == nil {
 		bound, err := netip.ParseAddr(conf.BindAddr)
 		if err != nil {
@@ -65,17 +75,10 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
 		}
-		conf.Transport, conf.BindPort, conf.AdvertisePort = t, t.Port(), t.Port()
-	}
-	if g.cfg.Advertise != "" {
-		host, port, err := splitHostPort(g.cfg.Advertise)
-		if err != nil {
-			return nil, err
+		conf.Transport, conf.BindPort = t, t.Port()
+		if g.cfg.Advertise == "" {
+			conf.AdvertisePort = t.Port()
 		}
-		if conf.AdvertiseAddr, err = resolveBind(host); err != nil {
-			return nil, fmt.Errorf("--advertise=%s: %w", g.cfg.Advertise, err)
-		}
-		conf.AdvertisePort = port
 	}
 	return conf, nil
 }

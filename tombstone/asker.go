@@ -13,7 +13,8 @@ const maxMergeReports = 16 * MaxReports
 
 // want is a tombstone of another node that this one holds a registration for.
 type want struct {
-	id ID // with the newest revision hinted
+	id    ID          // with the newest revision hinted
+	since clock.Stamp // when it was hinted first
 }
 
 // pullBatch is one Pull under way.
@@ -48,7 +49,7 @@ func (x *Exchange) hinted(h Hint, maxSay int, now clock.Stamp, out *Output) {
 		}
 		r, ok := x.recall(id)
 		if !ok {
-			x.wish(m, id)
+			x.wish(m, id, now)
 		} else if said < maxSay {
 			said++
 			say[m] = append(say[m], r)
@@ -76,7 +77,7 @@ func (x *Exchange) recall(id ID) (Report, bool) {
 }
 
 // wish puts id on top of what is to be asked from m.
-func (x *Exchange) wish(m *member, id ID) {
+func (x *Exchange) wish(m *member, id ID, since clock.Stamp) {
 	if w := x.asking[id.anyRevision()]; w != nil {
 		w.id.Revision = max(w.id.Revision, id.Revision)
 		return
@@ -86,7 +87,7 @@ func (x *Exchange) wish(m *member, id ID) {
 		delete(x.asking, m.wanted[0].id.anyRevision())
 		m.wanted = m.wanted[1:]
 	}
-	w := &want{id: id}
+	w := &want{id: id, since: since}
 	x.asking[id.anyRevision()] = w
 	m.wanted = append(m.wanted, w)
 }
@@ -140,9 +141,7 @@ func (x *Exchange) sendPull(b *pullBatch, now clock.Stamp, out *Output) bool {
 	}
 	if packets == 0 {
 		x.counters.PullsUnanswered += uint64(len(b.wants))
-		for _, w := range b.wants {
-			b.origin.rest.giveUp(now, nil, []ID{w.id})
-		}
+		b.origin.rest.giveUp(now, nil, b.wants)
 		x.closePull(b)
 		return false
 	}

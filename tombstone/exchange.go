@@ -203,8 +203,10 @@ func (x *Exchange) Receive(msg Message, now clock.Stamp) Output {
 	switch msg := msg.(type) {
 	case Hint:
 		x.counters.HintsReceived++
-		for _, id := range msg.IDs { // hinted directly, so it has just happened there; push/pull repeats for a TTL
-			if id.Origin == m.Peer {
+		for _, id := range msg.IDs {
+			// Of the same departure, as a rule. A hint may also be a repeated one of an earlier departure of that key: then the
+			// member must hear of the newer one, so only what has just been made here is taken for told.
+			if o := x.latest[id.Key]; id.Origin == m.Peer && o != nil && now.Sub(o.u) < freshFor {
 				x.goneAt(m, id.Key, SawItself, now)
 			}
 		}
@@ -233,6 +235,9 @@ func (x *Exchange) Merge(h Hint, now clock.Stamp) Output {
 	x.hinted(h, maxMergeReports, now, &out)
 	return out
 }
+
+// freshFor is how long after a departure another node's hint of the same broker is taken for one of the same departure.
+const freshFor = time.Second
 
 // sweepInterval is how often everything that merely gets old is looked at.
 const sweepInterval = time.Second

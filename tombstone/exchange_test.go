@@ -343,6 +343,35 @@ func TestMemberThatSawItItselfIsNotTold(t *testing.T) {
 	}
 }
 
+// A member's hint of an earlier departure, repeated when the path between the two healed, does not end the hints of a later one.
+func TestHintOfAnEarlierDepartureEndsNothing(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	mustMake(t, a, departure(1, 100*time.Second, 0), 100*time.Second)
+	now := 100*time.Second + freshFor
+	earlier := ID{Key: keyOf(1), Identity: who(1), Origin: peerB, Seq: 1}
+	a.Receive(Hint{From: peerB, IDs: []ID{earlier}}, at(now))
+	if out := a.Tick(at(now)); len(to[Hint](out, peerB)) == 0 {
+		t.Error("B is not told of the later departure")
+	}
+	checked(t, now, a)
+}
+
+// A member that goes on hinting, or one whose proofs never arrive, is not asked for longer than a tombstone lives.
+func TestQuestionsEndWithTheTombstonesLife(t *testing.T) {
+	c := newExchange(t, peerC, fakeTables{keyOf(1): entry(1, 0, 0)}, peerA)
+	c.Receive(Hint{From: peerA, IDs: []ID{{Key: keyOf(1), Identity: who(1), Origin: peerA, Seq: 1}}}, at(0))
+	last := time.Duration(0)
+	for now := time.Duration(0); now < 2*TTL; now += 100 * ms {
+		if out := c.Tick(at(now)); len(to[Pull](out, peerA)) > 0 {
+			last = now
+		}
+	}
+	if last < TTL-5*time.Second || last > TTL+5*time.Second {
+		t.Errorf("asked until %v", last)
+	}
+	checked(t, 2*TTL, c)
+}
+
 func TestLongNamesStayLocal(t *testing.T) {
 	a := newExchange(t, peerA, fakeTables{}, peerB)
 	d := departure(1, 0, 0)

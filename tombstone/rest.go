@@ -14,10 +14,10 @@ const restTime = 2 * time.Second
 type rest struct {
 	since clock.Stamp // the first of what follows
 	hints []uint64    // own tombstones
-	pulls []ID        // its tombstones
+	pulls []*want     // its tombstones
 }
 
-func (r *rest) giveUp(now clock.Stamp, hints []uint64, pulls []ID) {
+func (r *rest) giveUp(now clock.Stamp, hints []uint64, pulls []*want) {
 	if r.empty() {
 		r.since = now
 	}
@@ -34,8 +34,8 @@ func (r *rest) empty() bool { return len(r.hints)+len(r.pulls) == 0 }
 // over says that it is time to try again.
 func (r *rest) over(now clock.Stamp) bool { return !r.empty() && now.Sub(r.since) >= restTime }
 
-// resume tries again what rests, as far as it still matters. It ends with the tombstones' life: the
-// origin answers a question about an older one that it knows nothing of it.
+// resume tries again what rests, as far as it still matters: own tombstones as long as they live, those of others for as
+// long as one lives from when it was hinted first.
 func (x *Exchange) resume(m *member, now clock.Stamp, out *Output) {
 	r := m.rest
 	if r.empty() {
@@ -47,9 +47,9 @@ func (x *Exchange) resume(m *member, now clock.Stamp, out *Output) {
 			m.queue(seq)
 		}
 	}
-	for _, id := range r.pulls {
-		if _, known := x.recall(id); !known {
-			x.wish(m, id)
+	for _, w := range r.pulls {
+		if _, known := x.recall(w.id); !known && now.Sub(w.since) < TTL {
+			x.wish(m, w.id, w.since)
 		}
 	}
 	x.flushHints(m, now, out)

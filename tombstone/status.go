@@ -75,8 +75,8 @@ type MemberReport struct {
 type MemberStatus struct {
 	Peer
 	Up       bool
-	Hints    int  // own tombstones waiting to be hinted, with those under way
-	Pulls    int  // tombstones of its waiting to be asked for, with those under way
+	Hints    int  // own tombstones waiting to be hinted, with those under way and those that rest
+	Pulls    int  // tombstones of its waiting to be asked for, with those under way and those that rest
 	ByStream bool // its last answer came only after a try by stream: UDP may be blocked
 }
 
@@ -96,7 +96,10 @@ func (x *Exchange) Status(limit int, now clock.Stamp) Status {
 		s.Decisions = append(s.Decisions, x.decided[r])
 	}
 	for _, m := range x.order {
-		ms := MemberStatus{Peer: m.Peer, Up: m.up, Hints: len(m.pending), Pulls: len(m.wanted), ByStream: m.byStream}
+		ms := MemberStatus{
+			Peer: m.Peer, Up: m.up, Hints: len(m.pending) + len(m.rest.hints), Pulls: len(m.wanted) + len(m.rest.pulls),
+			ByStream: m.byStream,
+		}
 		for _, b := range m.hints {
 			ms.Hints += len(b.seqs)
 		}

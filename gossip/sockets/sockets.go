@@ -1,6 +1,7 @@
-// Package sockets is memberlist's transport on UDP and TCP. It does what memberlist.NetTransport does, with one
-// difference: that one takes a fresh buffer of 64 KiB for every packet, which is most of what a node's collector has to do
-// and a fifth of a packet's time (docs/decisions/0007-gossip-sockets.md).
+// Package sockets is memberlist's transport on UDP and TCP. It does what memberlist.NetTransport does, but for this: that one
+// takes a fresh buffer of 64 KiB for every packet, which is most of what a node's collector has to do and a fifth of a
+// packet's time; here a stop ends every stream at once, streams are bounded, and one that cannot be read is not answered
+// (docs/decisions/0007-gossip-sockets.md).
 package sockets
 
 import (
@@ -17,12 +18,16 @@ import (
 	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/go-sockaddr"
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/time/rate"
 )
 
 const (
 	maxPacket   = 64 << 10
 	receiveRoom = 2 << 20 // bytes the kernel is asked to keep for packets not read yet; it may give less
 	longestWait = time.Second
+	// maxAccepted bounds streams taken at once: memberlist reads up to 20 MiB of each before it knows who writes, and answers at
+	// most so many push/pulls at once itself.
+	maxAccepted = 128
 )
 
 // Transport has one UDP and one TCP socket of the same port.
@@ -38,6 +43,8 @@ type Transport struct {
 	once    sync.Once
 	group   sync.WaitGroup
 
+	full rate.Sometimes // limits the log of streams that are too many
+
 	mu   sync.Mutex // guards the following field
 	open map[*stream]bool
 }
@@ -49,6 +56,7 @@ var _ memberlist.NodeAwareTransport = (*Transport)(nil)
 func Listen(ip netip.Addr, port int, labels []metrics.Label, logger *slog.Logger) (*Transport, error) {
 	t := &Transport{
 		labels: labels, logger: logger,
+		full:    rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), open: map[*stream]bool{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -144,7 +152,7 @@ func (t *Transport) DialAddressTimeout(to memberlist.Address, timeout time.Durat
 	if err != nil {
 		return nil, err
 	}
-	return t.track(conn), nil
+	return t.track(conn, false), nil
 }
 
 // StreamCh gives the streams accepted.
@@ -195,7 +203,14 @@ func (t *Transport) accept() {
 			continue
 		}
 		wait = 0
-		s := t.track(conn)
+		if len(t.streamsWhere(func(s *stream) bool { return s.accepted })) >= maxAccepted {
+			_ = conn.Close() // whoever is of the cluster tries again
+			t.full.Do(func() {
+				t.logger.Warn("gossip: too many streams at once, one was closed", "from", conn.RemoteAddr(), "at_most", maxAccepted)
+			})
+			continue
+		}
+		s := t.track(conn, true)
 		select {
 		case t.streams <- s:
 		case <-t.ctx.Done():
@@ -208,11 +223,12 @@ func (t *Transport) accept() {
 // stream is one that Shutdown closes, and Refuse.
 type stream struct {
 	net.Conn
-	t *Transport
+	t        *Transport
+	accepted bool
 }
 
-func (t *Transport) track(conn net.Conn) *stream {
-	s := &stream{Conn: conn, t: t}
+func (t *Transport) track(conn net.Conn, accepted bool) *stream {
+	s := &stream{Conn: conn, t: t, accepted: accepted}
 	t.mu.Lock()
 	t.open[s] = true
 	t.mu.Unlock()

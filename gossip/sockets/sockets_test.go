@@ -2,10 +2,12 @@ package sockets
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -158,5 +160,48 @@ func TestShutdownWhileNobodyReads(t *testing.T) {
 	}
 	if err := b.Shutdown(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Streams beyond the limit are closed, those within it stay, and Shutdown ends all of them.
+func TestStreamsAreBounded(t *testing.T) {
+	a := listen(t, loopback)
+	var taken []net.Conn
+	go func() {
+		for range maxAccepted {
+			<-a.StreamCh()
+		}
+	}()
+	for range maxAccepted {
+		conn, err := net.Dial("tcp", a.testAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		taken = append(taken, conn)
+	}
+	for len(a.streamsWhere(func(*stream) bool { return true })) < maxAccepted {
+		<-time.After(time.Millisecond)
+	}
+	closed := func(conn net.Conn, within time.Duration) bool {
+		_ = conn.SetReadDeadline(time.Now().Add(within))
+		_, err := conn.Read(make([]byte, 1))
+		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	one, err := net.Dial("tcp", a.testAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	if !closed(one, 10*time.Second) || closed(taken[0], time.Millisecond) {
+		t.Error("the wrong stream was closed")
+	}
+	if err := a.Shutdown(); err != nil {
+		t.Error(err)
+	}
+	for i, conn := range taken {
+		if !closed(conn, 10*time.Second) {
+			t.Fatalf("stream %d outlives its node", i)
+		}
 	}
 }

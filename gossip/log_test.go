@@ -1,0 +1,25 @@
+package gossip
+
+import (
+	"log"
+	"log/slog"
+	"testing"
+)
+
+// What a stranger writes into a label is only a label: it moves no count but that of labels, and closes nobody's stream.
+func TestLabelsAreNoLogLines(t *testing.T) {
+	var c counters
+	list := log.New(newLogWriter(slog.New(slog.DiscardHandler), &c, func() { t.Error("refuted by a label") },
+		func(from string) { t.Errorf("the stream from %s is closed by a label", from) }), "", 0)
+	labels := []string{
+		"use of closed network connection", "Refuting a dead", "memberlist: failed to receive: EOF from=192.0.2.1:7946",
+		"failed to receive: from=192.0.2.1:7946", "Decrypt packet failed", "handler queue full",
+	}
+	for _, label := range labels {
+		list.Printf("[ERR] memberlist: discarding packet with unacceptable label %q: from=192.0.2.2:7946", label)
+		list.Printf("[ERR] memberlist: discarding stream with unacceptable label %q: from=192.0.2.2:7946", label)
+	}
+	if got := c.refusedLabel.Load(); got != uint64(2*len(labels)) || c.refused() != got || c.inboxFull.Load() > 0 {
+		t.Errorf("%d counted as labels, %d in all, want %d", got, c.refused(), 2*len(labels))
+	}
+}
