@@ -296,6 +296,13 @@ func TestDivergenceShowsAndClearsInTime(t *testing.T) {
 		w.set(w.nodes[0], wiped)
 		if nodes <= 9 { // above, changes are batched for longer
 			within("a wiped permission", shows(1, wiped.Key))
+			w.set(w.nodes[0], broker(2))
+			within("its end", shows(0, Key{}))
+			w.run(3 * time.Second)
+			updated := broker(3)
+			updated.Version.Counter++
+			w.set(w.nodes[0], updated)
+			within("an update that reached one node", shows(1, updated.Key))
 		}
 	}
 }

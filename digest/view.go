@@ -7,12 +7,12 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
-// For how long something may differ before it is called a divergence. A registration reaches all nodes within
-// milliseconds, but an update of a large broker may be on its way for seconds.
+// For how long something may differ before it is called a divergence. A registration reaches all nodes within milliseconds,
+// an update of a large broker within some hundred. With the time of comparing a divergence is to show within 2 s.
 const (
-	graceHeld    = 500 * time.Millisecond // held here and not there
-	graceServed  = time.Second            // the same data version, and something else is served
-	graceVersion = 5 * time.Second        // another data version
+	graceHeld    = 500 * time.Millisecond  // held here and not there
+	graceServed  = time.Second             // the same data version, and something else is served
+	graceVersion = 1300 * time.Millisecond // another data version
 )
 
 // PeerView is what is known of one living member.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/time/rate"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/tombstone"
@@ -62,6 +63,8 @@ type Gossip struct {
 	refutes   refutes
 	digests   *digests    // nil: none
 	joined    atomic.Bool // see Joined
+
+	otherVersion rate.Sometimes // limits the log of messages of other versions
 }
 
 // New checks the configuration and reads the keys. It binds nothing.
@@ -71,6 +74,7 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	}
 	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1)}
 	g.streams.to = map[string]int{}
+	g.otherVersion = rate.Sometimes{First: 1, Interval: 10 * time.Minute}
 	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}
 	g.started = cfg.Clock()
 	g.meta.said.Phase = PhaseStarting

@@ -357,9 +357,19 @@ func (g *Gossip) refused(err error) {
 		g.counts.refusedSize.Add(1)
 	case errors.Is(err, errVersion):
 		g.counts.refusedVersion.Add(1)
+		g.tellOther(err)
 	case errors.Is(err, errType):
 		g.counts.refusedType.Add(1)
+		g.tellOther(err)
 	default:
 		g.counts.refusedFormat.Add(1)
 	}
+}
+
+// tellOther says that somebody runs another version, now and then: memberlist does not tell who.
+func (g *Gossip) tellOther(err error) {
+	g.otherVersion.Do(func() {
+		g.cfg.Logger.Warn("a message of another version of epitaph was passed over: until all nodes run one version, some tell each "+
+			"other less; epitaph members shows the version of each", "err", err)
+	})
 }

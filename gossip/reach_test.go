@@ -148,3 +148,14 @@ func TestMuteSeedHoldsUpNothing(t *testing.T) {
 		t.Errorf("all of it took %v", took)
 	}
 }
+
+// Messages of another version are passed over with one sentence.
+func TestOtherVersionIsToldOnce(t *testing.T) {
+	g, lines := logged(t, func(*Config) {})
+	for _, b := range [][]byte{{typeHint, wireVersion + 1, 0}, {'?', wireVersion, 0}, {typeHint, wireVersion + 1, 0}} {
+		delegate{g}.NotifyMsg(b)
+	}
+	if n := strings.Count(lines.String(), "another version of epitaph"); n != 1 || g.counts.refusedVersion.Load() != 2 || g.counts.refusedType.Load() != 1 {
+		t.Errorf("told %d times, counted %d and %d", n, g.counts.refusedVersion.Load(), g.counts.refusedType.Load())
+	}
+}

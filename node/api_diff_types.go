@@ -2,12 +2,13 @@ package node
 
 import "time"
 
-// APIDiff is /v1/diff: what the living members disagree about, as this node sees it.
+// APIDiff is /v1/diff: what the members disagree about, as this node sees it.
 type APIDiff struct {
 	Gossip   bool            `json:"gossip"`
 	Node     string          `json:"node,omitempty"`
 	Cluster  string          `json:"cluster,omitempty"`
 	Agree    bool            `json:"agree"`    // as far as nodes were compared
+	Complete bool            `json:"complete"` // there are other members, and all were compared, also those that failed
 	Settling int             `json:"settling"` // brokers that differ, but so recently that an update may be on its way
 	Total    int             `json:"total"`    // divergent brokers; Brokers may hold fewer (?limit=)
 	Nodes    []APIDiffNode   `json:"nodes"`    // this one first

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -293,7 +294,7 @@ func (n *Node) tellDivergence(v *digest.View) {
 		}
 	}
 	for _, name := range n.divs.replace(now) {
-		n.log.Info("nodes agree again", "about", name)
+		n.log.Info("nodes differ no more", "about", name)
 	}
 }
 
@@ -335,6 +336,12 @@ func (n *Node) apiDiff(ctx context.Context, limit int, broker string) APIDiff {
 			Why: notCompared(p),
 		})
 	}
+	for _, m := range g.AllMembers() {
+		if m.State == gossip.StateFailed {
+			v.Nodes = append(v.Nodes, APIDiffNode{Name: m.Name, Why: "it was lost " + seconds(m.Gone) + " ago"})
+		}
+	}
+	v.Complete = len(v.Nodes) > 1 && !slices.ContainsFunc(v.Nodes, func(n APIDiffNode) bool { return !n.Compared })
 	c := n.clues(&known)
 	for _, d := range gather(v.Node, &known) {
 		if !d.settled {
@@ -466,5 +473,22 @@ func (n *Node) serveDiff(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, APIError{fault})
 		return
 	}
+	if broker != "" && n.depart != nil && !n.held(broker) {
+		writeJSON(w, http.StatusNotFound, APIError{fmt.Sprintf("broker: no node holds one of the name %q; see /v1/brokers", broker)})
+		return
+	}
 	writeJSON(w, http.StatusOK, n.apiDiff(r.Context(), limit, broker))
+}
+
+// held says that a broker of that name is held here, or known to be held elsewhere.
+func (n *Node) held(broker string) bool {
+	known, _ := n.depart.gossip.Digests()
+	for key := range known.Held {
+		if key.Name == broker {
+			return true
+		}
+	}
+	return slices.ContainsFunc(known.Peers, func(p digest.PeerView) bool {
+		return slices.ContainsFunc(p.Differences, func(d digest.Difference) bool { return d.Key.Name == broker && d.HasThere })
+	})
 }

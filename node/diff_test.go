@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/gossip/impair"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
@@ -136,6 +138,31 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 	awaitAgreement(t, nodes)
 }
 
+// A member that was lost is not passed over: nobody can say that all nodes agree.
+func TestDiffNamesWhoIsNotCompared(t *testing.T) {
+	var network impair.Network
+	nodes := startClusterWith(t, 2, func(c *Config) {
+		withHTTP(c)
+		transport, err := network.Listen("127.0.0.1", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Gossip.Transport, c.Gossip.Bind = transport, transport.Addr()
+	})
+	await(t, "a whole answer", func() bool { v := diffOf(t, nodes[0], ""); return v.Agree && v.Complete && len(v.Nodes) == 2 })
+	if alone := startClusterWith(t, 1, withHTTP); diffOf(t, alone[0], "").Complete {
+		t.Error("whole, though there is nobody to compare with")
+	}
+	if status, body := get(t, nodes[0], "/v1/diff?broker=typo"); status != http.StatusNotFound || !strings.Contains(body, "typo") {
+		t.Errorf("a broker that nobody holds: %d %s", status, body)
+	}
+	network.Partition(map[string]int{nodes[1].Gossip().Addr(): 1})
+	await(t, "the lost one", func() bool {
+		v := diffOf(t, nodes[0], "")
+		return v.Agree && !v.Complete && len(v.Nodes) == 2 && v.Nodes[1].Name == "n2" && strings.Contains(v.Nodes[1].Why, "lost")
+	})
+}
+
 // Every change is one line at every node that sees it, and what is over is one.
 func TestDivergenceIsLoggedOnce(t *testing.T) {
 	book := &logBook{}
@@ -155,15 +182,15 @@ func TestDivergenceIsLoggedOnce(t *testing.T) {
 	ask(t, c1, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	until("nodes differ about a broker", "broker=b0", "held_by=n1", "n2 started")
 	ask(t, c2, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
-	until("nodes agree again", "b0 id 0")
+	until("nodes differ no more", "b0 id 0")
 	ask(t, c2, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
 	until("nodes differ about a broker", "held_by=n1,n2", "write permission wiped")
 	ask(t, c2, remoting.PutKVConfig, map[string]string{"namespace": "ns", "key": "k", "value": "v"}, "")
 	until("nodes differ in their kv", "node=n2")
 	ask(t, c1, remoting.PutKVConfig, map[string]string{"namespace": "ns", "key": "k", "value": "v"}, "")
-	until("nodes agree again", "kv of n2")
+	until("nodes differ no more", "kv of n2")
 	ask(t, c1, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
-	until("nodes agree again", "b0 id 0")
+	until("nodes differ no more", "b0 id 0")
 	count := func(words string) (n int) {
 		for _, line := range lines {
 			if strings.Contains(line, words) {
@@ -172,7 +199,7 @@ func TestDivergenceIsLoggedOnce(t *testing.T) {
 		}
 		return n
 	}
-	if about, drift, over := count("nodes differ about"), count("nodes differ in"), count("nodes agree again"); about != 2 || drift != 1 || over != 3 {
+	if about, drift, over := count("nodes differ about"), count("nodes differ in"), count("nodes differ no more"); about != 2 || drift != 1 || over != 3 {
 		t.Errorf("%d, %d and %d lines, want 2, 1 and 3:\n%s", about, drift, over, strings.Join(lines, "\n"))
 	}
 }

@@ -83,7 +83,7 @@ func (h *httpServer) start(ctx context.Context, n *Node) error {
 	h.bound = l
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h.server = &http.Server{
-		Handler:           h.limited(n.httpHandler(h.local())),
+		Handler:           h.limited(n.httpHandler()),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpReadTime,
 		WriteTimeout:      httpWriteTime,
@@ -116,10 +116,16 @@ func (h *httpServer) stop(ctx context.Context) error {
 	return err
 }
 
-// local says that only this machine reaches the listener.
-func (h *httpServer) local() bool {
-	addr, ok := h.bound.Addr().(*net.TCPAddr)
-	return ok && addr.IP.IsLoopback()
+// local lets nobody through but this machine, or this container: what is behind it tells much, costs much, or forgets members.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "only from this machine, by a loopback address (in a container: from inside it)", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // limited bounds requests at once and what a request may carry.
@@ -137,8 +143,8 @@ func (h *httpServer) limited(next http.Handler) http.Handler {
 	})
 }
 
-// httpHandler is everything that can be asked. Profiles tell much and cost much, so only this machine gets them.
-func (n *Node) httpHandler(local bool) http.Handler {
+// httpHandler is everything that can be asked.
+func (n *Node) httpHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -151,13 +157,11 @@ func (n *Node) httpHandler(local bool) http.Handler {
 	})
 	mux.Handle("GET /metrics", n.metrics.handler(n))
 	n.routeAPI(mux)
-	if local {
-		mux.Handle("POST /v1/force-leave", n.forceLeave())
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("POST /v1/force-leave", local(n.forceLeave()))
+	for path, handler := range map[string]http.HandlerFunc{
+		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} {
+		mux.Handle("GET /debug/pprof/"+path, local(handler))
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeLine(w, http.StatusOK, "epitaph: /healthz /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+

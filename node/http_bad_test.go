@@ -46,7 +46,10 @@ func TestForceLeave(t *testing.T) {
 		for i := 0; i+1 < len(header); i += 2 {
 			req.Header.Set(header[i], header[i+1])
 		}
-		n.httpHandler(local).ServeHTTP(rec, req)
+		if local {
+			req.RemoteAddr = "127.0.0.1:1"
+		}
+		n.httpHandler().ServeHTTP(rec, req)
 		return rec.Code, rec.Body.String()
 	}
 	for _, c := range []struct {
@@ -61,7 +64,7 @@ func TestForceLeave(t *testing.T) {
 		{true, "/v1/force-leave?name=n1", nil, 409, "this node itself"},
 		{true, "/v1/force-leave?name=n9", nil, 409, "no failed member has the name"},
 		{true, "/v1/force-leave?name=n2", []string{"Sec-Fetch-Site", "cross-site"}, 403, ""},
-		{false, "/v1/force-leave?name=n2", nil, 404, ""},
+		{false, "/v1/force-leave?name=n2", nil, 403, "only from this machine"},
 	} {
 		if status, body := post(c.local, c.path, c.header...); status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s, local %v, %v: %d %s, want %d with %q", c.path, c.local, c.header, status, body, c.status, c.want)
@@ -69,7 +72,9 @@ func TestForceLeave(t *testing.T) {
 	}
 	alone := startNode(t, withHTTP)
 	rec := httptest.NewRecorder()
-	alone.httpHandler(true).ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/force-leave?name=x", nil))
+	req := httptest.NewRequest(http.MethodPost, "/v1/force-leave?name=x", nil)
+	req.RemoteAddr = "[::1]:1"
+	alone.httpHandler().ServeHTTP(rec, req)
 	if rec.Code != http.StatusConflict || !strings.Contains(rec.Body.String(), "gossips with nobody") {
 		t.Errorf("without gossip: %d %s", rec.Code, rec.Body)
 	}

@@ -95,15 +95,15 @@ func TestHTTPMethods(t *testing.T) {
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
 		for _, path := range []string{"/", "/metrics", "/v1/brokers", "/healthz", "/debug/pprof/"} {
 			rec := httptest.NewRecorder()
-			n.httpHandler(true).ServeHTTP(rec, httptest.NewRequest(method, path, nil))
+			n.httpHandler().ServeHTTP(rec, httptest.NewRequest(method, path, nil))
 			if rec.Code != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: %d", method, path, rec.Code)
 			}
 		}
 	}
 	rec := httptest.NewRecorder()
-	n.httpHandler(false).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil))
-	if rec.Code != http.StatusNotFound {
+	n.httpHandler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil)) // from 192.0.2.1
+	if rec.Code != http.StatusForbidden {
 		t.Errorf("profiles beyond loopback: %d", rec.Code)
 	}
 }
@@ -174,7 +174,7 @@ func TestHTTPStops(t *testing.T) {
 	}
 	scrapers.Wait()
 	rec := httptest.NewRecorder()
-	n.httpHandler(true).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	n.httpHandler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if !strings.Contains(rec.Body.String(), "\nepitaph_ready 0\n") {
 		t.Errorf("after the stop: %d, not told that it is not ready", rec.Code)
 	}

@@ -26,7 +26,7 @@ import (
 func scrape(t *testing.T, n *Node) (values map[string]float64, kinds map[string]string) {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	n.httpHandler(false).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	n.httpHandler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if rec.Code != http.StatusOK {
 		t.Fatalf("scrape: %d %s", rec.Code, rec.Body)
 	}
