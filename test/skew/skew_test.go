@@ -7,10 +7,12 @@ package skew
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,10 @@ func upgrade(t *testing.T, f *former, now string) {
 	departs(t, "old-tells", old, young, third)
 	departs(t, "young-tells", young, old, third)
 
+	if f.digests {
+		compare(t, all...)
+	}
+
 	kv := map[string]string{"namespace": "skew", "key": "of the old", "value": "kept"}
 	if a, err := synthetic.Ask(old.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
 		t.Fatalf("put: %+v, %v", a, err)
@@ -120,6 +126,39 @@ func upgrade(t *testing.T, f *former, now string) {
 	}
 	departs(t, "upgraded-tells", upgraded, young, third)
 	healthy(t, upgraded, young, third)
+}
+
+// compare has a broker at one node only, which every node must name, and then at all, which must agree.
+func compare(t *testing.T, all ...*synthetic.Process) {
+	t.Helper()
+	type diff struct {
+		Agree   bool
+		Total   int
+		Nodes   []struct{ Compared bool }
+		Brokers []struct{ Broker string }
+	}
+	await := func(what string, right func(*diff) bool) {
+		t.Helper()
+		for _, p := range all {
+			synthetic.Await(t, patience, what+" at "+p.Name, func() (bool, string) {
+				var d diff
+				p.JSON(t, "/v1/diff", &d)
+				whole := len(d.Nodes) == len(all) && !slices.ContainsFunc(d.Nodes, func(n struct{ Compared bool }) bool { return !n.Compared })
+				return whole && right(&d), fmt.Sprintf("%+v", d)
+			})
+		}
+	}
+	b := synthetic.New("one-sided", "192.0.2.9:10911", "one-sided-topic")
+	b.Register(t, all[0].Addr)
+	await("the broker that one node has", func(d *diff) bool { return !d.Agree && d.Total == 1 && d.Brokers[0].Broker == "one-sided" })
+	for _, p := range all[1:] {
+		b.Register(t, p.Addr)
+	}
+	await("agreement", func(d *diff) bool { return d.Agree && d.Total == 0 })
+	for _, p := range all {
+		b.Unregister(t, p.Addr)
+	}
+	await("agreement after it left", func(d *diff) bool { return d.Agree && d.Total == 0 })
 }
 
 // A downgrade is as good: the former program starts on the data directory of the newer one and gossips with it.
