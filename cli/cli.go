@@ -108,7 +108,8 @@ func (p *program) app() *urfave.App {
 const appDescription = `epitaph takes the place of the Java NameServer of Apache RocketMQ: brokers, clients and
 mqadmin talk to it as they are. Start with "epitaph serve --help".`
 
-const welcomeText = `epitaph is a RocketMQ NameServer. It needs no Java, no RocketMQ installation and no configuration.
+const welcomeText = `epitaph is a RocketMQ NameServer. It needs no Java, no RocketMQ installation and
+no configuration.
 
 Start one here:
     epitaph serve
@@ -120,7 +121,8 @@ Then, from the machine of a RocketMQ broker, and of an application:
 To replace a Java NameServer with its own command line and files:
     epitaph mqnamesrv -c namesrv.properties
 
-All commands:  epitaph --help        All settings of a server:  epitaph serve --help
+All commands:              epitaph --help
+All settings of a server:  epitaph serve --help
 `
 
 // welcome is what a newcomer sees who types nothing but the name of the program.

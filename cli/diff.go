@@ -17,9 +17,10 @@ func (p *program) diffCommand() *urfave.Command {
 		usage: "ask whether the nodes agree (exit status 0 or 1)",
 		text:  "epitaph diff [-a HOST:PORT] [--broker NAME] [--json]",
 		description: `Says which node disagrees about which broker, since when and why, and whose KV store or configuration
-is another one. Ends with 0 when the nodes agree, with 1 when they do not or the node does not answer, and with 2 when it was
+is another one. Ends with 0 when all nodes were compared and agree, with 1 when they do not, when one could not be compared
+(it was lost, or says nothing), when there is nobody to compare with or the node does not answer, and with 2 when it was
 asked wrongly: usable in a script and as a check. Nodes tell each other hashes of what they serve, never a route. What differs
-for less than half a second (an update of a broker: 5 s) is not reported: it may be on its way.`,
+for less than a second or so is not reported: it may be on its way.`,
 		flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "broker", Aliases: []string{"b"}, Usage: "compare the topics of the broker `NAME` too, and list them"},
 			limitFlag(100_000, "brokers"),
@@ -28,8 +29,11 @@ for less than half a second (an update of a broker: 5 s) is not reported: it may
 	})
 }
 
-// errDiffer ends a command that has already said all there is to say.
-var errDiffer = errors.New("the nodes differ")
+// These end a command that has already said all there is to say.
+var (
+	errDiffer      = errors.New("the nodes differ")
+	errNotCompared = errors.New("not all nodes could be compared")
+)
 
 func showDiff(c *urfave.Context, v *view) error {
 	query, err := limitOf(c)
@@ -53,8 +57,11 @@ func showDiff(c *urfave.Context, v *view) error {
 			return err
 		}
 	}
-	if !d.Agree {
+	switch {
+	case !d.Agree:
 		return errDiffer
+	case !d.Complete:
+		return errNotCompared
 	}
 	return nil
 }
@@ -71,8 +78,11 @@ func (v *view) diff(d *node.APIDiff) error {
 		}
 	}
 	agree := "they agree"
-	if !d.Agree {
+	switch {
+	case !d.Agree:
 		agree = "they DIFFER"
+	case compared < 2:
+		agree = "nobody to compare it with"
 	}
 	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", d.Node, d.Cluster), plural(compared, "node", "nodes")+" compared", agree)
 	if d.Total > 0 {
@@ -86,12 +96,14 @@ func (v *view) diff(d *node.APIDiff) error {
 		if one.What == "kv" {
 			what = "KV store"
 		}
-		fmt.Fprintf(v.out, "\n%s: another %s for %s\n", printable(one.Node), what, span(milliseconds(one.LastsMS)))
+		fmt.Fprintln(v.out)
+		v.words(0, fmt.Sprintf("%s: another %s for %s", one.Node, what, span(milliseconds(one.LastsMS))))
 		v.names(d.Node, one.Node, &one.APINames)
 	}
 	for i := range d.Topics {
 		one := &d.Topics[i]
-		fmt.Fprintf(v.out, "\nTopics of %s: %s against %s\n", printable(one.Broker), printable(d.Node), printable(one.Node))
+		fmt.Fprintln(v.out)
+		v.words(0, fmt.Sprintf("Topics of %s: %s against %s", one.Broker, d.Node, one.Node))
 		if len(one.OnlyHere)+len(one.OnlyThere)+len(one.Differ) == 0 && one.Error == "" {
 			fmt.Fprintln(v.out, "  the same")
 		}
@@ -123,7 +135,7 @@ func (v *view) diffBrokers(d *node.APIDiff) error {
 	for i := range d.Brokers {
 		b := &d.Brokers[i]
 		fmt.Fprintln(v.out)
-		lines(v.out, 0, fmt.Sprintf("%s (id %d) at %s of cluster %s:", b.Broker, b.ID, b.Addr, b.Cluster))
+		v.words(0, fmt.Sprintf("%s (id %d) at %s of cluster %s:", b.Broker, b.ID, b.Addr, b.Cluster))
 		v.words(2, b.Why)
 		if v.wide {
 			for _, n := range b.Nodes {

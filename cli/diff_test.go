@@ -57,7 +57,12 @@ func TestDiffExitStatus(t *testing.T) {
 		return string(b)
 	}
 	differ, agree := answering(t, 200, body(sampleDiff())), answering(t, 200, body(&node.APIDiff{
-		Gossip: true, Agree: true, Node: "n1", Cluster: "c", Nodes: []node.APIDiffNode{{Name: "n1", Self: true, Compared: true}},
+		Gossip: true, Agree: true, Complete: true, Node: "n1", Cluster: "c",
+		Nodes: []node.APIDiffNode{{Name: "n1", Self: true, Compared: true}, {Name: "n2", Compared: true}},
+	}))
+	lost := answering(t, 200, body(&node.APIDiff{
+		Gossip: true, Agree: true, Node: "n1", Cluster: "c",
+		Nodes: []node.APIDiffNode{{Name: "n1", Self: true, Compared: true}, {Name: "n2", Why: "it was lost 5 s ago"}},
 	}))
 	for _, c := range []struct {
 		args      string
@@ -66,7 +71,9 @@ func TestDiffExitStatus(t *testing.T) {
 	}{
 		{"diff -a " + differ, 1, "they DIFFER", "the nodes differ"},
 		{"diff --json -a " + differ, 1, `"reason": "missed_unregister"`, "the nodes differ"},
-		{"diff -a " + agree, 0, "1 node compared, they agree", ""},
+		{"diff -a " + agree, 0, "2 nodes compared, they agree", ""},
+		{"diff -a " + lost, 1, "n2 is not compared: it was lost 5 s ago.", "not all nodes could be compared"},
+		{"diff -a " + answering(t, 200, body(&node.APIDiff{Agree: true})), 1, "", "not all nodes could be compared"},
 		{"diff --json -a " + agree, 0, `"agree": true`, ""},
 		{"diff surplus", 2, "", "takes no argument"},
 		{"diff --limit 0", 2, "", "want a number above 0"},

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -164,12 +165,15 @@ every node, then remove the old one at every node. Running nodes read the file a
 			if err != nil {
 				return err
 			}
+			words := append([]string{path}, strings.Fields("is there already and good; nothing was changed")...)
 			if made {
-				fmt.Fprintf(p.stdout, "%s made. Copy it to every node and start them with --gossip-key-file %s\n", path, path)
-			} else {
-				fmt.Fprintf(p.stdout, "%s is there already and good; nothing was changed\n", path)
+				words = append([]string{path}, strings.Fields("made. Copy it to every node and start them with --gossip-key-file")...)
+				words = append(words, path)
 			}
-			return nil
+			var text strings.Builder
+			fill(&text, "", 0, words)
+			_, err = io.WriteString(p.stdout, text.String())
+			return err
 		},
 	}
 }

@@ -2,11 +2,16 @@ package cli
 
 import (
 	"bytes"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node"
 )
 
 // Every page of help fits 80 columns, and says what it would say unfolded.
@@ -32,13 +37,55 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		if status := Main(append(page, "--help"), &out, &errs); status != 0 {
 			t.Errorf("%v: status %d", page, status)
 		}
-		for line := range strings.Lines(out.String()) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > screenWidth {
-				t.Errorf("%v: %d columns: %s", page, n, line)
+		fits(t, out.String())
+	}
+}
+
+// So does what a newcomer sees first, whatever addresses and paths are in it; of those no letter is lost.
+func TestFirstScreensFit(t *testing.T) {
+	_, out, _ := run()
+	fits(t, out)
+	dir := t.TempDir()
+	short := filepath.Join(dir, "k")
+	long := filepath.Join(dir, strings.Repeat("d", 90), "gossip.key")
+	if err := os.Mkdir(filepath.Dir(long), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{short, short, long, long} {
+		status, out, errs := run("keygen", file)
+		if status != exitOK || !strings.Contains(out, file) {
+			t.Errorf("%s: status %d, %s%s", file, status, out, errs)
+		}
+		fits(t, strings.ReplaceAll(out, file, "FILE"))
+	}
+	for _, addr := range []string{"127.0.0.1:9876", "255.255.255.255:65535", "[2001:db8:1020:3040:5060:7080:90a0:b0c0]:65535"} {
+		for _, gossiping := range []*gossip.Config{
+			nil, {Name: "ns1", Cluster: "orders", Bind: addr},
+			{Name: "ns1", Cluster: "orders", Bind: addr, KeyFile: "k", Seeds: []string{addr, addr, addr}},
+		} {
+			for _, http := range []string{"", addr} {
+				cfg := node.DefaultConfig(node.System{})
+				cfg.Gossip, cfg.HTTP = gossiping, http
+				cfg.Options.KVConfigPath, cfg.Options.ConfigStorePath = long, long
+				var out bytes.Buffer
+				(&program{stdout: &out}).serveScreen(cfg, placed{addr: netip.MustParseAddrPort(addr)})
+				if !strings.Contains(out.String(), "listening   "+addr) || strings.Count(out.String(), long) != 2 {
+					t.Errorf("not all is told:\n%s", out.String())
+				}
+				fits(t, strings.ReplaceAll(out.String(), long, "FILE"))
 			}
 		}
 	}
 }
+
+// placed is a server with one address for everything.
+type placed struct {
+	server
+	addr netip.AddrPort
+}
+
+func (p placed) Addr() netip.AddrPort     { return p.addr }
+func (p placed) HTTPAddr() netip.AddrPort { return p.addr }
 
 func TestFoldHelp(t *testing.T) {
 	words := strings.Repeat("word ", 28)

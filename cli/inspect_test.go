@@ -199,13 +199,27 @@ func TestScreensFitAnyNames(t *testing.T) {
 		route := &node.APIRoute{Topic: id.Broker, Brokers: []node.APIRouteBroker{{
 			Cluster: id.Cluster, Broker: id.Broker, Addrs: []node.APIRouteAddr{{Addr: id.Addr}},
 		}}}
+		members := &node.APIMembers{Gossip: true, Node: id.Origin, Cluster: id.Cluster, Members: []node.APIMember{
+			{Name: id.Origin, Addr: id.Addr, State: "failed", Release: id.Remote, HintsWaiting: 1},
+		}}
+		conflicts := &node.APIConflicts{Total: 1, Conflicts: []node.APIConflict{{
+			At: noon, Kind: id.Remote, Cluster: id.Cluster, Broker: id.Broker, Addr: id.Addr, Old: id.Origin, Remote: id.Remote,
+		}}}
+		d := sampleDiff()
+		d.Node, d.Cluster, d.Nodes[3].Name = id.Origin, id.Cluster, id.Origin
+		d.Brokers[0].Broker, d.Brokers[0].Addr, d.Brokers[0].Nodes[0].Node = id.Broker, id.Addr, id.Origin
+		d.Drifts[0].Node, d.Drifts[0].Differ = id.Remote, []string{id.Broker, id.Addr}
+		d.Topics[0].Node, d.Topics[0].Broker = id.Remote, id.Broker
 		var out bytes.Buffer
 		v := &view{out: &out, now: func() time.Time { return noon }}
-		for _, err := range []error{v.brokers(b), v.tombstones(tomb), v.route(route)} {
+		for _, err := range []error{v.brokers(b), v.tombstones(tomb), v.route(route), v.members(members), v.conflicts(conflicts), v.diff(d)} {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
+		h := sampleTop()
+		h.loads[1].Why = id.Remote
+		out.WriteString(strings.Join(h.lines(id.Addr, nil), "\n"))
 		fits(t, out.String())
 		if strings.ContainsAny(out.String(), "\x1b\x00\r\u202e") {
 			t.Errorf("control characters reach the terminal: %q", out.String())
@@ -323,13 +337,16 @@ func TestCommandsAskANode(t *testing.T) {
 			t.Fatal(errs)
 		}
 	}
+	if status, out, errs := run("diff", "-a", s.http); status != exitFailed ||
+		out != "Node n1 of cluster c, 1 node compared, nobody to compare it with\n" || !strings.Contains(errs, "not all nodes") {
+		t.Errorf("diff: status %d, stdout %q, stderr %q", status, out, errs)
+	}
 	for args, want := range map[string]string{
 		"health -a " + s.http:                "ready",
 		"members -a " + s.http:               "Node n1 of cluster c, 1 member\n",
 		"tombstones -a " + s.http:            "0 live tombstones",
 		"brokers -a " + s.http:               "No broker is registered.",
 		"brokers -n " + s.addr:               "No broker is registered.",
-		"diff -a " + s.http:                  "Node n1 of cluster c, 1 node compared, they agree\n",
 		"brokers --json -n " + s.addr:        `"brokers": []`,
 		"members --json -a http://" + s.http: `"name": "n1"`,
 		"tombstones --json -a " + s.http:     `"live": 0`,

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,7 +54,8 @@ func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, re
 		ready(n)
 		return func() {}
 	})
-	if errors.Is(err, syscall.EADDRINUSE) {
+	// Gossip's message has a remedy of its own, with its flag.
+	if errors.Is(err, syscall.EADDRINUSE) && !strings.Contains(err.Error(), "another program has this port") {
 		err = fmt.Errorf("%w: another program has this port, perhaps a NameServer that still runs; stop it or choose another port", err)
 	}
 	return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"net"
 	"os"
 	"testing"
 
@@ -18,6 +19,18 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup:               takePort,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status},
 	})
+}
+
+// takePort listens where $TAKEN says, for as long as the script runs.
+func takePort(e *testscript.Env) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	e.Defer(func() { l.Close() })
+	e.Setenv("TAKEN", l.Addr().String())
+	return nil
 }

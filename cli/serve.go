@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -191,7 +192,7 @@ func (p *program) serveScreen(cfg node.Config, s server) {
 			next += fmt.Sprintf("  epitaph members%s\n  epitaph tombstones%s\n", flag, flag)
 		}
 	}
-	fmt.Fprintf(p.stdout, `epitaph %s serves
+	_, _ = io.WriteString(p.stdout, foldHelp(fmt.Sprintf(`epitaph %s serves
   listening   %s (RocketMQ remoting, TLS %s)
   mode        %s
   http        %s
@@ -202,7 +203,7 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, kvStore(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)
+`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, kvStore(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
 }
 
 // kvStore is the file, and why nothing can be kept in it.

@@ -101,15 +101,20 @@ func printable(s string) string {
 	}, s)
 }
 
-// lines writes parts one after the other, with commas, on as many lines of the screen as it takes. All but the first
-// line are indented by four, and the first by indent.
+// lines writes parts one after the other, with commas, on as many lines of the screen as it takes. The first line is
+// indented by indent, the others by two more.
 func lines(w io.Writer, indent int, parts ...string) {
 	line := strings.Repeat(" ", indent)
 	for i, part := range parts {
-		part = shorten(printable(part), screenWidth-5)
-		if i < len(parts)-1 {
-			part += ","
+		room := screenWidth - indent
+		if i > 0 {
+			room -= 2
 		}
+		comma := ""
+		if i < len(parts)-1 {
+			room, comma = room-1, ","
+		}
+		part = shorten(printable(part), room) + comma
 		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(part) > screenWidth {
 			fmt.Fprintln(w, line)
 			line = strings.Repeat(" ", indent+2)

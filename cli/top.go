@@ -209,8 +209,9 @@ func quantile(times []node.APITime, share float64) *float64 {
 // lines is the screen; gone is why the node does not answer any more.
 func (h *topHistory) lines(addr string, gone error) []string {
 	f := h.figures()
+	up := ", up " + span(milliseconds(f.UpMS))
 	all := []string{
-		fmt.Sprintf("node at %s, up %s", addr, span(milliseconds(f.UpMS))), shorten(printable(f.Why), screenWidth),
+		"node at " + shorten(printable(addr), screenWidth-len("node at ")-len(up)) + up, shorten(printable(f.Why), screenWidth),
 	}
 	if gone != nil {
 		all[1] = "no answer, asking again: the figures are old"

@@ -88,7 +88,7 @@ func GenerateKeyFile(path string) (made bool, err error) {
 	}
 	temp, err := os.CreateTemp(filepath.Dir(path), ".keygen-*")
 	if err != nil {
-		return false, fmt.Errorf("make key file: %w", err)
+		return false, cannotMake(path, err)
 	}
 	defer os.Remove(temp.Name())
 	_, err = fmt.Fprintf(temp, "# epitaph gossip keys: the first is used for sending, all for receiving\n%s\n",
@@ -106,6 +106,16 @@ func GenerateKeyFile(path string) (made bool, err error) {
 	default:
 		return false, fmt.Errorf("make key file: %w", err)
 	}
+}
+
+// cannotMake leaves out the name of the temporary file, which means nothing to an operator.
+func cannotMake(path string, err error) error {
+	var fault *os.PathError
+	if errors.As(err, &fault) {
+		err = fault.Err
+	}
+	return fmt.Errorf("the key file %s cannot be made, for nothing can be written into the directory %s: %w; let it exist "+
+		"and be writable for the user that runs epitaph, or put a key file there that \"epitaph keygen FILE\" made elsewhere", path, filepath.Dir(path), err)
 }
 
 // useKeys makes ring hold exactly keys, the first being the one for sending. At no moment is a key missing that was
