@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -39,6 +40,32 @@ func examples() []tombstone.Message {
 	}
 }
 
+// digestNonce is that of the one question of a deaf gossip that has no answer yet.
+const digestNonce = 9
+
+// digestExamples is one message of each kind of package digest, from the member that a deaf gossip knows.
+func digestExamples() (all []digest.Message) {
+	peer := tombstone.Peer{Name: "n2", Boot: 1 << 63}
+	for _, m := range digestMessages() {
+		switch m := m.(type) {
+		case *digest.Summary:
+			m.From = peer
+		case *digest.Compare:
+			m.From = peer
+		case *digest.Items:
+			m.From, m.Nonce = peer, digestNonce
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// farewells are that of a member itself, and two of members given up: one that is not there, and one that is.
+func farewells() []farewell {
+	peer, unknown := tombstone.Peer{Name: "n2", Boot: 1 << 63}, tombstone.Peer{Name: "n3", Boot: 3}
+	return []farewell{{from: peer, gone: peer}, {from: peer, gone: unknown}, {from: unknown, gone: peer}}
+}
+
 // seeds are the examples as they travel, whole, cut short, too long, of another version and of an unknown type.
 func seeds(f *testing.F) (all [][]byte) {
 	f.Helper()
@@ -54,6 +81,20 @@ func seeds(f *testing.F) (all [][]byte) {
 		f.Fatal(err)
 	}
 	all = append(all, state)
+	for _, m := range digestExamples() {
+		b, err := EncodeDigest(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	for _, l := range farewells() {
+		b, err := encodeFarewell(l)
+		if err != nil {
+			f.Fatal(err)
+		}
+		all = append(all, b)
+	}
 	for _, b := range slices.Clone(all) {
 		later, unknown := bytes.Clone(b), bytes.Clone(b)
 		later[1], unknown[0] = wireVersion+1, 'x'
@@ -107,7 +148,26 @@ func checkReason(t *testing.T, err error) {
 	t.Fatalf("refused without a reason that is counted: %v", err)
 }
 
-// deaf is a gossip whose packets go nowhere, with one member (n2) and one registration that a tombstone could evict.
+// holdings are the items of an example.
+type holdings struct{}
+
+func (holdings) Items(digest.Subject, string) []digest.Item {
+	for _, m := range digestMessages() {
+		if m, ok := m.(*digest.Items); ok {
+			return m.Items
+		}
+	}
+	return nil
+}
+
+func (h holdings) Own() (digest.Own, bool) {
+	return digest.Own{Brokers: h.Items(digest.Brokers, ""), KV: 1, Options: 2}, true
+}
+
+func (holdings) Ready() (ready, waiting bool) { return true, false }
+
+// deaf is a gossip whose packets go nowhere, with one member (n2), one registration that a tombstone could evict, and one
+// question about digests that n2 has not answered.
 func deaf(t testing.TB) *Gossip {
 	cfg := DefaultConfig()
 	cfg.Bind, cfg.Cluster, cfg.Name, cfg.Logger = "127.0.0.1:0", "fuzz", "n1", slog.New(slog.DiscardHandler)
@@ -128,8 +188,17 @@ func deaf(t testing.TB) *Gossip {
 	if g.exchange, err = tombstone.New(tombstone.Config{Self: g.self, Nonce: next}, tables); err != nil {
 		t.Fatal(err)
 	}
+	g.digests = newDigests(g, holdings{})
+	random := uint64(digestNonce - 1)
+	g.digests.ledger = digest.New(digest.Config{
+		Self: g.self, Random: func() uint64 { random++; return random }, Source: holdings{},
+	}, g.started)
 	delegate{g}.NotifyJoin(member("n2~8000000000000000"))
 	settle(t, g)
+	asked, _, ok := g.digests.ledger.Ask(tombstone.Peer{Name: "n2", Boot: 1 << 63}, digest.KV, "", g.cfg.Clock())
+	if !ok || asked != digestNonce {
+		t.Fatalf("question %d asked: %v, want %d", asked, ok, digestNonce)
+	}
 	return g
 }
 
@@ -139,8 +208,9 @@ func member(name string) *memberlist.Node {
 	return &memberlist.Node{Name: name, Addr: net.IPv4(127, 0, 0, 1), Port: 7946}
 }
 
-// settle runs what is queued through the exchange, as the loop does, and answers the packets that would be sent.
-func settle(t testing.TB, g *Gossip) []tombstone.Packet {
+// settle runs what is queued through the exchange and the ledger, as the loops do, and answers to whom something would be
+// sent.
+func settle(t testing.TB, g *Gossip) (to []tombstone.Peer) {
 	t.Helper()
 	for _, e := range g.inbox.take() {
 		g.step(e)
@@ -152,7 +222,32 @@ func settle(t testing.TB, g *Gossip) []tombstone.Packet {
 	}
 	out := g.out
 	g.out = tombstone.Output{}
-	return out.Packets
+	for _, p := range out.Packets {
+		to = append(to, p.To)
+	}
+	now := g.cfg.Clock()
+	said := g.digests.members(now)
+	for len(g.digests.in) > 0 {
+		said = append(said, (<-g.digests.in)(now)...)
+	}
+	for _, p := range said {
+		to = append(to, p.To)
+	}
+	return to
+}
+
+// readable says that b is a message that somebody may have sent, of whatever kind.
+func readable(b []byte) bool {
+	switch {
+	case len(b) > 0 && b[0] == typeFarewell:
+		_, err := decodeFarewell(b)
+		return err == nil
+	case isDigest(b):
+		msg, err := DecodeDigest(b)
+		return err == nil && msg.Valid() == nil
+	}
+	msg, err := Decode(b)
+	return err == nil && msg.Valid() == nil
 }
 
 // FuzzDelegate hands one input to every entry point that the network reaches, in the place of a message, a state, a
@@ -171,10 +266,9 @@ func FuzzDelegate(f *testing.F) {
 		kept := bytes.Clone(b)
 		before := refusals(g)
 		d.NotifyMsg(b)
-		packets := settle(t, g)
-		msg, err := Decode(b)
-		if err != nil || msg.Valid() != nil {
-			if len(packets) > 0 {
+		answered := settle(t, g)
+		if !readable(b) {
+			if len(answered) > 0 {
 				t.Fatalf("refused and answered: %x", b)
 			}
 			if refusals(g) == before {
@@ -184,14 +278,14 @@ func FuzzDelegate(f *testing.F) {
 		for _, join := range []bool{true, false} {
 			before := refusals(g)
 			d.MergeRemoteState(b, join)
-			packets = append(packets, settle(t, g)...)
+			answered = append(answered, settle(t, g)...)
 			if _, err := DecodeState(b); err != nil && len(b) > 0 && refusals(g) == before {
 				t.Fatalf("state refused and not counted: %x", b)
 			}
 		}
-		for _, p := range packets {
-			if _, listed := g.inbox.node(p.To); !listed {
-				t.Fatalf("answered to %v, whom nobody lists", p.To)
+		for _, to := range answered {
+			if _, listed := g.inbox.node(to); !listed {
+				t.Fatalf("answered to %v, whom nobody lists", to)
 			}
 		}
 		d.NotifyPingComplete(member("n2~8000000000000000"), time.Millisecond, b)
@@ -212,8 +306,10 @@ func FuzzDelegate(f *testing.F) {
 // refusals is the sum of all counts of refused messages.
 func refusals(g *Gossip) uint64 {
 	c, x := g.Counts(), g.Counters()
+	d, _ := g.DigestCounts()
 	return c.RefusedSize + c.RefusedVersion + c.RefusedType + c.RefusedFormat +
-		x.RefusedMalformed + x.RefusedSender + x.RefusedOrigin + x.RefusedNonce
+		x.RefusedMalformed + x.RefusedSender + x.RefusedOrigin + x.RefusedNonce +
+		d.RefusedMalformed + d.RefusedSender + d.RefusedNonce
 }
 
 // Each kind of refusal has a count of its own.
@@ -242,8 +338,8 @@ func TestRefusedMessagesAreCountedByReason(t *testing.T) {
 	}
 	for _, b := range [][]byte{make([]byte, tombstone.MaxMessage+1), later, unknown, hint[:len(hint)-3], fromStranger, replayed, empty} {
 		d.NotifyMsg(b)
-		if packets := settle(t, g); len(packets) > 0 {
-			t.Errorf("%s is answered: %+v", hex.EncodeToString(b), packets)
+		if to := settle(t, g); len(to) > 0 {
+			t.Errorf("%s is answered to %+v", hex.EncodeToString(b), to)
 		}
 	}
 	c, x := g.Counts(), g.Counters()

@@ -173,14 +173,24 @@ func (w *World) rejoin(a, b *node, within time.Duration) {
 	})
 }
 
-// pushPull exchanges the ids of own live tombstones by stream.
+// pushPull exchanges the ids of own live tombstones by stream, as the real codec writes them.
 func (w *World) pushPull(a, b *node) {
 	half := func(from, to *node) {
-		h := tombstone.Hint{From: from.peer(), IDs: from.x.LocalIDs(tombstone.MaxMerge, from.stamp())}
-		if len(h.IDs) == 0 {
+		ids := from.x.LocalIDs(tombstone.MaxMerge, from.stamp())
+		if len(ids) == 0 {
+			return
+		}
+		state, err := gossip.EncodeState(tombstone.Hint{From: from.peer(), IDs: ids})
+		if err != nil {
+			w.fail(8, false, "%s cannot encode its state of %d ids: %v", from.name(), len(ids), err)
 			return
 		}
 		to.when(w.now+int64(w.between(time.Millisecond, 5*time.Millisecond)), func() {
+			h, err := gossip.DecodeState(state) // refuses one that is too large
+			if err != nil || len(h.IDs) != len(ids) {
+				w.fail(8, false, "%s reads %d of %d ids in a state of %d bytes: %v", to.name(), len(h.IDs), len(ids), len(state), err)
+				return
+			}
 			to.output(to.x.Merge(h, to.stamp()))
 		})
 	}

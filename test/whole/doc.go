@@ -14,7 +14,7 @@
 //
 //  1. No tombstone evicts a registration that in the broker's own order came after its UNREGISTER.
 //  2. What a node holds is explained by a REGISTER that this node read from a connection that is open.
-//  5. Every packet of the run once more, in any order, changes nothing.
+//  5. Up to 256 packets of the run once more, in any order, evict nothing more.
 //  6. No tombstone is older than its TTL.
 //  7. After the faults have ended all nodes find each other again, and no registration is left that a live tombstone can
 //     prove to be gone.

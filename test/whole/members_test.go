@@ -204,28 +204,43 @@ func TestReplacedNodeIsBackAtOnce(t *testing.T) {
 // Members that have just taken each other for dead, because a path was cut or probes were lost, are told of departures all
 // the same: memberlist needs up to some seconds until it lists them again.
 func TestMissingMembersAreTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, config{nodes: 2, seed: 1})
-		defer w.close()
-		a, b := w.machine[0], w.machine[1]
-		w.do(t, "start p1 v5 host1 b1", "register p1 A b1", "register p1 B b1", "wait 100ms", "stall host1 B", "cut A B")
-		failed := func(m *machine) bool { return len(m.current().node.Gossip().Members()) == 1 }
-		if !w.await(20*time.Second, func() bool { return failed(a) && failed(b) }) {
-			t.Fatal("nobody was taken for dead")
+	// By memberlist's dice it may list them again within the few milliseconds that the departure takes: then play it again.
+	for seed := range uint64(5) {
+		shown := false
+		synctest.Test(t, func(t *testing.T) { shown = missingIsTold(t, seed) })
+		if shown || t.Failed() {
+			return
 		}
-		w.do(t, "join A B", "unregister p1 A b1")
-		if !w.await(20*time.Millisecond, func() bool { return len(b.current().node.Table().Registrations()) == 0 }) || !failed(a) || !failed(b) {
-			t.Errorf("B holds %v 20 ms later; missing: B at A %v, A at B %v", b.current().node.Table().Registrations(), failed(a), failed(b))
+	}
+	t.Error("they were listed again before the departure was told, five times: this shows nothing")
+}
+
+// missingIsTold says whether both were still missing when the departure had been told.
+func missingIsTold(t *testing.T, seed uint64) bool {
+	w := newWorld(t, config{nodes: 2, seed: seed})
+	defer w.close()
+	a, b := w.machine[0], w.machine[1]
+	w.do(t, "start p1 v5 host1 b1", "register p1 A b1", "register p1 B b1", "wait 100ms", "stall host1 B", "cut A B")
+	failed := func(m *machine) bool { return len(m.current().node.Gossip().Members()) == 1 }
+	if !w.await(20*time.Second, func() bool { return failed(a) && failed(b) }) {
+		t.Fatal("nobody was taken for dead")
+	}
+	w.do(t, "join A B", "unregister p1 A b1")
+	if !w.await(20*time.Millisecond, func() bool { return len(b.current().node.Table().Registrations()) == 0 }) {
+		t.Errorf("B holds %v 20 ms later", b.current().node.Table().Registrations())
+	}
+	if !failed(a) || !failed(b) {
+		return false
+	}
+	// A member that stays missing is given up.
+	w.do(t, "cut A B")
+	for _, m := range []*machine{a, b} {
+		if !w.await(time.Minute, func() bool {
+			s := m.current().node.Gossip().Status(0)
+			return len(s.Members) == 1 && !s.Members[0].Up
+		}) {
+			t.Errorf("%s waits for the missing one for ever", m.name())
 		}
-		// A member that stays missing is given up.
-		w.do(t, "cut A B")
-		for _, m := range []*machine{a, b} {
-			if !w.await(time.Minute, func() bool {
-				s := m.current().node.Gossip().Status(0)
-				return len(s.Members) == 1 && !s.Members[0].Up
-			}) {
-				t.Errorf("%s waits for the missing one for ever", m.name())
-			}
-		}
-	})
+	}
+	return true
 }
