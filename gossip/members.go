@@ -17,7 +17,6 @@ import (
 
 	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/memberlist"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip/sockets"
@@ -142,28 +141,34 @@ const (
 
 // join tries seeds, all at once: one that does not answer holds up no other.
 func (g *Gossip) join(ctx context.Context, seeds []string, first bool) {
-	var group errgroup.Group
-	group.SetLimit(joinsAtOnce)
+	var group sync.WaitGroup
+	slots := make(chan struct{}, joinsAtOnce)
 	for _, seed := range seeds {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() == nil {
+				g.joinOne(ctx, seed, first)
 			}
-			g.counts.rejoins.Add(1)
-			_, err := g.list.Join([]string{seed})
-			switch {
-			case err == nil:
-				time.AfterFunc(joinRest, func() { g.joined.Store(true) })
-			case ctx.Err() == nil:
-				g.counts.rejoinsFailed.Add(1)
-				if first {
-					g.cfg.Logger.Warn("seed does not answer, going on without it and trying again", "seed", seed, "err", err)
-				}
-			}
-			return nil
 		})
 	}
-	_ = group.Wait() // each failure is told above
+	group.Wait()
+}
+
+func (g *Gossip) joinOne(ctx context.Context, seed string, first bool) {
+	g.counts.rejoins.Add(1)
+	_, err := g.list.Join([]string{seed})
+	if err == nil {
+		time.AfterFunc(joinRest, func() { g.joined.Store(true) })
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	g.counts.rejoinsFailed.Add(1)
+	if first {
+		g.cfg.Logger.Warn("seed does not answer, going on without it and trying again", "seed", seed, "err", err)
+	}
 }
 
 // strangers are the addresses behind the seeds that no living member has.
