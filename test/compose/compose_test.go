@@ -199,6 +199,15 @@ func (e *engine) testConfined(t *testing.T) {
 			t.Errorf("%s: the log is not on stdout: %q, stderr %q, %v", s, out, errs, err)
 		}
 	}
+	// Members are forgotten from inside a container, and from nowhere else.
+	if out, err := e.exec(t, "ns1", "/epitaph", "force-leave", "nobody"); err == nil || !strings.Contains(out+err.Error(), "no failed member has the name") {
+		t.Errorf("force-leave inside: %s %v", out, err)
+	}
+	if resp, err := http.Post(httpOf(0)+"/v1/force-leave?name=nobody", "", nil); err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("force-leave from outside: %+v %v", resp, err)
+	} else {
+		_ = resp.Body.Close() // only its status matters
+	}
 	// What the README and docs/operations.md tell to type.
 	if out := e.compose(t, "exec", "-T", "ns2", "/epitaph", "members"); !strings.Contains(out, "ns3") {
 		t.Errorf("members: %s", out)
