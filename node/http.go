@@ -21,6 +21,7 @@ const (
 	httpConns      = 256              // open connections; more wait in the listener's queue
 	httpAtOnce     = 16               // requests handled at once; more are answered with 503
 	httpHeaderMax  = 16 << 10         // bytes of a request's header
+	profileSeconds = 60               // of a profile or trace at most
 	httpBodyMax    = 4 << 10          // bytes of a request's body, which nobody reads
 	httpHeaderTime = 5 * time.Second  // for the header to come in
 	httpReadTime   = 10 * time.Second // for the whole request
@@ -89,6 +90,7 @@ func (h *httpServer) start(ctx context.Context, n *Node) error {
 		WriteTimeout:      httpWriteTime,
 		IdleTimeout:       httpIdleTime,
 		MaxHeaderBytes:    httpHeaderMax,
+		ConnState:         notice,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
@@ -96,7 +98,7 @@ func (h *httpServer) start(ctx context.Context, n *Node) error {
 	go func() {
 		defer close(h.served)
 		defer cancel()
-		if err := h.server.Serve(netutil.LimitListener(l, httpConns)); !errors.Is(err, http.ErrServerClosed) {
+		if err := h.server.Serve(newSlowListener(netutil.LimitListener(l, httpConns), h.log)); !errors.Is(err, http.ErrServerClosed) {
 			h.log.Error("http listener stopped", "err", err)
 		}
 	}()
@@ -123,6 +125,19 @@ func local(next http.Handler) http.Handler {
 		if err != nil || !from.Addr().Unmap().IsLoopback() {
 			http.Error(w, "only from this machine, by a loopback address (in a container: from inside it)", http.StatusForbidden)
 			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// shortly bounds how long a profile may take: it holds one of the slots, and net/http/pprof puts the write timeout off.
+func shortly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text := r.URL.Query().Get("seconds"); text != "" {
+			if n, err := strconv.ParseFloat(text, 64); err != nil || n < 0 || n > profileSeconds {
+				http.Error(w, "seconds: want a number from 0 to "+strconv.Itoa(profileSeconds), http.StatusBadRequest)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -161,7 +176,7 @@ func (n *Node) httpHandler() http.Handler {
 	for path, handler := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
 	} {
-		mux.Handle("GET /debug/pprof/"+path, local(handler))
+		mux.Handle("GET /debug/pprof/"+path, local(shortly(handler)))
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeLine(w, http.StatusOK, "epitaph: /healthz /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,5 +78,43 @@ func TestForceLeave(t *testing.T) {
 	alone.httpHandler().ServeHTTP(rec, req)
 	if rec.Code != http.StatusConflict || !strings.Contains(rec.Body.String(), "gossips with nobody") {
 		t.Errorf("without gossip: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// A client that never ends its request is told of, and only such a one: not one that leaves, nor one that is merely idle.
+func TestSlowClientsAreToldOf(t *testing.T) {
+	const told = "did not finish its request"
+	book := &logBook{}
+	n := startNodeTo(t, slog.NewTextHandler(book, nil), withHTTP)
+	for range 3 {
+		if status, body := get(t, n, "/v1/brokers"); status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	client := http.Client{Transport: &http.Transport{}}
+	for range 3 { // on one connection, which is idle afterwards
+		resp, err := client.Get("http://" + n.HTTPAddr().String() + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.ReadAll(resp.Body) // so that the connection can be used again
+		_ = resp.Body.Close()
+	}
+	slow, err := net.Dial("tcp", n.HTTPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fmt.Fprint(slow, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	lines := book.await(t, told, slow.LocalAddr().String())
+	client.CloseIdleConnections()
+	count := 0
+	for _, line := range append(lines, book.take()...) {
+		if strings.Contains(line, told) {
+			count++
+		}
+	}
+	if count != 1 {
+		t.Errorf("told %d times:\n%s", count, strings.Join(lines, "\n"))
 	}
 }

@@ -106,6 +106,11 @@ func TestHTTPMethods(t *testing.T) {
 	if rec.Code != http.StatusForbidden {
 		t.Errorf("profiles beyond loopback: %d", rec.Code)
 	}
+	for query, want := range map[string]int{"61": 400, "x": 400, "-1": 400, "0.1": 200} {
+		if status, body := get(t, n, "/debug/pprof/trace?seconds="+query); status != want {
+			t.Errorf("trace of %s seconds: %d %s", query, status, body)
+		}
+	}
 }
 
 func TestReadiness(t *testing.T) {
