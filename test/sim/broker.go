@@ -254,7 +254,7 @@ func (c *conn) handle(f frame) {
 		n.w.logf("%s handles the register of %s by %s", n.name(), f.key.Cluster, c.proc.name())
 		n.register(c, f)
 	}
-	if n.w.chance(1.0 / 64) {
+	if n.w.everyStep || n.w.chance(1.0/64) {
 		n.check()
 	}
 }

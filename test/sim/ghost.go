@@ -207,10 +207,24 @@ func (w *World) Settle() {
 	for _, m := range w.marks {
 		w.checkGone(m)
 	}
+	// Invariant 5: all that was said lately, once more and in any order, evicts nothing more.
+	before := w.evictions()
+	w.replay(len(w.net.old))
+	w.Run(3 * time.Second)
+	if more := w.evictions() - before; more > 0 {
+		w.fail(5, false, "%d evictions by a replay of what had been said", more)
+	}
 	for _, n := range w.nodes {
 		n.check()
 		n.sync()
 	}
+}
+
+func (w *World) evictions() (n uint64) {
+	for _, one := range w.nodes {
+		n += one.x.Counters().Decided[tombstone.Evicted]
+	}
+	return n
 }
 
 func (w *World) anyHalted() bool {

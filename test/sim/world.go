@@ -22,6 +22,8 @@ type World struct {
 	flaw     Flaw
 	residual Residual
 
+	everyStep bool // check tables and exchanges at every step, not at some of them
+
 	nodes []*node
 	procs map[int]*proc
 	paths map[path]*pathState // broker host to node
@@ -50,6 +52,7 @@ func NewWorld(n int, seed uint64, flaw Flaw, residual Residual) *World {
 		rng: rand.New(rand.NewPCG(seed, 0x6570)), flaw: flaw, residual: residual,
 		procs: map[int]*proc{}, paths: map[path]*pathState{}, byID: map[tombstone.ID]*mark{},
 	}
+	w.everyStep = w.chance(1.0 / 16)
 	w.net.init(n)
 	for i := range n {
 		w.nodes = append(w.nodes, newNode(w, i))
