@@ -2,10 +2,13 @@ package tombstone
 
 import (
 	"maps"
+	"net/netip"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/epitaph-mq/epitaph/clock"
 )
 
 // Whatever the network loses, repeats and reorders, two members end with the tables that the rule asks for, and what
@@ -97,4 +100,94 @@ func newRapidExchange(t *rapid.T, self Peer, tables Tables, other Peer) *Exchang
 	}
 	x.MemberUp(other, at(0))
 	return x
+}
+
+// holdsAll is a table that holds every key and evicts nothing: every id that is hinted is asked for.
+type holdsAll struct{}
+
+func (holdsAll) Holds(Key) bool                               { return true }
+func (holdsAll) Judge(id ID, b Bounds, _ clock.Stamp) Verdict { return Verdict{Outcome: KeptNoLife} }
+
+// Whatever an exchange is told, its queues keep their caps, no tombstone is told or proved beyond its TTL, and no source makes
+// more of them than its bucket gives.
+func TestCapsLimitsAndTTL(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := newRapidExchange(t, peerA, holdsAll{}, peerB)
+		now, seq, broker := time.Hour, uint64(0), 0
+		born := map[uint64]time.Duration{} // U of the tombstones made
+		tokens := map[byte]float64{}       // of the model's buckets, by the last byte of the source
+		node := float64(burstPerNode)
+		filled := now
+		fill := func() {
+			gone := (now - filled).Seconds()
+			for ip := range tokens {
+				tokens[ip] = min(tokens[ip]+gone*ratePerIP, burstPerIP)
+			}
+			node, filled = min(node+gone*ratePerNode, burstPerNode), now
+		}
+		leave := func(n int, ip byte) {
+			for range n {
+				fill()
+				broker++
+				d := departure(broker, now-time.Duration(rapid.IntRange(0, 3).Draw(t, "age in s"))*time.Second, 0)
+				d.RemoteIP = netip.AddrFrom4([4]byte{10, 0, 0, ip})
+				if _, ok := tokens[ip]; !ok {
+					tokens[ip] = burstPerIP
+				}
+				id, why, _ := x.Made(d, at(now))
+				if may := tokens[ip] >= 1.001 && node >= 1.001; why == Made && (tokens[ip] < 0.999 || node < 0.999) || why != Made && may {
+					t.Fatalf("%v with %v tokens of the source and %v of the node", why, tokens[ip], node)
+				}
+				if why == Made {
+					tokens[ip]--
+					node--
+					born[id.Seq] = d.Unregistered.Sub(at(0))
+				}
+			}
+		}
+		for range rapid.IntRange(5, 30).Draw(t, "steps") {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 0:
+				leave(rapid.SampledFrom([]int{1, 90, 1500}).Draw(t, "departures"), byte(rapid.IntRange(1, 2).Draw(t, "source")))
+			case 1: // a push/pull of many
+				h := Hint{From: peerB}
+				for range rapid.SampledFrom([]int{1, 500, 3000}).Draw(t, "ids") {
+					seq++
+					h.IDs = append(h.IDs, ID{Key: keyOf(int(seq)), Identity: who(int(seq)), Origin: peerB, Seq: seq})
+				}
+				x.Merge(h, at(now))
+			case 2:
+				now += time.Duration(rapid.SampledFrom([]int{1, 30, 400, 601}).Draw(t, "s")) * time.Second
+				if rapid.Bool().Draw(t, "tick") {
+					x.Tick(at(now))
+				}
+			case 3:
+				now += time.Duration(rapid.IntRange(1, 50).Draw(t, "ms")) * ms
+				for _, p := range to[Pull](x.Tick(at(now)), peerB) {
+					x.Receive(proofFor(p, peerB, 0, time.Second, at(now)), at(now))
+				}
+			case 4:
+				x.MemberLeft(peerB, at(now))
+			case 5:
+				x.MemberUp(peerB, at(now))
+			}
+			if err := x.Check(at(now)); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range x.LocalIDs(MaxMerge, at(now)) {
+				if age := now - born[id.Seq]; age > TTL {
+					t.Fatalf("tombstone %d is told after %v", id.Seq, age)
+				}
+			}
+			if m := x.members[peerB]; m != nil && m.up && seq > 0 && len(born) > 0 {
+				ask := Pull{From: peerB, Nonce: 1, IDs: []ID{{Key: keyOf(1), Identity: who(1), Origin: peerA, Seq: 1}}}
+				ask.IDs[0].RemoteIP = netip.AddrFrom4([4]byte{10, 0, 0, 1})
+				for _, p := range to[Proof](x.Receive(ask, at(now)), peerB) {
+					if p.Answers[0].Known && now-born[1] > TTL {
+						t.Fatalf("proved after %v", now-born[1])
+					}
+				}
+			}
+		}
+	})
 }
