@@ -140,7 +140,9 @@ func pipe(to, from net.Conn) {
 	_ = to.(*net.TCPConn).CloseWrite()
 }
 
-// Each alert that can be provoked fires on a real scrape of real nodes, and none fires while all is well.
+// Alerts fire on a real scrape of real nodes, and none fires while all is well. Left to promtool (TestRules) are those that
+// take more than one process to give in: evictions on hold (three refuted ones), a queue of 1,000 departures for a minute,
+// gossip lost for want of room, and overload.
 func TestRealScrape(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
@@ -185,6 +187,13 @@ func TestRealScrape(t *testing.T) {
 	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)
 	took := synthetic.AwaitServes(t, patience, tcpOnly.Addr, "leaver", leaver.Addr, false)
 	t.Logf("told all the same to who is reached by TCP only, %v after the alert", took.Round(time.Millisecond))
+
+	// It left n1 and goes on at n2, on the very connection: as far as n2 can know, its eviction was wrong.
+	synthetic.AwaitServes(t, patience, n2.Addr, "leaver", leaver.Addr, false)
+	leaver.Register(t, n2.Addr)
+	synthetic.Gossiping(t, binary, "n2", t.TempDir(), seed)
+	p.awaitFiring(t, "EpitaphNamesake", n2.HTTP)
+	p.awaitFiring(t, "EpitaphEvictionRefuted", n2.HTTP)
 
 	n3.Kill()
 	p.awaitFiring(t, "EpitaphMemberLost", n1.HTTP)
