@@ -20,10 +20,6 @@ func Generate(seed uint64, residual Residual) Schedule {
 	if g.one(4) {
 		g.nodes = 3 + g.rng.IntN(7)
 	}
-	g.active = min(g.nodes, 4)
-	if g.one(4) {
-		g.active = g.nodes
-	}
 	g.weather()
 	for range 1 + g.rng.IntN(3) {
 		g.life()
@@ -36,7 +32,6 @@ type generator struct {
 	rng      *rand.Rand
 	residual Residual
 	nodes    int
-	active   int // so many of them hold registrations and are cut and halted; more often few, so that more happens to each
 	next     int // number of the next process
 	ops      []Op
 }
@@ -49,7 +44,7 @@ func (g *generator) op(verb string, args ...int64) {
 	g.ops = append(g.ops, op)
 }
 
-func (g *generator) node() int64 { return int64(g.rng.IntN(g.active)) }
+func (g *generator) node() int64 { return int64(g.rng.IntN(min(g.nodes, 4))) }
 
 // pause is a time between a millisecond and half a minute, short ones more often.
 func (g *generator) pause() time.Duration {
@@ -146,7 +141,7 @@ func (g *generator) life() {
 
 // everywhere sends a frame to most nodes, in any order.
 func (g *generator) everywhere(verb string, p, broker int64) {
-	for _, n := range g.rng.Perm(g.active) {
+	for _, n := range g.rng.Perm(min(g.nodes, 4)) {
 		if !g.one(4) {
 			g.op(verb, p, int64(n), broker)
 		}
