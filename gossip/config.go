@@ -40,7 +40,7 @@ type Config struct {
 	Holdings Holdings
 
 	// Transport replaces memberlist's sockets, for tests.
-	Transport memberlist.Transport
+	Transport memberlist.NodeAwareTransport
 }
 
 // DefaultConfig has every default; Bind, Cluster and Name are the operator's to give.

@@ -38,7 +38,6 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	// Messages are a few hundred bytes: compressing one costs a table of 64 KiB each time and saves next to nothing.
 	conf.EnableCompression = false
 	conf.HandoffQueueDepth = 8192
-	conf.Transport = g.cfg.Transport
 	conf.LogOutput = nil
 	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting, func(from string) {
 		if t, ok := conf.Transport.(interface{ Refuse(from string) }); ok {
@@ -65,7 +64,8 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		}
 		conf.AdvertisePort = port
 	}
-	if conf.Transport == nil {
+	transport := g.cfg.Transport
+	if transport == nil {
 		bound, err := netip.ParseAddr(conf.BindAddr)
 		if err != nil {
 			return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, err)
@@ -74,11 +74,15 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
 		}
-		conf.Transport, conf.BindPort = t, t.Port()
+		transport, conf.BindPort = t, t.Port()
 		if g.cfg.Advertise == "" {
 			conf.AdvertisePort = t.Port()
 		}
 	}
+	if g.keys != nil {
+		transport = newGuard(transport, conf.Label)
+	}
+	conf.Transport = transport
 	return conf, nil
 }
 

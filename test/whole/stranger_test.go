@@ -65,8 +65,11 @@ func TestStrangersAreNotHeard(t *testing.T) {
 		w.mu.Unlock()
 		damaged := bytes.Clone(heard)
 		damaged[len(damaged)-1] ^= 1
+		// The version of its encryption, which no key protects: memberlist would take off a padding that is not there.
+		padded := bytes.Clone(heard)
+		padded[len("\xf4\x05whole")] = 0
 		for _, b := range [][]byte{
-			damaged, heard[:len(heard)-9], heard[:12], heard[:3], bytes.Repeat([]byte{9}, 60_000), []byte("\xf4\x00"), {1}, {0xff},
+			padded, damaged, heard[:len(heard)-9], heard[:12], heard[:3], bytes.Repeat([]byte{9}, 60_000), []byte("\xf4\x00"), {1}, {0xff},
 		} {
 			before := count()
 			if _, err := e.WriteTo(b, a.endpoint.addr.String()); err != nil {
