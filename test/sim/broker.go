@@ -174,9 +174,30 @@ func (p *proc) connect(n *node) *conn {
 	n.accept++
 	c := &conn{proc: p, node: n, boot: n.boot, id: n.accept, open: true, proxied: p.kind == proxied}
 	n.conns[c.id] = c
+	p.w.openEarly(c)
 	p.conns[n.index] = c
 	p.all = append(p.all, c)
 	return c
+}
+
+// openedEarly is a connection that a proxy has opened, and said something on, before a broker needs it.
+type openedEarly struct {
+	boot      uint64
+	firstByte clock.Stamp
+	at        int64
+}
+
+// openEarly gives the connection to the one that the proxy has ready, and makes it open the next one.
+func (w *World) openEarly(c *conn) {
+	if w.residual != ResidualProxyOpensEarly {
+		return
+	}
+	k := path{c.proc.ip, c.node.index}
+	if e, ok := w.early[k]; ok && e.boot == c.boot {
+		c.firstByte, c.firstByteTrue = e.firstByte, e.at
+		c.proc.flagged = true
+	}
+	w.early[k] = openedEarly{c.boot, c.node.stamp(), w.now}
 }
 
 // send puts a frame on the connection, in order; it may arrive after the process has gone.
@@ -254,9 +275,7 @@ func (c *conn) handle(f frame) {
 		n.w.logf("%s handles the register of %s by %s", n.name(), f.key.Cluster, c.proc.name())
 		n.register(c, f)
 	}
-	if n.w.everyStep || n.w.chance(1.0/64) {
-		n.check()
-	}
+	n.check()
 }
 
 // reply writes the answer to f. What becomes of it tells whether the broker lives.
@@ -405,7 +424,7 @@ func (w *World) heal(ip, node int) {
 	}
 }
 
-// ordered are the processes in the order of their starts.
+// ordered are the processes in the order of their starts, and then those of forgers.
 func (w *World) ordered() []*proc {
 	var ps []*proc
 	for i := 0; len(ps) < len(w.procs); i++ {
@@ -413,7 +432,7 @@ func (w *World) ordered() []*proc {
 			ps = append(ps, p)
 		}
 	}
-	return ps
+	return append(ps, w.forgers...)
 }
 
 // delay is the way between a broker and a node when nothing is wrong.

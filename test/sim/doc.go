@@ -9,16 +9,14 @@
 //  2. What a node holds is explained by a REGISTER that this node handled on a connection that is open. (Whenever something
 //     may have been removed, and at the end.)
 //  3. Without gossip (no exchange at any node) the tables after the same frames are the same, until the first eviction.
-//     (It compares whole tables: at every step in one schedule of 16, else at one in 16 of the exchange's outputs and one in
-//     64 frames, and at the end.)
+//     (After every frame handled and every step of the exchange.)
 //  4. A comparison that holds is true: the stamps it compares lie in that order in true time. (At every verdict.)
 //  5. Duplicated and reordered messages change nothing. (The network does both all the time; at the end the last 256 packets
 //     are sent once more, in any order, and evict nothing more. TestAnyOrderEndsInTheSameTables of package tombstone compares
 //     the tables.)
 //  6. No origin proves a tombstone after its TTL or in another life. (At every proof that is sent.)
 //  7. After the faults have ended, no registration is left that a live tombstone can prove to be gone. (At the end.)
-//  8. The exchange's and the tables' own invariants hold (as often as 3), and every message fits (each
-//     that is sent).
+//  8. The exchange's and the tables' own invariants hold (as often as 3), and every message fits (each that is sent).
 //  9. Nothing but an UNREGISTER on the owning connection makes a tombstone, and late frames of a predecessor remove nobody.
 //     (At every tombstone, verdict and removal.)
 //

@@ -20,6 +20,10 @@ func Generate(seed uint64, residual Residual) Schedule {
 	if g.one(4) {
 		g.nodes = 3 + g.rng.IntN(7)
 	}
+	g.active = min(g.nodes, 4)
+	if g.one(2) {
+		g.active = g.nodes
+	}
 	g.weather()
 	for range 1 + g.rng.IntN(3) {
 		g.life()
@@ -32,6 +36,7 @@ type generator struct {
 	rng      *rand.Rand
 	residual Residual
 	nodes    int
+	active   int // nodes that brokers talk to and faults hit; the others are witnesses, and the faults meet more often
 	next     int // number of the next process
 	ops      []Op
 }
@@ -44,7 +49,7 @@ func (g *generator) op(verb string, args ...int64) {
 	g.ops = append(g.ops, op)
 }
 
-func (g *generator) node() int64 { return int64(g.rng.IntN(min(g.nodes, 4))) }
+func (g *generator) node() int64 { return int64(g.rng.IntN(g.active)) }
 
 // pause is a time between a millisecond and half a minute, short ones more often.
 func (g *generator) pause() time.Duration {
@@ -121,6 +126,9 @@ func (g *generator) life() {
 			g.everywhere("register", p, broker)
 		}
 		g.disturb(p, host, broker)
+		if g.residual == ResidualForger && g.one(2) {
+			g.op("forge", host, g.node(), broker)
+		}
 		if g.one(3) { // the successor, or another host, comes before the end
 			q := int64(g.next)
 			g.next++
@@ -141,7 +149,7 @@ func (g *generator) life() {
 
 // everywhere sends a frame to most nodes, in any order.
 func (g *generator) everywhere(verb string, p, broker int64) {
-	for _, n := range g.rng.Perm(min(g.nodes, 4)) {
+	for _, n := range g.rng.Perm(g.active) {
 		if !g.one(4) {
 			g.op(verb, p, int64(n), broker)
 		}

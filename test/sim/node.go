@@ -111,9 +111,7 @@ func (n *node) output(out tombstone.Output) {
 	for _, p := range out.Packets {
 		n.w.transmit(n, p)
 	}
-	if n.w.everyStep || n.w.rng.IntN(16) == 0 {
-		n.check()
-	}
+	n.check()
 	n.ticks()
 }
 

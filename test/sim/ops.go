@@ -53,6 +53,7 @@ var verbs = map[string]verb{
 	"pause":      {"nd", func(w *World, a [4]int64) { w.nodes[a[0]].halt(time.Duration(a[1]), func(*nodeClock, bool) {}) }},
 	"slew":       {"n%", (*World).opSlew},
 	"restart":    {"nd", (*World).opRestart},
+	"forge":      {"hnb", (*World).opForge},
 }
 
 var ackNames = []string{"at-once", "late", "never"}
@@ -188,6 +189,25 @@ func (w *World) opStart(a [4]int64) {
 	}
 	p.flagged = p.flagged || p.kind == v5keeps
 	w.procs[p.num] = p
+}
+
+// opForge is a client on a broker's own host that registers as that broker and unregisters: it owns the registration for
+// a moment, and proves its own life. Only as a residual case.
+func (w *World) opForge(a [4]int64) {
+	p := &proc{
+		w: w, num: -1 - len(w.forgers), kind: rust, ip: int(a[0]), key: brokerKey(a[2]),
+		alive: true, conns: map[int]*conn{}, flagged: true,
+	}
+	if w.residual != ResidualForger {
+		return
+	}
+	w.forgers = append(w.forgers, p)
+	n := w.nodes[a[1]]
+	p.say(n, p.key, false)
+	w.after(w.between(5*time.Millisecond, 500*time.Millisecond), func() {
+		p.say(n, p.key, true)
+		w.after(100*time.Millisecond, p.exit)
+	})
 }
 
 func (p *proc) mayBeSucceeded() bool {

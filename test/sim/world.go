@@ -22,12 +22,12 @@ type World struct {
 	flaw     Flaw
 	residual Residual
 
-	everyStep bool // check tables and exchanges at every step, not at some of them
-
-	nodes []*node
-	procs map[int]*proc
-	paths map[path]*pathState // broker host to node
-	net   network
+	nodes   []*node
+	procs   map[int]*proc
+	forgers []*proc             // numbered below zero: before every life of a broker
+	paths   map[path]*pathState // broker host to node
+	early   map[path]openedEarly
+	net     network
 
 	marks    []*mark // tombstones made, for the ghosts
 	byID     map[tombstone.ID]*mark
@@ -50,9 +50,8 @@ type path struct{ ip, node int }
 func NewWorld(n int, seed uint64, flaw Flaw, residual Residual) *World {
 	w := &World{
 		rng: rand.New(rand.NewPCG(seed, 0x6570)), flaw: flaw, residual: residual,
-		procs: map[int]*proc{}, paths: map[path]*pathState{}, byID: map[tombstone.ID]*mark{},
+		procs: map[int]*proc{}, paths: map[path]*pathState{}, early: map[path]openedEarly{}, byID: map[tombstone.ID]*mark{},
 	}
-	w.everyStep = w.chance(1.0 / 16)
 	w.net.init(n)
 	for i := range n {
 		w.nodes = append(w.nodes, newNode(w, i))
