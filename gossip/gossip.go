@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,6 +67,8 @@ type Gossip struct {
 	joined    atomic.Bool // see Joined
 
 	otherVersion rate.Sometimes // limits the log of messages of other versions
+
+	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // looks up names of seeds
 }
 
 // New checks the configuration and reads the keys. It binds nothing.
@@ -72,7 +76,7 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1)}
+	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1), resolve: net.DefaultResolver.LookupNetIP}
 	g.streams.to = map[string]int{}
 	g.otherVersion = rate.Sometimes{First: 1, Interval: 10 * time.Minute}
 	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}

@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"encoding/binary"
 	"io"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"testing"
@@ -35,35 +34,18 @@ func paddedStream(key []byte, cluster string) []byte {
 	return append(header, padded(key, string(header)+cluster)...)
 }
 
-// keyed starts a node with a key.
+// keyed is a node with a key, not started.
 func keyed(t *testing.T, seeds ...string) (g *Gossip, key []byte) {
 	t.Helper()
-	cfg := DefaultConfig()
-	cfg.Bind, cfg.Cluster, cfg.Name, cfg.Seeds = "127.0.0.1:0", "keyed", "n1", seeds
-	cfg.Logger, cfg.KeyFile = slog.New(slog.DiscardHandler), filepath.Join(t.TempDir(), "key")
-	if _, err := GenerateKeyFile(cfg.KeyFile); err != nil {
+	file := filepath.Join(t.TempDir(), "key")
+	if _, err := GenerateKeyFile(file); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := LoadKeys(cfg.KeyFile)
+	keys, err := LoadKeys(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g, err = New(cfg, &fakeTables{}); err != nil {
-		t.Fatal(err)
-	}
-	return g, keys[0]
-}
-
-func run(t *testing.T, g *Gossip) {
-	t.Helper()
-	if err := g.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Stop(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
+	return made(t, func(c *Config) { c.Cluster, c.Seeds, c.KeyFile = "keyed", seeds, file }), keys[0]
 }
 
 // memberlist v0.7.0 panics on each of these; the day it refuses them itself, the guard can go.

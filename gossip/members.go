@@ -183,7 +183,7 @@ func (g *Gossip) strangers(ctx context.Context) []string {
 	}
 	var strange []string
 	for _, seed := range g.cfg.Seeds {
-		addrs, err := lookUp(ctx, seed)
+		addrs, err := g.lookUp(ctx, seed)
 		if err != nil {
 			g.counts.rejoinsFailed.Add(1)
 			continue
@@ -199,14 +199,14 @@ func (g *Gossip) strangers(ctx context.Context) []string {
 }
 
 // lookUp finds the addresses behind HOST:PORT.
-func lookUp(ctx context.Context, seed string) ([]netip.AddrPort, error) {
+func (g *Gossip) lookUp(ctx context.Context, seed string) ([]netip.AddrPort, error) {
 	host, port, err := splitHostPort(seed)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := g.resolve(ctx, "ip", host)
 	var all []netip.AddrPort
 	for _, ip := range ips {
 		all = append(all, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
@@ -217,7 +217,7 @@ func lookUp(ctx context.Context, seed string) ([]netip.AddrPort, error) {
 // joinsOnlyItself says that every seed could be looked up and is this node.
 func (g *Gossip) joinsOnlyItself(ctx context.Context) bool {
 	for _, seed := range g.cfg.Seeds {
-		addrs, err := lookUp(ctx, seed)
+		addrs, err := g.lookUp(ctx, seed)
 		if err != nil || slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !g.isItself(a) }) {
 			return false
 		}

@@ -1,38 +1,61 @@
 package gossip
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"go.uber.org/goleak"
 
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// logged starts a node that writes to the log it answers with.
-func logged(t *testing.T, change func(*Config)) (*Gossip, *text) {
+// made is a node that has not started.
+func made(t *testing.T, change func(*Config)) *Gossip {
 	t.Helper()
-	var lines text
 	cfg := DefaultConfig()
 	cfg.Bind, cfg.Cluster, cfg.Name, cfg.Release = "127.0.0.1:0", t.Name(), "n1", "test"
-	cfg.Logger = slog.New(slog.NewTextHandler(&lines, nil))
 	change(&cfg)
 	g, err := New(cfg, &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return g
+}
+
+func run(t *testing.T, g *Gossip) {
+	t.Helper()
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Stop(t.Context()) })
+	t.Cleanup(func() {
+		if err := g.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// logged starts a node that writes to the log it answers with.
+func logged(t *testing.T, change func(*Config)) (*Gossip, *text) {
+	t.Helper()
+	var lines text
+	g := made(t, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		change(c)
+	})
+	run(t, g)
 	return g, &lines
 }
 
@@ -157,5 +180,103 @@ func TestOtherVersionIsToldOnce(t *testing.T) {
 	}
 	if n := strings.Count(lines.String(), "another version of epitaph"); n != 1 || g.counts.refusedVersion.Load() != 2 || g.counts.refusedType.Load() != 1 {
 		t.Errorf("told %d times, counted %d and %d", n, g.counts.refusedVersion.Load(), g.counts.refusedType.Load())
+	}
+}
+
+// A name in --join is looked up again as long as nobody behind it is a member: its host may have moved.
+func TestSeedThatMoves(t *testing.T) {
+	old, _ := logged(t, func(c *Config) { c.Bind = "127.0.0.2:0" })
+	_, port, err := net.SplitHostPort(old.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var behind atomic.Value
+	behind.Store("127.0.0.9") // nobody yet
+	g := made(t, func(c *Config) {
+		c.Name, c.RejoinEvery, c.Seeds = "n2", 50*time.Millisecond, []string{net.JoinHostPort("nodes.test", port)}
+	})
+	g.resolve = func(_ context.Context, _, host string) ([]netip.Addr, error) {
+		if host != "nodes.test" {
+			return nil, errors.New("no such host")
+		}
+		return []netip.Addr{netip.MustParseAddr(behind.Load().(string))}, nil
+	}
+	run(t, g)
+	await(t, "a try in vain", func() bool { return g.Counts().RejoinsFailed > 0 })
+	behind.Store("127.0.0.2")
+	await(t, "the seed at its first address", func() bool { return len(g.Members()) == 2 })
+
+	if err := old.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	moved, _ := logged(t, func(c *Config) { c.Bind = net.JoinHostPort("127.0.0.3", port) })
+	behind.Store("127.0.0.3")
+	await(t, "the seed at its next address", func() bool {
+		m := g.Members()
+		return len(m) == 2 && m[1].Addr == moved.Addr()
+	})
+}
+
+// One member that takes no stream leaves room for the others.
+func TestStreamsOfOneMemberAreBounded(t *testing.T) {
+	g := made(t, func(*Config) {})
+	for i := range streamsEach {
+		if !g.takeStream("mute") {
+			t.Fatalf("stream %d refused", i)
+		}
+	}
+	if g.takeStream("mute") {
+		t.Error("no bound for one member")
+	}
+	taken := streamsEach
+	for i := 0; g.takeStream(strconv.Itoa(i)); i++ {
+		taken++
+	}
+	if taken != streamsAtOnce {
+		t.Errorf("%d streams at once, want %d", taken, streamsAtOnce)
+	}
+	g.giveStream("mute")
+	if !g.takeStream("mute") {
+		t.Error("a stream given back is not there")
+	}
+}
+
+// unusable is a transport on which memberlist cannot start.
+type unusable struct {
+	memberlist.NodeAwareTransport
+	closed atomic.Bool
+}
+
+func (*unusable) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return nil, 0, errors.New("no advertise address")
+}
+
+func (*unusable) PacketCh() <-chan *memberlist.Packet { return nil }
+
+func (*unusable) StreamCh() <-chan net.Conn { return nil }
+
+func (u *unusable) Shutdown() error {
+	u.closed.Store(true)
+	return nil
+}
+
+// A start that fails says what to do, closes its sockets and leaves nothing running.
+func TestFailingStartLeavesNothing(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	key := filepath.Join(t.TempDir(), "key")
+	if _, err := GenerateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	u := &unusable{}
+	g := made(t, func(c *Config) { c.Transport, c.KeyFile = u, key })
+	err := g.Start()
+	if err == nil || !strings.Contains(err.Error(), "--advertise") {
+		t.Errorf("%v, want the remedy", err)
+	}
+	if !u.closed.Load() {
+		t.Error("the sockets stay open")
+	}
+	if err := g.Stop(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
