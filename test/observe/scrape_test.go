@@ -140,9 +140,7 @@ func pipe(to, from net.Conn) {
 	_ = to.(*net.TCPConn).CloseWrite()
 }
 
-// Alerts fire on a real scrape of real nodes, and none fires while all is well. Left to promtool (TestRules) are those that
-// take more than one process to give in: evictions on hold (three refuted ones), a queue of 1,000 departures for a minute,
-// gossip lost for want of room, and overload.
+// Every alert fires on a real scrape of real nodes, and none fires while all is well.
 func TestRealScrape(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
@@ -155,9 +153,10 @@ func TestRealScrape(t *testing.T) {
 	bound := synthetic.FreePort(t)
 	tcpOnly, _ := synthetic.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", relay(t, bound))
 	alone := synthetic.Serve(t, binary, "alone", t.TempDir(), "--set", "needWaitForService=true", "--set", "waitSecondsForService=600")
+	narrow := synthetic.Serve(t, binary, "narrow", t.TempDir(), "--set", "defaultThreadPoolNums=1", "--set", "defaultThreadPoolQueueCapacity=1")
 	synthetic.AwaitMembers(t, n1, n2, n3, tcpOnly)
 
-	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, tcpOnly.HTTP, alone.HTTP)
+	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, tcpOnly.HTTP, alone.HTTP, narrow.HTTP)
 	p.awaitFiring(t, "EpitaphNotReady", alone.HTTP)
 	synthetic.Await(t, patience, "nothing else fires while all is well", func() (bool, string) {
 		got, why := p.query(`ALERTS{alertstate="firing",alertname!="EpitaphNotReady"}`)
@@ -179,25 +178,112 @@ func TestRealScrape(t *testing.T) {
 	synthetic.New("other-name", "192.0.2.3:10911").Register(t, n2.Addr)
 	p.awaitFiring(t, "EpitaphConflict", n2.HTTP)
 
-	leaver := synthetic.New("leaver", "192.0.2.4:10911")
-	for _, n := range []*synthetic.Process{n1, n2, n3, tcpOnly} {
-		leaver.Register(t, n.Addr)
-	}
-	leaver.Unregister(t, n1.Addr)
-	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)
-	took := synthetic.AwaitServes(t, patience, tcpOnly.Addr, "leaver", leaver.Addr, false)
-	t.Logf("told all the same to who is reached by TCP only, %v after the alert", took.Round(time.Millisecond))
+	crowd(t, narrow)
+	p.awaitFiring(t, "EpitaphOverloaded", narrow.HTTP)
 
-	// It left n1 and goes on at n2, on the very connection: as far as n2 can know, its eviction was wrong.
-	synthetic.AwaitServes(t, patience, n2.Addr, "leaver", leaver.Addr, false)
-	leaver.Register(t, n2.Addr)
+	var leavers []*synthetic.Broker
+	for i := range 3 {
+		name := fmt.Sprint("leaver", i)
+		leaver := synthetic.New(name, fmt.Sprintf("192.0.2.%d:10911", 10+i))
+		for _, n := range []*synthetic.Process{n1, n2, n3, tcpOnly} {
+			leaver.Register(t, n.Addr)
+		}
+		leavers = append(leavers, leaver)
+	}
+	for _, leaver := range leavers {
+		leaver.Unregister(t, n1.Addr)
+	}
+	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)
+	for _, leaver := range leavers {
+		took := synthetic.AwaitServes(t, patience, tcpOnly.Addr, leaver.Name, leaver.Addr, false)
+		t.Logf("told all the same to who is reached by TCP only, %v after the alert", took.Round(time.Millisecond))
+
+		// It left n1 and goes on at n2, on the very connection: as far as n2 can know, its eviction was wrong.
+		synthetic.AwaitServes(t, patience, n2.Addr, leaver.Name, leaver.Addr, false)
+		leaver.Register(t, n2.Addr)
+	}
 	synthetic.Gossiping(t, binary, "n2", t.TempDir(), seed)
 	p.awaitFiring(t, "EpitaphNamesake", n2.HTTP)
 	p.awaitFiring(t, "EpitaphEvictionRefuted", n2.HTTP)
+	p.awaitFiring(t, "EpitaphEvictionsOnHold", n2.HTTP)
+
+	// A member that stands still answers nobody, while a thousand brokers leave.
+	n3.Signal(t, syscall.SIGSTOP)
+	exodus(t, n1, 1_100)
+	p.awaitFiring(t, "EpitaphQueueFilling", n1.HTTP)
+	flood(t, n1, seed)
+	p.awaitFiring(t, "EpitaphGossipLost", n1.HTTP)
 
 	n3.Kill()
 	p.awaitFiring(t, "EpitaphMemberLost", n1.HTTP)
 	p.awaitFiring(t, "EpitaphDown", n3.HTTP)
+}
+
+// crowd asks one node from many connections at once until it has refused one of them.
+func crowd(t *testing.T, n *synthetic.Process) {
+	t.Helper()
+	topics := make([]string, 2_000)
+	for i := range topics {
+		topics[i] = fmt.Sprint("crowded", i)
+	}
+	synthetic.Await(t, patience, n.Name+" is overloaded", func() (bool, string) {
+		var group sync.WaitGroup
+		for i := range 64 {
+			b := synthetic.New(fmt.Sprint("crowd", i), fmt.Sprintf("192.0.3.%d:10911", i), topics...)
+			group.Go(func() {
+				defer b.Close()
+				_, _ = b.TryRegister(t, n.Addr)
+			})
+		}
+		group.Wait()
+		refused := n.Metric("epitaph_overloads_total")
+		return refused > 0, fmt.Sprint(refused, " refused")
+	})
+}
+
+// exodus registers brokers at n and lets all of them leave.
+func exodus(t *testing.T, n *synthetic.Process, brokers int) {
+	t.Helper()
+	conn, err := synthetic.Dial(n.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var all []*synthetic.Broker
+	for i := range brokers {
+		b := synthetic.New(fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
+		b.Use(n.Addr, conn)
+		b.Register(t, n.Addr)
+		all = append(all, b)
+	}
+	for _, b := range all {
+		b.Unregister(t, n.Addr)
+	}
+}
+
+// flood sends messages of memberlist's kind, hundreds in each packet, until n has no room for them. at is where it gossips.
+func flood(t *testing.T, n *synthetic.Process, at string) {
+	t.Helper()
+	const compound, user, each = 7, 8, 255
+	packet := append([]byte("\xf4\x04test"), compound, each)
+	for range each {
+		packet = append(packet, 0, 2)
+	}
+	for range each {
+		packet = append(packet, user, 0)
+	}
+	conn, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const lost = `epitaph_gossip_lost_total{why="inbox_full"}`
+	synthetic.Await(t, patience, n.Name+" has no room", func() (bool, string) {
+		for range 500 {
+			_, _ = conn.Write(packet) // the kernel may have no room either
+		}
+		return n.Metric(lost) > 0, fmt.Sprint(n.Metric(lost), " lost")
+	})
 }
 
 // board asks every expression of the board: each is understood, and those that show what always is have a value.

@@ -63,6 +63,9 @@ func (b *Broker) Unregister(t testing.TB, server string) {
 	b.expect(t, server, remoting.UnregisterBroker, nil)
 }
 
+// Use makes it speak to server on a connection that it shares with others.
+func (b *Broker) Use(server string, conn *rpc.Client) { b.conns[server] = conn }
+
 // Close loses all connections, as a crash does.
 func (b *Broker) Close() {
 	for server, c := range b.conns {

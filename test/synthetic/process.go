@@ -134,6 +134,14 @@ func Gossiping(t testing.TB, binary, name, data, seed string, args ...string) (*
 // Output is everything it printed so far.
 func (p *Process) Output() string { return p.out.String() }
 
+// Signal sends it one.
+func (p *Process) Signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
+	}
+}
+
 // Kill ends it without a word.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
