@@ -67,6 +67,7 @@ type Gossip struct {
 	joined    atomic.Bool // see Joined
 
 	otherVersion rate.Sometimes // limits the log of messages of other versions
+	noUDP        rate.Sometimes // limits the log of members that answer by TCP only
 
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // looks up names of seeds
 }
@@ -79,6 +80,7 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	g := &Gossip{cfg: cfg, wake: make(chan struct{}, 1), resolve: net.DefaultResolver.LookupNetIP}
 	g.streams.to = map[string]int{}
 	g.otherVersion = rate.Sometimes{First: 1, Interval: 10 * time.Minute}
+	g.noUDP = rate.Sometimes{First: 1, Interval: 10 * time.Minute}
 	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}
 	g.started = cfg.Clock()
 	g.meta.said.Phase = PhaseStarting

@@ -28,6 +28,8 @@ type Member struct {
 	Since time.Time     // when this node first saw it (wall clock, for people)
 	Gone  time.Duration // since when it is gone; 0 while it lives
 	RTT   time.Duration // of the newest probe that was answered; 0: none yet
+	// OnlyTCP says that it answered its last probe by TCP alone: UDP may be blocked.
+	OnlyTCP bool
 }
 
 type memberEntry struct {
@@ -36,6 +38,7 @@ type memberEntry struct {
 	heard     clock.Stamp // when meta.Age was first heard
 	since     time.Time
 	rtt       time.Duration
+	onlyTCP   bool
 	leaves    bool // it said goodbye
 	forgotten bool // an operator gave it up elsewhere: it is not listed when it is gone
 }
@@ -109,7 +112,15 @@ func (b *inbox) answered(p tombstone.Peer, rtt time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if m := b.living[p]; m != nil {
-		m.rtt = rtt
+		m.rtt, m.onlyTCP = rtt, false
+	}
+}
+
+func (b *inbox) answeredByTCP(p tombstone.Peer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m := b.living[p]; m != nil {
+		m.onlyTCP = true
 	}
 }
 
@@ -167,7 +178,7 @@ func (b *inbox) members(now clock.Stamp) []Member {
 	for p, m := range b.living {
 		one := Member{
 			Peer: p, Addr: m.node.Address(), Self: p == b.self, Meta: m.meta, Ready: m.meta.Phase == PhaseReady,
-			Since: m.since, RTT: m.rtt,
+			Since: m.since, RTT: m.rtt, OnlyTCP: m.onlyTCP,
 		}
 		if m.meta.Phase != PhaseUnknown {
 			one.Age = ageNow(m.meta.Age, m.heard, now)

@@ -15,10 +15,16 @@ import (
 // logWriter turns memberlist's lines, "[WARN] memberlist: ...", into records of the right level, and counts those that
 // tell of a message that memberlist dropped: it has no other way of saying so.
 type logWriter struct {
-	log      *slog.Logger
-	dropped  []dropped
-	refuting func()            // this member contradicts that it is dead
-	unread   func(from string) // a stream from there cannot be read
+	log     *slog.Logger
+	dropped []dropped
+	heard   heard
+}
+
+// heard is called with what only memberlist's lines tell.
+type heard struct {
+	refuting func()              // this member contradicts that it is dead
+	unread   func(from string)   // a stream from there cannot be read
+	onlyTCP  func(member string) // it answered a probe by TCP, and none by UDP
 }
 
 // dropped is one reason for which memberlist drops what came in.
@@ -28,13 +34,13 @@ type dropped struct {
 	told  *rate.Sometimes // whoever reaches the port could fill the log otherwise
 }
 
-func newLogWriter(log *slog.Logger, c *counters, refuting func(), unread func(string)) logWriter {
+func newLogWriter(log *slog.Logger, c *counters, h heard) logWriter {
 	why := func(count *atomic.Uint64, texts ...string) dropped {
 		return dropped{count, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
 	}
 	// How lines of memberlist v0.7.0 (net.go, security.go, label.go) begin and what they hold. The first reason that fits
 	// counts. A label stands in its line as whoever sent it wrote it, so those lines come first and are read no further.
-	return logWriter{log: log, refuting: refuting, unread: unread, dropped: []dropped{
+	return logWriter{log: log, heard: h, dropped: []dropped{
 		why(&c.refusedLabel, "discarding packet with unacceptable label", "discarding stream with unacceptable label",
 			"unacceptable label", "label header", "cannot decode label"),
 		why(&c.refusedKey, "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
@@ -79,12 +85,18 @@ func (w logWriter) Write(p []byte) (int, error) {
 	}
 	if level >= slog.LevelWarn {
 		if strings.HasPrefix(text, "Refuting a suspect") || strings.HasPrefix(text, "Refuting a dead") {
-			w.refuting()
+			w.heard.refuting()
+		}
+		if rest, ok := strings.CutPrefix(text, "Was able to connect to "); ok {
+			if name, _, ok := strings.Cut(rest, " over TCP but UDP probes failed"); ok {
+				w.heard.onlyTCP(name)
+				level = slog.LevelDebug // it says so at every probe
+			}
 		}
 		if strings.HasPrefix(text, "failed to receive: ") {
 			// memberlist says so before it answers with the reason, which it owes nobody who lacks the key.
 			if i := strings.LastIndex(text, "from="); i >= 0 {
-				w.unread(text[i+len("from="):])
+				w.heard.unread(text[i+len("from="):])
 			}
 		}
 		for _, d := range w.dropped {

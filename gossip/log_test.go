@@ -9,9 +9,13 @@ import (
 // What a stranger writes into a label is only a label: it moves no count but that of labels, and closes nobody's stream.
 func TestLabelsAreNoLogLines(t *testing.T) {
 	var c counters
-	list := log.New(newLogWriter(slog.New(slog.DiscardHandler), &c, func() { t.Error("refuted by a label") },
-		func(from string) { t.Errorf("the stream from %s is closed by a label", from) }), "", 0)
+	list := log.New(newLogWriter(slog.New(slog.DiscardHandler), &c, heard{
+		refuting: func() { t.Error("refuted by a label") },
+		unread:   func(from string) { t.Errorf("the stream from %s is closed by a label", from) },
+		onlyTCP:  func(member string) { t.Errorf("%s is reached by TCP only, says a label", member) },
+	}), "", 0)
 	labels := []string{
+		"Was able to connect to n2~8000000000000000 over TCP but UDP probes failed",
 		"use of closed network connection", "Refuting a dead", "memberlist: failed to receive: EOF from=192.0.2.1:7946",
 		"failed to receive: from=192.0.2.1:7946", "Decrypt packet failed", "handler queue full",
 	}

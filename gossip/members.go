@@ -39,11 +39,12 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	conf.EnableCompression = false
 	conf.HandoffQueueDepth = 8192
 	conf.LogOutput = nil
-	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting, func(from string) {
+	unread := func(from string) {
 		if t, ok := conf.Transport.(interface{ Refuse(from string) }); ok {
 			t.Refuse(from)
 		}
-	}), "", 0)
+	}
+	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, heard{g.refuting, unread, g.answeredByTCP}), "", 0)
 	g.inbox.self = g.self
 
 	host, port, err := splitHostPort(g.cfg.Bind)
@@ -276,6 +277,19 @@ func (g *Gossip) refuting() {
 	r.told = now
 	g.cfg.Logger.Warn("other members go on taking this node for dead: they do not reach it at its gossip address; check that "+
 		"--advertise (or --gossip) is the address that they see, and that UDP and TCP of its port are open", "addr", g.advertised())
+}
+
+// answeredByTCP is told of a member that memberlist reaches by TCP and not by UDP, at every probe.
+func (g *Gossip) answeredByTCP(member string) {
+	p, ok := peerOf(member)
+	if !ok {
+		return
+	}
+	g.inbox.answeredByTCP(p)
+	g.noUDP.Do(func() {
+		g.cfg.Logger.Warn("a member answers by TCP but not by UDP: open UDP of the gossip port in both directions; departures "+
+			"travel more slowly until then", "member", p.Name)
+	})
 }
 
 // advertised is what others were told, also before Start has returned.

@@ -92,7 +92,7 @@ func TestSeedsThatAreTheNodeItself(t *testing.T) {
 func TestAdvertiseThatNobodyReaches(t *testing.T) {
 	const told = "check that --advertise"
 	g, lines := logged(t, func(c *Config) { c.Advertise = "127.0.0.1:9" })
-	list := log.New(newLogWriter(g.cfg.Logger, &g.counts, g.refuting, func(string) {}), "", 0)
+	list := log.New(newLogWriter(g.cfg.Logger, &g.counts, heard{refuting: g.refuting}), "", 0)
 	list.Printf("[WARN] memberlist: Refuting an alive message for 'n1'")
 	for range maxRefutes - 1 {
 		list.Printf("[WARN] memberlist: Refuting a suspect message (from: n2)")
@@ -278,5 +278,31 @@ func TestFailingStartLeavesNothing(t *testing.T) {
 	}
 	if err := g.Stop(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A member that probes reach by TCP only is seen as such before anybody has left, and no longer once UDP passes.
+func TestMemberThatAnswersByTCPOnly(t *testing.T) {
+	g, lines := logged(t, func(*Config) {})
+	d, other := delegate{g}, member("n2~8000000000000000")
+	d.NotifyJoin(other)
+	list := log.New(newLogWriter(g.cfg.Logger, &g.counts, heard{onlyTCP: g.answeredByTCP}), "", 0)
+	onlyTCP := func() bool {
+		m, ok := memberNamed(g, "n2")
+		return ok && m.OnlyTCP
+	}
+	for range 3 {
+		list.Printf("[WARN] memberlist: Was able to connect to %s over TCP but UDP probes failed, network may be misconfigured", other.Name)
+	}
+	list.Printf("[WARN] memberlist: Was able to connect to stranger over TCP but UDP probes failed, network may be misconfigured")
+	if !onlyTCP() {
+		t.Error("not seen")
+	}
+	if n := strings.Count(lines.String(), "not by UDP"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, lines)
+	}
+	d.NotifyPingComplete(other, time.Millisecond, nil)
+	if onlyTCP() {
+		t.Error("UDP passes again, and it is not seen")
 	}
 }

@@ -84,7 +84,7 @@ func (n *Node) apiMembers() APIMembers {
 			Name: m.Name, Boot: bootText(m.Boot), Addr: m.Addr, Self: m.Self, Since: m.Since.Round(time.Millisecond),
 			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
 			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
-			RTT: millis(m.RTT), OnlyTCP: byStream[key], HintsWaiting: waiting[key][0], PullsWaiting: waiting[key][1],
+			RTT: millis(m.RTT), OnlyTCP: byStream[key] || m.OnlyTCP, HintsWaiting: waiting[key][0], PullsWaiting: waiting[key][1],
 		})
 	}
 	return v

@@ -34,7 +34,7 @@ type APIMember struct {
 	HTTP         string    `json:"http,omitempty"`
 	Since        time.Time `json:"since"`         // when this node first saw it
 	RTT          float64   `json:"rtt_ms"`        // of the newest probe; 0: none yet
-	OnlyTCP      bool      `json:"only_tcp"`      // its last answer came only after a try by stream: UDP may be blocked
+	OnlyTCP      bool      `json:"only_tcp"`      // its last answer, to a departure or a probe, came only after a try by TCP: UDP may be blocked
 	HintsWaiting int       `json:"hints_waiting"` // departures it has not answered for
 	PullsWaiting int       `json:"pulls_waiting"` // departures of its that this node asks about
 }

@@ -32,18 +32,23 @@ func (n *Node) gossipReading() (r gossipReading) {
 		on: true, exchange: g.Counters(), shell: g.Counts(), leavings: &n.depart.leavings,
 		live: s.Live, held: !s.HeldUntil.IsZero(), members: len(g.Members()),
 	}
+	onlyTCP := map[tombstone.Peer]bool{}
 	for _, m := range g.AllMembers() {
 		if m.State == gossip.StateFailed {
 			r.lost++
+		}
+		if m.State == gossip.StateAlive && m.OnlyTCP {
+			onlyTCP[m.Peer] = true
 		}
 	}
 	for _, m := range s.Members {
 		r.hints += m.Hints
 		r.pulls += m.Pulls
 		if m.Up && m.ByStream {
-			r.onlyTCP++
+			onlyTCP[m.Peer] = true
 		}
 	}
+	r.onlyTCP = len(onlyTCP)
 	return r
 }
 
@@ -52,7 +57,7 @@ func gossipSeries() []series {
 	all := []series{
 		gauge("gossip_members", "Living members, this node included; 0 when it gossips with nobody.",
 			func(r *reading) uint64 { return uint64(r.gossip.members) }),
-		gauge("gossip_members_only_tcp", "Members that answered only after a try by TCP: UDP may be blocked.",
+		gauge("gossip_members_only_tcp", "Members whose last answer, to a departure or a probe, came only after a try by TCP: UDP may be blocked.",
 			func(r *reading) uint64 { return uint64(r.gossip.onlyTCP) }),
 		gauge("gossip_members_lost", "Members that failed without leaving, until they are back or forgotten, for a day at most.",
 			func(r *reading) uint64 { return uint64(r.gossip.lost) }),

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -44,7 +45,8 @@ type Node struct {
 	socket  net.Listener // nil: Start binds one
 	started clock.Stamp
 
-	conflicts conflicts
+	conflicts  conflicts
+	announcing sync.Mutex // one announcement at a time
 
 	stops []stopStep
 }

@@ -93,6 +93,9 @@ func (n *Node) announce() {
 	if n.depart == nil {
 		return
 	}
+	// Whoever announces last must have looked last.
+	n.announcing.Lock()
+	defer n.announcing.Unlock()
 	g := n.depart.gossip
 	m := gossip.Meta{Phase: gossip.PhaseStarting}
 	switch n.phase.get() {

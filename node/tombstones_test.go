@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,5 +132,27 @@ func TestMembersKnowEachOther(t *testing.T) {
 	}
 	if v := nodes[0].apiMembers(); v.Members[1].Phase != "ready" || v.Members[1].State != "alive" || v.Members[1].AgeMS <= 0 {
 		t.Errorf("%+v", v.Members[1])
+	}
+}
+
+// What a node last said of itself is what it is, whoever noticed the changes in whatever order.
+func TestLastAnnouncementIsTrue(t *testing.T) {
+	n := startCluster(t, 1)[0]
+	for i := range 500 {
+		var group sync.WaitGroup
+		for range 50 {
+			group.Go(n.announce)
+		}
+		group.Go(func() {
+			o := *n.runtime.Options()
+			o.NeedWaitForService = i%2 == 0
+			n.runtime.live.Store(&o)
+			n.announce()
+		})
+		group.Wait()
+		await(t, "the truth", func() bool {
+			ready, _ := n.Ready()
+			return n.Gossip().Members()[0].Ready == ready
+		})
 	}
 }

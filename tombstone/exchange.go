@@ -175,6 +175,9 @@ func (x *Exchange) MemberLeft(p Peer, now clock.Stamp) {
 // ProbeAck records that p's clocks showed reading some time before now (memberlist's PingDelegate).
 func (x *Exchange) ProbeAck(p Peer, reading, now clock.Stamp) {
 	x.clocks.saw(p, reading, now)
+	if m := x.members[p]; m != nil {
+		m.byStream = false // probes go by UDP
+	}
 }
 
 // Registered says that conn registered k at this node. It feeds the check on evictions (refute.go) only.
