@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -25,9 +26,12 @@ const (
 	maxPacket   = 64 << 10
 	receiveRoom = 2 << 20 // bytes the kernel is asked to keep for packets not read yet; it may give less
 	longestWait = time.Second
-	// maxAccepted bounds streams taken at once: memberlist reads up to 20 MiB of each before it knows who writes, and answers at
-	// most so many push/pulls at once itself.
+	// maxAccepted bounds streams taken at once; memberlist answers at most so many push/pulls at once itself.
 	maxAccepted = 128
+	// maxStream bounds the bytes read from one stream, and maxUnread those of all open ones that others have opened: memberlist
+	// keeps up to 20 MiB of each in memory before it knows who writes. A state with the most ids is a bit more than 1 MiB.
+	maxStream = 4 << 20
+	maxUnread = 8 << 20
 )
 
 // Transport has one UDP and one TCP socket of the same port.
@@ -44,6 +48,7 @@ type Transport struct {
 	group   sync.WaitGroup
 
 	full rate.Sometimes // limits the log of streams that are too many
+	read atomic.Int64   // bytes from accepted streams that are open
 
 	mu   sync.Mutex // guards the following field
 	open map[*stream]bool
@@ -225,6 +230,10 @@ type stream struct {
 	net.Conn
 	t        *Transport
 	accepted bool
+
+	mu     sync.Mutex // guards the following fields
+	read   int64      // bytes so far
+	closed bool       // what it brought counts no more
 }
 
 func (t *Transport) track(conn net.Conn, accepted bool) *stream {
@@ -238,12 +247,37 @@ func (t *Transport) track(conn net.Conn, accepted bool) *stream {
 	return s
 }
 
+// Read reads, as long as the stream and all together stay within their limits.
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return n, err
+	}
+	s.read += int64(n)
+	if s.read > maxStream {
+		err = fmt.Errorf("a stream exceeds limit (%d bytes)", maxStream)
+	}
+	if s.accepted && s.t.read.Add(int64(n)) > maxUnread {
+		err = fmt.Errorf("what open streams have brought exceeds limit (%d bytes)", maxUnread)
+	}
+	return n, err
+}
+
 // Close closes the stream.
 func (s *stream) Close() error {
 	s.t.mu.Lock()
 	delete(s.t.open, s)
 	s.t.mu.Unlock()
-	return s.Conn.Close()
+	err := s.Conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accepted && !s.closed {
+		s.t.read.Add(-s.read)
+	}
+	s.closed = true
+	return err
 }
 
 func (t *Transport) streamsWhere(wanted func(*stream) bool) (found []*stream) {

@@ -205,3 +205,42 @@ func TestStreamsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A stream that brings too much is ended, and so is one while all together have brought too much; a closed one counts no more.
+func TestWhatStreamsBringIsBounded(t *testing.T) {
+	a := listen(t, loopback)
+	open := func(bytes int) (accepted net.Conn) {
+		conn, err := net.Dial("tcp", a.testAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		go func() { _, _ = conn.Write(make([]byte, bytes)) }()
+		return take(t, a.StreamCh())
+	}
+	if n, err := io.Copy(io.Discard, open(maxStream+1)); err == nil || n > maxStream+1 {
+		t.Errorf("%d bytes read of one stream: %v", n, err)
+	}
+	for _, s := range a.streamsWhere(func(*stream) bool { return true }) {
+		_ = s.Close()
+		_ = s.Close() // must not count twice
+	}
+	if n := a.read.Load(); n != 0 {
+		t.Fatalf("%d bytes of closed streams count", n)
+	}
+	var full []net.Conn
+	for range maxUnread / maxStream {
+		s := open(maxStream)
+		if _, err := io.ReadFull(s, make([]byte, maxStream)); err != nil {
+			t.Fatal(err)
+		}
+		full = append(full, s)
+	}
+	if _, err := open(1).Read(make([]byte, 1)); err == nil {
+		t.Error("no limit for all streams together")
+	}
+	_ = full[0].Close()
+	if _, err := open(1).Read(make([]byte, 1)); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+}
