@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -305,4 +306,37 @@ func TestMemberThatAnswersByTCPOnly(t *testing.T) {
 	if onlyTCP() {
 		t.Error("UDP passes again, and it is not seen")
 	}
+}
+
+// memberlist keeps what a stream brings until it is complete, up to 20 MiB, before it knows whether the sender has the key.
+func TestStrangersCannotFillTheMemory(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if _, err := GenerateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := logged(t, func(c *Config) { c.KeyFile = key })
+	const strangers = 32
+	part := make([]byte, 64<<10)
+	var group sync.WaitGroup
+	for range strangers {
+		conn, err := net.Dial("tcp", g.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := memberlist.AddLabelHeaderToStream(conn, t.Name()); err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() {
+			_, err := conn.Write(binary.BigEndian.AppendUint32([]byte{10}, 20<<20))
+			for sent := 0; err == nil && sent < 20<<20; sent += len(part) {
+				_, err = conn.Write(part)
+			}
+			if err == nil {
+				t.Error("all of it was read")
+			}
+		})
+	}
+	group.Wait()
+	await(t, "that all are counted", func() bool { return g.Counts().RefusedSize == strangers })
 }
