@@ -128,38 +128,67 @@ func (o *own) status(now clock.Stamp) OwnStatus {
 // Check verifies the limits and the relations between the parts. Tests call it after every step.
 func (x *Exchange) Check(now clock.Stamp) error {
 	var errs []error
-	fail := func(bad bool, format string, args ...any) {
-		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(x.own) > MaxLive || len(x.own) != len(x.byAge) {
+		fail("%d own tombstones, %d by age", len(x.own), len(x.byAge))
 	}
-	fail(len(x.own) > MaxLive || len(x.own) != len(x.byAge), "%d own tombstones, %d by age", len(x.own), len(x.byAge))
-	fail(!slices.IsSortedFunc(x.byAge, func(a, b *own) int { return int(a.u.Boot - b.u.Boot) }), "own tombstones out of order")
-	fail(len(x.latest) > len(x.own), "%d latest keys of %d tombstones", len(x.latest), len(x.own))
-	fail(len(x.history) > maxDecisions || len(x.history) != len(x.decided), "%d decisions, %d in order", len(x.decided), len(x.history))
-	fail(len(x.order) > maxMembers || len(x.order) != len(x.members), "%d members, %d in order", len(x.members), len(x.order))
-	fail(len(x.clocks.by) > maxClocks, "%d clocks", len(x.clocks.by))
-	fail(x.refutes.n > maxWatched, "%d watched evictions", x.refutes.n)
+	if !slices.IsSortedFunc(x.byAge, func(a, b *own) int { return int(a.u.Boot - b.u.Boot) }) {
+		fail("own tombstones out of order")
+	}
+	if len(x.latest) > len(x.own) {
+		fail("%d latest keys of %d tombstones", len(x.latest), len(x.own))
+	}
+	if len(x.history) > maxDecisions || len(x.history) != len(x.decided) {
+		fail("%d decisions, %d in order", len(x.decided), len(x.history))
+	}
+	if len(x.order) > maxMembers || len(x.order) != len(x.members) {
+		fail("%d members, %d in order", len(x.members), len(x.order))
+	}
+	if len(x.clocks.by) > maxClocks {
+		fail("%d clocks", len(x.clocks.by))
+	}
+	if x.refutes.n > maxWatched {
+		fail("%d watched evictions", x.refutes.n)
+	}
 	wants, nonces := 0, 0
 	for _, m := range x.order {
-		fail(len(m.hints) > maxWindow || len(m.pulls) > maxWindow, "windows of %d and %d to %s", len(m.hints), len(m.pulls), m.Name)
-		fail(len(m.pending) > 2*MaxLive || len(m.wanted) > maxWanted, "queues of %d and %d to %s", len(m.pending), len(m.wanted), m.Name)
-		fail(len(m.hints)+len(m.pulls) > 0 && !m.busy, "%s has batches and is not busy", m.Name)
-		fail(!m.up && len(m.hints)+len(m.pulls)+len(m.pending)+len(m.wanted) > 0, "%s is gone and waited for", m.Name)
-		fail(len(m.rest.hints) > 2*MaxLive || len(m.rest.pulls) > maxWanted, "%d hints and %d pulls of %s rest",
-			len(m.rest.hints), len(m.rest.pulls), m.Name)
-		fail(!m.up && len(m.rest.hints)+len(m.rest.pulls) > 0, "%s is gone, and something rests for it", m.Name)
+		if len(m.hints) > maxWindow || len(m.pulls) > maxWindow {
+			fail("windows of %d and %d to %s", len(m.hints), len(m.pulls), m.Name)
+		}
+		if len(m.pending) > 2*MaxLive || len(m.wanted) > maxWanted {
+			fail("queues of %d and %d to %s", len(m.pending), len(m.wanted), m.Name)
+		}
+		if len(m.hints)+len(m.pulls) > 0 && !m.busy {
+			fail("%s has batches and is not busy", m.Name)
+		}
+		if !m.up && len(m.hints)+len(m.pulls)+len(m.pending)+len(m.wanted) > 0 {
+			fail("%s is gone and waited for", m.Name)
+		}
+		if len(m.rest.hints) > 2*MaxLive || len(m.rest.pulls) > maxWanted {
+			fail("%d hints and %d pulls of %s rest", len(m.rest.hints), len(m.rest.pulls), m.Name)
+		}
+		if !m.up && len(m.rest.hints)+len(m.rest.pulls) > 0 {
+			fail("%s is gone, and something rests for it", m.Name)
+		}
 		wants += len(m.wanted)
 		for _, b := range m.pulls {
 			wants += len(b.wants)
 			nonces += len(b.nonces)
 		}
 	}
-	fail(wants != len(x.asking), "%d ids asked for, %d in batches and queues", len(x.asking), wants)
-	fail(len(x.tries) > nonces, "%d outstanding questions of %d nonces", len(x.tries), nonces)
+	if wants != len(x.asking) {
+		fail("%d ids asked for, %d in batches and queues", len(x.asking), wants)
+	}
+	if len(x.tries) > nonces {
+		fail("%d outstanding questions of %d nonces", len(x.tries), nonces)
+	}
 	for _, o := range x.byAge {
-		fail(!x.swept.IsZero() && x.swept.Age(o.u) > TTL, "tombstone %d outlived its TTL", o.id.Seq)
-		fail(o.id.Origin != x.self || o.id.valid() != nil, "tombstone %d is malformed", o.id.Seq)
+		if !x.swept.IsZero() && x.swept.Age(o.u) > TTL {
+			fail("tombstone %d outlived its TTL", o.id.Seq)
+		}
+		if o.id.Origin != x.self || o.id.valid() != nil {
+			fail("tombstone %d is malformed", o.id.Seq)
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -124,6 +124,7 @@ func (n *node) flawedUnregister(c *conn, k tombstone.Key) uint64 {
 }
 
 func (n *node) connLost(c *conn) {
+	n.touched = true
 	eff := n.table.ConnLost(c.id)
 	if n.twin != nil {
 		n.twin.ConnLost(c.id)

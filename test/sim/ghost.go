@@ -215,6 +215,7 @@ func (w *World) Settle() {
 		w.fail(5, false, "%d evictions by a replay of what had been said", more)
 	}
 	for _, n := range w.nodes {
+		n.touched = true
 		n.check()
 		n.sync()
 	}

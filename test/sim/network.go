@@ -225,6 +225,7 @@ func (w *World) scan() {
 			if n.twin != nil {
 				n.twin.Expire()
 			}
+			n.touched = true
 			n.effects(n.table.Expire())
 		})
 	}

@@ -30,6 +30,8 @@ type node struct {
 	conns  map[uint64]*conn
 	ghosts map[tombstone.Key]*ghost
 	wake   int64 // next tick
+
+	touched bool // the tables may have changed since they were checked
 }
 
 func newNode(w *World, i int) *node {
@@ -119,6 +121,10 @@ func (n *node) check() {
 	if err := n.x.Check(n.stamp()); err != nil {
 		n.w.fail(8, false, "exchange of %s: %v", n.name(), err)
 	}
+	if !n.touched {
+		return
+	}
+	n.touched = false
 	if err := n.table.Check(); err != nil {
 		n.w.fail(8, false, "tables of %s: %v", n.name(), err)
 	}
@@ -148,6 +154,7 @@ func (t judge) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombsto
 	if n.w.flaw == FlawNoCompareAndDelete {
 		return n.decideNowDeleteLater(id, b)
 	}
+	n.touched = true
 	who, b := n.w.flaw.judge(n, id, b)
 	v, eff := n.table.Judge(id.Key, who, b)
 	if v.Outcome == tombstone.Evicted {
@@ -167,6 +174,7 @@ func (n *node) register(c *conn, f frame) {
 		Timeout:   routes.Opt64{N: p.as.Timeout.Milliseconds(), Valid: p.as.Timeout > 0},
 		HasTopics: true, Topics: someTopics, DataVersion: routes.DataVersion{Counter: 1},
 	}
+	n.touched = true
 	n.table.Register(&r)
 	if n.twin != nil {
 		n.twin.Register(&r)
@@ -189,6 +197,7 @@ func (n *node) unregister(c *conn, f frame, at clock.Stamp) {
 	u := routes.Unregistration{
 		Cluster: f.key.Cluster, Addr: f.key.Addr, Name: f.name, ID: f.id, Conn: n.flawedUnregister(c, f.key), At: at,
 	}
+	n.touched = true
 	left, eff := n.table.Unregister(&u)
 	if n.twin != nil {
 		n.twin.Unregister(&u)
