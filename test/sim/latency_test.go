@@ -10,6 +10,7 @@ import (
 
 // Scenario 27: a lost unregister is gone at every node within the goals, by true time and without the hosts' own delays.
 func TestTimeUntilGoneEverywhere(t *testing.T) {
+	long(t)
 	const ms = time.Millisecond
 	cells := cellsOf(t, "testdata/27-loss.txt")
 	if len(cells) < 15 {

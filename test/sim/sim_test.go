@@ -23,6 +23,14 @@ func schedules(t *testing.T, few int) int {
 	return n
 }
 
+// long skips a test under -short, as in `make race`: a run of the simulation is one goroutine.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIPPED: -short")
+	}
+}
+
 // first is the first seed: SEED, so that a night can go on where the last one ended.
 func first(t *testing.T) uint64 {
 	s := os.Getenv("SEED")
@@ -62,7 +70,11 @@ func play(from uint64, n int, flaw Flaw, residual Residual, each func(seed uint6
 }
 
 func TestNoScheduleBreaksAnInvariant(t *testing.T) {
-	n := schedules(t, 2_000)
+	few := 2_000
+	if testing.Short() {
+		few = 100
+	}
+	n := schedules(t, few)
 	from := first(t)
 	tombstones, evicted, played := 0, 0, 0
 	began := time.Now()
@@ -89,6 +101,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 }
 
 func TestEveryFlawIsFound(t *testing.T) {
+	long(t)
 	n := min(schedules(t, 20_000), 50_000) // what CI plays
 	for flaw := NoFlaw + 1; flaw < flaws; flaw++ {
 		t.Run(flaw.String(), func(t *testing.T) {
@@ -111,6 +124,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 }
 
 func TestOnlyTheKnownCasesRemain(t *testing.T) {
+	long(t)
 	n := max(schedules(t, 20_000)/10, 2_000)
 	for residual := NoResidual + 1; residual < residuals; residual++ {
 		t.Run(residual.String(), func(t *testing.T) {
