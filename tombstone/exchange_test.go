@@ -488,3 +488,27 @@ func TestPushPullFitsItsSize(t *testing.T) {
 		t.Errorf("%d ids from %d on, want half of them, newest first", len(ids), ids[0].Seq)
 	}
 }
+
+// A member that answered only after a try by stream is shown as such until a probe, which goes by UDP, has come through.
+func TestProbesClearWhatStreamsShowed(t *testing.T) {
+	x := newExchange(t, peerA, fakeTables{}, peerB)
+	byStream := func() bool { return x.Status(0, at(0)).Members[0].ByStream }
+	id, _ := mustMake(t, x, departure(1, time.Second, 0), time.Second)
+	now := time.Second
+	for streamed := false; !streamed; now += 10 * ms {
+		for _, p := range x.Tick(at(now)).Packets {
+			streamed = streamed || p.Path == Stream
+		}
+		if now > 2*time.Second {
+			t.Fatal("nothing went by stream")
+		}
+	}
+	x.Receive(Done{From: peerB, Boot: peerA.Boot, Reports: []Report{{Seq: id.Seq, Outcome: NotHeld}}}, at(now))
+	if !byStream() {
+		t.Error("answered after a try by stream, and not shown")
+	}
+	x.ProbeAck(peerB, at(now), at(now))
+	if byStream() {
+		t.Error("a probe came through, and the member is shown as reached by stream only")
+	}
+}

@@ -194,12 +194,12 @@ func (w *World) opStart(a [4]int64) {
 // opForge is a client on a broker's own host that registers as that broker and unregisters: it owns the registration for
 // a moment, and proves its own life. Only as a residual case.
 func (w *World) opForge(a [4]int64) {
+	if w.residual != ResidualForger {
+		return
+	}
 	p := &proc{
 		w: w, num: -1 - len(w.forgers), kind: rust, ip: int(a[0]), key: brokerKey(a[2]),
 		alive: true, conns: map[int]*conn{}, flagged: true,
-	}
-	if w.residual != ResidualForger {
-		return
 	}
 	w.forgers = append(w.forgers, p)
 	n := w.nodes[a[1]]
