@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit/inproc"
 )
 
 // The short form of `epitaph bench load`, against a node in this process: every kind of load, no wrong answer.
 func TestBenchLoad(t *testing.T) {
-	n := synthetic.StartNode(t, nil)
+	n := inproc.StartNode(t, nil)
 	for _, kind := range []string{"route", "miss", "register", "mixed"} {
 		var out, errs bytes.Buffer
 		status := Main([]string{

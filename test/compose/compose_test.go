@@ -21,7 +21,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/remoting"
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 var services = []string{"ns1", "ns2", "ns3"}
@@ -33,7 +33,7 @@ func nameServers(host string) []string {
 
 func httpOf(i int) string { return fmt.Sprintf("http://127.0.0.1:%d", 9886+i) }
 
-var get = synthetic.Get
+var get = kit.Get
 
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
@@ -49,7 +49,7 @@ func getJSON(t *testing.T, url string, into any) {
 func awaitReady(t *testing.T) {
 	t.Helper()
 	for i := range services {
-		synthetic.Await(t, patience, services[i]+" is ready", func() (bool, string) {
+		kit.Await(t, patience, services[i]+" is ready", func() (bool, string) {
 			status, body := get(httpOf(i) + "/readyz")
 			return status == http.StatusOK, body
 		})
@@ -60,7 +60,7 @@ func awaitReady(t *testing.T) {
 func awaitMembers(t *testing.T) {
 	t.Helper()
 	for i := range services {
-		synthetic.Await(t, patience, services[i]+" sees three members", func() (bool, string) {
+		kit.Await(t, patience, services[i]+" sees three members", func() (bool, string) {
 			status, body := get(httpOf(i) + "/metrics")
 			return status == http.StatusOK && strings.Contains(body, "\nepitaph_gossip_members 3\n"), strings.Join(gossipLines(body), "; ")
 		})
@@ -141,7 +141,7 @@ func (e *engine) testUp(t *testing.T) {
 	t.Logf("three ready nodes %.1f s after docker-compose up (goal: 5 s)", time.Since(started).Seconds())
 	awaitMembers(t)
 	for _, s := range services {
-		synthetic.Await(t, patience, s+" is healthy", func() (bool, string) {
+		kit.Await(t, patience, s+" is healthy", func() (bool, string) {
 			got := e.inspect(t, s, "{{.State.Health.Status}}")
 			return got == "healthy", got
 		})
@@ -225,19 +225,19 @@ func (e *engine) testConfined(t *testing.T) {
 // in between, by another address of the host its packet filter: either way all three nodes see one source.
 func (e *engine) testStory(t *testing.T, host string) {
 	topic := "story-" + strings.ReplaceAll(host, ".", "-")
-	b := synthetic.New("broker-"+topic, "192.0.2.7:10911", topic)
+	b := kit.New("broker-"+topic, "192.0.2.7:10911", topic)
 	t.Cleanup(b.Close)
 	ns := nameServers(host)
 	for _, server := range ns {
 		b.Register(t, server)
 	}
 	for _, server := range ns {
-		synthetic.AwaitServes(t, patience, server, topic, b.Addr, true)
+		kit.AwaitServes(t, patience, server, topic, b.Addr, true)
 	}
 	b.Unregister(t, ns[0])
 	left := time.Now()
 	b.Unregister(t, ns[1])
-	synthetic.AwaitServes(t, patience, ns[2], topic, b.Addr, false)
+	kit.AwaitServes(t, patience, ns[2], topic, b.Addr, false)
 	t.Logf("gone at the third node %v after it was told to the first", time.Since(left).Round(time.Millisecond))
 	var told node.APITombstones
 	getJSON(t, httpOf(2)+"/v1/tombstones", &told)
@@ -246,7 +246,7 @@ func (e *engine) testStory(t *testing.T, host string) {
 	}
 	// A registration always wins: the broker comes back on the same connections and stays.
 	b.Register(t, ns[2])
-	synthetic.AwaitServes(t, patience, ns[2], topic, b.Addr, true)
+	kit.AwaitServes(t, patience, ns[2], topic, b.Addr, true)
 }
 
 // testCrash kills one node's process as the kernel would. The engine starts it again, and it is a member again.
@@ -260,13 +260,13 @@ func (e *engine) testCrash(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	synthetic.Await(t, patience, "ns2 is running again", func() (bool, string) {
+	kit.Await(t, patience, "ns2 is running again", func() (bool, string) {
 		got := e.inspect(t, "ns2", "{{.RestartCount}} {{.State.Running}} {{.State.Health.Status}}")
 		return got == "1 true healthy", got
 	})
 	awaitReady(t)
 	t.Logf("ready and healthy %.1f s after kill -9", time.Since(killed).Seconds())
-	synthetic.Await(t, patience, "ns1 sees the new life of ns2", func() (bool, string) {
+	kit.Await(t, patience, "ns1 sees the new life of ns2", func() (bool, string) {
 		after := bootOf(t, "ns2")
 		return after != "" && after != before, after
 	})
@@ -289,7 +289,7 @@ func bootOf(t *testing.T, name string) string {
 // testDown: stop ends each node in order and at once; down and up keep the KV store and the key.
 func (e *engine) testDown(t *testing.T) {
 	kv := map[string]string{"namespace": "compose", "key": "kept", "value": "over a down"}
-	if a, err := synthetic.Ask(nameServers("127.0.0.1")[0], remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
+	if a, err := kit.Ask(nameServers("127.0.0.1")[0], remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
 		t.Fatalf("put: %+v, %v", a, err)
 	}
 	key := e.key(t)
@@ -311,7 +311,7 @@ func (e *engine) testDown(t *testing.T) {
 	if again := e.key(t); again != key {
 		t.Error("down and up changed the key")
 	}
-	a, err := synthetic.Ask(nameServers("127.0.0.1")[0], remoting.GetKVConfig, map[string]string{"namespace": "compose", "key": "kept"})
+	a, err := kit.Ask(nameServers("127.0.0.1")[0], remoting.GetKVConfig, map[string]string{"namespace": "compose", "key": "kept"})
 	if err != nil || a.Code != remoting.Success || a.Ext["value"] != kv["value"] {
 		t.Errorf("the KV store lost an entry: %+v, %v", a, err)
 	}
@@ -327,11 +327,11 @@ func (e *engine) testMemory(t *testing.T) {
 		names[i] = fmt.Sprintf("memory-topic-%05d", i)
 	}
 	for i := range brokers {
-		b := synthetic.New(fmt.Sprintf("memory-broker-%d", i), fmt.Sprintf("192.0.2.%d:10911", 100+i), names...)
+		b := kit.New(fmt.Sprintf("memory-broker-%d", i), fmt.Sprintf("192.0.2.%d:10911", 100+i), names...)
 		b.Register(t, ns)
 	}
 	told, toldShare := e.memory(t), e.share(t)
-	c, err := synthetic.Dial(ns)
+	c, err := kit.Dial(ns)
 	if err != nil {
 		t.Fatal(err)
 	}

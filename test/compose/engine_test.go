@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // patience bounds every wait; a loaded machine is slow.
@@ -66,7 +66,7 @@ func startEngine(t *testing.T) *engine {
 			t.Log(err)
 		}
 	})
-	synthetic.Await(t, patience, "dockerd answers", func() (bool, string) {
+	kit.Await(t, patience, "dockerd answers", func() (bool, string) {
 		out, err := e.output("docker", "version", "--format", "{{.Server.Version}}")
 		return err == nil, out
 	})

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const prometheusImage = "prom/prometheus:v2.53.4"
@@ -29,7 +29,7 @@ func (e *engine) testObserve(t *testing.T) {
 		`CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]`)
 	e.compose(t, "--profile", "observe", "up", "-d", "--no-deps", "prometheus")
 	const at = "http://127.0.0.1:9090"
-	synthetic.Await(t, patience, "Prometheus scrapes three nodes", func() (bool, string) {
+	kit.Await(t, patience, "Prometheus scrapes three nodes", func() (bool, string) {
 		status, body := get(at + "/api/v1/query?query=sum(up{job=%22epitaph%22})")
 		return status == http.StatusOK && strings.Contains(body, `"3"`), body
 	})
@@ -40,7 +40,7 @@ func (e *engine) testObserve(t *testing.T) {
 			}
 		}
 	}
-	synthetic.Await(t, patience, "the rules are evaluated", func() (bool, string) {
+	kit.Await(t, patience, "the rules are evaluated", func() (bool, string) {
 		_, body := get(at + "/api/v1/rules")
 		if err := json.Unmarshal([]byte(body), &rules); err != nil || len(rules.Data.Groups) == 0 {
 			return false, body
@@ -70,7 +70,7 @@ func (e *engine) testBrokers(t *testing.T) {
 	names := []string{"broker-a", "broker-b"}
 	for _, broker := range names {
 		for i := range services {
-			synthetic.Await(t, patience, broker+" is registered at "+services[i], func() (bool, string) {
+			kit.Await(t, patience, broker+" is registered at "+services[i], func() (bool, string) {
 				_, body := get(httpOf(i) + "/v1/brokers")
 				return strings.Contains(body, `"`+broker+`"`), body
 			})
@@ -80,7 +80,7 @@ func (e *engine) testBrokers(t *testing.T) {
 	stopped := time.Now()
 	e.compose(t, "stop", "broker-a")
 	for i := range services {
-		synthetic.Await(t, patience, "broker-a is gone at "+services[i], func() (bool, string) {
+		kit.Await(t, patience, "broker-a is gone at "+services[i], func() (bool, string) {
 			_, body := get(httpOf(i) + "/v1/brokers")
 			return !strings.Contains(body, `"broker-a"`) && strings.Contains(body, `"broker-b"`), body
 		})

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit/inproc"
 )
 
 // number reads an environment variable.
@@ -34,7 +34,7 @@ func startPair(t *testing.T) *pair {
 	}
 	java.Require(t)
 	peer := java.StartNameServer(t, "5.5.0", java.NameServerOptions{})
-	n := synthetic.StartNode(t, nil)
+	n := inproc.StartNode(t, nil)
 	return &pair{java: peer.Addr, ours: n.Addr().String(), met: map[int]int{}, settling: longSettling}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // epitaph routes and epitaph brokers ask a NameServer of any kind at its plain port: the released Java one is shown as ours.
@@ -17,8 +17,8 @@ func TestCommandsAskAnyNameServer(t *testing.T) {
 	shown := map[string]string{}
 	for _, kind := range []string{targetEpitaph, targetJava} {
 		ns := startNameServer(t, kind, nil)
-		for _, b := range []*synthetic.Broker{
-			synthetic.New("broker-a", "192.0.2.1:10911", "orders", "payments"), synthetic.New("broker-b", "192.0.2.2:10911", "orders"),
+		for _, b := range []*kit.Broker{
+			kit.New("broker-a", "192.0.2.1:10911", "orders", "payments"), kit.New("broker-b", "192.0.2.2:10911", "orders"),
 		} {
 			b.Register(t, ns.Addr)
 		}

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/epitaph-mq/epitaph/test/java"
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // suite is what all tests of one run share: made once by TestMain, read only afterwards.
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			defer func() { _ = os.RemoveAll(dir) }()
 			shared.binary = filepath.Join(dir, "epitaph")
-			err = synthetic.BuildTo(shared.binary, "../..")
+			err = kit.BuildTo(shared.binary, "../..")
 		}
 		shared.build = errors.Join(shared.build, err)
 	}

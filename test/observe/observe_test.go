@@ -13,12 +13,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func read(t *testing.T, path ...string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(append([]string{synthetic.Root(t)}, path...)...))
+	text, err := os.ReadFile(filepath.Join(append([]string{kit.Root(t)}, path...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestRules(t *testing.T) {
 	promtool := require(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
 		cmd := exec.Command(promtool, args...)
-		cmd.Dir = filepath.Join(synthetic.Root(t), "observe")
+		cmd.Dir = filepath.Join(kit.Root(t), "observe")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v: %s", strings.Join(args, " "), err, out)
 		}

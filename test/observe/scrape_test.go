@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const patience = 2 * time.Minute
@@ -37,7 +37,7 @@ func startPrometheus(t *testing.T, targets ...string) *prometheus {
 			t.Fatal(err)
 		}
 	}
-	addr := synthetic.FreePort(t)
+	addr := kit.FreePort(t)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func startPrometheus(t *testing.T, targets ...string) *prometheus {
 	p := &prometheus{"http://" + addr}
 	for _, target := range targets {
 		// Two scrapes, so that what is provoked from now on shows as an increase.
-		synthetic.Await(t, patience, "Prometheus has scraped "+target+" twice", func() (bool, string) {
+		kit.Await(t, patience, "Prometheus has scraped "+target+" twice", func() (bool, string) {
 			got, why := p.query(`count_over_time(up{instance="` + target + `"}[5m]) > 1`)
 			return len(got) == 1, why
 		})
@@ -75,7 +75,7 @@ type sample struct {
 
 // query returns what an expression yields; why is the answer as it came.
 func (p *prometheus) query(expr string) (result []sample, why string) {
-	status, body := synthetic.Get(p.at + "/api/v1/query?query=" + url.QueryEscape(expr))
+	status, body := kit.Get(p.at + "/api/v1/query?query=" + url.QueryEscape(expr))
 	var a struct {
 		Status string
 		Data   struct{ Result []sample }
@@ -93,7 +93,7 @@ func (p *prometheus) fires(alert, instance string) (bool, string) {
 
 func (p *prometheus) awaitFiring(t *testing.T, alert, instance string) {
 	t.Helper()
-	took := synthetic.Await(t, patience, alert+" fires for "+instance, func() (bool, string) { return p.fires(alert, instance) })
+	took := kit.Await(t, patience, alert+" fires for "+instance, func() (bool, string) { return p.fires(alert, instance) })
 	t.Logf("%s fires for %s after %v", alert, instance, took.Round(time.Millisecond))
 }
 
@@ -146,29 +146,29 @@ func TestRealScrape(t *testing.T) {
 		t.Skip("SKIPPED: -short")
 	}
 	require(t, "prometheus")
-	binary := synthetic.Build(t, synthetic.Root(t))
-	n1, seed := synthetic.Gossiping(t, binary, "n1", t.TempDir(), "")
-	n2, _ := synthetic.Gossiping(t, binary, "n2", t.TempDir(), seed)
-	n3, _ := synthetic.Gossiping(t, binary, "n3", t.TempDir(), seed)
-	alone := synthetic.Serve(t, binary, "alone", t.TempDir(), "--set", "needWaitForService=true", "--set", "waitSecondsForService=600")
-	narrow := synthetic.Serve(t, binary, "narrow", t.TempDir(), "--set", "defaultThreadPoolNums=1", "--set", "defaultThreadPoolQueueCapacity=1")
-	synthetic.AwaitMembers(t, n1, n2, n3)
+	binary := kit.Build(t, kit.Root(t))
+	n1, seed := kit.Gossiping(t, binary, "n1", t.TempDir(), "")
+	n2, _ := kit.Gossiping(t, binary, "n2", t.TempDir(), seed)
+	n3, _ := kit.Gossiping(t, binary, "n3", t.TempDir(), seed)
+	alone := kit.Serve(t, binary, "alone", t.TempDir(), "--set", "needWaitForService=true", "--set", "waitSecondsForService=600")
+	narrow := kit.Serve(t, binary, "narrow", t.TempDir(), "--set", "defaultThreadPoolNums=1", "--set", "defaultThreadPoolQueueCapacity=1")
+	kit.AwaitMembers(t, n1, n2, n3)
 
 	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, alone.HTTP, narrow.HTTP)
 	p.awaitFiring(t, "EpitaphNotReady", alone.HTTP)
-	synthetic.Await(t, patience, "nothing else fires while all is well", func() (bool, string) {
+	kit.Await(t, patience, "nothing else fires while all is well", func() (bool, string) {
 		got, why := p.query(`ALERTS{alertstate="firing",alertname!="EpitaphNotReady"}`)
 		return strings.HasPrefix(why, "ok") && len(got) == 0, why
 	})
 	p.board(t)
 
-	bound := synthetic.FreePort(t)
-	tcpOnly, _ := synthetic.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", relay(t, bound))
+	bound := kit.FreePort(t)
+	tcpOnly, _ := kit.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", relay(t, bound))
 	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP) // nobody has left yet: probes tell
 
-	master := synthetic.New("refused", "192.0.2.1:10911", "t1", "t2")
+	master := kit.New("refused", "192.0.2.1:10911", "t1", "t2")
 	master.Register(t, n1.Addr)
-	slave := synthetic.New("refused", "192.0.2.2:10911")
+	slave := kit.New("refused", "192.0.2.2:10911")
 	slave.ID, slave.Single = 1, true
 	if answer, err := slave.TryRegister(t, n1.Addr); err != nil || answer.Code == 0 {
 		t.Errorf("a slave with a single topic was not refused: %+v, %v", answer, err)
@@ -176,18 +176,18 @@ func TestRealScrape(t *testing.T) {
 	p.awaitFiring(t, "EpitaphRegistrationRefused", n1.HTTP)
 	p.awaitFiring(t, "EpitaphDivergence", n1.HTTP) // nobody told the others of that master
 
-	synthetic.New("one-name", "192.0.2.3:10911").Register(t, n2.Addr)
-	synthetic.New("other-name", "192.0.2.3:10911").Register(t, n2.Addr)
+	kit.New("one-name", "192.0.2.3:10911").Register(t, n2.Addr)
+	kit.New("other-name", "192.0.2.3:10911").Register(t, n2.Addr)
 	p.awaitFiring(t, "EpitaphConflict", n2.HTTP)
 
 	crowd(t, narrow)
 	p.awaitFiring(t, "EpitaphOverloaded", narrow.HTTP)
 
-	var leavers []*synthetic.Broker
+	var leavers []*kit.Broker
 	for i := range 3 {
 		name := fmt.Sprint("leaver", i)
-		leaver := synthetic.New(name, fmt.Sprintf("192.0.2.%d:10911", 10+i))
-		for _, n := range []*synthetic.Process{n1, n2, n3, tcpOnly} {
+		leaver := kit.New(name, fmt.Sprintf("192.0.2.%d:10911", 10+i))
+		for _, n := range []*kit.Process{n1, n2, n3, tcpOnly} {
 			leaver.Register(t, n.Addr)
 		}
 		leavers = append(leavers, leaver)
@@ -196,13 +196,13 @@ func TestRealScrape(t *testing.T) {
 		leaver.Unregister(t, n1.Addr)
 	}
 	for _, leaver := range leavers {
-		synthetic.AwaitServes(t, patience, tcpOnly.Addr, leaver.Name, leaver.Addr, false) // told all the same
+		kit.AwaitServes(t, patience, tcpOnly.Addr, leaver.Name, leaver.Addr, false) // told all the same
 
 		// It left n1 and goes on at n2, on the very connection: as far as n2 can know, its eviction was wrong.
-		synthetic.AwaitServes(t, patience, n2.Addr, leaver.Name, leaver.Addr, false)
+		kit.AwaitServes(t, patience, n2.Addr, leaver.Name, leaver.Addr, false)
 		leaver.Register(t, n2.Addr)
 	}
-	synthetic.Gossiping(t, binary, "n2", t.TempDir(), seed)
+	kit.Gossiping(t, binary, "n2", t.TempDir(), seed)
 	p.awaitFiring(t, "EpitaphNamesake", n2.HTTP)
 	p.awaitFiring(t, "EpitaphEvictionRefuted", n2.HTTP)
 	p.awaitFiring(t, "EpitaphEvictionsOnHold", n2.HTTP)
@@ -220,16 +220,16 @@ func TestRealScrape(t *testing.T) {
 }
 
 // crowd asks one node from many connections at once until it has refused one of them.
-func crowd(t *testing.T, n *synthetic.Process) {
+func crowd(t *testing.T, n *kit.Process) {
 	t.Helper()
 	topics := make([]string, 2_000)
 	for i := range topics {
 		topics[i] = fmt.Sprint("crowded", i)
 	}
-	synthetic.Await(t, patience, n.Name+" is overloaded", func() (bool, string) {
+	kit.Await(t, patience, n.Name+" is overloaded", func() (bool, string) {
 		var group sync.WaitGroup
 		for i := range 64 {
-			b := synthetic.New(fmt.Sprint("crowd", i), fmt.Sprintf("192.0.3.%d:10911", i), topics...)
+			b := kit.New(fmt.Sprint("crowd", i), fmt.Sprintf("192.0.3.%d:10911", i), topics...)
 			group.Go(func() {
 				defer b.Close()
 				_, _ = b.TryRegister(t, n.Addr)
@@ -242,16 +242,16 @@ func crowd(t *testing.T, n *synthetic.Process) {
 }
 
 // exodus registers brokers at n and lets all of them leave.
-func exodus(t *testing.T, n *synthetic.Process, brokers int) {
+func exodus(t *testing.T, n *kit.Process, brokers int) {
 	t.Helper()
-	conn, err := synthetic.Dial(n.Addr)
+	conn, err := kit.Dial(n.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	var all []*synthetic.Broker
+	var all []*kit.Broker
 	for i := range brokers {
-		b := synthetic.New(fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
+		b := kit.New(fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
 		b.Use(n.Addr, conn)
 		b.Register(t, n.Addr)
 		all = append(all, b)
@@ -262,7 +262,7 @@ func exodus(t *testing.T, n *synthetic.Process, brokers int) {
 }
 
 // flood sends messages of memberlist's kind, hundreds in each packet, until n has no room for them. at is where it gossips.
-func flood(t *testing.T, n *synthetic.Process, at string) {
+func flood(t *testing.T, n *kit.Process, at string) {
 	t.Helper()
 	const compound, user, each = 7, 8, 255
 	packet := append([]byte("\xf4\x04test"), compound, each)
@@ -278,7 +278,7 @@ func flood(t *testing.T, n *synthetic.Process, at string) {
 	}
 	defer conn.Close()
 	const lost = `epitaph_gossip_lost_total{why="inbox_full"}`
-	synthetic.Await(t, patience, n.Name+" has no room", func() (bool, string) {
+	kit.Await(t, patience, n.Name+" has no room", func() (bool, string) {
 		for range 500 {
 			_, _ = conn.Write(packet) // the kernel may have no room either
 		}

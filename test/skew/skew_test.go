@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
-	"github.com/epitaph-mq/epitaph/test/synthetic"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const patience = 2 * time.Minute
@@ -52,7 +52,7 @@ func (f *former) build(t *testing.T) {
 	t.Helper()
 	tree := t.TempDir()
 	archive := exec.Command("git", "archive", "--format=tar", f.commit)
-	archive.Dir = synthetic.Root(t)
+	archive.Dir = kit.Root(t)
 	var text, errs bytes.Buffer
 	archive.Stdout, archive.Stderr = &text, &errs
 	if err := archive.Run(); err != nil {
@@ -64,14 +64,14 @@ func (f *former) build(t *testing.T) {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("unpack %s: %v: %s", f.commit, err, out)
 	}
-	f.binary = synthetic.Build(t, tree)
+	f.binary = kit.Build(t, tree)
 }
 
 func TestSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short; the former programs have to be built")
 	}
-	now := synthetic.Build(t, synthetic.Root(t))
+	now := kit.Build(t, kit.Root(t))
 	for _, f := range formers(t) {
 		t.Run(f.commit, func(t *testing.T) {
 			f.build(t)
@@ -90,11 +90,11 @@ func upgrade(t *testing.T, f *former, now string) {
 		t.Fatalf("keygen: %v: %s", err, out)
 	}
 	data := t.TempDir()
-	old, seed := synthetic.Gossiping(t, before, "old", data, "", "--gossip-key-file", keys)
-	young, _ := synthetic.Gossiping(t, now, "young", t.TempDir(), seed, "--gossip-key-file", keys)
-	third, _ := synthetic.Gossiping(t, now, "third", t.TempDir(), seed, "--gossip-key-file", keys)
-	all := []*synthetic.Process{old, young, third}
-	synthetic.AwaitMembers(t, all...)
+	old, seed := kit.Gossiping(t, before, "old", data, "", "--gossip-key-file", keys)
+	young, _ := kit.Gossiping(t, now, "young", t.TempDir(), seed, "--gossip-key-file", keys)
+	third, _ := kit.Gossiping(t, now, "third", t.TempDir(), seed, "--gossip-key-file", keys)
+	all := []*kit.Process{old, young, third}
+	kit.AwaitMembers(t, all...)
 
 	departs(t, "old-tells", old, young, third)
 	departs(t, "young-tells", young, old, third)
@@ -104,7 +104,7 @@ func upgrade(t *testing.T, f *former, now string) {
 	}
 
 	kv := map[string]string{"namespace": "skew", "key": "of the old", "value": "kept"}
-	if a, err := synthetic.Ask(old.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
+	if a, err := kit.Ask(old.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
 		t.Fatalf("put: %+v, %v", a, err)
 	}
 	healthy(t, all...)
@@ -118,9 +118,9 @@ func upgrade(t *testing.T, f *former, now string) {
 		t.Errorf("the former program stopped with %d: %s", status, old.Output())
 	}
 	// The same name, data directory and key file, the newer program.
-	upgraded, _ := synthetic.Gossiping(t, now, "old", data, strings.Join([]string{seedOf(t, young), seedOf(t, third)}, ","), "--gossip-key-file", keys)
-	synthetic.AwaitMembers(t, upgraded, young, third)
-	a, err := synthetic.Ask(upgraded.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the old"})
+	upgraded, _ := kit.Gossiping(t, now, "old", data, strings.Join([]string{seedOf(t, young), seedOf(t, third)}, ","), "--gossip-key-file", keys)
+	kit.AwaitMembers(t, upgraded, young, third)
+	a, err := kit.Ask(upgraded.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the old"})
 	if err != nil || a.Code != remoting.Success || a.Ext["value"] != "kept" {
 		t.Errorf("the KV store was not taken over: %+v, %v", a, err)
 	}
@@ -129,7 +129,7 @@ func upgrade(t *testing.T, f *former, now string) {
 }
 
 // compare has a broker at one node only, which every node must name, and then at all, which must agree.
-func compare(t *testing.T, all ...*synthetic.Process) {
+func compare(t *testing.T, all ...*kit.Process) {
 	t.Helper()
 	type diff struct {
 		Agree   bool
@@ -140,7 +140,7 @@ func compare(t *testing.T, all ...*synthetic.Process) {
 	await := func(what string, right func(*diff) bool) {
 		t.Helper()
 		for _, p := range all {
-			synthetic.Await(t, patience, what+" at "+p.Name, func() (bool, string) {
+			kit.Await(t, patience, what+" at "+p.Name, func() (bool, string) {
 				var d diff
 				p.JSON(t, "/v1/diff", &d)
 				whole := len(d.Nodes) == len(all) && !slices.ContainsFunc(d.Nodes, func(n struct{ Compared bool }) bool { return !n.Compared })
@@ -148,7 +148,7 @@ func compare(t *testing.T, all ...*synthetic.Process) {
 			})
 		}
 	}
-	b := synthetic.New("one-sided", "192.0.2.9:10911", "one-sided-topic")
+	b := kit.New("one-sided", "192.0.2.9:10911", "one-sided-topic")
 	b.Register(t, all[0].Addr)
 	await("the broker that one node has", func(d *diff) bool { return !d.Agree && d.Total == 1 && d.Brokers[0].Broker == "one-sided" })
 	for _, p := range all[1:] {
@@ -164,18 +164,18 @@ func compare(t *testing.T, all ...*synthetic.Process) {
 // A downgrade is as good: the former program starts on the data directory of the newer one and gossips with it.
 func downgrade(t *testing.T, before, now string) {
 	data := t.TempDir()
-	first, _ := synthetic.Gossiping(t, now, "first", data, "")
+	first, _ := kit.Gossiping(t, now, "first", data, "")
 	kv := map[string]string{"namespace": "skew", "key": "of the new", "value": "kept"}
-	if a, err := synthetic.Ask(first.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
+	if a, err := kit.Ask(first.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
 		t.Fatalf("put: %+v, %v", a, err)
 	}
 	if status := first.Stop(t); status != 0 {
 		t.Errorf("stopped with %d: %s", status, first.Output())
 	}
-	other, seed := synthetic.Gossiping(t, now, "other", t.TempDir(), "")
-	again, _ := synthetic.Gossiping(t, before, "first", data, seed)
-	synthetic.AwaitMembers(t, again, other)
-	a, err := synthetic.Ask(again.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the new"})
+	other, seed := kit.Gossiping(t, now, "other", t.TempDir(), "")
+	again, _ := kit.Gossiping(t, before, "first", data, seed)
+	kit.AwaitMembers(t, again, other)
+	a, err := kit.Ask(again.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the new"})
 	if err != nil || a.Code != remoting.Success || a.Ext["value"] != "kept" {
 		t.Errorf("the KV store was not taken over: %+v, %v", a, err)
 	}
@@ -183,7 +183,7 @@ func downgrade(t *testing.T, before, now string) {
 	healthy(t, again, other)
 }
 
-func seedOf(t *testing.T, p *synthetic.Process) string {
+func seedOf(t *testing.T, p *kit.Process) string {
 	t.Helper()
 	var m struct {
 		Members []struct {
@@ -203,16 +203,16 @@ func seedOf(t *testing.T, p *synthetic.Process) string {
 
 // departs registers a broker everywhere and unregisters it at one node only: its tombstone evicts at the others, where
 // the connections stay open.
-func departs(t *testing.T, name string, at *synthetic.Process, others ...*synthetic.Process) {
+func departs(t *testing.T, name string, at *kit.Process, others ...*kit.Process) {
 	t.Helper()
-	b := synthetic.New(name, "192.0.2.1:10911", "topic-"+name)
+	b := kit.New(name, "192.0.2.1:10911", "topic-"+name)
 	defer b.Close()
-	everywhere := append([]*synthetic.Process{at}, others...)
+	everywhere := append([]*kit.Process{at}, others...)
 	for _, p := range everywhere {
 		b.Register(t, p.Addr)
 	}
 	for _, p := range everywhere {
-		synthetic.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, true)
+		kit.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, true)
 	}
 	evicted := make([]float64, len(others))
 	for i, p := range others {
@@ -220,24 +220,24 @@ func departs(t *testing.T, name string, at *synthetic.Process, others ...*synthe
 	}
 	b.Unregister(t, at.Addr)
 	for i, p := range others {
-		took := synthetic.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, false)
+		took := kit.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, false)
 		t.Logf("%s, told to %s: gone at %s after %v", name, at.Name, p.Name, took.Round(time.Millisecond))
 		if got := p.Metric(`epitaph_tombstone_decisions_total{outcome="evicted"}`); got != evicted[i]+1 {
 			t.Errorf("%s has evicted %v by tombstone, want %v", p.Name, got, evicted[i]+1)
 		}
 	}
 	b.Register(t, others[0].Addr) // a registration always wins
-	synthetic.AwaitServes(t, patience, others[0].Addr, "topic-"+name, b.Addr, true)
+	kit.AwaitServes(t, patience, others[0].Addr, "topic-"+name, b.Addr, true)
 }
 
 // healthy looks for panics and for messages that were refused as broken. Types and versions that a node does not know
 // are counted apart, and are no fault.
-func healthy(t *testing.T, all ...*synthetic.Process) {
+func healthy(t *testing.T, all ...*kit.Process) {
 	t.Helper()
 	for _, p := range all {
 		// A node that is started beside one that cannot tell what it holds waits for it a while.
-		took := synthetic.Await(t, patience, p.Name+" is ready", func() (bool, string) {
-			status, body := synthetic.Get("http://" + p.HTTP + "/readyz")
+		took := kit.Await(t, patience, p.Name+" is ready", func() (bool, string) {
+			status, body := kit.Get("http://" + p.HTTP + "/readyz")
 			return status == http.StatusOK, body
 		})
 		t.Logf("%s was ready %v later", p.Name, took.Round(time.Millisecond))

@@ -1,6 +1,6 @@
-// Package synthetic has a broker for tests that need none of Java's: it registers, unregisters and asks over real
+// Package kit has a broker for tests that need none of Java's: it registers, unregisters and asks over real
 // connections, as a 5.5.0 broker does.
-package synthetic
+package kit
 
 import (
 	"context"

@@ -1,4 +1,5 @@
-package synthetic
+// Package inproc runs a node inside a test.
+package inproc
 
 import (
 	"context"
