@@ -5,6 +5,8 @@ package rpc
 import (
 	"context"
 	"net"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -257,13 +259,144 @@ func TestLifeBelowTLS(t *testing.T) {
 	}
 }
 
+// TestNoProofBehindAProxy: what acknowledges is the proxy's kernel, whether its header names a source or not.
 func TestNoProofBehindAProxy(t *testing.T) {
+	for name, c := range map[string]struct{ header, remote string }{
+		"v1":         {"PROXY TCP4 10.1.2.3 10.1.2.4 1000 9876\r\n", "10.1.2.3:1000"},
+		"v1 UNKNOWN": {"PROXY UNKNOWN\r\n", ""},
+		"v2":         {v2(0x21, 0x11, v2IPv4), "10.1.2.3:1000"},
+		"v2 LOCAL":   {v2(0x20, 0x00, ""), ""},
+		"v2 unix":    {v2(0x21, 0x31, strings.Repeat("/", 216)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := startLifeline(t, nil)
+			p := dial(t, l.Server)
+			p.send([]byte(c.header))
+			conn := l.register(t, p)
+			want := c.remote
+			if want == "" {
+				want = p.LocalAddr().String()
+			}
+			until(t, "acknowledged", func() bool { n, ok := conn.wire.acked(); return ok && n > 0 })
+			if _, ok := conn.lifeNow(); ok || conn.CanProve() || !conn.Proxied() || conn.RemoteAddr().String() != want {
+				t.Errorf("proves %v, proxied %v, remote %v", conn.CanProve(), conn.Proxied(), conn.RemoteAddr())
+			}
+		})
+	}
+}
+
+// TestFrameStartIsTheFirstByte: a frame that comes in pieces is as old as its first byte, and one whose first byte came
+// with the end of another is as old as that read.
+func TestFrameStartIsTheFirstByte(t *testing.T) {
 	l := startLifeline(t, nil)
 	p := dial(t, l.Server)
-	p.send([]byte("PROXY TCP4 10.1.2.3 10.1.2.4 1000 9876\r\n"))
 	c := l.register(t, p)
-	if _, ok := c.lifeNow(); ok || c.CanProve() || !c.Proxied() || c.RemoteAddr().String() != "10.1.2.3:1000" {
-		t.Errorf("proves %v, proxied %v, remote %v", c.CanProve(), c.Proxied(), c.RemoteAddr())
+	sent := c.wire.meter.bytesIn.Load()
+	send := func(b []byte) {
+		p.send(b)
+		sent += int64(len(b))
+		until(t, "read by the server", func() bool { return c.wire.meter.bytesIn.Load() == sent })
+	}
+	starts := make(chan clock.Stamp, 2)
+	seen := func(c *Conn, _ *remoting.Response) { starts <- c.FrameStart() }
+	want := func(what string, after, before clock.Stamp) {
+		t.Helper()
+		if got := <-starts; !after.Before(got) || !got.Before(before) {
+			t.Errorf("%s starts at %v, want a stamp between %v and %v", what, got, after, before)
+		}
+	}
+	frame := request(104, 2, 0, "body")
+
+	l.step <- seen
+	before := clock.Now()
+	send(frame[:1])
+	after := clock.Now()
+	send(frame[1:9])
+	send(frame[9 : len(frame)-1])
+	send(frame[len(frame)-1:])
+	p.wantHeader(`"opaque":2,`)
+	want("a frame in four pieces", before, after)
+
+	l.step <- seen
+	l.step <- seen
+	before = clock.Now()
+	send(frame[:7])
+	middle := clock.Now()
+	send(append(frame[7:len(frame):len(frame)], frame[:7]...))
+	after = clock.Now()
+	send(frame[7:])
+	p.wantHeader(`"opaque":2,`)
+	p.wantHeader(`"opaque":2,`)
+	want("the frame before", before, middle)
+	want("a frame that began in the read that ended another", middle, after)
+}
+
+// slowWrite is a socket whose writes take time: each stamps its begin and ends when the clock has moved on.
+type slowWrite struct {
+	sink
+	begun []clock.Stamp
+}
+
+func (s *slowWrite) Write(p []byte) (int, error) {
+	begin := clock.Now()
+	s.begun = append(s.begun, begin)
+	for !begin.Before(clock.Now()) {
+	}
+	return len(p), nil
+}
+
+// TestWritesAreStampedBefore: an acknowledgement may come while write(2) still runs, so the stamp that it proves must be
+// older than the write.
+func TestWritesAreStampedBefore(t *testing.T) {
+	var ticks atomic.Int64
+	for name, write := range map[string]func(w *wire) error{
+		"one":        func(w *wire) error { _, err := w.Write(make([]byte, 10)); return err },
+		"in steps":   func(w *wire) error { _, err := w.Write(make([]byte, 2*writeChunk+1)); return err },
+		"two":        func(w *wire) error { return w.writeTwo(make([]byte, 10), make([]byte, 20)) },
+		"two, large": func(w *wire) error { return w.writeTwo(make([]byte, 10), make([]byte, 2*writeChunk+1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := &slowWrite{}
+			w := newWire(conn, &ticks, clock.Now)
+			w.track.start()
+			if err := write(w); err != nil {
+				t.Fatal(err)
+			}
+			begun := conn.begun
+			if strings.HasPrefix(name, "two") { // head and body are one write to a TCP socket, two to this one
+				begun = append(begun[:1:1], begun[2:]...)
+			}
+			if w.track.n != len(begun) {
+				t.Fatalf("%d marks of %d writes", w.track.n, len(begun))
+			}
+			for i, at := range begun {
+				if stamp := w.track.marks[i].stamp; at.Before(stamp) {
+					t.Errorf("write %d began at %v and is stamped %v", i, at, stamp)
+				}
+			}
+		})
+	}
+}
+
+// TestTheLastByteCounts: a write is acknowledged with its last byte, not with the one before.
+func TestTheLastByteCounts(t *testing.T) {
+	stamp := func(i int) clock.Stamp { return clock.Stamp{Raw: int64(i), Boot: int64(i)} }
+	none := func() (uint64, bool) { return 0, false }
+	var tr tracker
+	tr.add(mark{end: 10, stamp: stamp(1)}, none)
+	tr.add(mark{end: 20, stamp: stamp(2)}, none)
+	for acked, want := range map[uint64]int{0: 0, 9: 0, 10: 1, 11: 1, 19: 1, 20: 2, 21: 2} {
+		if got, ok := tr.newest(acked, stamp(9)); ok != (want > 0) || ok && got != stamp(want) {
+			t.Errorf("%d bytes acknowledged prove %v, %v, want write %d", acked, got, ok, want)
+		}
+		got, ok, pending := tr.first(acked, stamp(2))
+		if ok != (acked >= 20) || got != stamp(2) || !pending {
+			t.Errorf("%d bytes acknowledged: first %v, %v, pending %v", acked, got, ok, pending)
+		}
+	}
+	tr.drop(19)
+	if tr.known.stamp != stamp(1) || tr.n != 1 {
+		t.Errorf("19 bytes acknowledged leave %d writes and know %v", tr.n, tr.known)
 	}
 }
 

@@ -55,11 +55,13 @@ var proxyHeaders = map[string]struct {
 	"v2 LOCAL":             {v2(0x20, 0x00, ""), "", false},
 	"v2 LOCAL with more":   {v2(0x20, 0x11, v2IPv4+tlv), "", false},
 	"v2 unspecified":       {v2(0x21, 0x00, "anything"), "", false},
+	"v2 32 KiB":            {v2(0x21, 0x11, v2IPv4+"\x01\x7f\xf1"+strings.Repeat("x", 0x7ff1)), "10.1.2.3:1000", false},
 	"v2 version 1":         {v2(0x11, 0x11, v2IPv4), "", true},
 	"v2 command 2":         {v2(0x22, 0x11, v2IPv4), "", true},
 	"v2 family":            {v2(0x21, 0x41, v2IPv4), "", true},
 	"v2 short addresses":   {v2(0x21, 0x11, v2IPv4[:11]), "", true},
 	"v2 TLV too long":      {v2(0x21, 0x11, v2IPv4+"\x01\x00\x09h2"), "", true},
+	"v2 TLV long by one":   {v2(0x21, 0x11, v2IPv4+"\x01\x00\x03h2"), "", true},
 }
 
 func TestProxyHeaders(t *testing.T) {
@@ -122,6 +124,31 @@ func TestProxyHeaderOnTheWire(t *testing.T) {
 			p.send([]byte(c.in)) // a second one is no frame
 			p.wantClosed()
 		}
+	}
+}
+
+// TestOnlyOneProxyHeader: what a client behind a proxy sends as a second header is a frame, and no good one.
+func TestOnlyOneProxyHeader(t *testing.T) {
+	s := start(t, handlerFunc{serve: echo}, nil)
+	first := "PROXY TCP4 10.1.2.3 10.1.2.4 1000 9876\r\n"
+	for name, second := range map[string]string{
+		"v1": "PROXY TCP4 10.9.9.9 10.1.2.4 1000 9876\r\n", "v1 UNKNOWN": "PROXY UNKNOWN\r\n", "v2": v2(0x21, 0x11, v2IPv4),
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := string(request(206, 1, 0, ""))
+			whole := dial(t, s)
+			whole.send([]byte(first + second + request))
+			whole.wantClosed()
+			split, before := dial(t, s), s.Stats().BytesIn
+			split.send([]byte(first))
+			until(t, "the first header read", func() bool { return s.Stats().BytesIn == before+int64(len(first)) })
+			split.send([]byte(second + request))
+			split.wantClosed()
+		})
+	}
+	until(t, "all gone", func() bool { return s.ConnCount() == 0 })
+	if n := s.Stats().Malformed; n != 6 {
+		t.Errorf("%d connections counted as malformed, want 6", n)
 	}
 }
 
