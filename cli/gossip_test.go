@@ -3,18 +3,19 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
 
-// The script gossip.txtar has the same below a regular file, which root cannot write into either.
+// The script gossip.txtar has the same below a regular file.
 func TestKeygenWithoutPermission(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("SKIPPED: root may write everywhere")
-	}
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a directory needs x
-		t.Fatal(err)
+	dir := "/proc" // nobody may make a file there, root neither
+	if runtime.GOOS != "linux" {
+		dir = t.TempDir()
+		if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a directory needs x
+			t.Fatal(err)
+		}
 	}
 	status, _, errs := run("keygen", filepath.Join(dir, "gossip.key"))
 	if status != exitFailed || !strings.Contains(errs, "the directory "+dir+": permission denied; let it exist and be writable") ||
