@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -44,7 +45,6 @@ func newNode(cfg node.Config, log *slog.Logger) (server, error) {
 // run makes a node and runs it; ready is called once it listens.
 func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, ready func(server)) error {
 	p.tightenMemory()
-	cfg.Lull = func() { giveBack(log) }
 	n, err := p.newNode(cfg, log)
 	if err != nil {
 		return err
@@ -82,7 +82,6 @@ func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, key
 		return err
 	}
 	done := ready()
-	forgetStart(log)
 	serveUntil(ctx, n, log, signals, hangups)
 	done()
 	drain(ctx, n, signals)
@@ -125,4 +124,18 @@ func drain(ctx context.Context, n server, signals <-chan os.Signal) {
 	}
 	enough()
 	<-done
+}
+
+// gcPercent lets the heap grow by a quarter between collections, not by its own size: most of it is tables and encoded
+// routes that live long, and the path of a route query allocates nothing, so collections are rare all the same.
+const gcPercent = 25
+
+// tightenMemory does so unless the operator says otherwise by Go's own variable.
+func (p *program) tightenMemory() {
+	for _, v := range p.environ {
+		if strings.HasPrefix(v, "GOGC=") {
+			return
+		}
+	}
+	debug.SetGCPercent(gcPercent)
 }

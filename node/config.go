@@ -37,10 +37,6 @@ type Config struct {
 	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.
 	HTTP string
 
-	// Lull is called when large registrations have come and then none for some seconds, for the program to give back
-	// memory; nil: nothing.
-	Lull func()
-
 	// Clock is read by connections, tables and tombstones, and Listener, unless nil, serves in place of a socket: tests
 	// in virtual time replace both.
 	Clock    func() clock.Stamp

@@ -119,7 +119,6 @@ func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/
 func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
 	o := &cfg.Options
 	rc := rpc.DefaultConfig()
-	rc.Lull = cfg.Lull
 	if cfg.HTTP != "" {
 		n.times = new(times)
 		rc.Timed = func(code int32, took time.Duration) { n.times.add(n.counts.slot(code), took) }

@@ -61,10 +61,6 @@ type Config struct {
 	// to the socket. It is called in the connection's goroutine and must not wait. Nil: nothing is timed.
 	Timed func(code int32, took time.Duration)
 
-	// Lull is called when frames of more than a mebibyte have come and then none for 15 seconds: their buffers lie about
-	// until the second collection from then on, which an idle process makes minutes later. Nil: they do.
-	Lull func()
-
 	Clock  func() clock.Stamp // of every stamp
 	Logger *slog.Logger
 }

@@ -55,9 +55,6 @@ func (c *Conn) space() ([]byte, error) {
 		copy(bigger.b, l.in.b[:l.w])
 		pool.put(l.in)
 		l.in = bigger
-		if len(bigger.b) >= largeBuffer {
-			c.server.largeAt.Store(max(c.server.ticks.Load(), 1))
-		}
 	}
 	return l.in.b[l.w:], nil
 }

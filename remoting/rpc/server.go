@@ -24,10 +24,9 @@ type Server struct {
 	counts  counters
 	logs    logLimits
 
-	largeAt atomic.Int64 // ticks when the newest large buffer was taken; 0: none since the last lull
-	ticks   atomic.Int64 // the sweeper's time in steps of sweepEvery: cheap enough to read for each request
-	goAway  atomic.Bool
-	lastID  atomic.Uint64
+	ticks  atomic.Int64 // the sweeper's time in steps of sweepEvery: cheap enough to read for each request
+	goAway atomic.Bool
+	lastID atomic.Uint64
 
 	mu       sync.Mutex // guards the following fields
 	listener net.Listener

@@ -7,13 +7,6 @@ import "time"
 // connections bear the step before, and must not look idle for the time that nobody could look.
 const sweepEvery = 250 * time.Millisecond
 
-// A frame that needs a buffer of largeBuffer is followed by a lull when no other one comes for lullAfter: less than the 30 s
-// after which a broker registers again.
-const (
-	largeBuffer = 1 << 20
-	lullAfter   = 15 * time.Second
-)
-
 // steps rounds up.
 func steps(d time.Duration) int64 { return int64((d + sweepEvery - 1) / sweepEvery) }
 
@@ -31,9 +24,6 @@ func (s *Server) sweep() {
 		now := s.ticks.Add(1)
 		for _, v := range s.overdue(now) {
 			v.conn.Close(v.reason)
-		}
-		if at := s.largeAt.Load(); at != 0 && now-at > steps(lullAfter) && s.largeAt.CompareAndSwap(at, 0) && s.cfg.Lull != nil {
-			s.group.Go(s.cfg.Lull) // time-outs do not wait for it
 		}
 	}
 }

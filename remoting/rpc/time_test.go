@@ -3,7 +3,6 @@ package rpc
 import (
 	"encoding/binary"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -202,39 +201,6 @@ func TestHandshakeMustEnd(t *testing.T) {
 		wantWithin(t, lives(t, c), 10*time.Second)
 		if st := s.Stats(); st.TooSlow != 1 {
 			t.Errorf("stats %+v", st)
-		}
-	})
-}
-
-// A lull is told once for all large frames before it, and never after small ones.
-func TestLullAfterLargeFrames(t *testing.T) {
-	lulls := make(chan time.Time, 8)
-	virtual(t, func(c *Config) {
-		c.Lull = func() { lulls <- time.Now() }
-		c.Idle = func() time.Duration { return 0 }
-	}, func(t *testing.T, s *Server, m *memory) {
-		conn := m.dial()
-		roundTrip(t, conn)
-		time.Sleep(time.Hour) // virtual
-		if len(lulls) != 0 {
-			t.Fatal("a lull after a small frame")
-		}
-		p := newPeer(t, conn)
-		_ = conn.SetDeadline(time.Time{})
-		large := request(206, 7, 0, strings.Repeat("x", largeBuffer))
-		var last time.Time
-		for range 5 {
-			p.send(large)
-			p.wantHeader(`"opaque":7,`)
-			last = time.Now()
-			time.Sleep(lullAfter / 2) // virtual
-		}
-		time.Sleep(time.Hour) // virtual
-		if len(lulls) != 1 {
-			t.Fatalf("%d lulls", len(lulls))
-		}
-		if after := (<-lulls).Sub(last); after < lullAfter || after > lullAfter+2*sweepEvery {
-			t.Errorf("a lull after %v", after)
 		}
 	})
 }
