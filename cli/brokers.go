@@ -10,7 +10,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
@@ -38,14 +38,14 @@ func showBrokers(c *urfave.Context, v *view) error {
 	if server := c.String("namesrv"); server != "" {
 		return v.brokersOf(c, server)
 	}
-	var b node.APIBrokers
+	var b api.APIBrokers
 	if done, err := v.askJSON(c.Context, "/v1/brokers"+query, &b); done || err != nil {
 		return err
 	}
 	return v.brokers(&b)
 }
 
-func (v *view) brokers(b *node.APIBrokers) error {
+func (v *view) brokers(b *api.APIBrokers) error {
 	if b.Total == 0 {
 		_, err := fmt.Fprintln(v.out, "No broker is registered. One that knows this node registers within 30 seconds.")
 		return err
@@ -73,7 +73,7 @@ func (v *view) brokers(b *node.APIBrokers) error {
 }
 
 // byCluster parts what is sorted by cluster.
-func byCluster(all []node.APIBroker) (groups [][]node.APIBroker) {
+func byCluster(all []api.APIBroker) (groups [][]api.APIBroker) {
 	for len(all) > 0 {
 		n := 1
 		for n < len(all) && all[n].Cluster == all[0].Cluster {
@@ -84,7 +84,7 @@ func byCluster(all []node.APIBroker) (groups [][]node.APIBroker) {
 	return groups
 }
 
-func (v *view) cluster(brokers []node.APIBroker, now time.Time) error {
+func (v *view) cluster(brokers []api.APIBroker, now time.Time) error {
 	t := newTable("BROKER", "ID", "ADDRESS", "VERSION", "FOR", "SEEN", "EXPIRES", "TOPICS", "CONN")
 	t.keep = 2
 	if v.wide {

@@ -6,7 +6,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 func (p *program) conflictsCommand() *urfave.Command {
@@ -31,7 +31,7 @@ func showConflicts(c *urfave.Context, v *view) error {
 	if err := errors.Join(err, noArguments(c)); err != nil {
 		return err
 	}
-	var all node.APIConflicts
+	var all api.APIConflicts
 	done, err := v.askJSON(c.Context, "/v1/conflicts"+query, &all)
 	if err == nil && !done {
 		err = v.conflicts(&all)
@@ -42,7 +42,7 @@ func showConflicts(c *urfave.Context, v *view) error {
 	return err
 }
 
-func (v *view) conflicts(all *node.APIConflicts) error {
+func (v *view) conflicts(all *api.APIConflicts) error {
 	if all.Total == 0 {
 		_, err := fmt.Fprintln(v.out, "No conflicts since this node started.")
 		return err

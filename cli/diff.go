@@ -8,7 +8,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 func (p *program) diffCommand() *urfave.Command {
@@ -47,7 +47,7 @@ func showDiff(c *urfave.Context, v *view) error {
 		}
 		query += separator + "broker=" + url.QueryEscape(name)
 	}
-	var d node.APIDiff
+	var d api.APIDiff
 	done, err := v.askJSON(c.Context, "/v1/diff"+query, &d)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func showDiff(c *urfave.Context, v *view) error {
 	return nil
 }
 
-func (v *view) diff(d *node.APIDiff) error {
+func (v *view) diff(d *api.APIDiff) error {
 	if !d.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err
@@ -113,7 +113,7 @@ func (v *view) diff(d *node.APIDiff) error {
 	return nil
 }
 
-func (v *view) diffBrokers(d *node.APIDiff) error {
+func (v *view) diffBrokers(d *api.APIDiff) error {
 	fmt.Fprintln(v.out)
 	t := newTable("BROKER", "ID", "ADDRESS", "LASTS", "AT", "NOT AT")
 	t.keep = 2
@@ -189,7 +189,7 @@ func (v *view) words(indent int, text string) {
 	fmt.Fprintln(v.out, line)
 }
 
-func (v *view) names(here, there string, n *node.APINames) {
+func (v *view) names(here, there string, n *api.APINames) {
 	show := func(what string, names []string) {
 		if len(names) > 0 {
 			v.words(2, what+": "+strings.Join(names, ", "))
@@ -206,7 +206,7 @@ func (v *view) names(here, there string, n *node.APINames) {
 }
 
 // notes are what stands between the answer and certainty.
-func (v *view) notes(d *node.APIDiff) {
+func (v *view) notes(d *api.APIDiff) {
 	first := true
 	note := func(text string) {
 		if first {

@@ -15,7 +15,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 // The commands that ask a running node.
@@ -151,7 +151,7 @@ func (v *view) askJSON(ctx context.Context, path string, into any) (done bool, e
 // read takes an answer apart, as askJSON does.
 func (v *view) read(status int, body []byte, into any) (done bool, err error) {
 	if status != http.StatusOK {
-		var told node.APIError
+		var told api.APIError
 		if json.Unmarshal(body, &told) == nil && told.Error != "" {
 			return false, fmt.Errorf("%s: %s", v.http, told.Error)
 		}

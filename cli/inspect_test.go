@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -28,21 +28,21 @@ func ms(v float64) *float64 { return &v }
 
 func before(d time.Duration) time.Time { return noon.Add(-d) }
 
-func brokerA() node.APITombstone {
-	return node.APITombstone{
+func brokerA() api.APITombstone {
+	return api.APITombstone{
 		Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Remote: "10.0.0.9", Origin: "n1",
 		Boot: "00000000000000aa", Seq: 7,
 	}
 }
 
-func sampleTombstones() *node.APITombstones {
+func sampleTombstones() *api.APITombstones {
 	until := noon.Add(400 * time.Second)
 	nat := brokerA()
 	nat.Broker, nat.ID, nat.Remote, nat.Origin = "broker-b", 1, "192.168.1.1", "n3"
-	return &node.APITombstones{
+	return &api.APITombstones{
 		Gossip: true, Node: "n1", Cluster: "orders", HeldUntil: &until, Live: 3,
-		Own: []node.APIOwn{
-			{APITombstone: brokerA(), Left: before(12 * time.Second), LifeKnown: true, Reports: []node.APIReport{
+		Own: []api.APIOwn{
+			{APITombstone: brokerA(), Left: before(12 * time.Second), LifeKnown: true, Reports: []api.APIReport{
 				{Member: "n2", State: "reported", Outcome: "evicted", Why: "evicted", AfterMS: ms(1.234)},
 				{Member: "n3", State: "reported", Outcome: "kept_younger_connection",
 					Why: "kept: connection younger than the proof of life", AfterMS: ms(21)},
@@ -51,14 +51,14 @@ func sampleTombstones() *node.APITombstones {
 			}},
 			{APITombstone: brokerA(), Left: before(200 * time.Second)},
 		},
-		Decisions: []node.APIDecision{
-			{APITombstone: nat, At: before(3 * time.Minute), APIVerdict: node.APIVerdict{
+		Decisions: []api.APIDecision{
+			{APITombstone: nat, At: before(3 * time.Minute), APIVerdict: api.APIVerdict{
 				Outcome: "evicted", Why: "evicted", LifeMargin: ms(29_100), RegisterMargin: ms(12.3), AgeMS: 4.2,
 			}},
-			{APITombstone: nat, At: before(4 * time.Minute), APIVerdict: node.APIVerdict{
+			{APITombstone: nat, At: before(4 * time.Minute), APIVerdict: api.APIVerdict{
 				Outcome: "kept_newer_register", Why: "kept: registered after the departure", LifeMargin: ms(1), RegisterMargin: ms(-2500), AgeMS: 9000,
 			}},
-			{APITombstone: nat, At: before(5 * time.Minute), APIVerdict: node.APIVerdict{
+			{APITombstone: nat, At: before(5 * time.Minute), APIVerdict: api.APIVerdict{
 				Outcome: "unknown_at_origin", Why: "unknown at its origin",
 			}},
 		},
@@ -81,11 +81,11 @@ func TestScreens(t *testing.T) {
 	screens := map[string]func(*view) error{
 		"tombstones": func(v *view) error { return v.tombstones(sampleTombstones()) },
 		"tombstones_none": func(v *view) error {
-			return v.tombstones(&node.APITombstones{Gossip: true, Node: "n1", Cluster: "orders"})
+			return v.tombstones(&api.APITombstones{Gossip: true, Node: "n1", Cluster: "orders"})
 		},
-		"tombstones_off": func(v *view) error { return v.tombstones(&node.APITombstones{}) },
+		"tombstones_off": func(v *view) error { return v.tombstones(&api.APITombstones{}) },
 		"members": func(v *view) error {
-			return v.members(&node.APIMembers{Gossip: true, Node: "n1", Cluster: "orders", Members: []node.APIMember{
+			return v.members(&api.APIMembers{Gossip: true, Node: "n1", Cluster: "orders", Members: []api.APIMember{
 				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0"},
 				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0"},
 				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
@@ -93,12 +93,12 @@ func TestScreens(t *testing.T) {
 			}})
 		},
 		"conflicts": func(v *view) error {
-			return v.conflicts(&node.APIConflicts{Total: 40, Conflicts: []node.APIConflict{
+			return v.conflicts(&api.APIConflicts{Total: 40, Conflicts: []api.APIConflict{
 				{At: before(9 * time.Second), Kind: "one_address_two_names", Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Old: "broker-b", Remote: "10.0.0.9"},
 				{At: before(time.Hour), Kind: "loopback_address", Cluster: "DefaultCluster", Broker: "broker-c", ID: 1, Addr: "127.0.0.1:10911", Remote: "10.0.0.77"},
 			}})
 		},
-		"conflicts_none": func(v *view) error { return v.conflicts(&node.APIConflicts{}) },
+		"conflicts_none": func(v *view) error { return v.conflicts(&api.APIConflicts{}) },
 		"top": func(v *view) error {
 			for _, line := range sampleTop().lines("127.0.0.1:9886", nil) {
 				if _, err := v.out.Write([]byte(line + "\n")); err != nil {
@@ -112,20 +112,20 @@ func TestScreens(t *testing.T) {
 			v.wide = true
 			return v.diff(sampleDiff())
 		},
-		"members_off": func(v *view) error { return v.members(&node.APIMembers{}) },
+		"members_off": func(v *view) error { return v.members(&api.APIMembers{}) },
 		"brokers":     func(v *view) error { return v.brokers(sampleBrokers()) },
 		"brokers_wide": func(v *view) error {
 			v.wide = true
 			return v.brokers(sampleBrokers())
 		},
-		"brokers_none": func(v *view) error { return v.brokers(&node.APIBrokers{}) },
+		"brokers_none": func(v *view) error { return v.brokers(&api.APIBrokers{}) },
 		"route": func(v *view) error {
-			return v.route(&node.APIRoute{
+			return v.route(&api.APIRoute{
 				Topic:  "orders-created",
-				Queues: []node.APIQueue{{Broker: "broker-a", Read: 8, Write: 8, Perm: 6}, {Broker: "broker-b", Read: 16, Write: 0, Perm: 4}},
-				Brokers: []node.APIRouteBroker{
-					{Cluster: "DefaultCluster", Broker: "broker-a", Addrs: []node.APIRouteAddr{{Addr: "10.0.0.9:10911"}, {ID: 1, Addr: "10.0.0.10:10911"}}},
-					{Cluster: "DefaultCluster", Broker: "broker-b", Addrs: []node.APIRouteAddr{{Addr: "broker-b-0.brokers.production.svc:10911"}}},
+				Queues: []api.APIQueue{{Broker: "broker-a", Read: 8, Write: 8, Perm: 6}, {Broker: "broker-b", Read: 16, Write: 0, Perm: 4}},
+				Brokers: []api.APIRouteBroker{
+					{Cluster: "DefaultCluster", Broker: "broker-a", Addrs: []api.APIRouteAddr{{Addr: "10.0.0.9:10911"}, {ID: 1, Addr: "10.0.0.10:10911"}}},
+					{Cluster: "DefaultCluster", Broker: "broker-b", Addrs: []api.APIRouteAddr{{Addr: "broker-b-0.brokers.production.svc:10911"}}},
 				},
 			})
 		},
@@ -157,19 +157,19 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func sampleBrokers() *node.APIBrokers {
-	one := func(cluster, name, addr string, id int64) node.APIBroker {
-		return node.APIBroker{
+func sampleBrokers() *api.APIBrokers {
+	one := func(cluster, name, addr string, id int64) api.APIBroker {
+		return api.APIBroker{
 			Cluster: cluster, Broker: name, ID: id, Addr: addr, Version: "5.5.0", Language: "JAVA", Since: before(3 * time.Hour),
 			Registered: before(20 * time.Second), SeenAgo: 500, Expires: 119_500, Topics: 120, Conn: 17, Remote: "10.0.0.9:51234",
 		}
 	}
 	kept := one("DefaultCluster", "broker-b", "[2001:db8:10:20:30:40:50:60]:10911", 1)
 	kept.Expires, kept.Version = -200, "4.9.7"
-	kept.Kept = &node.APIKept{At: before(9 * time.Second), APIVerdict: node.APIVerdict{
+	kept.Kept = &api.APIKept{At: before(9 * time.Second), APIVerdict: api.APIVerdict{
 		Outcome: "kept_other_source", Why: "kept: other source address", AgeMS: 3,
 	}}
-	return &node.APIBrokers{Total: 5, Brokers: []node.APIBroker{
+	return &api.APIBrokers{Total: 5, Brokers: []api.APIBroker{
 		one("DefaultCluster", "broker-a", "10.0.0.9:10911", 0), kept,
 		one("OtherCluster", "a-broker-with-a-rather-long-name-0003", "10.120.130.140:10911", 0),
 	}}
@@ -196,13 +196,13 @@ func TestScreensFitAnyNames(t *testing.T) {
 		tomb := sampleTombstones()
 		tomb.Own[0].APITombstone, tomb.Decisions[0].APITombstone = id, id
 		tomb.Own[0].Reports[0].Member, tomb.Node = id.Origin, id.Origin
-		route := &node.APIRoute{Topic: id.Broker, Brokers: []node.APIRouteBroker{{
-			Cluster: id.Cluster, Broker: id.Broker, Addrs: []node.APIRouteAddr{{Addr: id.Addr}},
+		route := &api.APIRoute{Topic: id.Broker, Brokers: []api.APIRouteBroker{{
+			Cluster: id.Cluster, Broker: id.Broker, Addrs: []api.APIRouteAddr{{Addr: id.Addr}},
 		}}}
-		members := &node.APIMembers{Gossip: true, Node: id.Origin, Cluster: id.Cluster, Members: []node.APIMember{
+		members := &api.APIMembers{Gossip: true, Node: id.Origin, Cluster: id.Cluster, Members: []api.APIMember{
 			{Name: id.Origin, Addr: id.Addr, State: "failed", Release: id.Remote, HintsWaiting: 1},
 		}}
-		conflicts := &node.APIConflicts{Total: 1, Conflicts: []node.APIConflict{{
+		conflicts := &api.APIConflicts{Total: 1, Conflicts: []api.APIConflict{{
 			At: noon, Kind: id.Remote, Cluster: id.Cluster, Broker: id.Broker, Addr: id.Addr, Old: id.Origin, Remote: id.Remote,
 		}}}
 		d := sampleDiff()

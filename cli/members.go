@@ -5,7 +5,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 func (p *program) membersCommand() *urfave.Command {
@@ -26,14 +26,14 @@ func showMembers(c *urfave.Context, v *view) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	var m node.APIMembers
+	var m api.APIMembers
 	if done, err := v.askJSON(c.Context, "/v1/members", &m); done || err != nil {
 		return err
 	}
 	return v.members(&m)
 }
 
-func (v *view) members(m *node.APIMembers) error {
+func (v *view) members(m *api.APIMembers) error {
 	if !m.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err

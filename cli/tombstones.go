@@ -9,7 +9,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 func (p *program) tombstonesCommand() *urfave.Command {
@@ -44,14 +44,14 @@ func showTombstones(c *urfave.Context, v *view) error {
 	if err := errors.Join(err, noArguments(c)); err != nil {
 		return err
 	}
-	var t node.APITombstones
+	var t api.APITombstones
 	if done, err := v.askJSON(c.Context, "/v1/tombstones"+query, &t); done || err != nil {
 		return err
 	}
 	return v.tombstones(&t)
 }
 
-func (v *view) tombstones(t *node.APITombstones) error {
+func (v *view) tombstones(t *api.APITombstones) error {
 	if !t.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err
@@ -84,7 +84,7 @@ func (v *view) tombstones(t *node.APITombstones) error {
 }
 
 // who is left, with the source address only where it says more than the broker's own.
-func who(t *node.APITombstone) []string {
+func who(t *api.APITombstone) []string {
 	parts := []string{fmt.Sprintf("%s (id %d) at %s", t.Broker, t.ID, t.Addr), "cluster " + t.Cluster}
 	if host, _, err := net.SplitHostPort(t.Addr); err != nil || host != t.Remote {
 		parts = append(parts, "from "+t.Remote)
@@ -92,7 +92,7 @@ func who(t *node.APITombstone) []string {
 	return parts
 }
 
-func (v *view) told(o *node.APIOwn, now time.Time) error {
+func (v *view) told(o *api.APIOwn, now time.Time) error {
 	parts := who(&o.APITombstone)
 	parts[0] = ago(o.Left, now) + "  " + parts[0]
 	if !o.LifeKnown {
@@ -119,7 +119,7 @@ func (v *view) told(o *node.APIOwn, now time.Time) error {
 	return t.write(v.out, v.wide)
 }
 
-func (v *view) decided(d *node.APIDecision, now time.Time) {
+func (v *view) decided(d *api.APIDecision, now time.Time) {
 	parts := who(&d.APITombstone)
 	parts[0] = ago(d.At, now) + "  " + parts[0]
 	lines(v.out, 2, append(parts, "told by "+d.Origin)...)
@@ -134,7 +134,7 @@ func (v *view) decided(d *node.APIDecision, now time.Time) {
 }
 
 // comparisons are both figures of the rule in words, as far as they were compared.
-func comparisons(d *node.APIVerdict) (parts []string) {
+func comparisons(d *api.APIVerdict) (parts []string) {
 	compare := func(what string, margin *float64, pro, contra string) {
 		if margin == nil {
 			return

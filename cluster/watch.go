@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 const (
@@ -34,8 +34,8 @@ type Look struct {
 	Addr       string // where brokers and clients connect
 	Ready      bool
 	Why        string // Ready in words
-	Brokers    node.APIBrokers
-	Tombstones node.APITombstones
+	Brokers    api.APIBrokers
+	Tombstones api.APITombstones
 }
 
 // Look asks every node.
@@ -172,7 +172,7 @@ func (w *Watch) tombstone(k Key, i int, after time.Time) (State, time.Time, time
 	return Never, time.Time{}, 0
 }
 
-func keyOf(t *node.APITombstone) Key { return Key{t.Cluster, t.Broker, t.ID, t.Addr} }
+func keyOf(t *api.APITombstone) Key { return Key{t.Cluster, t.Broker, t.ID, t.Addr} }
 
 // goneSince is how long the broker is registered nowhere; below zero: it is somewhere.
 func (r *Row) goneSince(now time.Time) time.Duration {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -25,7 +26,7 @@ func (n *Node) routeAPI(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			limit, err := limitOf(r)
 			if err != "" {
-				writeJSON(w, http.StatusBadRequest, APIError{err})
+				writeJSON(w, http.StatusBadRequest, api.APIError{Error: err})
 				return
 			}
 			writeJSON(w, http.StatusOK, view(limit))
@@ -65,8 +66,8 @@ func wall(at, now clock.Stamp) time.Time { return time.Now().Add(-now.Sub(at)).R
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (n *Node) apiMembers() APIMembers {
-	v := APIMembers{Members: []APIMember{}}
+func (n *Node) apiMembers() api.APIMembers {
+	v := api.APIMembers{Members: []api.APIMember{}}
 	if n.depart == nil {
 		return v
 	}
@@ -80,7 +81,7 @@ func (n *Node) apiMembers() APIMembers {
 	}
 	for _, m := range g.AllMembers() {
 		key := m.Name + "~" + bootText(m.Boot)
-		v.Members = append(v.Members, APIMember{
+		v.Members = append(v.Members, api.APIMember{
 			Name: m.Name, Boot: bootText(m.Boot), Addr: m.Addr, Self: m.Self, Since: m.Since.Round(time.Millisecond),
 			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
 			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
@@ -90,21 +91,21 @@ func (n *Node) apiMembers() APIMembers {
 	return v
 }
 
-func (n *Node) apiBrokers(limit int) APIBrokers {
+func (n *Node) apiBrokers(limit int) api.APIBrokers {
 	now := clock.Now()
 	all := n.table.Registrations()
-	v := APIBrokers{Total: len(all), Brokers: []APIBroker{}}
+	v := api.APIBrokers{Total: len(all), Brokers: []api.APIBroker{}}
 	for i := range all[:min(limit, len(all))] {
 		v.Brokers = append(v.Brokers, apiBroker(&all[i], now))
 	}
 	return v
 }
 
-func apiBroker(r *routes.Record, now clock.Stamp) APIBroker {
-	b := APIBroker{
+func apiBroker(r *routes.Record, now clock.Stamp) api.APIBroker {
+	b := api.APIBroker{
 		Cluster: r.Cluster, Broker: r.Name, ID: r.ID, Addr: r.Addr,
 		Version: remoting.VersionText(r.Version), Language: remoting.Language(r.Language).String(),
-		DataVersion: APIDataVersion(r.DataVersion), Since: wall(r.Since, now), Registered: wall(r.LastRegister, now),
+		DataVersion: api.APIDataVersion(r.DataVersion), Since: wall(r.Since, now), Registered: wall(r.LastRegister, now),
 		Seen: wall(r.LastSeen, now), SeenAgo: millis(now.Sub(r.LastSeen)), Expires: millis(r.Timeout - now.Sub(r.LastSeen)),
 		Topics: r.Topics, Superseded: r.Superseded,
 	}
@@ -112,7 +113,7 @@ func apiBroker(r *routes.Record, now clock.Stamp) APIBroker {
 		b.Conn, b.Remote = r.Owner.ID, r.Owner.Remote.String()
 	}
 	if !r.KeptAt.IsZero() {
-		b.Kept = &APIKept{At: wall(r.KeptAt, now), APIVerdict: apiVerdict(r.Kept)}
+		b.Kept = &api.APIKept{At: wall(r.KeptAt, now), APIVerdict: apiVerdict(r.Kept)}
 	}
 	return b
 }
@@ -120,24 +121,30 @@ func apiBroker(r *routes.Record, now clock.Stamp) APIBroker {
 func (n *Node) apiRoute(w http.ResponseWriter, r *http.Request) {
 	topic := r.URL.Query().Get("topic")
 	if topic == "" {
-		writeJSON(w, http.StatusBadRequest, APIError{"topic: missing; ask for /v1/routes?topic=TOPIC"})
+		writeJSON(w, http.StatusBadRequest, api.APIError{Error: "topic: missing; ask for /v1/routes?topic=TOPIC"})
 		return
 	}
 	found, ok := n.table.RouteInfo([]byte(topic))
 	if !ok {
-		writeJSON(w, http.StatusNotFound, APIError{"no broker here has the topic " + strconv.Quote(topic)})
+		writeJSON(w, http.StatusNotFound, api.APIError{Error: "no broker here has the topic " + strconv.Quote(topic)})
 		return
 	}
-	v := APIRoute{Topic: topic, Order: found.Order.S, Queues: []APIQueue{}, Brokers: []APIRouteBroker{}}
+	v := api.APIRoute{Topic: topic, Order: found.Order.S, Queues: []api.APIQueue{}, Brokers: []api.APIRouteBroker{}}
 	for _, q := range found.Queues {
-		v.Queues = append(v.Queues, APIQueue{Broker: q.Broker, Read: q.Read, Write: q.Write, Perm: q.Perm, SysFlag: q.SysFlag})
+		v.Queues = append(v.Queues, api.APIQueue{Broker: q.Broker, Read: q.Read, Write: q.Write, Perm: q.Perm, SysFlag: q.SysFlag})
 	}
 	for _, b := range found.Brokers {
-		rb := APIRouteBroker{Cluster: b.Cluster, Broker: b.Name, Zone: b.Zone.S, ActingMaster: b.Acting, Addrs: []APIRouteAddr{}}
+		rb := api.APIRouteBroker{Cluster: b.Cluster, Broker: b.Name, Zone: b.Zone.S, ActingMaster: b.Acting, Addrs: []api.APIRouteAddr{}}
 		for _, m := range b.Members {
-			rb.Addrs = append(rb.Addrs, APIRouteAddr(m))
+			rb.Addrs = append(rb.Addrs, api.APIRouteAddr(m))
 		}
 		v.Brokers = append(v.Brokers, rb)
 	}
 	writeJSON(w, http.StatusOK, v)
+}
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(api.OpenAPI) // a client that left is no fault
 }

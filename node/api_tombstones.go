@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -34,8 +35,8 @@ func outcomeName(o tombstone.Outcome) string {
 
 func bootText(boot uint64) string { return fmt.Sprintf("%016x", boot) }
 
-func (n *Node) apiTombstones(limit int) APITombstones {
-	v := APITombstones{Own: []APIOwn{}, Decisions: []APIDecision{}}
+func (n *Node) apiTombstones(limit int) api.APITombstones {
+	v := api.APITombstones{Own: []api.APIOwn{}, Decisions: []api.APIDecision{}}
 	if n.depart == nil {
 		return v
 	}
@@ -48,9 +49,9 @@ func (n *Node) apiTombstones(limit int) APITombstones {
 		v.HeldUntil = &until
 	}
 	for _, o := range s.Own {
-		own := APIOwn{
+		own := api.APIOwn{
 			APITombstone: apiTombstone(o.ID), Left: time.Now().Add(-o.Age).Round(time.Millisecond),
-			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []APIReport{},
+			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []api.APIReport{},
 		}
 		for _, r := range o.Reports {
 			own.Reports = append(own.Reports, apiReport(r))
@@ -58,22 +59,22 @@ func (n *Node) apiTombstones(limit int) APITombstones {
 		v.Own = append(v.Own, own)
 	}
 	for _, d := range s.Decisions {
-		v.Decisions = append(v.Decisions, APIDecision{
+		v.Decisions = append(v.Decisions, api.APIDecision{
 			APITombstone: apiTombstone(d.ID), At: wall(d.At, now), APIVerdict: apiVerdict(d.Verdict),
 		})
 	}
 	return v
 }
 
-func apiTombstone(id tombstone.ID) APITombstone {
-	return APITombstone{
+func apiTombstone(id tombstone.ID) api.APITombstone {
+	return api.APITombstone{
 		Cluster: id.Cluster, Broker: id.Name, ID: id.BrokerID, Addr: id.Addr, Remote: id.RemoteIP.String(),
 		Origin: id.Origin.Name, Boot: bootText(id.Origin.Boot), Seq: id.Seq, Revision: id.Revision,
 	}
 }
 
-func apiReport(r tombstone.MemberReport) APIReport {
-	v := APIReport{Member: r.Member, State: "no answer"}
+func apiReport(r tombstone.MemberReport) api.APIReport {
+	v := api.APIReport{Member: r.Member, State: "no answer"}
 	if !r.Answered {
 		return v
 	}
@@ -85,8 +86,8 @@ func apiReport(r tombstone.MemberReport) APIReport {
 	return v
 }
 
-func apiVerdict(d tombstone.Verdict) APIVerdict {
-	v := APIVerdict{Outcome: outcomeName(d.Outcome), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
+func apiVerdict(d tombstone.Verdict) api.APIVerdict {
+	v := api.APIVerdict{Outcome: outcomeName(d.Outcome), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
 	register := millis(d.RegisterMargin)
 	switch d.Outcome {
 	case tombstone.Evicted, tombstone.KeptYoungerConn, tombstone.KeptNewerRegister:

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -19,7 +20,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
-func diffOf(t *testing.T, n *Node, query string) (v APIDiff) {
+func diffOf(t *testing.T, n *Node, query string) (v api.APIDiff) {
 	t.Helper()
 	status, body := get(t, n, "/v1/diff"+query)
 	if status != 200 {
@@ -49,9 +50,9 @@ func awaitAgreement(t *testing.T, nodes []*Node) {
 	}
 }
 
-func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string) APIDiff {
+func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string) api.APIDiff {
 	t.Helper()
-	var v APIDiff
+	var v api.APIDiff
 	await(t, reason+" at "+n.Gossip().Self().Name, func() bool {
 		v = diffOf(t, n, "")
 		if len(v.Brokers) != 1 || v.Agree || v.Brokers[0].Reason != reason || !strings.Contains(v.Brokers[0].Why, words) {
@@ -121,7 +122,7 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 		awaitReason(t, n, "topics", "at n3 only")
 		v := diffOf(t, n, "?broker=b0")
 		for _, other := range v.Topics {
-			want := APINames{}
+			want := api.APINames{}
 			switch {
 			case i == 2:
 				want.OnlyThere = []string{"TA"}
@@ -222,7 +223,7 @@ func TestKeptTombstoneIsNamed(t *testing.T) {
 	ask(t, other, remoting.UnregisterBroker, brokerHeader("0"), "")
 	for _, n := range nodes {
 		v := awaitReason(t, n, "missed_unregister", "n3 kept: ", "n1", "n2")
-		if kept := v.Brokers[0].Nodes; !slices.ContainsFunc(kept, func(h APIDiffHolding) bool {
+		if kept := v.Brokers[0].Nodes; !slices.ContainsFunc(kept, func(h api.APIDiffHolding) bool {
 			return h.Node == "n3" && strings.HasPrefix(h.Kept, "kept_")
 		}) {
 			t.Errorf("%+v", kept)
@@ -414,7 +415,7 @@ func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
 	seen := func(ready bool) func() bool {
 		return func() bool {
 			for _, n := range nodes {
-				var m APIMembers
+				var m api.APIMembers
 				getJSON(t, n, "/v1/members", &m)
 				if len(m.Members) != 2 || m.Members[0].Ready != ready || m.Members[1].Ready != ready {
 					return false

@@ -2,12 +2,9 @@ package node
 
 import (
 	"net/http"
-)
 
-// APIForgotten answers POST /v1/force-leave.
-type APIForgotten struct {
-	Forgotten string `json:"forgotten"` // the member's name
-}
+	"github.com/epitaph-mq/epitaph/api"
+)
 
 // forceLeave takes a failed member off the lists of all members. It is the only request that changes anything, and
 // changes nothing about brokers; this machine alone may send it, and no web page that somebody here looks at.
@@ -16,15 +13,15 @@ func (n *Node) forceLeave() http.Handler {
 		name := r.URL.Query().Get("name")
 		switch {
 		case name == "":
-			writeJSON(w, http.StatusBadRequest, APIError{"name: missing; POST to /v1/force-leave?name=MEMBER"})
+			writeJSON(w, http.StatusBadRequest, api.APIError{Error: "name: missing; POST to /v1/force-leave?name=MEMBER"})
 		case n.depart == nil:
-			writeJSON(w, http.StatusConflict, APIError{"this node gossips with nobody, so there is no member to forget"})
+			writeJSON(w, http.StatusConflict, api.APIError{Error: "this node gossips with nobody, so there is no member to forget"})
 		default:
 			if err := n.depart.gossip.Forget(name); err != nil {
-				writeJSON(w, http.StatusConflict, APIError{err.Error()})
+				writeJSON(w, http.StatusConflict, api.APIError{Error: err.Error()})
 				return
 			}
-			writeJSON(w, http.StatusOK, APIForgotten{Forgotten: name})
+			writeJSON(w, http.StatusOK, api.APIForgotten{Forgotten: name})
 		}
 	}))
 }

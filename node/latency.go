@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 // A bucket of times is an eighth of an octave, from 128 ns on: a quantile is told too high by at most an eighth.
@@ -39,11 +41,11 @@ func bucketTop(bucket int) time.Duration {
 }
 
 // list is what was counted for a code, by rising time.
-func (t *times) list(slot int) (all []APITime, sum uint64) {
-	all = []APITime{}
+func (t *times) list(slot int) (all []api.APITime, sum uint64) {
+	all = []api.APITime{}
 	for b := range t[slot] {
 		if n := t[slot][b].Load(); n > 0 {
-			all = append(all, APITime{Below: float64(bucketTop(b).Nanoseconds()) / 1000, Count: n})
+			all = append(all, api.APITime{Below: float64(bucketTop(b).Nanoseconds()) / 1000, Count: n})
 			sum += n
 		}
 	}

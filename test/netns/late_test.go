@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/api"
 )
 
 // Scenarios 28 and 29: brokers that started seconds ago stop, and C saw them later than A and B did, so C's connections
@@ -46,7 +46,7 @@ func TestLateProof(t *testing.T) {
 
 	four, term := stop(release4, "late-four")
 	goneAt(t, watches[:2], four.key)
-	var d node.APIDecision
+	var d api.APIDecision
 	await(t, patience, "C decides about "+four.Name, func() error {
 		all, err := c.decisions(four.Name)
 		if err == nil {

@@ -1,4 +1,4 @@
-package node
+package api
 
 import "time"
 
@@ -187,4 +187,9 @@ type APIConflict struct {
 	Addr    string    `json:"addr"`
 	Old     string    `json:"old,omitempty"` // the former name, cluster or address
 	Remote  string    `json:"remote,omitempty"`
+}
+
+// APIForgotten answers POST /v1/force-leave.
+type APIForgotten struct {
+	Forgotten string `json:"forgotten"` // the member's name
 }
