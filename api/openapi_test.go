@@ -41,7 +41,7 @@ func newSchemaMaker(t *testing.T) *schemaMaker {
 			}
 			for _, spec := range gen.Specs {
 				ts := spec.(*ast.TypeSpec)
-				if strings.HasPrefix(ts.Name.Name, "API") {
+				if ts.Name.IsExported() {
 					m.types[ts.Name.Name], m.docs[ts.Name.Name] = ts, sentence(gen.Doc.Text())
 				}
 			}

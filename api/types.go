@@ -5,21 +5,21 @@ import "time"
 // The shapes of /v1, as JSON. Times are wall clock and for people; nothing is decided by them. Names ending in _ms are
 // milliseconds, those in _us microseconds.
 
-// APIError is the answer beside a status of 400 or more.
-type APIError struct {
+// Error is the answer beside a status of 400 or more.
+type Error struct {
 	Error string `json:"error"`
 }
 
-// APIMembers is /v1/members: the living members, this node first, then those that failed or left.
-type APIMembers struct {
-	Gossip  bool        `json:"gossip"` // false: the node gossips with nobody
-	Node    string      `json:"node,omitempty"`
-	Cluster string      `json:"cluster,omitempty"`
-	Members []APIMember `json:"members"`
+// Members is /v1/members: the living members, this node first, then those that failed or left.
+type Members struct {
+	Gossip  bool     `json:"gossip"` // false: the node gossips with nobody
+	Node    string   `json:"node,omitempty"`
+	Cluster string   `json:"cluster,omitempty"`
+	Members []Member `json:"members"`
 }
 
-// APIMember is one member. One that failed stays listed for a day, or until it is back or forgotten.
-type APIMember struct {
+// Member is one member. One that failed stays listed for a day, or until it is back or forgotten.
+type Member struct {
 	Name         string    `json:"name"`
 	Boot         string    `json:"boot"` // 16 hexadecimal digits, new at each start
 	Addr         string    `json:"addr"`
@@ -39,19 +39,19 @@ type APIMember struct {
 	PullsWaiting int       `json:"pulls_waiting"` // departures of its that this node asks about
 }
 
-// APITombstones is /v1/tombstones, newest first.
-type APITombstones struct {
-	Gossip    bool          `json:"gossip"`
-	Node      string        `json:"node,omitempty"`
-	Cluster   string        `json:"cluster,omitempty"`
-	HeldUntil *time.Time    `json:"held_until,omitempty"` // evictions by tombstone are on hold until then
-	Live      int           `json:"live"`                 // own tombstones in all
-	Own       []APIOwn      `json:"own"`                  // departures that this node handled and told
-	Decisions []APIDecision `json:"decisions"`            // what this node did on what others told
+// Tombstones is /v1/tombstones, newest first.
+type Tombstones struct {
+	Gossip    bool       `json:"gossip"`
+	Node      string     `json:"node,omitempty"`
+	Cluster   string     `json:"cluster,omitempty"`
+	HeldUntil *time.Time `json:"held_until,omitempty"` // evictions by tombstone are on hold until then
+	Live      int        `json:"live"`                 // own tombstones in all
+	Own       []Own      `json:"own"`                  // departures that this node handled and told
+	Decisions []Decision `json:"decisions"`            // what this node did on what others told
 }
 
-// APITombstone says who left.
-type APITombstone struct {
+// Tombstone says who left.
+type Tombstone struct {
 	Cluster  string `json:"cluster"`
 	Broker   string `json:"broker"`
 	ID       int64  `json:"id"`
@@ -63,17 +63,17 @@ type APITombstone struct {
 	Revision uint8  `json:"revision"` // 1: with late proof
 }
 
-// APIOwn is a tombstone of this node and what each member did with it.
-type APIOwn struct {
-	APITombstone
-	Left      time.Time   `json:"left"`
-	AgeMS     float64     `json:"age_ms"`
-	LifeKnown bool        `json:"life_known"` // there is a proof of life, so others may evict
-	Reports   []APIReport `json:"reports"`
+// Own is a tombstone of this node and what each member did with it.
+type Own struct {
+	Tombstone
+	Left      time.Time `json:"left"`
+	AgeMS     float64   `json:"age_ms"`
+	LifeKnown bool      `json:"life_known"` // there is a proof of life, so others may evict
+	Reports   []Report  `json:"reports"`
 }
 
-// APIReport is what one member did.
-type APIReport struct {
+// Report is what one member did.
+type Report struct {
 	Member  string   `json:"member"`
 	State   string   `json:"state"`              // "no answer", "asked" (for the proof, and said no more yet) or "reported"
 	Outcome string   `json:"outcome,omitempty"`  // with "reported": a name of outcomes in docs/metrics.md
@@ -81,16 +81,16 @@ type APIReport struct {
 	AfterMS *float64 `json:"after_ms,omitempty"` // from the departure to the answer
 }
 
-// APIDecision is what this node did with a tombstone of another.
-type APIDecision struct {
-	APITombstone
+// Decision is what this node did with a tombstone of another.
+type Decision struct {
+	Tombstone
 	At time.Time `json:"at"`
-	APIVerdict
+	Verdict
 }
 
-// APIVerdict is a decision with both comparisons: a margin above zero speaks for the eviction, both must. A comparison
+// Verdict is a decision with both comparisons: a margin above zero speaks for the eviction, both must. A comparison
 // that was not made is left out.
-type APIVerdict struct {
+type Verdict struct {
 	Outcome        string   `json:"outcome"`
 	Why            string   `json:"why"`
 	LifeMargin     *float64 `json:"life_margin_ms,omitempty"`     // the connection's first byte before the proof of life
@@ -98,56 +98,56 @@ type APIVerdict struct {
 	AgeMS          float64  `json:"age_ms"`                       // of the departure when it was decided on, at most
 }
 
-// APIBrokers is /v1/brokers: the registrations, by cluster, name, id and address.
-type APIBrokers struct {
-	Total   int         `json:"total"` // Brokers may hold fewer (?limit=)
-	Brokers []APIBroker `json:"brokers"`
+// Brokers is /v1/brokers: the registrations, by cluster, name, id and address.
+type Brokers struct {
+	Total   int      `json:"total"` // Brokers may hold fewer (?limit=)
+	Brokers []Broker `json:"brokers"`
 }
 
-// APIBroker is one registration.
-type APIBroker struct {
-	Cluster     string         `json:"cluster"`
-	Broker      string         `json:"broker"`
-	ID          int64          `json:"id"`
-	Addr        string         `json:"addr"`
-	Version     string         `json:"version"`
-	Language    string         `json:"language"`
-	DataVersion APIDataVersion `json:"data_version"`
-	Since       time.Time      `json:"since"`         // first registered, since it was last gone
-	Registered  time.Time      `json:"last_register"` // last registered
-	Seen        time.Time      `json:"last_seen"`     // last sign of life
-	SeenAgo     float64        `json:"last_seen_ms"`
-	Expires     float64        `json:"expires_ms"` // from now, without a sign of life; below zero: with the next scan
-	Topics      int            `json:"topics"`     // of its broker name
-	Superseded  bool           `json:"superseded,omitempty"`
-	Conn        uint64         `json:"conn,omitempty"` // the connection that owns it
-	Remote      string         `json:"remote,omitempty"`
-	Kept        *APIKept       `json:"tombstone_kept,omitempty"` // the last tombstone that did not evict it
+// Broker is one registration.
+type Broker struct {
+	Cluster     string      `json:"cluster"`
+	Broker      string      `json:"broker"`
+	ID          int64       `json:"id"`
+	Addr        string      `json:"addr"`
+	Version     string      `json:"version"`
+	Language    string      `json:"language"`
+	DataVersion DataVersion `json:"data_version"`
+	Since       time.Time   `json:"since"`         // first registered, since it was last gone
+	Registered  time.Time   `json:"last_register"` // last registered
+	Seen        time.Time   `json:"last_seen"`     // last sign of life
+	SeenAgo     float64     `json:"last_seen_ms"`
+	Expires     float64     `json:"expires_ms"` // from now, without a sign of life; below zero: with the next scan
+	Topics      int         `json:"topics"`     // of its broker name
+	Superseded  bool        `json:"superseded,omitempty"`
+	Conn        uint64      `json:"conn,omitempty"` // the connection that owns it
+	Remote      string      `json:"remote,omitempty"`
+	Kept        *Kept       `json:"tombstone_kept,omitempty"` // the last tombstone that did not evict it
 }
 
-// APIKept is a tombstone that did not evict.
-type APIKept struct {
+// Kept is a tombstone that did not evict.
+type Kept struct {
 	At time.Time `json:"at"`
-	APIVerdict
+	Verdict
 }
 
-// APIDataVersion orders the topic tables of one broker.
-type APIDataVersion struct {
+// DataVersion orders the topic tables of one broker.
+type DataVersion struct {
 	StateVersion int64 `json:"state_version"`
 	Timestamp    int64 `json:"timestamp"` // milliseconds since 1970
 	Counter      int64 `json:"counter"`
 }
 
-// APIRoute is /v1/routes?topic=.
-type APIRoute struct {
-	Topic   string           `json:"topic"`
-	Order   string           `json:"order,omitempty"`
-	Queues  []APIQueue       `json:"queues"`
-	Brokers []APIRouteBroker `json:"brokers"`
+// Route is /v1/routes?topic=.
+type Route struct {
+	Topic   string        `json:"topic"`
+	Order   string        `json:"order,omitempty"`
+	Queues  []Queue       `json:"queues"`
+	Brokers []RouteBroker `json:"brokers"`
 }
 
-// APIQueue is what one broker offers for the topic.
-type APIQueue struct {
+// Queue is what one broker offers for the topic.
+type Queue struct {
 	Broker  string `json:"broker"`
 	Read    int32  `json:"read"`
 	Write   int32  `json:"write"`
@@ -155,29 +155,29 @@ type APIQueue struct {
 	SysFlag int32  `json:"sys_flag"`
 }
 
-// APIRouteBroker is one broker of a route.
-type APIRouteBroker struct {
-	Cluster      string         `json:"cluster"`
-	Broker       string         `json:"broker"`
-	Zone         string         `json:"zone,omitempty"`
-	ActingMaster bool           `json:"acting_master,omitempty"`
-	Addrs        []APIRouteAddr `json:"addrs"`
+// RouteBroker is one broker of a route.
+type RouteBroker struct {
+	Cluster      string      `json:"cluster"`
+	Broker       string      `json:"broker"`
+	Zone         string      `json:"zone,omitempty"`
+	ActingMaster bool        `json:"acting_master,omitempty"`
+	Addrs        []RouteAddr `json:"addrs"`
 }
 
-// APIRouteAddr is one address; id 0 is the master.
-type APIRouteAddr struct {
+// RouteAddr is one address; id 0 is the master.
+type RouteAddr struct {
 	ID   int64  `json:"id"`
 	Addr string `json:"addr"`
 }
 
-// APIConflicts is /v1/conflicts: the last of them, newest first.
-type APIConflicts struct {
-	Total     uint64        `json:"total"` // since the start; fewer are kept
-	Conflicts []APIConflict `json:"conflicts"`
+// Conflicts is /v1/conflicts: the last of them, newest first.
+type Conflicts struct {
+	Total     uint64     `json:"total"` // since the start; fewer are kept
+	Conflicts []Conflict `json:"conflicts"`
 }
 
-// APIConflict is a registration that contradicts another one.
-type APIConflict struct {
+// Conflict is a registration that contradicts another one.
+type Conflict struct {
 	At      time.Time `json:"at"`
 	Kind    string    `json:"kind"` // a name of conflicts in docs/metrics.md
 	What    string    `json:"what"` // the same in words
@@ -189,7 +189,7 @@ type APIConflict struct {
 	Remote  string    `json:"remote,omitempty"`
 }
 
-// APIForgotten answers POST /v1/force-leave.
-type APIForgotten struct {
+// Forgotten answers POST /v1/force-leave.
+type Forgotten struct {
 	Forgotten string `json:"forgotten"` // the member's name
 }

@@ -38,14 +38,14 @@ func showBrokers(c *urfave.Context, v *view) error {
 	if server := c.String("namesrv"); server != "" {
 		return v.brokersOf(c, server)
 	}
-	var b api.APIBrokers
+	var b api.Brokers
 	if done, err := v.askJSON(c.Context, "/v1/brokers"+query, &b); done || err != nil {
 		return err
 	}
 	return v.brokers(&b)
 }
 
-func (v *view) brokers(b *api.APIBrokers) error {
+func (v *view) brokers(b *api.Brokers) error {
 	if b.Total == 0 {
 		_, err := fmt.Fprintln(v.out, "No broker is registered. One that knows this node registers within 30 seconds.")
 		return err
@@ -66,14 +66,14 @@ func (v *view) brokers(b *api.APIBrokers) error {
 				fmt.Sprintf("%s (id %d) at %s", one.Broker, one.ID, one.Addr), "a tombstone " + ago(one.Kept.At, now), one.Kept.Why,
 			}
 			fmt.Fprintln(v.out)
-			lines(v.out, 0, append(parts, comparisons(&one.Kept.APIVerdict)...)...)
+			lines(v.out, 0, append(parts, comparisons(&one.Kept.Verdict)...)...)
 		}
 	}
 	return nil
 }
 
 // byCluster parts what is sorted by cluster.
-func byCluster(all []api.APIBroker) (groups [][]api.APIBroker) {
+func byCluster(all []api.Broker) (groups [][]api.Broker) {
 	for len(all) > 0 {
 		n := 1
 		for n < len(all) && all[n].Cluster == all[0].Cluster {
@@ -84,7 +84,7 @@ func byCluster(all []api.APIBroker) (groups [][]api.APIBroker) {
 	return groups
 }
 
-func (v *view) cluster(brokers []api.APIBroker, now time.Time) error {
+func (v *view) cluster(brokers []api.Broker, now time.Time) error {
 	t := newTable("BROKER", "ID", "ADDRESS", "VERSION", "FOR", "SEEN", "EXPIRES", "TOPICS", "CONN")
 	t.keep = 2
 	if v.wide {

@@ -28,7 +28,7 @@ func lookAt(name string, now time.Time, brokers ...int) cluster.Look {
 	l := cluster.Look{Name: name, Addr: "127.0.0.1:987" + string('5'+name[1]-'0'), Ready: true, Why: "ready"}
 	for _, i := range brokers {
 		broker, addr := demoKey(i)
-		l.Brokers.Brokers = append(l.Brokers.Brokers, api.APIBroker{
+		l.Brokers.Brokers = append(l.Brokers.Brokers, api.Broker{
 			Cluster: "DemoCluster", Broker: broker, Addr: addr, Since: now.Add(-time.Duration(i) * 50 * time.Second),
 			Registered: now.Add(-time.Duration(i) * 310 * time.Millisecond), Seen: now.Add(-time.Duration(i) * 310 * time.Millisecond),
 			Expires: 120_000, Conn: uint64(i * 17),
@@ -43,12 +43,12 @@ func sampleWatch(now time.Time) *cluster.Watch {
 		lookAt("n1", now.Add(-5*time.Second), 1, 2, 3, 4), lookAt("n2", now.Add(-5*time.Second), 1, 2, 3, 4), lookAt("n3", now.Add(-5*time.Second), 1, 2, 4),
 	})
 	broker, addr := demoKey(2)
-	left := api.APITombstone{Cluster: "DemoCluster", Broker: broker, Addr: addr}
+	left := api.Tombstone{Cluster: "DemoCluster", Broker: broker, Addr: addr}
 	looks := []cluster.Look{lookAt("n1", now, 1, 3), lookAt("n2", now, 1, 3), lookAt("n3", now, 1)}
-	looks[0].Tombstones.Own = []api.APIOwn{{APITombstone: left, Left: now.Add(-2 * time.Second)}}
-	looks[2].Tombstones.Own = []api.APIOwn{{APITombstone: left, Left: now.Add(-2 * time.Second)}}
-	looks[1].Tombstones.Decisions = []api.APIDecision{{
-		APITombstone: left, At: now.Add(-1997 * time.Millisecond), APIVerdict: api.APIVerdict{Outcome: "evicted", Why: "evicted", AgeMS: 3.1},
+	looks[0].Tombstones.Own = []api.Own{{Tombstone: left, Left: now.Add(-2 * time.Second)}}
+	looks[2].Tombstones.Own = []api.Own{{Tombstone: left, Left: now.Add(-2 * time.Second)}}
+	looks[1].Tombstones.Decisions = []api.Decision{{
+		Tombstone: left, At: now.Add(-1997 * time.Millisecond), Verdict: api.Verdict{Outcome: "evicted", Why: "evicted", AgeMS: 3.1},
 	}}
 	w.Take(now.Add(-time.Second), looks)
 	w.Take(now, looks)

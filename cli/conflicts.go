@@ -31,7 +31,7 @@ func showConflicts(c *urfave.Context, v *view) error {
 	if err := errors.Join(err, noArguments(c)); err != nil {
 		return err
 	}
-	var all api.APIConflicts
+	var all api.Conflicts
 	done, err := v.askJSON(c.Context, "/v1/conflicts"+query, &all)
 	if err == nil && !done {
 		err = v.conflicts(&all)
@@ -42,7 +42,7 @@ func showConflicts(c *urfave.Context, v *view) error {
 	return err
 }
 
-func (v *view) conflicts(all *api.APIConflicts) error {
+func (v *view) conflicts(all *api.Conflicts) error {
 	if all.Total == 0 {
 		_, err := fmt.Fprintln(v.out, "No conflicts since this node started.")
 		return err

@@ -47,7 +47,7 @@ func showDiff(c *urfave.Context, v *view) error {
 		}
 		query += separator + "broker=" + url.QueryEscape(name)
 	}
-	var d api.APIDiff
+	var d api.Diff
 	done, err := v.askJSON(c.Context, "/v1/diff"+query, &d)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func showDiff(c *urfave.Context, v *view) error {
 	return nil
 }
 
-func (v *view) diff(d *api.APIDiff) error {
+func (v *view) diff(d *api.Diff) error {
 	if !d.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err
@@ -98,7 +98,7 @@ func (v *view) diff(d *api.APIDiff) error {
 		}
 		fmt.Fprintln(v.out)
 		v.words(0, fmt.Sprintf("%s: another %s for %s", one.Node, what, span(milliseconds(one.LastsMS))))
-		v.names(d.Node, one.Node, &one.APINames)
+		v.names(d.Node, one.Node, &one.Names)
 	}
 	for i := range d.Topics {
 		one := &d.Topics[i]
@@ -107,13 +107,13 @@ func (v *view) diff(d *api.APIDiff) error {
 		if len(one.OnlyHere)+len(one.OnlyThere)+len(one.Differ) == 0 && one.Error == "" {
 			fmt.Fprintln(v.out, "  the same")
 		}
-		v.names(d.Node, one.Node, &one.APINames)
+		v.names(d.Node, one.Node, &one.Names)
 	}
 	v.notes(d)
 	return nil
 }
 
-func (v *view) diffBrokers(d *api.APIDiff) error {
+func (v *view) diffBrokers(d *api.Diff) error {
 	fmt.Fprintln(v.out)
 	t := newTable("BROKER", "ID", "ADDRESS", "LASTS", "AT", "NOT AT")
 	t.keep = 2
@@ -189,7 +189,7 @@ func (v *view) words(indent int, text string) {
 	fmt.Fprintln(v.out, line)
 }
 
-func (v *view) names(here, there string, n *api.APINames) {
+func (v *view) names(here, there string, n *api.Names) {
 	show := func(what string, names []string) {
 		if len(names) > 0 {
 			v.words(2, what+": "+strings.Join(names, ", "))
@@ -206,7 +206,7 @@ func (v *view) names(here, there string, n *api.APINames) {
 }
 
 // notes are what stands between the answer and certainty.
-func (v *view) notes(d *api.APIDiff) {
+func (v *view) notes(d *api.Diff) {
 	first := true
 	note := func(text string) {
 		if first {

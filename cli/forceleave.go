@@ -36,7 +36,7 @@ func forceLeave(c *urfave.Context, v *view) error {
 		return fmt.Errorf("%s forgets no member: its HTTP does not listen on loopback only; ask on its own machine, "+
 			"with --http 127.0.0.1:PORT at the node", v.http)
 	}
-	var done api.APIForgotten
+	var done api.Forgotten
 	if printed, err := v.read(status, body, &done); printed || err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func (v *view) askJSON(ctx context.Context, path string, into any) (done bool, e
 // read takes an answer apart, as askJSON does.
 func (v *view) read(status int, body []byte, into any) (done bool, err error) {
 	if status != http.StatusOK {
-		var told api.APIError
+		var told api.Error
 		if json.Unmarshal(body, &told) == nil && told.Error != "" {
 			return false, fmt.Errorf("%s: %s", v.http, told.Error)
 		}

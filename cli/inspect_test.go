@@ -28,37 +28,37 @@ func ms(v float64) *float64 { return &v }
 
 func before(d time.Duration) time.Time { return noon.Add(-d) }
 
-func brokerA() api.APITombstone {
-	return api.APITombstone{
+func brokerA() api.Tombstone {
+	return api.Tombstone{
 		Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Remote: "10.0.0.9", Origin: "n1",
 		Boot: "00000000000000aa", Seq: 7,
 	}
 }
 
-func sampleTombstones() *api.APITombstones {
+func sampleTombstones() *api.Tombstones {
 	until := noon.Add(400 * time.Second)
 	nat := brokerA()
 	nat.Broker, nat.ID, nat.Remote, nat.Origin = "broker-b", 1, "192.168.1.1", "n3"
-	return &api.APITombstones{
+	return &api.Tombstones{
 		Gossip: true, Node: "n1", Cluster: "orders", HeldUntil: &until, Live: 3,
-		Own: []api.APIOwn{
-			{APITombstone: brokerA(), Left: before(12 * time.Second), LifeKnown: true, Reports: []api.APIReport{
+		Own: []api.Own{
+			{Tombstone: brokerA(), Left: before(12 * time.Second), LifeKnown: true, Reports: []api.Report{
 				{Member: "n2", State: "reported", Outcome: "evicted", Why: "evicted", AfterMS: ms(1.234)},
 				{Member: "n3", State: "reported", Outcome: "kept_younger_connection",
 					Why: "kept: connection younger than the proof of life", AfterMS: ms(21)},
 				{Member: "n4", State: "asked", AfterMS: ms(1500)},
 				{Member: "n5", State: "no answer"},
 			}},
-			{APITombstone: brokerA(), Left: before(200 * time.Second)},
+			{Tombstone: brokerA(), Left: before(200 * time.Second)},
 		},
-		Decisions: []api.APIDecision{
-			{APITombstone: nat, At: before(3 * time.Minute), APIVerdict: api.APIVerdict{
+		Decisions: []api.Decision{
+			{Tombstone: nat, At: before(3 * time.Minute), Verdict: api.Verdict{
 				Outcome: "evicted", Why: "evicted", LifeMargin: ms(29_100), RegisterMargin: ms(12.3), AgeMS: 4.2,
 			}},
-			{APITombstone: nat, At: before(4 * time.Minute), APIVerdict: api.APIVerdict{
+			{Tombstone: nat, At: before(4 * time.Minute), Verdict: api.Verdict{
 				Outcome: "kept_newer_register", Why: "kept: registered after the departure", LifeMargin: ms(1), RegisterMargin: ms(-2500), AgeMS: 9000,
 			}},
-			{APITombstone: nat, At: before(5 * time.Minute), APIVerdict: api.APIVerdict{
+			{Tombstone: nat, At: before(5 * time.Minute), Verdict: api.Verdict{
 				Outcome: "unknown_at_origin", Why: "unknown at its origin",
 			}},
 		},
@@ -81,11 +81,11 @@ func TestScreens(t *testing.T) {
 	screens := map[string]func(*view) error{
 		"tombstones": func(v *view) error { return v.tombstones(sampleTombstones()) },
 		"tombstones_none": func(v *view) error {
-			return v.tombstones(&api.APITombstones{Gossip: true, Node: "n1", Cluster: "orders"})
+			return v.tombstones(&api.Tombstones{Gossip: true, Node: "n1", Cluster: "orders"})
 		},
-		"tombstones_off": func(v *view) error { return v.tombstones(&api.APITombstones{}) },
+		"tombstones_off": func(v *view) error { return v.tombstones(&api.Tombstones{}) },
 		"members": func(v *view) error {
-			return v.members(&api.APIMembers{Gossip: true, Node: "n1", Cluster: "orders", Members: []api.APIMember{
+			return v.members(&api.Members{Gossip: true, Node: "n1", Cluster: "orders", Members: []api.Member{
 				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0"},
 				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0"},
 				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
@@ -93,12 +93,12 @@ func TestScreens(t *testing.T) {
 			}})
 		},
 		"conflicts": func(v *view) error {
-			return v.conflicts(&api.APIConflicts{Total: 40, Conflicts: []api.APIConflict{
+			return v.conflicts(&api.Conflicts{Total: 40, Conflicts: []api.Conflict{
 				{At: before(9 * time.Second), Kind: "one_address_two_names", Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Old: "broker-b", Remote: "10.0.0.9"},
 				{At: before(time.Hour), Kind: "loopback_address", Cluster: "DefaultCluster", Broker: "broker-c", ID: 1, Addr: "127.0.0.1:10911", Remote: "10.0.0.77"},
 			}})
 		},
-		"conflicts_none": func(v *view) error { return v.conflicts(&api.APIConflicts{}) },
+		"conflicts_none": func(v *view) error { return v.conflicts(&api.Conflicts{}) },
 		"top": func(v *view) error {
 			for _, line := range sampleTop().lines("127.0.0.1:9886", nil) {
 				if _, err := v.out.Write([]byte(line + "\n")); err != nil {
@@ -112,20 +112,20 @@ func TestScreens(t *testing.T) {
 			v.wide = true
 			return v.diff(sampleDiff())
 		},
-		"members_off": func(v *view) error { return v.members(&api.APIMembers{}) },
+		"members_off": func(v *view) error { return v.members(&api.Members{}) },
 		"brokers":     func(v *view) error { return v.brokers(sampleBrokers()) },
 		"brokers_wide": func(v *view) error {
 			v.wide = true
 			return v.brokers(sampleBrokers())
 		},
-		"brokers_none": func(v *view) error { return v.brokers(&api.APIBrokers{}) },
+		"brokers_none": func(v *view) error { return v.brokers(&api.Brokers{}) },
 		"route": func(v *view) error {
-			return v.route(&api.APIRoute{
+			return v.route(&api.Route{
 				Topic:  "orders-created",
-				Queues: []api.APIQueue{{Broker: "broker-a", Read: 8, Write: 8, Perm: 6}, {Broker: "broker-b", Read: 16, Write: 0, Perm: 4}},
-				Brokers: []api.APIRouteBroker{
-					{Cluster: "DefaultCluster", Broker: "broker-a", Addrs: []api.APIRouteAddr{{Addr: "10.0.0.9:10911"}, {ID: 1, Addr: "10.0.0.10:10911"}}},
-					{Cluster: "DefaultCluster", Broker: "broker-b", Addrs: []api.APIRouteAddr{{Addr: "broker-b-0.brokers.production.svc:10911"}}},
+				Queues: []api.Queue{{Broker: "broker-a", Read: 8, Write: 8, Perm: 6}, {Broker: "broker-b", Read: 16, Write: 0, Perm: 4}},
+				Brokers: []api.RouteBroker{
+					{Cluster: "DefaultCluster", Broker: "broker-a", Addrs: []api.RouteAddr{{Addr: "10.0.0.9:10911"}, {ID: 1, Addr: "10.0.0.10:10911"}}},
+					{Cluster: "DefaultCluster", Broker: "broker-b", Addrs: []api.RouteAddr{{Addr: "broker-b-0.brokers.production.svc:10911"}}},
 				},
 			})
 		},
@@ -157,19 +157,19 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func sampleBrokers() *api.APIBrokers {
-	one := func(cluster, name, addr string, id int64) api.APIBroker {
-		return api.APIBroker{
+func sampleBrokers() *api.Brokers {
+	one := func(cluster, name, addr string, id int64) api.Broker {
+		return api.Broker{
 			Cluster: cluster, Broker: name, ID: id, Addr: addr, Version: "5.5.0", Language: "JAVA", Since: before(3 * time.Hour),
 			Registered: before(20 * time.Second), SeenAgo: 500, Expires: 119_500, Topics: 120, Conn: 17, Remote: "10.0.0.9:51234",
 		}
 	}
 	kept := one("DefaultCluster", "broker-b", "[2001:db8:10:20:30:40:50:60]:10911", 1)
 	kept.Expires, kept.Version = -200, "4.9.7"
-	kept.Kept = &api.APIKept{At: before(9 * time.Second), APIVerdict: api.APIVerdict{
+	kept.Kept = &api.Kept{At: before(9 * time.Second), Verdict: api.Verdict{
 		Outcome: "kept_other_source", Why: "kept: other source address", AgeMS: 3,
 	}}
-	return &api.APIBrokers{Total: 5, Brokers: []api.APIBroker{
+	return &api.Brokers{Total: 5, Brokers: []api.Broker{
 		one("DefaultCluster", "broker-a", "10.0.0.9:10911", 0), kept,
 		one("OtherCluster", "a-broker-with-a-rather-long-name-0003", "10.120.130.140:10911", 0),
 	}}
@@ -194,15 +194,15 @@ func TestScreensFitAnyNames(t *testing.T) {
 		b.Brokers[1].Broker, b.Brokers[1].Addr, b.Brokers[1].Version = id.Broker, id.Addr, id.Remote
 		b.Brokers[0].Cluster = id.Cluster
 		tomb := sampleTombstones()
-		tomb.Own[0].APITombstone, tomb.Decisions[0].APITombstone = id, id
+		tomb.Own[0].Tombstone, tomb.Decisions[0].Tombstone = id, id
 		tomb.Own[0].Reports[0].Member, tomb.Node = id.Origin, id.Origin
-		route := &api.APIRoute{Topic: id.Broker, Brokers: []api.APIRouteBroker{{
-			Cluster: id.Cluster, Broker: id.Broker, Addrs: []api.APIRouteAddr{{Addr: id.Addr}},
+		route := &api.Route{Topic: id.Broker, Brokers: []api.RouteBroker{{
+			Cluster: id.Cluster, Broker: id.Broker, Addrs: []api.RouteAddr{{Addr: id.Addr}},
 		}}}
-		members := &api.APIMembers{Gossip: true, Node: id.Origin, Cluster: id.Cluster, Members: []api.APIMember{
+		members := &api.Members{Gossip: true, Node: id.Origin, Cluster: id.Cluster, Members: []api.Member{
 			{Name: id.Origin, Addr: id.Addr, State: "failed", Release: id.Remote, HintsWaiting: 1},
 		}}
-		conflicts := &api.APIConflicts{Total: 1, Conflicts: []api.APIConflict{{
+		conflicts := &api.Conflicts{Total: 1, Conflicts: []api.Conflict{{
 			At: noon, Kind: id.Remote, Cluster: id.Cluster, Broker: id.Broker, Addr: id.Addr, Old: id.Origin, Remote: id.Remote,
 		}}}
 		d := sampleDiff()

@@ -26,14 +26,14 @@ func showMembers(c *urfave.Context, v *view) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	var m api.APIMembers
+	var m api.Members
 	if done, err := v.askJSON(c.Context, "/v1/members", &m); done || err != nil {
 		return err
 	}
 	return v.members(&m)
 }
 
-func (v *view) members(m *api.APIMembers) error {
+func (v *view) members(m *api.Members) error {
 	if !m.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err

@@ -42,7 +42,7 @@ func showRoute(c *urfave.Context, v *view) error {
 		return usageError(errors.New("routes takes one TOPIC, behind the flags; see epitaph routes --help"))
 	}
 	topic := c.Args().First()
-	var r api.APIRoute
+	var r api.Route
 	if server := c.String("namesrv"); server != "" {
 		if err := routeOf(c.Context, server, topic, &r); err != nil {
 			return err
@@ -56,7 +56,7 @@ func showRoute(c *urfave.Context, v *view) error {
 	return v.route(&r)
 }
 
-func (v *view) route(r *api.APIRoute) error {
+func (v *view) route(r *api.Route) error {
 	lines(v.out, 0, "Topic "+r.Topic, plural(len(r.Queues), "broker", "brokers"))
 	t := newTable("BROKER", "CLUSTER", "READ", "WRITE", "PERM", "ID", "ADDRESS")
 	t.keep = 6
@@ -117,7 +117,7 @@ func askNameServer(ctx context.Context, server string, code int32, ext map[strin
 	return answer, nil
 }
 
-func routeOf(ctx context.Context, server, topic string, into *api.APIRoute) error {
+func routeOf(ctx context.Context, server, topic string, into *api.Route) error {
 	answer, err := askNameServer(ctx, server, remoting.GetRouteInfoByTopic, map[string]string{"topic": topic})
 	if err != nil {
 		return err
@@ -129,25 +129,25 @@ func routeOf(ctx context.Context, server, topic string, into *api.APIRoute) erro
 	if err != nil {
 		return fmt.Errorf("%s: decode route: %w", server, err)
 	}
-	*into = api.APIRoute{Topic: topic, Order: r.OrderTopicConf.S, Queues: []api.APIQueue{}, Brokers: []api.APIRouteBroker{}}
+	*into = api.Route{Topic: topic, Order: r.OrderTopicConf.S, Queues: []api.Queue{}, Brokers: []api.RouteBroker{}}
 	for _, q := range r.Queues {
-		into.Queues = append(into.Queues, api.APIQueue{
+		into.Queues = append(into.Queues, api.Queue{
 			Broker: q.BrokerName, Read: q.ReadQueueNums, Write: q.WriteQueueNums, Perm: q.Perm, SysFlag: q.TopicSysFlag,
 		})
 	}
 	for _, b := range r.Brokers {
-		rb := api.APIRouteBroker{
+		rb := api.RouteBroker{
 			Cluster: b.Cluster, Broker: b.BrokerName, Zone: b.ZoneName.S, ActingMaster: b.EnableActingMaster,
-			Addrs: []api.APIRouteAddr{},
+			Addrs: []api.RouteAddr{},
 		}
 		for _, a := range b.Addrs {
-			rb.Addrs = append(rb.Addrs, api.APIRouteAddr(a))
+			rb.Addrs = append(rb.Addrs, api.RouteAddr(a))
 		}
-		slices.SortFunc(rb.Addrs, func(a, b api.APIRouteAddr) int { return cmp.Compare(a.ID, b.ID) })
+		slices.SortFunc(rb.Addrs, func(a, b api.RouteAddr) int { return cmp.Compare(a.ID, b.ID) })
 		into.Brokers = append(into.Brokers, rb)
 	}
 	// A Java NameServer answers in the order of its hash tables.
-	slices.SortStableFunc(into.Queues, func(a, b api.APIQueue) int { return cmp.Compare(a.Broker, b.Broker) })
-	slices.SortStableFunc(into.Brokers, func(a, b api.APIRouteBroker) int { return cmp.Compare(a.Broker, b.Broker) })
+	slices.SortStableFunc(into.Queues, func(a, b api.Queue) int { return cmp.Compare(a.Broker, b.Broker) })
+	slices.SortStableFunc(into.Brokers, func(a, b api.RouteBroker) int { return cmp.Compare(a.Broker, b.Broker) })
 	return nil
 }

@@ -44,14 +44,14 @@ func showTombstones(c *urfave.Context, v *view) error {
 	if err := errors.Join(err, noArguments(c)); err != nil {
 		return err
 	}
-	var t api.APITombstones
+	var t api.Tombstones
 	if done, err := v.askJSON(c.Context, "/v1/tombstones"+query, &t); done || err != nil {
 		return err
 	}
 	return v.tombstones(&t)
 }
 
-func (v *view) tombstones(t *api.APITombstones) error {
+func (v *view) tombstones(t *api.Tombstones) error {
 	if !t.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err
@@ -84,7 +84,7 @@ func (v *view) tombstones(t *api.APITombstones) error {
 }
 
 // who is left, with the source address only where it says more than the broker's own.
-func who(t *api.APITombstone) []string {
+func who(t *api.Tombstone) []string {
 	parts := []string{fmt.Sprintf("%s (id %d) at %s", t.Broker, t.ID, t.Addr), "cluster " + t.Cluster}
 	if host, _, err := net.SplitHostPort(t.Addr); err != nil || host != t.Remote {
 		parts = append(parts, "from "+t.Remote)
@@ -92,8 +92,8 @@ func who(t *api.APITombstone) []string {
 	return parts
 }
 
-func (v *view) told(o *api.APIOwn, now time.Time) error {
-	parts := who(&o.APITombstone)
+func (v *view) told(o *api.Own, now time.Time) error {
+	parts := who(&o.Tombstone)
 	parts[0] = ago(o.Left, now) + "  " + parts[0]
 	if !o.LifeKnown {
 		parts = append(parts, "without a proof of life")
@@ -119,8 +119,8 @@ func (v *view) told(o *api.APIOwn, now time.Time) error {
 	return t.write(v.out, v.wide)
 }
 
-func (v *view) decided(d *api.APIDecision, now time.Time) {
-	parts := who(&d.APITombstone)
+func (v *view) decided(d *api.Decision, now time.Time) {
+	parts := who(&d.Tombstone)
 	parts[0] = ago(d.At, now) + "  " + parts[0]
 	lines(v.out, 2, append(parts, "told by "+d.Origin)...)
 	why := d.Why
@@ -128,13 +128,13 @@ func (v *view) decided(d *api.APIDecision, now time.Time) {
 		why += ", " + span(milliseconds(d.AgeMS)) + " after the departure"
 	}
 	lines(v.out, 6, why)
-	if both := comparisons(&d.APIVerdict); len(both) > 0 {
+	if both := comparisons(&d.Verdict); len(both) > 0 {
 		lines(v.out, 6, both...)
 	}
 }
 
 // comparisons are both figures of the rule in words, as far as they were compared.
-func comparisons(d *api.APIVerdict) (parts []string) {
+func comparisons(d *api.Verdict) (parts []string) {
 	compare := func(what string, margin *float64, pro, contra string) {
 		if margin == nil {
 			return

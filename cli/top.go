@@ -68,7 +68,7 @@ func (v *view) top(ctx context.Context, screen *terminal) error {
 		if err != nil {
 			return err
 		}
-		h := topHistory{loads: []api.APILoad{*first, *second}}
+		h := topHistory{loads: []api.Load{*first, *second}}
 		if v.json {
 			return v.printAsJSON(h.figures())
 		}
@@ -77,7 +77,7 @@ func (v *view) top(ctx context.Context, screen *terminal) error {
 		}
 		return nil
 	}
-	h := topHistory{loads: []api.APILoad{*first}}
+	h := topHistory{loads: []api.Load{*first}}
 	screen.live(ctx, topEvery, func(int, int) []string {
 		l, err := v.askLoad(ctx)
 		if err == nil {
@@ -90,12 +90,12 @@ func (v *view) top(ctx context.Context, screen *terminal) error {
 	return nil
 }
 
-func (v *view) askLoad(ctx context.Context) (*api.APILoad, error) {
+func (v *view) askLoad(ctx context.Context) (*api.Load, error) {
 	status, body, err := send(ctx, http.MethodGet, v.http, "/v1/load")
 	if err != nil {
 		return nil, err
 	}
-	var l api.APILoad
+	var l api.Load
 	quiet := *v
 	quiet.json = false
 	_, err = quiet.read(status, body, &l)
@@ -103,10 +103,10 @@ func (v *view) askLoad(ctx context.Context) (*api.APILoad, error) {
 }
 
 // topHistory is the last answers of one node, oldest first.
-type topHistory struct{ loads []api.APILoad }
+type topHistory struct{ loads []api.Load }
 
 // add forgets everything when the node was started anew.
-func (h *topHistory) add(l *api.APILoad) {
+func (h *topHistory) add(l *api.Load) {
 	if n := len(h.loads); n > 0 && l.UpMS < h.loads[n-1].UpMS {
 		h.loads = nil
 	}
@@ -118,7 +118,7 @@ func (h *topHistory) add(l *api.APILoad) {
 
 // topFigures is the load of one node between two moments.
 type topFigures struct {
-	api.APILoad
+	api.Load
 	Seconds     float64      `json:"seconds"` // between the two moments
 	AcceptedPS  float64      `json:"accepted_per_second"`
 	ReceivedPS  float64      `json:"received_bytes_per_second"`
@@ -142,7 +142,7 @@ type topRequest struct {
 // figures are those of the last interval; times are taken over the whole history.
 func (h *topHistory) figures() topFigures {
 	last := h.loads[len(h.loads)-1]
-	f := topFigures{APILoad: last, Codes: []topRequest{}}
+	f := topFigures{Load: last, Codes: []topRequest{}}
 	before, oldest := h.loads[max(0, len(h.loads)-2)], h.loads[0]
 	f.Seconds = (last.UpMS - before.UpMS) / 1000
 	rate := func(now, then float64) float64 {
@@ -169,31 +169,31 @@ func (h *topHistory) figures() topFigures {
 	return f
 }
 
-func requestsOf(l *api.APILoad, code int32) api.APIRequests {
+func requestsOf(l *api.Load, code int32) api.Requests {
 	for _, r := range l.Requests {
 		if r.Code == code {
 			return r
 		}
 	}
-	return api.APIRequests{}
+	return api.Requests{}
 }
 
 // sinceThen takes what was there before from the counts of times.
-func sinceThen(now, then []api.APITime) (all []api.APITime) {
+func sinceThen(now, then []api.Time) (all []api.Time) {
 	was := map[float64]uint64{}
 	for _, b := range then {
 		was[b.Below] = b.Count
 	}
 	for _, b := range now {
 		if b.Count > was[b.Below] {
-			all = append(all, api.APITime{Below: b.Below, Count: b.Count - was[b.Below]})
+			all = append(all, api.Time{Below: b.Below, Count: b.Count - was[b.Below]})
 		}
 	}
 	return all
 }
 
 // quantile is the time in microseconds that this share of the requests stayed below; nil: none was timed.
-func quantile(times []api.APITime, share float64) *float64 {
+func quantile(times []api.Time, share float64) *float64 {
 	var sum, seen uint64
 	for _, b := range times {
 		sum += b.Count

@@ -13,18 +13,18 @@ import (
 )
 
 func sampleTop() *topHistory {
-	then := api.APILoad{UpMS: 60_000, Accepted: 10, Requests: []api.APIRequests{
-		{Code: 105, Name: "GET_ROUTEINFO_BY_TOPIC", Count: 1_000_000, Timed: 100, Times: []api.APITime{{Below: 50, Count: 100}}},
-		{Code: 103, Name: "REGISTER_BROKER", Count: 100, Timed: 100, Times: []api.APITime{{Below: 900, Count: 100}}},
+	then := api.Load{UpMS: 60_000, Accepted: 10, Requests: []api.Requests{
+		{Code: 105, Name: "GET_ROUTEINFO_BY_TOPIC", Count: 1_000_000, Timed: 100, Times: []api.Time{{Below: 50, Count: 100}}},
+		{Code: 103, Name: "REGISTER_BROKER", Count: 100, Timed: 100, Times: []api.Time{{Below: 900, Count: 100}}},
 	}}
-	now := api.APILoad{
+	now := api.Load{
 		UpMS: 61_000, Ready: true, Why: "ready", Connections: 1234, Accepted: 12, Brokers: 4, Registrations: 8, Topics: 120,
-		ReceivedBytes: 1_500_000, SentBytes: 90_000_000, Overloads: 3, Requests: []api.APIRequests{
-			{Code: 103, Name: "REGISTER_BROKER", Count: 102, Timed: 102, Times: []api.APITime{{Below: 900, Count: 100}, {Below: 12_000, Count: 2}}},
-			{Code: 105, Name: "GET_ROUTEINFO_BY_TOPIC", Count: 1_064_000, Timed: 1100, Times: []api.APITime{
+		ReceivedBytes: 1_500_000, SentBytes: 90_000_000, Overloads: 3, Requests: []api.Requests{
+			{Code: 103, Name: "REGISTER_BROKER", Count: 102, Timed: 102, Times: []api.Time{{Below: 900, Count: 100}, {Below: 12_000, Count: 2}}},
+			{Code: 105, Name: "GET_ROUTEINFO_BY_TOPIC", Count: 1_064_000, Timed: 1100, Times: []api.Time{
 				{Below: 10, Count: 500}, {Below: 50, Count: 590}, {Below: 2_000, Count: 10},
 			}},
-			{Code: -1, Name: "other", Count: 7, Times: []api.APITime{}},
+			{Code: -1, Name: "other", Count: 7, Times: []api.Time{}},
 		},
 	}
 	h := &topHistory{}
@@ -59,7 +59,7 @@ func TestTopFigures(t *testing.T) {
 	if len(h.loads) != topWindow+1 {
 		t.Errorf("%d answers kept", len(h.loads))
 	}
-	h.add(&api.APILoad{UpMS: 10})
+	h.add(&api.Load{UpMS: 10})
 	if f := h.figures(); len(h.loads) != 1 || f.AcceptedPS != 0 || len(f.Codes) != 0 {
 		t.Errorf("after a restart of the node: %+v", f)
 	}

@@ -46,9 +46,9 @@ func (w *Watch) left() []Departure {
 	for i := range w.looks {
 		for j := range w.looks[i].Tombstones.Own {
 			o := &w.looks[i].Tombstones.Own[j]
-			d := find(all, keyOf(&o.APITombstone), Left, o.Left)
+			d := find(all, keyOf(&o.Tombstone), Left, o.Left)
 			if d == nil {
-				all = append(all, Departure{Key: keyOf(&o.APITombstone), At: o.Left, How: Left})
+				all = append(all, Departure{Key: keyOf(&o.Tombstone), At: o.Left, How: Left})
 				d = &all[len(all)-1]
 			}
 			if o.Left.Before(d.At) {
@@ -77,7 +77,7 @@ func (w *Watch) judged(d *Departure) {
 		decisions := w.looks[i].Tombstones.Decisions
 		for j := range decisions {
 			one := &decisions[j]
-			if keyOf(&one.APITombstone) != d.Key || one.Outcome == notHeld || one.At.Sub(d.At).Abs() > together {
+			if keyOf(&one.Tombstone) != d.Key || one.Outcome == notHeld || one.At.Sub(d.At).Abs() > together {
 				continue
 			}
 			if v == nil || one.Outcome == evicted {

@@ -34,8 +34,8 @@ type Look struct {
 	Addr       string // where brokers and clients connect
 	Ready      bool
 	Why        string // Ready in words
-	Brokers    api.APIBrokers
-	Tombstones api.APITombstones
+	Brokers    api.Brokers
+	Tombstones api.Tombstones
 }
 
 // Look asks every node.
@@ -160,19 +160,19 @@ func (w *Watch) gone(k Key, i int, c *Cell) {
 func (w *Watch) tombstone(k Key, i int, after time.Time) (State, time.Time, time.Duration) {
 	t := &w.looks[i].Tombstones
 	for j := range t.Own {
-		if o := &t.Own[j]; keyOf(&o.APITombstone) == k && o.Left.After(after) {
+		if o := &t.Own[j]; keyOf(&o.Tombstone) == k && o.Left.After(after) {
 			return Left, o.Left, 0
 		}
 	}
 	for j := range t.Decisions {
-		if d := &t.Decisions[j]; keyOf(&d.APITombstone) == k && d.Outcome == evicted && d.At.After(after) {
+		if d := &t.Decisions[j]; keyOf(&d.Tombstone) == k && d.Outcome == evicted && d.At.After(after) {
 			return Evicted, d.At, time.Duration(d.AgeMS * float64(time.Millisecond))
 		}
 	}
 	return Never, time.Time{}, 0
 }
 
-func keyOf(t *api.APITombstone) Key { return Key{t.Cluster, t.Broker, t.ID, t.Addr} }
+func keyOf(t *api.Tombstone) Key { return Key{t.Cluster, t.Broker, t.ID, t.Addr} }
 
 // goneSince is how long the broker is registered nowhere; below zero: it is somewhere.
 func (r *Row) goneSince(now time.Time) time.Duration {

@@ -15,18 +15,18 @@ var (
 	key  = Key{Cluster: "C", Broker: "b", Addr: "10.0.0.9:10911"}
 )
 
-func registered(seen time.Time) api.APIBrokers {
-	return api.APIBrokers{Total: 1, Brokers: []api.APIBroker{{
+func registered(seen time.Time) api.Brokers {
+	return api.Brokers{Total: 1, Brokers: []api.Broker{{
 		Cluster: "C", Broker: "b", Addr: "10.0.0.9:10911", Since: noon.Add(-time.Minute), Registered: seen, Seen: seen,
 		Expires: 120_000, Conn: 7,
 	}}}
 }
 
-func tombstoneOf(origin string) api.APITombstone {
-	return api.APITombstone{Cluster: "C", Broker: "b", Addr: "10.0.0.9:10911", Origin: origin}
+func tombstoneOf(origin string) api.Tombstone {
+	return api.Tombstone{Cluster: "C", Broker: "b", Addr: "10.0.0.9:10911", Origin: origin}
 }
 
-func looks(b ...api.APIBrokers) []Look {
+func looks(b ...api.Brokers) []Look {
 	var all []Look
 	for i, one := range b {
 		all = append(all, Look{Name: []string{"n1", "n2", "n3"}[i], Ready: true, Brokers: one})
@@ -46,23 +46,23 @@ func states(w *Watch) (all []State) {
 // One leaves at n1, is evicted at n2 and was never at n3.
 func TestWatchTellsWhyABrokerIsGone(t *testing.T) {
 	w := &Watch{}
-	none := api.APIBrokers{}
+	none := api.Brokers{}
 	w.Take(noon, looks(registered(noon), registered(noon), none))
 	if got := states(w); !cmp.Equal(got, []State{Here, Here, Never}) {
 		t.Fatalf("at first: %v", got)
 	}
 	at := noon.Add(2 * time.Second)
 	l := looks(none, none, none)
-	l[0].Tombstones.Own = []api.APIOwn{
-		{APITombstone: tombstoneOf("n1"), Left: at},
-		{APITombstone: tombstoneOf("n1"), Left: noon.Add(-time.Hour)}, // of a former life
+	l[0].Tombstones.Own = []api.Own{
+		{Tombstone: tombstoneOf("n1"), Left: at},
+		{Tombstone: tombstoneOf("n1"), Left: noon.Add(-time.Hour)}, // of a former life
 	}
-	l[1].Tombstones.Decisions = []api.APIDecision{
-		{APITombstone: tombstoneOf("n1"), At: at.Add(3 * time.Millisecond), APIVerdict: api.APIVerdict{Outcome: "evicted", Why: "evicted", AgeMS: 3}},
-		{APITombstone: tombstoneOf("n1"), At: at, APIVerdict: api.APIVerdict{Outcome: "kept_no_proof_of_life", Why: "kept"}},
+	l[1].Tombstones.Decisions = []api.Decision{
+		{Tombstone: tombstoneOf("n1"), At: at.Add(3 * time.Millisecond), Verdict: api.Verdict{Outcome: "evicted", Why: "evicted", AgeMS: 3}},
+		{Tombstone: tombstoneOf("n1"), At: at, Verdict: api.Verdict{Outcome: "kept_no_proof_of_life", Why: "kept"}},
 	}
-	l[2].Tombstones.Decisions = []api.APIDecision{
-		{APITombstone: tombstoneOf("n1"), At: at, APIVerdict: api.APIVerdict{Outcome: "not_held"}},
+	l[2].Tombstones.Decisions = []api.Decision{
+		{Tombstone: tombstoneOf("n1"), At: at, Verdict: api.Verdict{Outcome: "not_held"}},
 	}
 	for range 3 {
 		w.Take(at.Add(100*time.Millisecond), l)
@@ -87,7 +87,7 @@ func TestWatchTellsWhyABrokerIsGone(t *testing.T) {
 
 // A connection that closed and silence leave no tombstone; a tombstone that shows a look later is no loss.
 func TestWatchTellsLosses(t *testing.T) {
-	none := api.APIBrokers{}
+	none := api.Brokers{}
 	w := &Watch{}
 	silent := registered(noon)
 	silent.Brokers[0].Expires = 100
@@ -101,7 +101,7 @@ func TestWatchTellsLosses(t *testing.T) {
 	if len(w.Departures()) != 0 {
 		t.Error("told before it is sure")
 	}
-	l[2].Tombstones.Own = []api.APIOwn{{APITombstone: tombstoneOf("n3"), Left: at}}
+	l[2].Tombstones.Own = []api.Own{{Tombstone: tombstoneOf("n3"), Left: at}}
 	for range 3 {
 		w.Take(at.Add(time.Second), l)
 	}

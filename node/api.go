@@ -26,7 +26,7 @@ func (n *Node) routeAPI(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			limit, err := limitOf(r)
 			if err != "" {
-				writeJSON(w, http.StatusBadRequest, api.APIError{Error: err})
+				writeJSON(w, http.StatusBadRequest, api.Error{Error: err})
 				return
 			}
 			writeJSON(w, http.StatusOK, view(limit))
@@ -66,8 +66,8 @@ func wall(at, now clock.Stamp) time.Time { return time.Now().Add(-now.Sub(at)).R
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (n *Node) apiMembers() api.APIMembers {
-	v := api.APIMembers{Members: []api.APIMember{}}
+func (n *Node) apiMembers() api.Members {
+	v := api.Members{Members: []api.Member{}}
 	if n.depart == nil {
 		return v
 	}
@@ -81,7 +81,7 @@ func (n *Node) apiMembers() api.APIMembers {
 	}
 	for _, m := range g.AllMembers() {
 		key := m.Name + "~" + bootText(m.Boot)
-		v.Members = append(v.Members, api.APIMember{
+		v.Members = append(v.Members, api.Member{
 			Name: m.Name, Boot: bootText(m.Boot), Addr: m.Addr, Self: m.Self, Since: m.Since.Round(time.Millisecond),
 			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
 			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
@@ -91,21 +91,21 @@ func (n *Node) apiMembers() api.APIMembers {
 	return v
 }
 
-func (n *Node) apiBrokers(limit int) api.APIBrokers {
+func (n *Node) apiBrokers(limit int) api.Brokers {
 	now := clock.Now()
 	all := n.table.Registrations()
-	v := api.APIBrokers{Total: len(all), Brokers: []api.APIBroker{}}
+	v := api.Brokers{Total: len(all), Brokers: []api.Broker{}}
 	for i := range all[:min(limit, len(all))] {
 		v.Brokers = append(v.Brokers, apiBroker(&all[i], now))
 	}
 	return v
 }
 
-func apiBroker(r *routes.Record, now clock.Stamp) api.APIBroker {
-	b := api.APIBroker{
+func apiBroker(r *routes.Record, now clock.Stamp) api.Broker {
+	b := api.Broker{
 		Cluster: r.Cluster, Broker: r.Name, ID: r.ID, Addr: r.Addr,
 		Version: remoting.VersionText(r.Version), Language: remoting.Language(r.Language).String(),
-		DataVersion: api.APIDataVersion(r.DataVersion), Since: wall(r.Since, now), Registered: wall(r.LastRegister, now),
+		DataVersion: api.DataVersion(r.DataVersion), Since: wall(r.Since, now), Registered: wall(r.LastRegister, now),
 		Seen: wall(r.LastSeen, now), SeenAgo: millis(now.Sub(r.LastSeen)), Expires: millis(r.Timeout - now.Sub(r.LastSeen)),
 		Topics: r.Topics, Superseded: r.Superseded,
 	}
@@ -113,7 +113,7 @@ func apiBroker(r *routes.Record, now clock.Stamp) api.APIBroker {
 		b.Conn, b.Remote = r.Owner.ID, r.Owner.Remote.String()
 	}
 	if !r.KeptAt.IsZero() {
-		b.Kept = &api.APIKept{At: wall(r.KeptAt, now), APIVerdict: apiVerdict(r.Kept)}
+		b.Kept = &api.Kept{At: wall(r.KeptAt, now), Verdict: apiVerdict(r.Kept)}
 	}
 	return b
 }
@@ -121,22 +121,22 @@ func apiBroker(r *routes.Record, now clock.Stamp) api.APIBroker {
 func (n *Node) apiRoute(w http.ResponseWriter, r *http.Request) {
 	topic := r.URL.Query().Get("topic")
 	if topic == "" {
-		writeJSON(w, http.StatusBadRequest, api.APIError{Error: "topic: missing; ask for /v1/routes?topic=TOPIC"})
+		writeJSON(w, http.StatusBadRequest, api.Error{Error: "topic: missing; ask for /v1/routes?topic=TOPIC"})
 		return
 	}
 	found, ok := n.table.RouteInfo([]byte(topic))
 	if !ok {
-		writeJSON(w, http.StatusNotFound, api.APIError{Error: "no broker here has the topic " + strconv.Quote(topic)})
+		writeJSON(w, http.StatusNotFound, api.Error{Error: "no broker here has the topic " + strconv.Quote(topic)})
 		return
 	}
-	v := api.APIRoute{Topic: topic, Order: found.Order.S, Queues: []api.APIQueue{}, Brokers: []api.APIRouteBroker{}}
+	v := api.Route{Topic: topic, Order: found.Order.S, Queues: []api.Queue{}, Brokers: []api.RouteBroker{}}
 	for _, q := range found.Queues {
-		v.Queues = append(v.Queues, api.APIQueue{Broker: q.Broker, Read: q.Read, Write: q.Write, Perm: q.Perm, SysFlag: q.SysFlag})
+		v.Queues = append(v.Queues, api.Queue{Broker: q.Broker, Read: q.Read, Write: q.Write, Perm: q.Perm, SysFlag: q.SysFlag})
 	}
 	for _, b := range found.Brokers {
-		rb := api.APIRouteBroker{Cluster: b.Cluster, Broker: b.Name, Zone: b.Zone.S, ActingMaster: b.Acting, Addrs: []api.APIRouteAddr{}}
+		rb := api.RouteBroker{Cluster: b.Cluster, Broker: b.Name, Zone: b.Zone.S, ActingMaster: b.Acting, Addrs: []api.RouteAddr{}}
 		for _, m := range b.Members {
-			rb.Addrs = append(rb.Addrs, api.APIRouteAddr(m))
+			rb.Addrs = append(rb.Addrs, api.RouteAddr(m))
 		}
 		v.Brokers = append(v.Brokers, rb)
 	}

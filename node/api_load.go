@@ -7,17 +7,17 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
-func (n *Node) apiLoad() api.APILoad {
+func (n *Node) apiLoad() api.Load {
 	server, table := n.server.Stats(), n.table.Stats()
-	v := api.APILoad{
+	v := api.Load{
 		At: time.Now().Round(time.Millisecond), UpMS: millis(n.clock().Sub(n.started)),
 		Connections: server.Conns, Accepted: server.Accepted, Brokers: table.Brokers, Registrations: table.Registrations,
 		Topics: table.Topics, ReceivedBytes: server.BytesIn, SentBytes: server.BytesOut, Overloads: server.Overloads,
-		GoAways: server.GoAways, Requests: []api.APIRequests{},
+		GoAways: server.GoAways, Requests: []api.Requests{},
 	}
 	v.Ready, v.Why = n.Ready()
 	for slot := range otherCode + 1 {
-		r := api.APIRequests{Code: -1, Name: "other", Count: n.counts.handled(slot)}
+		r := api.Requests{Code: -1, Name: "other", Count: n.counts.handled(slot)}
 		if r.Count == 0 {
 			continue
 		}

@@ -35,8 +35,8 @@ func outcomeName(o tombstone.Outcome) string {
 
 func bootText(boot uint64) string { return fmt.Sprintf("%016x", boot) }
 
-func (n *Node) apiTombstones(limit int) api.APITombstones {
-	v := api.APITombstones{Own: []api.APIOwn{}, Decisions: []api.APIDecision{}}
+func (n *Node) apiTombstones(limit int) api.Tombstones {
+	v := api.Tombstones{Own: []api.Own{}, Decisions: []api.Decision{}}
 	if n.depart == nil {
 		return v
 	}
@@ -49,9 +49,9 @@ func (n *Node) apiTombstones(limit int) api.APITombstones {
 		v.HeldUntil = &until
 	}
 	for _, o := range s.Own {
-		own := api.APIOwn{
-			APITombstone: apiTombstone(o.ID), Left: time.Now().Add(-o.Age).Round(time.Millisecond),
-			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []api.APIReport{},
+		own := api.Own{
+			Tombstone: apiTombstone(o.ID), Left: time.Now().Add(-o.Age).Round(time.Millisecond),
+			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []api.Report{},
 		}
 		for _, r := range o.Reports {
 			own.Reports = append(own.Reports, apiReport(r))
@@ -59,22 +59,22 @@ func (n *Node) apiTombstones(limit int) api.APITombstones {
 		v.Own = append(v.Own, own)
 	}
 	for _, d := range s.Decisions {
-		v.Decisions = append(v.Decisions, api.APIDecision{
-			APITombstone: apiTombstone(d.ID), At: wall(d.At, now), APIVerdict: apiVerdict(d.Verdict),
+		v.Decisions = append(v.Decisions, api.Decision{
+			Tombstone: apiTombstone(d.ID), At: wall(d.At, now), Verdict: apiVerdict(d.Verdict),
 		})
 	}
 	return v
 }
 
-func apiTombstone(id tombstone.ID) api.APITombstone {
-	return api.APITombstone{
+func apiTombstone(id tombstone.ID) api.Tombstone {
+	return api.Tombstone{
 		Cluster: id.Cluster, Broker: id.Name, ID: id.BrokerID, Addr: id.Addr, Remote: id.RemoteIP.String(),
 		Origin: id.Origin.Name, Boot: bootText(id.Origin.Boot), Seq: id.Seq, Revision: id.Revision,
 	}
 }
 
-func apiReport(r tombstone.MemberReport) api.APIReport {
-	v := api.APIReport{Member: r.Member, State: "no answer"}
+func apiReport(r tombstone.MemberReport) api.Report {
+	v := api.Report{Member: r.Member, State: "no answer"}
 	if !r.Answered {
 		return v
 	}
@@ -86,8 +86,8 @@ func apiReport(r tombstone.MemberReport) api.APIReport {
 	return v
 }
 
-func apiVerdict(d tombstone.Verdict) api.APIVerdict {
-	v := api.APIVerdict{Outcome: outcomeName(d.Outcome), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
+func apiVerdict(d tombstone.Verdict) api.Verdict {
+	v := api.Verdict{Outcome: outcomeName(d.Outcome), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
 	register := millis(d.RegisterMargin)
 	switch d.Outcome {
 	case tombstone.Evicted, tombstone.KeptYoungerConn, tombstone.KeptNewerRegister:

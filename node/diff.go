@@ -227,14 +227,14 @@ func (d *divergence) older() []string {
 func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) + " s" }
 
 // drifts are the members whose KV store or configuration is not this node's.
-func drifts(v *digest.View) (all []api.APIDrift) {
+func drifts(v *digest.View) (all []api.Drift) {
 	for i := range v.Peers {
 		p := &v.Peers[i]
 		if p.KVDiffers && p.KVFor >= driftGrace {
-			all = append(all, api.APIDrift{What: "kv", Node: p.Name, LastsMS: millis(p.KVFor)})
+			all = append(all, api.Drift{What: "kv", Node: p.Name, LastsMS: millis(p.KVFor)})
 		}
 		if p.OptionsDiffer && p.OptionsFor >= driftGrace {
-			all = append(all, api.APIDrift{What: "configuration", Node: p.Name, LastsMS: millis(p.OptionsFor)})
+			all = append(all, api.Drift{What: "configuration", Node: p.Name, LastsMS: millis(p.OptionsFor)})
 		}
 	}
 	return all
@@ -321,28 +321,28 @@ func (d *divergences) replace(now map[string]string) (over []string) {
 }
 
 // apiDiff answers /v1/diff. broker, unless empty, is a name whose topics are compared too.
-func (n *Node) apiDiff(ctx context.Context, limit int, broker string) api.APIDiff {
-	v := api.APIDiff{Agree: true, Nodes: []api.APIDiffNode{}, Brokers: []api.APIDiffBroker{}, Drifts: []api.APIDrift{}}
+func (n *Node) apiDiff(ctx context.Context, limit int, broker string) api.Diff {
+	v := api.Diff{Agree: true, Nodes: []api.DiffNode{}, Brokers: []api.DiffBroker{}, Drifts: []api.Drift{}}
 	if n.depart == nil {
 		return v
 	}
 	g := n.depart.gossip
 	known, _ := g.Digests()
 	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, n.depart.cluster
-	v.Nodes = append(v.Nodes, api.APIDiffNode{Name: v.Node, Self: true, Compared: true, Brokers: len(known.Held), Skipped: known.Skipped})
+	v.Nodes = append(v.Nodes, api.DiffNode{Name: v.Node, Self: true, Compared: true, Brokers: len(known.Held), Skipped: known.Skipped})
 	for i := range known.Peers {
 		p := &known.Peers[i]
-		v.Nodes = append(v.Nodes, api.APIDiffNode{
+		v.Nodes = append(v.Nodes, api.DiffNode{
 			Name: p.Name, Compared: p.Compared && !p.Silent, Brokers: p.Count, Skipped: p.Skipped, Waiting: p.Waiting,
 			Why: notCompared(p),
 		})
 	}
 	for _, m := range g.AllMembers() {
 		if m.State == gossip.StateFailed {
-			v.Nodes = append(v.Nodes, api.APIDiffNode{Name: m.Name, Why: "it was lost " + seconds(m.Gone) + " ago"})
+			v.Nodes = append(v.Nodes, api.DiffNode{Name: m.Name, Why: "it was lost " + seconds(m.Gone) + " ago"})
 		}
 	}
-	v.Complete = len(v.Nodes) > 1 && !slices.ContainsFunc(v.Nodes, func(n api.APIDiffNode) bool { return !n.Compared })
+	v.Complete = len(v.Nodes) > 1 && !slices.ContainsFunc(v.Nodes, func(n api.DiffNode) bool { return !n.Compared })
 	c := n.clues(&known)
 	for _, d := range gather(v.Node, &known) {
 		if !d.settled {
@@ -374,17 +374,17 @@ func notCompared(p *digest.PeerView) string {
 	return ""
 }
 
-func apiDivergence(d *divergence, c *clues) api.APIDiffBroker {
-	b := api.APIDiffBroker{
+func apiDivergence(d *divergence, c *clues) api.DiffBroker {
+	b := api.DiffBroker{
 		Cluster: d.key.Cluster, Broker: d.key.Name, ID: d.key.ID, Addr: d.key.Addr,
 		Since: time.Now().Add(-d.lasts).Round(time.Millisecond), LastsMS: millis(d.lasts),
 	}
 	b.Reason, b.Why = d.reason(c)
 	for i := range d.held {
 		h := &d.held[i]
-		one := api.APIDiffHolding{Node: h.node, Held: h.has}
+		one := api.DiffHolding{Node: h.node, Held: h.has}
 		if h.has {
-			version := api.APIDataVersion{StateVersion: h.item.Version.State, Timestamp: h.item.Version.Timestamp, Counter: h.item.Version.Counter}
+			version := api.DataVersion{StateVersion: h.item.Version.State, Timestamp: h.item.Version.Timestamp, Counter: h.item.Version.Counter}
 			one.DataVersion, one.Topics, one.Writable = &version, int(h.item.Topics), int(h.item.Writable)
 			one.Hash = fmt.Sprintf("%016x", h.item.Hash)
 			if h.item.Kept > 0 {
@@ -397,12 +397,12 @@ func apiDivergence(d *divergence, c *clues) api.APIDiffBroker {
 }
 
 // askMore asks members which keys, options and topics differ, all at once.
-func (n *Node) askMore(ctx context.Context, v *api.APIDiff, known *digest.View, broker string) {
+func (n *Node) askMore(ctx context.Context, v *api.Diff, known *digest.View, broker string) {
 	ctx, cancel := context.WithTimeout(ctx, diffAskTime)
 	defer cancel()
 	var group sync.WaitGroup
 	asked := 0
-	ask := func(name string, subject digest.Subject, of string, into *api.APINames) {
+	ask := func(name string, subject digest.Subject, of string, into *api.Names) {
 		i := slices.IndexFunc(known.Peers, func(p digest.PeerView) bool { return p.Name == name && p.Heard })
 		if i < 0 || asked >= diffAskAtOne {
 			into.More, into.Error = true, "not asked"
@@ -425,14 +425,14 @@ func (n *Node) askMore(ctx context.Context, v *api.APIDiff, known *digest.View, 
 		if d.What == "configuration" {
 			subject = digest.Options
 		}
-		ask(d.Node, subject, "", &d.APINames)
+		ask(d.Node, subject, "", &d.Names)
 	}
 	if broker != "" {
 		for i := range known.Peers {
-			v.Topics = append(v.Topics, api.APIDiffTopics{Node: known.Peers[i].Name, Broker: broker})
+			v.Topics = append(v.Topics, api.DiffTopics{Node: known.Peers[i].Name, Broker: broker})
 		}
 		for i := range v.Topics {
-			ask(v.Topics[i].Node, digest.Topics, broker, &v.Topics[i].APINames)
+			ask(v.Topics[i].Node, digest.Topics, broker, &v.Topics[i].Names)
 		}
 	}
 	group.Wait()
@@ -442,7 +442,7 @@ func (n *Node) askMore(ctx context.Context, v *api.APIDiff, known *digest.View, 
 	}
 }
 
-func fillNames(a *api.APINames, answer *digest.Answer) {
+func fillNames(a *api.Names, answer *digest.Answer) {
 	a.More = answer.Cut
 	for i, d := range answer.Deltas {
 		if i >= diffNames {
@@ -471,11 +471,11 @@ func (n *Node) serveDiff(w http.ResponseWriter, r *http.Request) {
 		fault = "broker: want a name of at most " + strconv.Itoa(digest.MaxSubject) + " bytes"
 	}
 	if fault != "" {
-		writeJSON(w, http.StatusBadRequest, api.APIError{Error: fault})
+		writeJSON(w, http.StatusBadRequest, api.Error{Error: fault})
 		return
 	}
 	if broker != "" && n.depart != nil && !n.held(broker) {
-		writeJSON(w, http.StatusNotFound, api.APIError{Error: fmt.Sprintf("broker: no node holds one of the name %q; see /v1/brokers", broker)})
+		writeJSON(w, http.StatusNotFound, api.Error{Error: fmt.Sprintf("broker: no node holds one of the name %q; see /v1/brokers", broker)})
 		return
 	}
 	writeJSON(w, http.StatusOK, n.apiDiff(r.Context(), limit, broker))

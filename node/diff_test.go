@@ -20,7 +20,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
-func diffOf(t *testing.T, n *Node, query string) (v api.APIDiff) {
+func diffOf(t *testing.T, n *Node, query string) (v api.Diff) {
 	t.Helper()
 	status, body := get(t, n, "/v1/diff"+query)
 	if status != 200 {
@@ -50,9 +50,9 @@ func awaitAgreement(t *testing.T, nodes []*Node) {
 	}
 }
 
-func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string) api.APIDiff {
+func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string) api.Diff {
 	t.Helper()
-	var v api.APIDiff
+	var v api.Diff
 	await(t, reason+" at "+n.Gossip().Self().Name, func() bool {
 		v = diffOf(t, n, "")
 		if len(v.Brokers) != 1 || v.Agree || v.Brokers[0].Reason != reason || !strings.Contains(v.Brokers[0].Why, words) {
@@ -122,15 +122,15 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 		awaitReason(t, n, "topics", "at n3 only")
 		v := diffOf(t, n, "?broker=b0")
 		for _, other := range v.Topics {
-			want := api.APINames{}
+			want := api.Names{}
 			switch {
 			case i == 2:
 				want.OnlyThere = []string{"TA"}
 			case other.Node == "n3":
 				want.OnlyHere = []string{"TA"}
 			}
-			if fmt.Sprint(other.APINames) != fmt.Sprint(want) {
-				t.Errorf("%s about %s: %+v, want %+v", v.Node, other.Node, other.APINames, want)
+			if fmt.Sprint(other.Names) != fmt.Sprint(want) {
+				t.Errorf("%s about %s: %+v, want %+v", v.Node, other.Node, other.Names, want)
 			}
 		}
 	}
@@ -223,7 +223,7 @@ func TestKeptTombstoneIsNamed(t *testing.T) {
 	ask(t, other, remoting.UnregisterBroker, brokerHeader("0"), "")
 	for _, n := range nodes {
 		v := awaitReason(t, n, "missed_unregister", "n3 kept: ", "n1", "n2")
-		if kept := v.Brokers[0].Nodes; !slices.ContainsFunc(kept, func(h api.APIDiffHolding) bool {
+		if kept := v.Brokers[0].Nodes; !slices.ContainsFunc(kept, func(h api.DiffHolding) bool {
 			return h.Node == "n3" && strings.HasPrefix(h.Kept, "kept_")
 		}) {
 			t.Errorf("%+v", kept)
@@ -415,7 +415,7 @@ func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
 	seen := func(ready bool) func() bool {
 		return func() bool {
 			for _, n := range nodes {
-				var m api.APIMembers
+				var m api.Members
 				getJSON(t, n, "/v1/members", &m)
 				if len(m.Members) != 2 || m.Members[0].Ready != ready || m.Members[1].Ready != ready {
 					return false

@@ -13,15 +13,15 @@ func (n *Node) forceLeave() http.Handler {
 		name := r.URL.Query().Get("name")
 		switch {
 		case name == "":
-			writeJSON(w, http.StatusBadRequest, api.APIError{Error: "name: missing; POST to /v1/force-leave?name=MEMBER"})
+			writeJSON(w, http.StatusBadRequest, api.Error{Error: "name: missing; POST to /v1/force-leave?name=MEMBER"})
 		case n.depart == nil:
-			writeJSON(w, http.StatusConflict, api.APIError{Error: "this node gossips with nobody, so there is no member to forget"})
+			writeJSON(w, http.StatusConflict, api.Error{Error: "this node gossips with nobody, so there is no member to forget"})
 		default:
 			if err := n.depart.gossip.Forget(name); err != nil {
-				writeJSON(w, http.StatusConflict, api.APIError{Error: err.Error()})
+				writeJSON(w, http.StatusConflict, api.Error{Error: err.Error()})
 				return
 			}
-			writeJSON(w, http.StatusOK, api.APIForgotten{Forgotten: name})
+			writeJSON(w, http.StatusOK, api.Forgotten{Forgotten: name})
 		}
 	}))
 }

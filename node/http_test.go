@@ -78,7 +78,7 @@ func TestHTTPAnswers(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d with %s", c.path, status, body, c.status, c.want)
 		}
 	}
-	var b api.APIBrokers
+	var b api.Brokers
 	getJSON(t, n, "/v1/brokers", &b)
 	if len(b.Brokers) != 1 || b.Total != 1 {
 		t.Fatalf("brokers: %+v", b)
@@ -247,7 +247,7 @@ func TestConflicts(t *testing.T) {
 	for range 3 {
 		ask(t, c, remoting.RegisterBroker, header, twoTopics)
 	}
-	var v api.APIConflicts
+	var v api.Conflicts
 	getJSON(t, n, "/v1/conflicts", &v)
 	kinds := map[string]int{}
 	for _, one := range v.Conflicts {
@@ -259,7 +259,7 @@ func TestConflicts(t *testing.T) {
 	if kinds["one_name_two_clusters"] != 1 || v.Total < uint64(len(v.Conflicts)) {
 		t.Errorf("conflicts: %+v", v)
 	}
-	var small api.APIConflicts
+	var small api.Conflicts
 	getJSON(t, n, "/v1/conflicts?limit=1", &small)
 	if len(small.Conflicts) != 1 || small.Conflicts[0] != v.Conflicts[0] {
 		t.Errorf("the newest: %+v", small)

@@ -41,11 +41,11 @@ func bucketTop(bucket int) time.Duration {
 }
 
 // list is what was counted for a code, by rising time.
-func (t *times) list(slot int) (all []api.APITime, sum uint64) {
-	all = []api.APITime{}
+func (t *times) list(slot int) (all []api.Time, sum uint64) {
+	all = []api.Time{}
 	for b := range t[slot] {
 		if n := t[slot][b].Load(); n > 0 {
-			all = append(all, api.APITime{Below: float64(bucketTop(b).Nanoseconds()) / 1000, Count: n})
+			all = append(all, api.Time{Below: float64(bucketTop(b).Nanoseconds()) / 1000, Count: n})
 			sum += n
 		}
 	}

@@ -38,7 +38,7 @@ func TestLoad(t *testing.T) {
 	for range 128 {
 		ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, "")
 	}
-	var l api.APILoad
+	var l api.Load
 	await(t, "the last request to be timed", func() bool {
 		getJSON(t, n, "/v1/load", &l)
 		return len(l.Requests) == 2 && l.Requests[0].Timed == 1 && l.Requests[1].Timed == 2

@@ -17,11 +17,11 @@ const conflictsKept = 256
 type conflicts struct {
 	mu    sync.Mutex // guards the following fields
 	total uint64
-	last  []api.APIConflict // oldest first
+	last  []api.Conflict // oldest first
 }
 
 func (c *conflicts) add(e *routes.Event) {
-	v := api.APIConflict{
+	v := api.Conflict{
 		At: time.Now().Round(time.Millisecond), Kind: eventName(e.Kind), What: e.Kind.String(),
 		Cluster: e.Cluster, Broker: e.Name, ID: e.ID, Addr: e.Addr, Old: e.Old,
 	}
@@ -31,7 +31,7 @@ func (c *conflicts) add(e *routes.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total++
-	same := func(o api.APIConflict) bool { o.At = v.At; return o == v }
+	same := func(o api.Conflict) bool { o.At = v.At; return o == v }
 	if i := slices.IndexFunc(c.last, same); i >= 0 {
 		c.last = slices.Delete(c.last, i, i+1)
 	} else if len(c.last) >= conflictsKept {
@@ -40,10 +40,10 @@ func (c *conflicts) add(e *routes.Event) {
 	c.last = append(c.last, v)
 }
 
-func (c *conflicts) list(limit int) api.APIConflicts {
+func (c *conflicts) list(limit int) api.Conflicts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := api.APIConflicts{Total: c.total, Conflicts: []api.APIConflict{}}
+	v := api.Conflicts{Total: c.total, Conflicts: []api.Conflict{}}
 	for _, one := range slices.Backward(c.last) {
 		if len(v.Conflicts) == limit {
 			break

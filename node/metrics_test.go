@@ -195,7 +195,7 @@ func TestTombstonesAreCounted(t *testing.T) {
 	ask(t, conns[1], remoting.UnregisterBroker, brokerHeader("0"), "")
 	await(t, "the eviction, reported", func() bool {
 		v, _ := scrape(t, nodes[1])
-		var own api.APITombstones
+		var own api.Tombstones
 		getJSON(t, nodes[0], "/v1/tombstones", &own)
 		return v[`epitaph_tombstone_decisions_total{outcome="evicted"}`] == 1 &&
 			v["epitaph_tombstone_eviction_age_seconds_count"] == 1 &&
@@ -209,7 +209,7 @@ func TestTombstonesAreCounted(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, v[name], want)
 		}
 	}
-	var own, other api.APITombstones
+	var own, other api.Tombstones
 	getJSON(t, nodes[0], "/v1/tombstones", &own)
 	getJSON(t, nodes[1], "/v1/tombstones", &other)
 	report := own.Own[0].Reports[0]
@@ -220,7 +220,7 @@ func TestTombstonesAreCounted(t *testing.T) {
 		*other.Decisions[0].RegisterMargin <= 0 || other.Decisions[0].Broker != "b0" {
 		t.Errorf("decision: %+v", other.Decisions)
 	}
-	var m api.APIMembers
+	var m api.Members
 	getJSON(t, nodes[0], "/v1/members", &m)
 	if len(m.Members) != 2 || !m.Members[0].Self || m.Members[0].Name != "n1" || m.Members[1].Name != "n2" || m.Cluster == "" {
 		t.Errorf("members: %+v", m)

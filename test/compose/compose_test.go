@@ -239,9 +239,9 @@ func (e *engine) testStory(t *testing.T, host string) {
 	b.Unregister(t, ns[1])
 	kit.AwaitServes(t, patience, ns[2], topic, b.Addr, false)
 	t.Logf("gone at the third node %v after it was told to the first", time.Since(left).Round(time.Millisecond))
-	var told api.APITombstones
+	var told api.Tombstones
 	getJSON(t, httpOf(2)+"/v1/tombstones", &told)
-	if !slices.ContainsFunc(told.Decisions, func(d api.APIDecision) bool { return d.Broker == b.Name && d.Outcome == "evicted" }) {
+	if !slices.ContainsFunc(told.Decisions, func(d api.Decision) bool { return d.Broker == b.Name && d.Outcome == "evicted" }) {
 		t.Errorf("ns3 does not say that it evicted %s: %+v", b.Name, told.Decisions)
 	}
 	// A registration always wins: the broker comes back on the same connections and stays.
@@ -276,7 +276,7 @@ func (e *engine) testCrash(t *testing.T) {
 // bootOf is the boot number under which ns1 knows a living node.
 func bootOf(t *testing.T, name string) string {
 	t.Helper()
-	var m api.APIMembers
+	var m api.Members
 	getJSON(t, httpOf(0)+"/v1/members", &m)
 	for _, one := range m.Members {
 		if one.Name == name && one.State == "alive" {

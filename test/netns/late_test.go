@@ -46,7 +46,7 @@ func TestLateProof(t *testing.T) {
 
 	four, term := stop(release4, "late-four")
 	goneAt(t, watches[:2], four.key)
-	var d api.APIDecision
+	var d api.Decision
 	await(t, patience, "C decides about "+four.Name, func() error {
 		all, err := c.decisions(four.Name)
 		if err == nil {

@@ -183,7 +183,7 @@ func (w *world) awaitMembers(n int) {
 }
 
 func (n *epitaph) sees(members int) error {
-	var m api.APIMembers
+	var m api.Members
 	if err := n.getJSON("/v1/members", &m); err != nil {
 		return err
 	}
@@ -200,12 +200,12 @@ func (n *epitaph) sees(members int) error {
 }
 
 // decisions are what a node did with the tombstones of a broker name, newest first: one for each node that told it.
-func (n *epitaph) decisions(broker string) ([]api.APIDecision, error) {
-	var all api.APITombstones
+func (n *epitaph) decisions(broker string) ([]api.Decision, error) {
+	var all api.Tombstones
 	if err := n.getJSON("/v1/tombstones", &all); err != nil {
 		return nil, err
 	}
-	mine := slices.DeleteFunc(all.Decisions, func(d api.APIDecision) bool { return d.Broker != broker })
+	mine := slices.DeleteFunc(all.Decisions, func(d api.Decision) bool { return d.Broker != broker })
 	if len(mine) == 0 {
 		return nil, fmt.Errorf("node %s decided nothing about %s", n.name, broker)
 	}
@@ -213,9 +213,9 @@ func (n *epitaph) decisions(broker string) ([]api.APIDecision, error) {
 }
 
 // decided waits until a node has decided about a broker as wanted, on what any other node told.
-func (n *epitaph) decided(t testing.TB, broker, outcome string) api.APIDecision {
+func (n *epitaph) decided(t testing.TB, broker, outcome string) api.Decision {
 	t.Helper()
-	var found api.APIDecision
+	var found api.Decision
 	await(t, patience, n.name+" decides about "+broker+": "+outcome, func() error {
 		all, err := n.decisions(broker)
 		for _, d := range all {
@@ -231,10 +231,10 @@ func (n *epitaph) decided(t testing.TB, broker, outcome string) api.APIDecision 
 }
 
 // report is what a member did according to the origin.
-func (n *epitaph) report(broker, member string) (api.APIReport, error) {
-	var all api.APITombstones
+func (n *epitaph) report(broker, member string) (api.Report, error) {
+	var all api.Tombstones
 	if err := n.getJSON("/v1/tombstones", &all); err != nil {
-		return api.APIReport{}, err
+		return api.Report{}, err
 	}
 	for _, o := range all.Own {
 		for _, r := range o.Reports {
@@ -243,7 +243,7 @@ func (n *epitaph) report(broker, member string) (api.APIReport, error) {
 			}
 		}
 	}
-	return api.APIReport{}, fmt.Errorf("node %s has no report of %s about %s", n.name, member, broker)
+	return api.Report{}, fmt.Errorf("node %s has no report of %s about %s", n.name, member, broker)
 }
 
 // figuresShown wants the log line of an eviction with both comparisons in figures.
@@ -256,7 +256,7 @@ func evictionShown(t testing.TB, origin, c *epitaph, broker string) {
 	if d.LifeMargin == nil || d.RegisterMargin == nil || *d.LifeMargin <= 0 || *d.RegisterMargin <= 0 || d.Origin == "" {
 		t.Errorf("%s evicted %s without both comparisons above zero: %+v", c.name, broker, d)
 	}
-	var r api.APIReport
+	var r api.Report
 	await(t, patience, "report of "+c.name+" at "+origin.name, func() (err error) {
 		if r, err = origin.report(broker, c.name); err == nil && r.State != "reported" {
 			err = errors.New(r.State)
