@@ -137,8 +137,8 @@ func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
 	if cfg.BinaryHeaders {
 		rc.Serialize = remoting.RocketMQ
 	}
-	rc.ClientPool = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
-	rc.DefaultPool = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
+	rc.Pools[rpc.ClientPool] = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
+	rc.Pools[rpc.DefaultPool] = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
 	rc.Clock, rc.Logger = cfg.Clock, log
 	if err := useTLS(&rc, &cfg.TLS, log); err != nil {
 		return nil, err

@@ -27,6 +27,27 @@ type PoolSize struct {
 	Queue   int
 }
 
+// Pool is a kind of requests with limits of its own.
+type Pool uint8
+
+// The pools of NamesrvController (defaultExecutor, clientRequestExecutor).
+const (
+	DefaultPool Pool = iota
+	ClientPool
+	pools // how many there are
+)
+
+func (p Pool) String() string { return [...]string{"DefaultPool", "ClientPool"}[p] }
+
+// PoolOf is the original's rule: route queries have ClientPool, every other code has DefaultPool
+// (NamesrvController.registerProcessor).
+func PoolOf(code int32) Pool {
+	if code == remoting.GetRouteInfoByTopic {
+		return ClientPool
+	}
+	return DefaultPool
+}
+
 // Config of a Server. Start from DefaultConfig: no zero value stands for a default.
 type Config struct {
 	Addr string // "host:port"; port 0 picks a free one
@@ -51,8 +72,8 @@ type Config struct {
 
 	Serialize remoting.SerializeType // of every answer (rocketmq.serialize.type)
 
-	ClientPool  PoolSize // GET_ROUTEINFO_BY_TOPIC
-	DefaultPool PoolSize // every other code
+	Pools [pools]PoolSize       // by Pool
+	Pool  func(code int32) Pool // the pool of a request code; called for each request
 
 	TLSMode TLSMode
 	TLS     *TLS // nil: a TLS handshake closes the connection
@@ -76,11 +97,14 @@ func DefaultConfig() Config {
 		MinFrameRate:  64 << 10,
 		FirstTimeout:  10 * time.Second,
 		HighWatermark: 64 << 10,
-		ClientPool:    PoolSize{Threads: 8, Queue: 50000},
-		DefaultPool:   PoolSize{Threads: 16, Queue: 10000},
-		TLSMode:       Permissive,
-		Clock:         clock.Now,
-		Logger:        slog.New(slog.DiscardHandler),
+		Pools: [...]PoolSize{
+			DefaultPool: {Threads: 16, Queue: 10000},
+			ClientPool:  {Threads: 8, Queue: 50000},
+		},
+		Pool:    PoolOf,
+		TLSMode: Permissive,
+		Clock:   clock.Now,
+		Logger:  slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -103,7 +127,9 @@ func (c *Config) Validate() error {
 	need(c.FirstTimeout > 0, "FirstTimeout", "must be positive")
 	need(c.HighWatermark > 0, "HighWatermark", "must be positive")
 	need(c.Serialize == remoting.JSON || c.Serialize == remoting.RocketMQ, "Serialize", "must be JSON or ROCKETMQ")
-	need(c.ClientPool.Threads > 0 && c.ClientPool.Queue >= 0, "ClientPool", "needs one thread or more and no negative queue")
-	need(c.DefaultPool.Threads > 0 && c.DefaultPool.Queue >= 0, "DefaultPool", "needs one thread or more and no negative queue")
+	for i, p := range c.Pools {
+		need(p.Threads > 0 && p.Queue >= 0, Pool(i).String(), "needs one thread or more and no negative queue")
+	}
+	need(c.Pool != nil, "Pool", "must be set")
 	return errors.Join(errs...)
 }

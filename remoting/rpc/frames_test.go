@@ -178,12 +178,12 @@ func TestOverload(t *testing.T) {
 			entered <- struct{}{}
 			<-release
 		}
-	}}, func(c *Config) { c.DefaultPool = PoolSize{Threads: 1, Queue: 1} })
+	}}, func(c *Config) { c.Pools[DefaultPool] = PoolSize{Threads: 1, Queue: 1} })
 	running, waiting, refused := dial(t, s), dial(t, s), dial(t, s)
 	running.send(request(206, 1, 0, ""))
 	<-entered
 	waiting.send(request(206, 2, 0, ""))
-	until(t, "one waits", func() bool { return s.others.inside.Load() == 2 })
+	until(t, "one waits", func() bool { return s.pools[DefaultPool].inside.Load() == 2 })
 	refused.send(request(206, 3, 2, "")) // silent
 	refused.send(request(206, 4, 0, ""))
 	refused.wantHeader(`"code":2,`, `"opaque":4,`, `"remark":"`+overloadRemark+`"`)
@@ -199,32 +199,32 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-func TestGateNeverLetsMoreIn(t *testing.T) {
-	g := newGate(PoolSize{Threads: 3, Queue: 2})
+func TestPoolNeverLetsMoreIn(t *testing.T) {
+	p := newPool(PoolSize{Threads: 3, Queue: 2})
 	var running, most, refused atomic.Int64
 	var group sync.WaitGroup
 	for range 16 {
 		group.Go(func() {
 			for range 5000 {
-				ok, wait := g.enter()
+				ok, wait := p.enter()
 				if !ok {
 					refused.Add(1)
 					continue
 				}
 				if wait {
-					<-g.turn
+					<-p.turn
 				}
 				n := running.Add(1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 				}
 				running.Add(-1)
-				g.leave()
+				p.leave()
 			}
 		})
 	}
 	group.Wait()
-	if most.Load() > 3 || g.inside.Load() != 0 || len(g.turn) != 0 {
-		t.Errorf("at most %d ran, %d inside, %d tokens left", most.Load(), g.inside.Load(), len(g.turn))
+	if most.Load() > 3 || p.inside.Load() != 0 || len(p.turn) != 0 {
+		t.Errorf("at most %d ran, %d inside, %d tokens left", most.Load(), p.inside.Load(), len(p.turn))
 	}
 }
 

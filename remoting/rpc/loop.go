@@ -23,7 +23,7 @@ type loop struct {
 
 	out        *buffer // nil while there are no answers
 	afterFlush []func()
-	holds      *gate // entered for the requests since the last flush
+	holds      *pool // entered for the requests since the last flush
 	pending    int64 // requests not yet in tally
 
 	unproxied bool        // past the PROXY header, if there was one

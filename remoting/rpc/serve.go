@@ -35,7 +35,7 @@ func (c *Conn) serve(frame []byte) error {
 		s.counts.goAways.Add(1)
 		l.resp.Fail(remoting.GoAway, goAwayRemark)
 	default:
-		if c.enter(s.gateOf(l.req.Code)) {
+		if c.enter(s.pools[s.cfg.Pool(l.req.Code)]) {
 			c.handle()
 		} else {
 			s.counts.overloads.Add(1)
@@ -48,29 +48,22 @@ func (c *Conn) serve(frame []byte) error {
 	return c.answer()
 }
 
-func (s *Server) gateOf(code int32) *gate {
-	if code == remoting.GetRouteInfoByTopic {
-		return s.client
-	}
-	return s.others
-}
-
 // enter makes room for one request of a kind. Requests of one kind that follow each other keep the room they have, so
 // that a pipelined batch enters once; it is given up before anything is written or waited for.
-func (c *Conn) enter(g *gate) bool {
+func (c *Conn) enter(p *pool) bool {
 	l := &c.loop
-	if l.holds == g {
+	if l.holds == p {
 		return true
 	}
 	c.leave()
-	ok, wait := g.enter()
+	ok, wait := p.enter()
 	if !ok {
 		return false
 	}
-	l.holds = g
+	l.holds = p
 	if wait {
 		// Not before the token is there: whoever entered is counted and must take its turn.
-		<-g.turn
+		<-p.turn
 	}
 	return true
 }

@@ -18,8 +18,7 @@ var ErrClosed = errors.New("rpc: server closed")
 type Server struct {
 	cfg     Config
 	handler Handler
-	client  *gate
-	others  *gate
+	pools   [pools]*pool
 	buffers *buffers
 	counts  counters
 	logs    logLimits
@@ -48,17 +47,19 @@ func New(cfg Config, h Handler) (*Server, error) {
 		return nil, errors.New("rpc: handler: must be set")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Server{
+	s := &Server{
 		ctx:     ctx,
 		cancel:  cancel,
 		cfg:     cfg,
 		handler: h,
 		logs:    newLogLimits(),
-		client:  newGate(cfg.ClientPool),
-		others:  newGate(cfg.DefaultPool),
 		buffers: newBuffers(cfg.FrameBudget),
 		conns:   make(map[uint64]*Conn),
-	}, nil
+	}
+	for i, size := range cfg.Pools {
+		s.pools[i] = newPool(size)
+	}
+	return s, nil
 }
 
 // Listen binds Config.Addr, so that a port in use is known before anything else starts.
