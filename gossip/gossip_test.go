@@ -31,18 +31,18 @@ func (f *fakeTables) Holds(k tombstone.Key) bool {
 	return ok
 }
 
-func (f *fakeTables) Judge(id tombstone.ID, b tombstone.Bounds, now clock.Stamp) tombstone.Verdict {
+func (f *fakeTables) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, effects any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e, ok := f.held[id.Key]
 	if !ok {
-		return tombstone.Verdict{}
+		return v, nil
 	}
-	v := tombstone.Decide(e, id.Identity, b, now)
+	v = tombstone.Decide(e, id.Identity, b, clock.Now())
 	if v.Outcome == tombstone.Evicted {
 		delete(f.held, id.Key)
 	}
-	return v
+	return v, nil
 }
 
 type testNode struct {

@@ -50,9 +50,6 @@ type departures struct {
 	also     func(tombstone.Decision) // told after this; nil: nobody
 	unmade   rate.Sometimes           // limits the log of departures that made no tombstone; the counts have them all
 	tooLong  sync.Once                // a name that no message can carry is told of once: its broker leaves again and again
-
-	mu      sync.Mutex       // guards the following field
-	effects []routes.Effects // of evictions judged but not yet told
 }
 
 var _ tombstone.Tables = (*departures)(nil)
@@ -128,25 +125,14 @@ func (d *departures) Holds(k tombstone.Key) bool {
 	return ok
 }
 
-// Judge evicts where the rule says so. The table reads its own clock inside the lock that deletes. What an eviction
-// demands of the outside is carried out when the exchange has let go of its lock (decided).
-func (d *departures) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombstone.Verdict {
-	v, eff := d.table.Judge(id.Key, id.Identity, b)
-	if v.Outcome == tombstone.Evicted {
-		d.mu.Lock()
-		d.effects = append(d.effects, eff)
-		d.mu.Unlock()
-	}
-	return v
+// Judge evicts where the rule says so. What an eviction demands outside of the tables comes to decided.
+func (d *departures) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, effects any) {
+	return d.table.Judge(id.Key, id.Identity, b)
 }
 
-// decided carries out what evictions demand and writes one line for each decision.
+// decided carries out what an eviction demands, and writes one line for each decision. The exchange's lock is not held.
 func (d *departures) decided(dec tombstone.Decision) {
-	d.mu.Lock()
-	effects := d.effects
-	d.effects = nil
-	d.mu.Unlock()
-	for _, eff := range effects {
+	if eff, judged := dec.Effects.(routes.Effects); judged {
 		d.apply(eff)
 	}
 	d.metrics.evicted(&dec)

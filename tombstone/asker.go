@@ -246,7 +246,7 @@ func (x *Exchange) decide(id ID, a Answer, asked clock.Stamp, lost bool, now clo
 		d.Verdict.Outcome = KeptHolding
 	default:
 		b := Bounds{Asked: asked, Life: a.Life, HasLife: a.HasLife, Unregistered: a.Unregistered}
-		d.Verdict = x.tables.Judge(id, b, now)
+		d.Verdict, d.Effects = x.tables.Judge(id, b)
 		d.Final = final(d.Verdict, b, now)
 	}
 	return d
@@ -268,6 +268,7 @@ func final(v Verdict, b Bounds, now clock.Stamp) bool {
 
 // remember keeps the newest decision on each tombstone, so that a repeated hint is answered without another pull.
 func (x *Exchange) remember(d Decision) {
+	d.Effects = nil // they are carried out once
 	x.counters.Decided[d.Verdict.Outcome]++
 	if d.Verdict.Outcome == Evicted {
 		x.refutes.evicted(d)

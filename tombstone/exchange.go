@@ -48,7 +48,7 @@ const (
 // Output is everything a call wants done. Nothing of it is needed for the Exchange to be right: what is lost is repeated.
 type Output struct {
 	Packets   []Packet
-	Decisions []Decision   // made by this call: one log line each
+	Decisions []Decision   // made by this call: one log line each, and its effects
 	Refuted   []Refutation // evictions found wrong by this call
 }
 
@@ -58,6 +58,7 @@ type Decision struct {
 	Verdict Verdict
 	At      clock.Stamp
 	Final   bool // no later proof of the same revision can decide otherwise
+	Effects any  // what Tables.Judge returned; nil where it was not asked, and in every copy that is kept
 }
 
 // Exchange is the state machine of tombstones at one node: it tells the others about its own (origin.go) and asks

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/epitaph-mq/epitaph/clock"
 )
 
 // Whatever the network loses, repeats and reorders, two members end with the tables that the rule asks for, and what
@@ -105,8 +103,8 @@ func newRapidExchange(t *rapid.T, self Peer, tables Tables, other Peer) *Exchang
 // holdsAll is a table that holds every key and evicts nothing: every id that is hinted is asked for.
 type holdsAll struct{}
 
-func (holdsAll) Holds(Key) bool                               { return true }
-func (holdsAll) Judge(id ID, b Bounds, _ clock.Stamp) Verdict { return Verdict{Outcome: KeptNoLife} }
+func (holdsAll) Holds(Key) bool                  { return true }
+func (holdsAll) Judge(ID, Bounds) (Verdict, any) { return Verdict{Outcome: KeptNoLife}, nil }
 
 // Whatever an exchange is told, its queues keep their caps, no tombstone is told or proved beyond its TTL, and no source makes
 // more of them than its bucket gives.

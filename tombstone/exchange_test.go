@@ -48,6 +48,35 @@ func TestHintPullProofDone(t *testing.T) {
 	checked(t, now, a, c)
 }
 
+// What the tables say beside a verdict comes out with that very decision, and only once.
+func TestEffectsComeWithTheirDecision(t *testing.T) {
+	tables := fakeTables{}
+	var ids []ID
+	for i := range 3 {
+		tables[keyOf(i)] = entry(i, 10*time.Second, 20*time.Second)
+		ids = append(ids, ID{Key: keyOf(i), Identity: who(i), Origin: peerA, Seq: uint64(i) + 1})
+	}
+	c := newExchange(t, peerC, tables, peerA)
+	now := 60 * time.Second
+	pull := to[Pull](c.Receive(Hint{From: peerA, IDs: ids}, at(now)), peerA)[0]
+	proof := proofFor(pull, peerA, 10*time.Second, 9*time.Second, at(now))
+	proof.Answers[1].Known = false // the tables are not asked
+	decisions := c.Receive(proof, at(now+ms)).Decisions
+	if len(decisions) != 3 {
+		t.Fatalf("%d decisions, want 3", len(decisions))
+	}
+	for i, d := range decisions {
+		if want := any(d.ID.Addr); i == 1 && d.Effects != nil || i != 1 && d.Effects != want {
+			t.Errorf("decision %d on %s has the effects %v", i, d.ID.Addr, d.Effects)
+		}
+	}
+	for _, d := range c.Status(10, at(now+ms)).Decisions {
+		if d.Effects != nil {
+			t.Errorf("the kept decision on %s still has the effects %v", d.ID.Addr, d.Effects)
+		}
+	}
+}
+
 func TestHintsEndWithTheTries(t *testing.T) {
 	a := newExchange(t, peerA, fakeTables{}, peerB)
 	_, out := mustMake(t, a, departure(1, time.Second, 0), time.Second)

@@ -14,16 +14,17 @@ type fakeTables map[Key]Entry
 
 func (f fakeTables) Holds(k Key) bool { _, ok := f[k]; return ok }
 
-func (f fakeTables) Judge(id ID, b Bounds, now clock.Stamp) Verdict {
+// Judge has no clock: to it, every answer comes the moment it was asked for. What it returns as effects is the address.
+func (f fakeTables) Judge(id ID, b Bounds) (v Verdict, effects any) {
 	e, ok := f[id.Key]
 	if !ok {
-		return Verdict{}
+		return v, nil
 	}
-	v := Decide(e, id.Identity, b, now)
+	v = Decide(e, id.Identity, b, b.Asked)
 	if v.Outcome == Evicted {
 		delete(f, id.Key)
 	}
-	return v
+	return v, id.Addr
 }
 
 var (

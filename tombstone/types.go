@@ -109,12 +109,16 @@ type Verdict struct {
 	Conn           uint64        // the connection that owned the registration which was judged; 0 when not held
 }
 
-// Tables is what an Exchange asks of the routing tables. Both methods are called with no other lock held by this
-// package, so an implementation may lock.
+// Tables is what an Exchange asks of the routing tables. An implementation may lock, but must not call the Exchange: the
+// caller of the Exchange holds its lock.
 type Tables interface {
 	// Holds says whether a registration of k exists.
 	Holds(k Key) bool
-	// Judge runs Decide on the registration of id.Key and evicts it when it says so, both under one lock, with the
-	// side effects of a local unregister. It answers NotHeld when there is none.
-	Judge(id ID, b Bounds, now clock.Stamp) Verdict
+	// Judge runs Decide on the registration of id.Key and evicts it when Decide says so, both under the one lock that every
+	// REGISTER takes too. The tables read their own clock inside that lock, so that no REGISTER can come between the stamp
+	// and the decision. The verdict is NotHeld when there is no registration.
+	//
+	// An eviction does to the tables what a local UNREGISTER does. What it demands outside of them (frames, log lines) is
+	// effects, whose type the tables and the shell share; the Exchange hands it out with the decision that caused it.
+	Judge(id ID, b Bounds) (v Verdict, effects any)
 }

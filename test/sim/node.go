@@ -107,6 +107,9 @@ func (n *node) ticks() {
 // output sends what the exchange wants sent and has the ghosts look at what it decided.
 func (n *node) output(out tombstone.Output) {
 	for _, d := range out.Decisions {
+		if eff, judged := d.Effects.(routes.Effects); judged {
+			n.effects(eff)
+		}
 		n.w.logf("%s decides on %s/%d of %s: %v (life %v, register %v)", n.name(), d.ID.Cluster, d.ID.Seq,
 			d.ID.Origin.Name, d.Verdict.Outcome, d.Verdict.LifeMargin, d.Verdict.RegisterMargin)
 	}
@@ -148,11 +151,11 @@ func (t judge) Holds(k tombstone.Key) bool {
 	return ok
 }
 
-func (t judge) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombstone.Verdict {
+func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, effects any) {
 	n := t.n
 	g := n.ghosts[id.Key]
 	if n.w.flaw == FlawNoCompareAndDelete {
-		return n.decideNowDeleteLater(id, b)
+		return n.decideNowDeleteLater(id, b), nil
 	}
 	n.touched = true
 	who, b := n.w.flaw.judge(n, id, b)
@@ -161,8 +164,8 @@ func (t judge) Judge(id tombstone.ID, b tombstone.Bounds, _ clock.Stamp) tombsto
 		n.twin = nil
 	}
 	n.judged(id, g, v)
-	n.effects(eff)
-	return v
+	n.sync()
+	return v, eff
 }
 
 // register handles a REGISTER frame of one of the connection's registrations.
