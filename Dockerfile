@@ -18,6 +18,7 @@ RUN mkdir -p /root-fs/etc /root-fs/data /root-fs/key \
 FROM scratch
 COPY --from=build /root-fs/ /
 COPY --from=build /epitaph /epitaph
+COPY LICENSE NOTICE THIRD_PARTY_LICENSES /licenses/
 USER 65532:65532
 EXPOSE 9876 9886 7946/tcp 7946/udp
 STOPSIGNAL SIGTERM

@@ -9,13 +9,16 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test compose-test-long skew
+.PHONY: help build notice run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## one static binary: bin/epitaph
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
+	$(GO) test -count=1 ./test/house -run TestNotice -update
 
 run: build ## three nodes in one process with brokers that come and go (DEMO=0: with none; LISTEN=HOST:PORT)
 	$(BIN) cluster --listen $(or $(LISTEN),127.0.0.1:9876) --demo-brokers $(or $(DEMO),4)

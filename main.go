@@ -2,9 +2,22 @@
 package main
 
 import (
+	_ "embed"
 	"os"
 
 	"github.com/epitaph-mq/epitaph/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args, os.Stdout, os.Stderr)) }
+// What must accompany the program, and so is in it. make notice renews the last two.
+var (
+	//go:embed LICENSE
+	license string
+	//go:embed NOTICE
+	notice string
+	//go:embed THIRD_PARTY_LICENSES
+	thirdParty string
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args, license+"\n"+notice+"\n"+thirdParty, os.Stdout, os.Stderr))
+}

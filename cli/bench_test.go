@@ -16,7 +16,7 @@ func TestBenchLoad(t *testing.T) {
 		status := Main([]string{
 			"epitaph", "bench", "load", "--target", n.Addr().String(), "--kind", kind, "--connections", "4", "--depth", "2",
 			"--duration", "200ms", "--warmup", "50ms", "--check-every", "1",
-		}, &out, &errs)
+		}, "", &out, &errs)
 		if status != 0 || !strings.Contains(out.String(), " 0 wrong") {
 			t.Errorf("%s: status %d\n%s%s", kind, status, out.String(), errs.String())
 		}
@@ -30,7 +30,7 @@ func TestBenchLoadMistakes(t *testing.T) {
 		"--target 127.0.0.1:1 --connections 9":   "127.0.0.1:1",
 	} {
 		var out, errs bytes.Buffer
-		status := Main(append([]string{"epitaph", "bench", "load"}, strings.Fields(args)...), &out, &errs)
+		status := Main(append([]string{"epitaph", "bench", "load"}, strings.Fields(args)...), "", &out, &errs)
 		if status == 0 || !strings.Contains(errs.String(), want) {
 			t.Errorf("%s: status %d, %q is not in %s", args, status, want, errs.String())
 		}

@@ -34,13 +34,14 @@ type program struct {
 	stdout, stderr io.Writer
 	environ        []string
 	name           string // as it was called
+	licenses       string
 	newNode        nodeMaker
 }
 
 // Main runs the command line and returns the exit status. args[0] is the name of the program: called as mqnamesrv it
-// is the original's start program.
-func Main(args []string, stdout, stderr io.Writer) int {
-	p := &program{stdout: stdout, stderr: stderr, environ: environ(), newNode: newNode}
+// is the original's start program. licenses is what the command of that name prints.
+func Main(args []string, licenses string, stdout, stderr io.Writer) int {
+	p := &program{stdout: stdout, stderr: stderr, environ: environ(), licenses: licenses, newNode: newNode}
 	return p.main(args)
 }
 
@@ -100,6 +101,7 @@ func (p *program) app() *urfave.App {
 			p.forceLeaveCommand(),
 			p.diffCommand(),
 			p.healthCommand(),
+			p.licensesCommand(),
 			p.benchCommand(),
 		},
 	}

@@ -10,7 +10,7 @@ import (
 
 // The scripts of testdata run the real command line, each call in a process of its own.
 func TestMain(m *testing.M) {
-	run := func() { os.Exit(Main(os.Args, os.Stdout, os.Stderr)) }
+	run := func() { os.Exit(Main(os.Args, "the licences\n", os.Stdout, os.Stderr)) }
 	testscript.Main(m, map[string]func(){"epitaph": run, "mqnamesrv": run})
 }
 
