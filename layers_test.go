@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"remoting/fastjson": {},
 	"node/properties":   {},
 	"node/atomicfile":   {},
+	"node/config":       {"clock", "gossip", "node/atomicfile", "node/properties"},
 	"node/kvconfig":     {"node/atomicfile"},
 	"tombstone":         {"clock"},
 	"remoting/rpc":      {"clock", "remoting"},
@@ -31,10 +32,10 @@ var allowed = map[string][]string{
 	"gossip":            {"clock", "tombstone", "digest", "gossip/sockets"},
 	"gossip/sockets":    {},
 	"gossip/impair":     {"gossip/sockets"},
-	"cluster":           {"api", "node", "gossip", "remoting", "remoting/body", "remoting/rpc"},
-	"node":              {"api", "clock", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/atomicfile", "node/properties", "node/kvconfig"},
-	"bench":             {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "gossip", "gossip/impair"},
-	"cli":               {"api", "node", "node/properties", "cluster", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"cluster":           {"api", "node", "node/config", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"node":              {"api", "clock", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig"},
+	"bench":             {"clock", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
+	"cli":               {"api", "node", "node/config", "node/properties", "cluster", "bench", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	".":                 {"cli"},
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/gossip/impair"
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -101,7 +102,7 @@ func startField(ctx context.Context, n, brokers int, gossips bool, seed uint64) 
 }
 
 func (f *field) startNode(ctx context.Context, i int) error {
-	cfg := node.DefaultConfig(node.System{UserHome: f.dir})
+	cfg := config.Default(config.System{UserHome: f.dir})
 	cfg.UseDataDir(filepath.Join(f.dir, fmt.Sprint(i)))
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	if t := f.nodes[i].transport; t != nil {

@@ -15,7 +15,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"github.com/epitaph-mq/epitaph/cluster"
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // redrawEvery is how often the live screen is drawn.
@@ -91,7 +91,7 @@ func (p *program) cluster(c *urfave.Context) (err error) {
 	sys, _ := p.system(false)
 	cfg := cluster.Config{
 		Nodes: c.Int("nodes"), Listen: c.String("listen"), Gossip: c.String("gossip"), Data: c.String("data"),
-		DemoBrokers: c.Int("demo-brokers"), System: node.System{UserHome: sys.UserHome, Properties: map[string]string{}},
+		DemoBrokers: c.Int("demo-brokers"), System: config.System{UserHome: sys.UserHome, Properties: map[string]string{}},
 		Release: revision(), Logger: slog.New(slog.DiscardHandler),
 	}
 	given := cfg.Data
@@ -107,7 +107,7 @@ func (p *program) cluster(c *urfave.Context) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(cfg.Data)) }()
-	} else if err := node.CheckDataDir(cfg.Data); err != nil {
+	} else if err := config.CheckDataDir(cfg.Data); err != nil {
 		return fmt.Errorf("--data=%s: %w; give another directory, or none for a temporary one", cfg.Data, err)
 	}
 	screen := p.terminalOf(p.stdout)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 func environ() []string { return os.Environ() }
@@ -24,7 +24,7 @@ func (p *program) env(name string) string {
 
 // system collects what the original would find as system properties. Java's own options count only where a Java
 // NameServer would have read them, which is for mqnamesrv.
-func (p *program) system(javaOptions bool) (sys node.System, ignored []string) {
+func (p *program) system(javaOptions bool) (sys config.System, ignored []string) {
 	sys.Properties = map[string]string{}
 	for name, property := range map[string]string{
 		"ROCKETMQ_HOME":           "rocketmq.home.dir",

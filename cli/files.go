@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/properties"
 )
 
@@ -16,7 +16,7 @@ const maxPropertiesBytes = 4 << 20
 
 // loadConfigFile sets what a NameServer's properties file holds and makes the file the place where run-time changes
 // are persisted.
-func loadConfigFile(cfg *node.Config, file string) (faults []*node.ConfigFault, unknown []string, err error) {
+func loadConfigFile(cfg *config.Config, file string) (faults []*config.Fault, unknown []string, err error) {
 	entries, err := readProperties(file)
 	if err != nil {
 		return nil, nil, err
@@ -27,8 +27,8 @@ func loadConfigFile(cfg *node.Config, file string) (faults []*node.ConfigFault, 
 }
 
 // loadTLSFile overrides the TLS settings with those of tls.config.file, which need not be there.
-func loadTLSFile(cfg *node.Config) error {
-	if cfg.TLS.Mode == node.TLSDisabled {
+func loadTLSFile(cfg *config.Config) error {
+	if cfg.TLS.Mode == config.TLSDisabled {
 		return nil
 	}
 	entries, err := readProperties(cfg.TLS.ConfigFile)

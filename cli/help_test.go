@@ -11,7 +11,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"github.com/epitaph-mq/epitaph/gossip"
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // Every page of help fits 80 columns, and says what it would say unfolded.
@@ -64,7 +64,7 @@ func TestFirstScreensFit(t *testing.T) {
 			{Name: "ns1", Cluster: "orders", Bind: addr, KeyFile: "k", Seeds: []string{addr, addr, addr}},
 		} {
 			for _, http := range []string{"", addr} {
-				cfg := node.DefaultConfig(node.System{})
+				cfg := config.Default(config.System{})
 				cfg.Gossip, cfg.HTTP = gossiping, http
 				cfg.Options.KVConfigPath, cfg.Options.ConfigStorePath = long, long
 				var out bytes.Buffer

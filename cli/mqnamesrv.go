@@ -14,7 +14,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // Exit statuses of the original's NamesrvStartup.
@@ -84,12 +84,12 @@ func (p *program) mqnamesrv(args []string, home string) int {
 }
 
 // mqConfig applies the file by the original's rules: what it ignores is ignored, with a warning.
-func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, warnings []warning, err error) {
+func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config, warnings []warning, err error) {
 	var wrong []error
 	for _, f := range sys.Faults() {
 		wrong = append(wrong, f)
 	}
-	cfg = node.DefaultConfig(sys)
+	cfg = config.Default(sys)
 	for flag, on := range map[string]*bool{"read-only-config": &cfg.ReadOnlyConfig, closeClientsFlag: &cfg.CloseClientsUntilReady} {
 		text := p.env(envOf(flag))
 		if text == "" {
@@ -125,7 +125,7 @@ func (p *program) mqConfig(a mqArguments, sys node.System) (cfg node.Config, war
 	return cfg, warnings, loadTLSFile(&cfg)
 }
 
-func (p *program) mqRun(cfg node.Config, warnings []warning) int {
+func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 	log, err := p.logger(p.logOfEnv())
 	if err == nil {
 		err = cfg.Validate()
@@ -161,7 +161,7 @@ func mqVariables() []string {
 }
 
 // startFailure has the original's words for a port that is taken.
-func startFailure(cfg node.Config, err error) string {
+func startFailure(cfg config.Config, err error) string {
 	var op *net.OpError
 	own := strings.HasPrefix(err.Error(), "--") // a port of ours, of which the original knows nothing
 	if errors.As(err, &op) && op.Op == "listen" && !own {
@@ -171,7 +171,7 @@ func startFailure(cfg node.Config, err error) string {
 }
 
 // bootLine is what start scripts wait for.
-func (p *program) bootLine(cfg node.Config, s server) {
+func (p *program) bootLine(cfg config.Config, s server) {
 	form := "JSON"
 	if cfg.BinaryHeaders {
 		form = "ROCKETMQ"
@@ -181,7 +181,7 @@ func (p *program) bootLine(cfg node.Config, s server) {
 }
 
 // printOptions prints every option as the original's console logger does: its clock is that of GMT+8 everywhere.
-func (p *program) printOptions(cfg node.Config) {
+func (p *program) printOptions(cfg config.Config) {
 	at := time.Now().In(time.FixedZone("GMT+8", 8*3600)).Format(time.DateTime)
 	for _, line := range cfg.OptionLines() {
 		fmt.Fprintf(p.stdout, "%s INFO main - %s\n", at, line)

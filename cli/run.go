@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // stopWithin bounds the closing of connections and files, after a drain if there was one.
@@ -32,9 +33,9 @@ type server interface {
 var _ server = (*node.Node)(nil)
 
 // nodeMaker makes a node that is not started.
-type nodeMaker func(cfg node.Config, log *slog.Logger) (server, error)
+type nodeMaker func(cfg config.Config, log *slog.Logger) (server, error)
 
-func newNode(cfg node.Config, log *slog.Logger) (server, error) {
+func newNode(cfg config.Config, log *slog.Logger) (server, error) {
 	n, err := node.New(cfg, log)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func newNode(cfg node.Config, log *slog.Logger) (server, error) {
 }
 
 // run makes a node and runs it; ready is called once it listens.
-func (p *program) run(ctx context.Context, cfg node.Config, log *slog.Logger, ready func(server)) error {
+func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(server)) error {
 	p.tightenMemory()
 	n, err := p.newNode(cfg, log)
 	if err != nil {

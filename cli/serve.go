@@ -11,7 +11,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 func (p *program) serveCommand() *urfave.Command {
@@ -99,7 +99,7 @@ type warning struct {
 
 // serveConfig puts the places of the settings together: defaults, file, environment and flags. The error joins all
 // mistakes.
-func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warning, err error) {
+func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []warning, err error) {
 	sys, _ := p.system(false)
 	var faults []error
 	var options [][2]string
@@ -108,7 +108,7 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 		switch {
 		case !ok:
 			faults = append(faults, fmt.Errorf("--set %q: want NAME=VALUE", setting))
-		case node.IsSystemProperty(name):
+		case config.IsSystemProperty(name):
 			sys.Properties[name] = value
 		default:
 			options = append(options, [2]string{name, value})
@@ -117,7 +117,7 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 	for _, f := range sys.Faults() {
 		faults = append(faults, f)
 	}
-	cfg = node.DefaultConfig(sys)
+	cfg = config.Default(sys)
 	if s.config != "" {
 		read, unknown, err := loadConfigFile(&cfg, s.config)
 		if err != nil {
@@ -147,7 +147,7 @@ func (p *program) serveConfig(s serveSettings) (cfg node.Config, warnings []warn
 	return cfg, warnings, errors.Join(faults...)
 }
 
-func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error) {
+func (p *program) applyFlags(cfg *config.Config, s serveSettings) (faults []error) {
 	cfg.ReadOnlyConfig = s.readOnly
 	if s.data != "" {
 		store := cfg.Options.ConfigStorePath
@@ -161,7 +161,7 @@ func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error)
 	}
 	host, port, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return []error{&node.ConfigFault{
+		return []error{&config.Fault{
 			Key: "--listen", Value: s.listen, Remedy: "want HOST:PORT, such as 0.0.0.0:9876 or [::1]:9876",
 		}}
 	}
@@ -170,7 +170,7 @@ func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error)
 	}
 	cfg.Options.BindAddress = host
 	if err := cfg.Set("", "listenPort", port); err != nil {
-		return []error{&node.ConfigFault{
+		return []error{&config.Fault{
 			Key: "--listen", Value: s.listen, Remedy: "want a port from 1 to 65535, or 0 for any free one",
 		}}
 	}
@@ -178,7 +178,7 @@ func (p *program) applyFlags(cfg *node.Config, s serveSettings) (faults []error)
 }
 
 // serveScreen tells the operator where the node is, what it is, and what to do next.
-func (p *program) serveScreen(cfg node.Config, s server) {
+func (p *program) serveScreen(cfg config.Config, s server) {
 	near := reachable(s.Addr())
 	watch, next := "off (--http HOST:PORT: health checks, metrics, commands)", ""
 	if cfg.HTTP != "" {
@@ -208,7 +208,7 @@ Try next, with the programs of RocketMQ:
 
 // kvStore is the file, and why nothing can be kept in it.
 func kvStore(path string) string {
-	if err := node.CheckDataDir(filepath.Dir(path)); err != nil {
+	if err := config.CheckDataDir(filepath.Dir(path)); err != nil {
 		return path + " CANNOT BE WRITTEN, so changes are refused (see the log)"
 	}
 	return path
@@ -224,7 +224,7 @@ func reachable(addr netip.AddrPort) string {
 }
 
 // runtimeConfig says what becomes of changes while the node runs.
-func runtimeConfig(cfg node.Config) string {
+func runtimeConfig(cfg config.Config) string {
 	if cfg.ReadOnlyConfig {
 		return "refused (--read-only-config)"
 	}

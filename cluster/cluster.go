@@ -13,6 +13,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // Name is the gossip cluster that the nodes of one process form.
@@ -63,8 +64,8 @@ func (c *Cluster) Start(ctx context.Context) error {
 	return nil
 }
 
-func (c *Cluster) nodeConfig(i int, seeds []string) (node.Config, error) {
-	cfg := node.DefaultConfig(c.cfg.System)
+func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
+	cfg := config.Default(c.cfg.System)
 	cfg.UseDataDir(filepath.Join(c.cfg.Data, c.names[i]))
 	host, port, err := splitAddr(c.cfg.Listen)
 	if err != nil {

@@ -14,12 +14,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 func testConfig(t *testing.T) Config {
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.Data = "127.0.0.1:0", t.TempDir()
-	cfg.System = node.System{UserHome: cfg.Data, Properties: map[string]string{}}
+	cfg.System = config.System{UserHome: cfg.Data, Properties: map[string]string{}}
 	return cfg
 }
 

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 const (
@@ -23,13 +23,13 @@ const (
 
 // Config says what to run. Start from DefaultConfig.
 type Config struct {
-	Nodes       int         // how many (--nodes)
-	Listen      string      // HOST:PORT of the first; the others take the next ports; port 0: any free ones (--listen)
-	Gossip      string      // HOST:PORT of the first one's gossip, on loopback; likewise (--gossip)
-	Data        string      // directory; each node has one of its own in it (--data)
-	DemoBrokers int         // synthetic brokers (--demo-brokers)
-	System      node.System // what the nodes take from the machine
-	Release     string      // of this program, as the members tell each other; may be empty
+	Nodes       int           // how many (--nodes)
+	Listen      string        // HOST:PORT of the first; the others take the next ports; port 0: any free ones (--listen)
+	Gossip      string        // HOST:PORT of the first one's gossip, on loopback; likewise (--gossip)
+	Data        string        // directory; each node has one of its own in it (--data)
+	DemoBrokers int           // synthetic brokers (--demo-brokers)
+	System      config.System // what the nodes take from the machine
+	Release     string        // of this program, as the members tell each other; may be empty
 	Logger      *slog.Logger
 }
 
@@ -37,7 +37,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Nodes: 3, Listen: "127.0.0.1:9876", Gossip: "127.0.0.1:0",
-		System: node.System{Properties: map[string]string{}}, Logger: slog.New(slog.DiscardHandler),
+		System: config.System{Properties: map[string]string{}}, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 

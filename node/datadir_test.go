@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
@@ -19,7 +20,7 @@ func TestDataDirNotWritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	cfg := DefaultConfig(System{UserHome: t.TempDir()})
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	cfg.UseDataDir(filepath.Join(file, "data"))
 	n, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil)))
@@ -47,16 +48,5 @@ func TestDataDirNotWritable(t *testing.T) {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, log.String())
 		}
-	}
-}
-
-// The check leaves nothing behind but the directory.
-func TestCheckDataDir(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
-	if err := CheckDataDir(dir); err != nil {
-		t.Fatal(err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("%v %v", left, err)
 	}
 }

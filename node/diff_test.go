@@ -16,6 +16,7 @@ import (
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/gossip/impair"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
@@ -72,7 +73,7 @@ func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string)
 
 func TestDivergenceShowsAndClears(t *testing.T) {
 	var ahead atomic.Int64 // of the clock that all three nodes share
-	nodes := startClusterWith(t, 3, func(c *Config) {
+	nodes := startClusterWith(t, 3, func(c *config.Config) {
 		withHTTP(c)
 		c.Clock = func() clock.Stamp { return clock.Now().Add(time.Duration(ahead.Load())) }
 	})
@@ -142,7 +143,7 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 // A member that was lost is not passed over: nobody can say that all nodes agree.
 func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 	var network impair.Network
-	nodes := startClusterWith(t, 2, func(c *Config) {
+	nodes := startClusterWith(t, 2, func(c *config.Config) {
 		withHTTP(c)
 		transport, err := network.Listen("127.0.0.1", 1)
 		if err != nil {
@@ -168,7 +169,7 @@ func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 func TestDivergenceIsLoggedOnce(t *testing.T) {
 	book := &logBook{}
 	start := func(log slog.Handler, name string, seeds ...string) *Node {
-		return startNodeTo(t, log, func(c *Config) {
+		return startNodeTo(t, log, func(c *config.Config) {
 			g := gossip.DefaultConfig()
 			g.Bind, g.Cluster, g.Name, g.Seeds = "127.0.0.1:0", t.Name(), name, seeds
 			c.Gossip = &g
@@ -329,7 +330,7 @@ func (a *aged) now() clock.Stamp { return clock.Now().Add(time.Duration(a.by.Loa
 // A node that restarts beside older ones is ready when it holds what they hold, and not before.
 func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 	var old aged
-	nodes := startClusterWith(t, 2, func(c *Config) { withHTTP(c); c.Clock = old.now })
+	nodes := startClusterWith(t, 2, func(c *config.Config) { withHTTP(c); c.Clock = old.now })
 	var brokers []*rpc.Client
 	for _, n := range nodes {
 		c := dial(t, n)
@@ -337,7 +338,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 		brokers = append(brokers, c)
 	}
 	old.by.Store(int64(digest.YoungAge + 5*time.Second))
-	back := startNode(t, func(c *Config) {
+	back := startNode(t, func(c *config.Config) {
 		withHTTP(c)
 		g := gossip.DefaultConfig()
 		g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), "n3"
@@ -391,7 +392,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 
 // After a restart of all nobody is older than the rest, and the original's rule decides.
 func TestFullRestartFallsBack(t *testing.T) {
-	nodes := startClusterWith(t, 3, func(c *Config) { withHTTP(c); c.Options.NeedWaitForService = true })
+	nodes := startClusterWith(t, 3, func(c *config.Config) { withHTTP(c); c.Options.NeedWaitForService = true })
 	ask(t, dial(t, nodes[0]), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	for _, n := range nodes {
 		await(t, "the original's rule", func() bool {
@@ -408,7 +409,7 @@ func TestFullRestartFallsBack(t *testing.T) {
 // Where the original's rule decides, the others hear when the wait is over, and the figure is the whole wait.
 func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
 	var old aged
-	nodes := startClusterWith(t, 2, func(c *Config) {
+	nodes := startClusterWith(t, 2, func(c *config.Config) {
 		withHTTP(c)
 		c.Clock, c.Options.NeedWaitForService = old.now, true
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // stage is where a node that (re)started stands with its peers.
@@ -120,7 +121,7 @@ func firstOf(names []string, most int) []string {
 }
 
 // elapsed is how long the node has been there, and limit for how long it may wait.
-func (n *Node) elapsed(o *Options) (elapsed, limit time.Duration) {
+func (n *Node) elapsed(o *config.Options) (elapsed, limit time.Duration) {
 	return n.clock().Sub(n.started), time.Duration(o.WaitSecondsForService) * time.Second
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
@@ -11,7 +12,7 @@ func (n *Node) updateConfig(req *remoting.Request, resp *remoting.Response) {
 	before := n.runtime.Options()
 	if err := n.runtime.Update(req.Body); err != nil {
 		code := remoting.SystemError
-		if errors.Is(err, ErrConfigLocked) || errors.Is(err, ErrConfigReadOnly) {
+		if errors.Is(err, config.ErrLocked) || errors.Is(err, config.ErrReadOnly) {
 			code = remoting.NoPermission
 		}
 		resp.Fail(code, err.Error())

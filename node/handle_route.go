@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
@@ -65,7 +66,7 @@ func (n *Node) gated(c *rpc.Conn) bool {
 
 // waiting says that the node has not yet served for waitSecondsForService, and does not know that it holds what its
 // peers hold.
-func (n *Node) waiting(o *Options) bool {
+func (n *Node) waiting(o *config.Options) bool {
 	elapsed, limit := n.elapsed(o)
 	return elapsed < limit && n.gate.at() != stageCaught
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // holdings is what a node tells of itself in digests: sums and hashes, never a route, an address's topic or a value.
@@ -16,7 +17,7 @@ type holdings struct {
 	own     digest.Own
 	version uint64 // of the tables
 	kvGen   uint64
-	live    *Options
+	live    *config.Options
 }
 
 var _ gossip.Holdings = (*holdings)(nil)
@@ -65,10 +66,10 @@ func kvItem(name [2]string, value string) *digest.Item {
 }
 
 // options are the original's options, which hold no secret: code 319 shows them to everybody.
-func (h *holdings) options(live *Options) (items []digest.Item) {
-	for _, opt := range options {
-		if !slices.Contains(ownOptions, opt.name) {
-			items = append(items, digest.Item{Key: digest.Key{Name: opt.name}, Hash: digest.HashOf(opt.text(live))})
+func (h *holdings) options(live *config.Options) (items []digest.Item) {
+	for name, text := range live.All() {
+		if !slices.Contains(ownOptions, name) {
+			items = append(items, digest.Item{Key: digest.Key{Name: name}, Hash: digest.HashOf(text)})
 		}
 	}
 	return items

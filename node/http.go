@@ -226,19 +226,3 @@ func (n *Node) HTTPAddr() netip.AddrPort {
 	ap := addr.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
-
-// checkHTTP says what is wrong with an --http address; empty is off.
-func checkHTTP(addr string) error {
-	if addr == "" {
-		return nil
-	}
-	fault := func(remedy string) error { return &ConfigFault{Key: "--http", Value: addr, Remedy: remedy} }
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fault("want HOST:PORT, such as 127.0.0.1:9886, or :9886 for every address")
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fault("want a port from 1 to 65535, or 0 for any free one")
-	}
-	return nil
-}

@@ -18,11 +18,12 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-func withHTTP(c *Config) { c.HTTP = "127.0.0.1:0" }
+func withHTTP(c *config.Config) { c.HTTP = "127.0.0.1:0" }
 
 // get asks the node's HTTP and answers status and body.
 func get(t *testing.T, n *Node, path string) (status int, body string) {
@@ -115,7 +116,7 @@ func TestHTTPMethods(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
-	n := startNode(t, func(c *Config) {
+	n := startNode(t, func(c *config.Config) {
 		withHTTP(c)
 		c.Options.NeedWaitForService, c.Options.WaitSecondsForService = true, 45
 		c.Options.EnableShutdownGracefully, c.Options.ShutdownWaitTimeSeconds = true, 60
@@ -215,7 +216,7 @@ func TestHTTPLimits(t *testing.T) {
 
 func TestHTTPPortTaken(t *testing.T) {
 	n := startNode(t, withHTTP)
-	cfg := DefaultConfig(System{UserHome: t.TempDir()})
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	cfg.HTTP = n.HTTPAddr().String()
 	second, err := New(cfg, n.log)
@@ -228,11 +229,6 @@ func TestHTTPPortTaken(t *testing.T) {
 	if c, err := net.Dial("tcp", second.Addr().String()); err == nil {
 		c.Close()
 		t.Error("the node that did not start listens")
-	}
-	for addr, want := range map[string]string{"9886": "want HOST:PORT", "x:http": "want a port", "x:70000": "want a port"} {
-		if err := checkHTTP(addr); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", addr, err)
-		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -25,7 +26,7 @@ import (
 // Node is one NameServer. Make it with New, then Start, then Stop.
 type Node struct {
 	log     *slog.Logger
-	runtime *Runtime
+	runtime *config.Runtime
 	kv      *kvconfig.Store
 	table   *routes.Table
 	server  *rpc.Server
@@ -57,7 +58,7 @@ type stopStep struct {
 }
 
 // New checks the configuration and reads the KV store. It binds nothing.
-func New(cfg Config, log *slog.Logger) (*Node, error) {
+func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	n := &Node{
 		log:     log,
-		runtime: NewRuntime(cfg, log.With("component", "config")),
+		runtime: config.NewRuntime(cfg, log.With("component", "config")),
 		kv:      kv,
 		notify:  newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:  newRepeats(),
@@ -116,7 +117,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 // cacheBytes is the budget for encoded routes: an eighth of the memory limit (GOMEMLIMIT), where one is set.
 func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/8) }
 
-func newServer(cfg *Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
+func newServer(cfg *config.Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
 	o := &cfg.Options
 	rc := rpc.DefaultConfig()
 	if cfg.HTTP != "" {
@@ -151,7 +152,7 @@ func poolSize(threads, queue int32) rpc.PoolSize {
 	return rpc.PoolSize{Threads: int(max(threads, 1)), Queue: int(max(queue, 0))}
 }
 
-func tableOptions(o *Options) routes.Options {
+func tableOptions(o *config.Options) routes.Options {
 	return routes.Options{
 		SupportActingMaster:  o.SupportActingMaster,
 		DeleteUnlistedTopics: o.DeleteTopicWithBrokerRegistration,
@@ -165,7 +166,7 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
-	n.runtime.bound(int32(n.Addr().Port()))
+	n.runtime.Bound(int32(n.Addr().Port()))
 	n.checkDataDir()
 	if n.http != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
 		if err := n.http.start(ctx, n); err != nil {
@@ -233,7 +234,7 @@ func (n *Node) ReloadKeys() error {
 func (n *Node) Table() *routes.Table { return n.table }
 
 // Runtime is the node's configuration as it is now.
-func (n *Node) Runtime() *Runtime { return n.runtime }
+func (n *Node) Runtime() *config.Runtime { return n.runtime }
 
 // Drain is the original's graceful stop: for shutdownWaitTimeSeconds the node goes on serving, but sends requests of
 // clients newer than 5.3.1 away with code 1500. It returns at once unless enableShutdownGracefully is set.

@@ -7,20 +7,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
 // startNode runs a node on a free port with its files in a directory of the test's own.
-func startNode(t *testing.T, change func(*Config)) *Node {
+func startNode(t *testing.T, change func(*config.Config)) *Node {
 	t.Helper()
 	return startNodeTo(t, slog.DiscardHandler, change)
 }
 
 // startNodeTo starts a node that logs there.
-func startNodeTo(t *testing.T, log slog.Handler, change func(*Config)) *Node {
+func startNodeTo(t *testing.T, log slog.Handler, change func(*config.Config)) *Node {
 	t.Helper()
-	cfg := DefaultConfig(System{UserHome: t.TempDir()})
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	if change != nil {
 		change(&cfg)
@@ -124,7 +125,7 @@ func TestLostConnectionRemovesBroker(t *testing.T) {
 // TestPseudoTopicIsServedWhileNotReady: a broker in compatible mode reads its member group from it, and takes any error for
 // an empty group.
 func TestPseudoTopicIsServedWhileNotReady(t *testing.T) {
-	n := startNode(t, func(cfg *Config) { cfg.Options.NeedWaitForService = true })
+	n := startNode(t, func(cfg *config.Config) { cfg.Options.NeedWaitForService = true })
 	c := dial(t, n)
 	body := strings.ReplaceAll(twoTopics, "TB", "rmq_sys_SYNC_BROKER_MEMBER_b0")
 	if a := ask(t, c, remoting.RegisterBroker, brokerHeader("0"), body); a.Code != 0 {

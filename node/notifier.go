@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -33,7 +34,7 @@ type notifier struct {
 	group  sync.WaitGroup
 }
 
-func newNotifier(t *TLS, log *slog.Logger) *notifier {
+func newNotifier(t *config.TLS, log *slog.Logger) *notifier {
 	n := &notifier{client: rpc.DefaultClientConfig(), log: log, slots: make(chan struct{}, notifyAtOnce)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	useClientTLS(&n.client, t, log)

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
 // useTLS sets what the one port accepts. A certificate that cannot be used is logged and TLS connections are closed;
 // an unusable private key keeps the node from starting (NettyRemotingServer.loadSslContext).
-func useTLS(rc *rpc.Config, t *TLS, log *slog.Logger) error {
+func useTLS(rc *rpc.Config, t *config.TLS, log *slog.Logger) error {
 	rc.TLSMode = rpc.ParseTLSMode(string(t.Mode))
 	if rc.TLSMode == rpc.Disabled {
 		return nil
@@ -26,7 +27,7 @@ func useTLS(rc *rpc.Config, t *TLS, log *slog.Logger) error {
 
 // useClientTLS sets how connections to brokers are made. Without a usable context they are made in plain text, as in
 // the original, and the log says why.
-func useClientTLS(cc *rpc.ClientConfig, t *TLS, log *slog.Logger) {
+func useClientTLS(cc *rpc.ClientConfig, t *config.TLS, log *slog.Logger) {
 	if !t.Client.Enable {
 		return
 	}
@@ -38,7 +39,7 @@ func useClientTLS(cc *rpc.ClientConfig, t *TLS, log *slog.Logger) {
 	cc.TLS = cfg
 }
 
-func tlsSettings(t *TLS) rpc.TLSSettings {
+func tlsSettings(t *config.TLS) rpc.TLSSettings {
 	return rpc.TLSSettings{
 		TestMode:         t.TestMode,
 		ServerKey:        t.KeyPath,

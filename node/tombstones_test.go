@@ -8,6 +8,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
@@ -15,14 +16,14 @@ import (
 // startCluster runs n nodes that gossip on loopback.
 func startCluster(t *testing.T, n int) []*Node {
 	t.Helper()
-	return startClusterWith(t, n, func(*Config) {})
+	return startClusterWith(t, n, func(*config.Config) {})
 }
 
-func startClusterWith(t *testing.T, n int, change func(*Config)) []*Node {
+func startClusterWith(t *testing.T, n int, change func(*config.Config)) []*Node {
 	t.Helper()
 	var nodes []*Node
 	for i := range n {
-		nodes = append(nodes, startNode(t, func(c *Config) {
+		nodes = append(nodes, startNode(t, func(c *config.Config) {
 			g := gossip.DefaultConfig()
 			g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), fmt.Sprintf("n%d", i+1)
 			if i > 0 {
@@ -116,7 +117,7 @@ func TestYoungerConnectionIsKept(t *testing.T) {
 
 // Each node tells the others where it stands and where it is reached.
 func TestMembersKnowEachOther(t *testing.T) {
-	nodes := startClusterWith(t, 3, func(c *Config) { c.HTTP, c.Release = "127.0.0.1:0", "v0.9" })
+	nodes := startClusterWith(t, 3, func(c *config.Config) { c.HTTP, c.Release = "127.0.0.1:0", "v0.9" })
 	for _, n := range nodes {
 		for _, other := range nodes {
 			await(t, "the description of "+other.Gossip().Self().Name, func() bool {
@@ -144,9 +145,9 @@ func TestLastAnnouncementIsTrue(t *testing.T) {
 			group.Go(n.announce)
 		}
 		group.Go(func() {
-			o := *n.runtime.Options()
-			o.NeedWaitForService = i%2 == 0
-			n.runtime.live.Store(&o)
+			if err := n.runtime.Update(fmt.Appendf(nil, "needWaitForService=%t", i%2 == 0)); err != nil {
+				t.Error(err)
+			}
 			n.announce()
 		})
 		group.Wait()

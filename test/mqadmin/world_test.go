@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/java"
 	"github.com/epitaph-mq/epitaph/test/kit/inproc"
@@ -38,8 +38,8 @@ func startOurs(t *testing.T) (addr, dir string) {
 	t.Helper()
 	// The same files as those of java.NameServer, so that getNamesrvConfig has the same to show.
 	dir = t.TempDir()
-	n := inproc.StartNode(t, func(c *node.Config) {
-		*c = node.DefaultConfig(node.System{UserHome: dir, Properties: map[string]string{"rocketmq.home.dir": dir}})
+	n := inproc.StartNode(t, func(c *config.Config) {
+		*c = config.Default(config.System{UserHome: dir, Properties: map[string]string{"rocketmq.home.dir": dir}})
 		c.Options.BindAddress, c.Options.ListenPort = "127.0.0.1", int32(java.FreePort(t))
 		c.Options.KVConfigPath, c.Options.ConfigStorePath = filepath.Join(dir, "kvConfig.json"), filepath.Join(dir, "namesrv.conf")
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node"
+	nodeconfig "github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -103,7 +104,7 @@ func (m *machine) start() {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		w.tb.Fatal(err)
 	}
-	cfg := node.DefaultConfig(node.System{UserHome: home})
+	cfg := nodeconfig.Default(nodeconfig.System{UserHome: home})
 	cfg.Options.ServerChannelMaxIdleTimeSeconds = 24 * 3600 // brokers here say nothing for as long as the schedule likes
 	cfg.Listener, cfg.Clock = l.listener, m.clock.Now
 	if m.plain {

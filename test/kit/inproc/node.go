@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // StartNode runs a node inside the test until it ends, and checks the invariants of its tables then. It listens at a free
 // port of loopback and keeps its files in a directory of the test's, unless change says otherwise.
-func StartNode(t testing.TB, change func(*node.Config)) *node.Node {
+func StartNode(t testing.TB, change func(*config.Config)) *node.Node {
 	t.Helper()
-	cfg := node.DefaultConfig(node.System{UserHome: t.TempDir()})
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	if change != nil {
 		change(&cfg)

@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"strings"
@@ -134,7 +134,7 @@ func (t *TLS) validate() []error {
 	var faults []error
 	for name, value := range map[string]string{"tls.server.keyPath": t.KeyPath, "tls.server.certPath": t.CertPath} {
 		if value == "" {
-			faults = append(faults, &ConfigFault{Key: name, Remedy: "want a PEM file, for tls.test.mode.enable is false"})
+			faults = append(faults, &Fault{Key: name, Remedy: "want a PEM file, for tls.test.mode.enable is false"})
 		}
 	}
 	return faults

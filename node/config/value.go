@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"strconv"
@@ -18,7 +18,7 @@ func (opt option) text(o *Options) string {
 	case *int64:
 		return strconv.FormatInt(*v, 10)
 	}
-	panic("node: option " + opt.name + " has a field of an unknown type")
+	panic("config: option " + opt.name + " has a field of an unknown type")
 }
 
 // setJava sets the value as MixAll.properties2Object does: only the word true in any case is true, all other text is

@@ -1,4 +1,6 @@
-package node
+package config
+
+import "iter"
 
 // Options are the values of every option that the NameServer of Apache RocketMQ 5.5.0 knows: NamesrvConfig, then
 // NettyServerConfig, in the order of the original's declarations. Names and meaning are the original's; the unit stands
@@ -106,6 +108,17 @@ var options = []option{
 	{name: "enableShutdownGracefully", field: func(o *Options) any { return &o.EnableShutdownGracefully }},
 	{name: "shutdownWaitTimeSeconds", field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }},
 	{name: "useEpollNativeSelector", field: func(o *Options) any { return &o.UseEpollNativeSelector }},
+}
+
+// All are the options by name, as text, in the original's order.
+func (o *Options) All() iter.Seq2[string, string] {
+	return func(yield func(name, text string) bool) {
+		for _, opt := range options {
+			if !yield(opt.name, opt.text(o)) {
+				return
+			}
+		}
+	}
 }
 
 // optionNamed finds an option; names are case-sensitive.

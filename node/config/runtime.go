@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"errors"
@@ -14,12 +14,12 @@ import (
 
 // Errors of Runtime.Update; their texts are the remarks of the answers.
 var (
-	// ErrConfigLocked is answered with code 16 (NO_PERMISSION), as in the original.
-	ErrConfigLocked = errors.New("Can not update config in black list.") //nolint:staticcheck // the original's text
-	// ErrConfigReadOnly is answered with code 16 too; the original has no such mode.
-	ErrConfigReadOnly = errors.New("the configuration is read-only (--read-only-config)")
-	// ErrConfigText is answered with code 1, as in the original.
-	ErrConfigText = errors.New("string2Properties error")
+	// ErrLocked is answered with code 16 (NO_PERMISSION), as in the original.
+	ErrLocked = errors.New("Can not update config in black list.") //nolint:staticcheck // the original's text
+	// ErrReadOnly is answered with code 16 too; the original has no such mode.
+	ErrReadOnly = errors.New("the configuration is read-only (--read-only-config)")
+	// ErrText is answered with code 1, as in the original.
+	ErrText = errors.New("string2Properties error")
 )
 
 // Runtime is the configuration of a running node: what code 319 shows and 318 changes. It follows
@@ -59,7 +59,7 @@ func (r *Runtime) Options() *Options { return r.live.Load() }
 // configStorePath, with escapes, so that no value becomes another key at the next start; a failure to do so is logged and the change stands, as in the original. An empty body does nothing.
 func (r *Runtime) Update(body []byte) error {
 	if r.readOnly {
-		return ErrConfigReadOnly
+		return ErrReadOnly
 	}
 	if len(body) == 0 {
 		return nil
@@ -67,11 +67,11 @@ func (r *Runtime) Update(body []byte) error {
 	entries, err := properties.Parse(properties.FromText(body))
 	if err != nil {
 		r.log.Warn("configuration text refused", "err", err)
-		return ErrConfigText
+		return ErrText
 	}
 	for _, e := range entries {
 		if r.locked[e.Key] {
-			return ErrConfigLocked
+			return ErrLocked
 		}
 	}
 	r.mu.Lock()
@@ -107,8 +107,8 @@ func (r *Runtime) applyLocked(next *Options, e properties.Entry) {
 	}
 }
 
-// bound replaces a listen port 0 by the one that the system picked, which the original lists and persists too.
-func (r *Runtime) bound(port int32) {
+// Bound replaces a listen port 0 by the one that the system picked, which the original lists and persists too.
+func (r *Runtime) Bound(port int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := r.cfg.Options

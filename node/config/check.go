@@ -1,9 +1,10 @@
-package node
+package config
 
 import (
 	"fmt"
 	"math"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -62,4 +63,20 @@ func suggestion(name string) string {
 		}
 	}
 	return ""
+}
+
+// checkHTTP says what is wrong with an --http address; empty is off.
+func checkHTTP(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	fault := func(remedy string) error { return &Fault{Key: "--http", Value: addr, Remedy: remedy} }
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fault("want HOST:PORT, such as 127.0.0.1:9886, or :9886 for every address")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fault("want a port from 1 to 65535, or 0 for any free one")
+	}
+	return nil
 }

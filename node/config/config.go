@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/properties"
 )
 
-// Config is everything a node must know before it starts. It is made by DefaultConfig, filled in the order file,
+// Config is everything a node must know before it starts. It is made by Default, filled in the order file,
 // environment, flags (the later wins), checked once by Validate, and not changed after New.
 type Config struct {
 	Options Options
@@ -52,8 +52,8 @@ type System struct {
 	Properties map[string]string
 }
 
-// DefaultConfig gives the values of the original for this system, with port 9876 as its start code sets it.
-func DefaultConfig(sys System) Config {
+// Default gives the values of the original for this system, with port 9876 as its start code sets it.
+func Default(sys System) Config {
 	c := Config{Extra: map[string]string{}, Clock: clock.Now}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
@@ -100,14 +100,14 @@ func (c *Config) UseDataDir(dir string) {
 	c.Options.ConfigStorePath = filepath.Join(dir, "namesrv.properties")
 }
 
-// ConfigFault is one mistake in a configuration.
-type ConfigFault struct {
+// Fault is one mistake in a configuration.
+type Fault struct {
 	Key, Value string
 	Source     string // where it stands, such as "--set" or "namesrv.conf:12"; may be empty
 	Remedy     string // what is wrong or would be right
 }
 
-func (f *ConfigFault) Error() string {
+func (f *Fault) Error() string {
 	text := fmt.Sprintf("%s=%q: %s", f.Key, f.Value, f.Remedy)
 	if f.Source != "" {
 		text = f.Source + ": " + text
@@ -119,7 +119,7 @@ func (f *ConfigFault) Error() string {
 // ignored, everything but "true" is false. What those rules hide comes back as faults, to be warned about or, where
 // the operator asked for strictness, to refuse the start. Keys that are no options of the server go to Extra; those
 // that the original knows nowhere come back in unknown, sorted.
-func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*ConfigFault, unknown []string) {
+func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*Fault, unknown []string) {
 	for _, e := range entries {
 		opt, known := optionNamed(e.Key)
 		if !known {
@@ -134,7 +134,7 @@ func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*C
 				remedy = "blanks behind the value are part of it; remove them"
 			}
 			source := fmt.Sprintf("%s:%d", file, e.Line)
-			faults = append(faults, &ConfigFault{Key: e.Key, Value: e.Value, Source: source, Remedy: remedy})
+			faults = append(faults, &Fault{Key: e.Key, Value: e.Value, Source: source, Remedy: remedy})
 		}
 		opt.setJava(&c.Options, e.Value)
 	}
@@ -142,20 +142,20 @@ func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*C
 	return faults, unknown
 }
 
-// Set sets one option from a flag or the environment; source names it. The error is a *ConfigFault.
+// Set sets one option from a flag or the environment; source names it. The error is a *Fault.
 func (c *Config) Set(source, name, value string) error {
 	opt, known := optionNamed(name)
 	if !known {
-		return &ConfigFault{Key: name, Value: value, Source: source, Remedy: "no such option" + suggestion(name)}
+		return &Fault{Key: name, Value: value, Source: source, Remedy: "no such option" + suggestion(name)}
 	}
 	if remedy := opt.strictFault(value); remedy != "" {
-		return &ConfigFault{Key: name, Value: value, Source: source, Remedy: remedy}
+		return &Fault{Key: name, Value: value, Source: source, Remedy: remedy}
 	}
 	opt.setJava(&c.Options, value)
 	return nil
 }
 
-// Validate reports every mistake at once: the error joins one *ConfigFault for each.
+// Validate reports every mistake at once: the error joins one *Fault for each.
 func (c *Config) Validate() error {
 	var faults []error
 	for _, opt := range options {
@@ -163,11 +163,11 @@ func (c *Config) Validate() error {
 			continue
 		}
 		if remedy := opt.check(&c.Options); remedy != "" {
-			faults = append(faults, &ConfigFault{Key: opt.name, Value: opt.text(&c.Options), Remedy: remedy})
+			faults = append(faults, &Fault{Key: opt.name, Value: opt.text(&c.Options), Remedy: remedy})
 		}
 	}
 	if c.FrameMaxBytes < 4096 {
-		faults = append(faults, &ConfigFault{
+		faults = append(faults, &Fault{
 			Key: "com.rocketmq.remoting.frameMaxLength", Value: fmt.Sprint(c.FrameMaxBytes),
 			Remedy: "want at least 4096 bytes; the default is 16777216",
 		})

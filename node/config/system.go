@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"fmt"
@@ -23,19 +23,19 @@ func IsSystemProperty(name string) bool {
 }
 
 // Faults reports the system properties with which the original does not start either.
-func (s System) Faults() []*ConfigFault {
-	var faults []*ConfigFault
+func (s System) Faults() []*Fault {
+	var faults []*Fault
 	for _, name := range numericProperties {
 		if value, ok := s.Properties[name]; ok {
 			if _, ok := parseJava(value, 32); !ok {
-				faults = append(faults, &ConfigFault{Key: name, Value: value, Remedy: "want a whole number"})
+				faults = append(faults, &Fault{Key: name, Value: value, Remedy: "want a whole number"})
 			}
 		}
 	}
 	switch form := s.Properties["rocketmq.serialize.type"]; strings.TrimSpace(form) {
 	case "", "JSON", "ROCKETMQ":
 	default:
-		faults = append(faults, &ConfigFault{
+		faults = append(faults, &Fault{
 			Key: "rocketmq.serialize.type (ROCKETMQ_SERIALIZE_TYPE)", Value: form, Remedy: "want JSON or ROCKETMQ",
 		})
 	}

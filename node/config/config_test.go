@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"encoding/json"
@@ -53,13 +53,13 @@ func javaSystem() System {
 }
 
 // fileConfig is the configuration of a NameServer started with -c on this text.
-func fileConfig(t *testing.T, text []byte, store string) (Config, []*ConfigFault, []string) {
+func fileConfig(t *testing.T, text []byte, store string) (Config, []*Fault, []string) {
 	t.Helper()
 	entries, err := properties.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := DefaultConfig(javaSystem())
+	cfg := Default(javaSystem())
 	faults, unknown := cfg.ApplyFile("ns.conf", entries)
 	cfg.Options.ConfigStorePath = store
 	return cfg, faults, unknown
@@ -69,7 +69,7 @@ func codeOf(err error) (code int, remark string) {
 	switch {
 	case err == nil:
 		return 0, ""
-	case errors.Is(err, ErrConfigLocked), errors.Is(err, ErrConfigReadOnly):
+	case errors.Is(err, ErrLocked), errors.Is(err, ErrReadOnly):
 		return 16, err.Error()
 	}
 	return 1, err.Error()
@@ -147,11 +147,11 @@ func TestApplyFileTellsWhatTheOriginalHides(t *testing.T) {
 }
 
 func TestReadOnlyConfig(t *testing.T) {
-	cfg := DefaultConfig(javaSystem())
+	cfg := Default(javaSystem())
 	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
 	cfg.ReadOnlyConfig = true
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
-	if err := r.Update([]byte("enableTopicList=false")); !errors.Is(err, ErrConfigReadOnly) {
+	if err := r.Update([]byte("enableTopicList=false")); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("got %v", err)
 	}
 	if !r.Options().EnableTopicList {
@@ -190,7 +190,7 @@ func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
 
 // A change that cannot be persisted stands, as in the original.
 func TestUpdateWithoutAWritableStore(t *testing.T) {
-	cfg := DefaultConfig(javaSystem())
+	cfg := Default(javaSystem())
 	cfg.Options.ConfigStorePath = t.TempDir() // a directory
 	var log strings.Builder
 	r := NewRuntime(cfg, slog.New(slog.NewTextHandler(&log, nil)))
@@ -204,7 +204,7 @@ func TestUpdateWithoutAWritableStore(t *testing.T) {
 
 // A reader's snapshot stays as it was.
 func TestOptionsSnapshotIsImmutable(t *testing.T) {
-	cfg := DefaultConfig(javaSystem())
+	cfg := Default(javaSystem())
 	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
 	before := r.Options()
@@ -217,7 +217,7 @@ func TestOptionsSnapshotIsImmutable(t *testing.T) {
 }
 
 func TestValidateReportsAllFaults(t *testing.T) {
-	cfg := DefaultConfig(javaSystem())
+	cfg := Default(javaSystem())
 	if err := cfg.Validate(); err != nil {
 		t.Fatalf("the defaults are refused: %v", err)
 	}
@@ -250,7 +250,7 @@ func TestSystemProperties(t *testing.T) {
 		"tls.server.keyPath": "k", "com.rocketmq.remoting.frameMaxLength": "8192",
 		"com.rocketmq.remoting.socket.backlog": "5", "rocketmq.serialize.type": "ROCKETMQ",
 	}}
-	cfg := DefaultConfig(sys)
+	cfg := Default(sys)
 	cfg.TLS.ApplyFile([]properties.Entry{
 		{Key: "tls.server.keyPath", Value: "k2"}, {Key: "tls.server.mode", Value: "disabled"},
 		{Key: "tls.server.authClient", Value: "true"},
@@ -268,5 +268,24 @@ func TestSystemProperties(t *testing.T) {
 	bad := System{Properties: map[string]string{"com.rocketmq.remoting.socket.backlog": "x", "rocketmq.serialize.type": "json"}}
 	if got := bad.Faults(); len(got) != 2 {
 		t.Errorf("faults: %v", got)
+	}
+}
+
+// The check leaves nothing behind but the directory.
+func TestCheckDataDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := CheckDataDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v %v", left, err)
+	}
+}
+
+func TestHTTPAddress(t *testing.T) {
+	for addr, want := range map[string]string{"9886": "want HOST:PORT", "x:http": "want a port", "x:70000": "want a port"} {
+		if err := checkHTTP(addr); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", addr, err)
+		}
 	}
 }
