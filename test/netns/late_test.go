@@ -9,7 +9,7 @@ import (
 	"github.com/epitaph-mq/epitaph/api"
 )
 
-// Scenarios 28 and 29: brokers that started seconds ago stop, and C saw them later than A and B did, so C's connections
+// S-28 and S-29: brokers that started seconds ago stop, and C saw them later than A and B did, so C's connections
 // are younger than any answer that was acknowledged before. A Java 5.x broker unregisters while it still holds its port
 // and its stores: the acknowledged answer to the UNREGISTER itself is proof, and C evicts. A 4.x broker does it at its
 // end: C keeps, and says why.

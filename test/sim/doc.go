@@ -3,21 +3,21 @@
 //
 // A schedule is a list of ops, one line of text each (ops.go): the scenarios in testdata are schedules written by hand,
 // the others are generated from a seed (generate.go). Ghosts (ghost.go) know what no node can know, the true times and
-// the order in which a broker sent its frames. They check these invariants, with the numbers of tombstones.md section 6:
+// the order in which a broker sent its frames. They check the protocol's invariants (docs/spec/tombstones.md#invariants):
 //
-//  1. No tombstone evicts a registration that in the broker's own order came after its UNREGISTER. (At every verdict.)
-//  2. What a node holds is explained by a REGISTER that this node handled on a connection that is open. (Whenever something
+//   - INV-1: No tombstone evicts a registration that in the broker's own order came after its UNREGISTER. (At every verdict.)
+//   - INV-2: What a node holds is explained by a REGISTER that this node handled on a connection that is open. (Whenever something
 //     may have been removed, and at the end.)
-//  3. Without gossip (no exchange at any node) the tables after the same frames are the same, until the first eviction.
+//   - INV-3: Without gossip (no exchange at any node) the tables after the same frames are the same, until the first eviction.
 //     (After every frame handled and every step of the exchange.)
-//  4. A comparison that holds is true: the stamps it compares lie in that order in true time. (At every verdict.)
-//  5. Duplicated and reordered messages change nothing. (The network does both all the time; at the end the last 256 packets
+//   - INV-4: A comparison that holds is true: the stamps it compares lie in that order in true time. (At every verdict.)
+//   - INV-5: Duplicated and reordered messages change nothing. (The network does both all the time; at the end the last 256 packets
 //     are sent once more, in any order, and evict nothing more. TestAnyOrderEndsInTheSameTables of package tombstone compares
 //     the tables.)
-//  6. No origin proves a tombstone after its TTL or in another life. (At every proof that is sent.)
-//  7. After the faults have ended, no registration is left that a live tombstone can prove to be gone. (At the end.)
-//  8. The exchange's and the tables' own invariants hold (as often as 3), and every message fits (each that is sent).
-//  9. Nothing but an UNREGISTER on the owning connection makes a tombstone, and late frames of a predecessor remove nobody.
+//   - INV-6: No origin proves a tombstone after its TTL or in another life. (At every proof that is sent.)
+//   - INV-7: After the faults have ended, no registration is left that a live tombstone can prove to be gone. (At the end.)
+//   - INV-8: The exchange's and the tables' own invariants hold (as often as INV-3), and every message fits (each that is sent).
+//   - INV-9: Nothing but an UNREGISTER on the owning connection makes a tombstone, and late frames of a predecessor remove nobody.
 //     (At every tombstone, verdict and removal.)
 //
 // The million was played in two parts, without a violation: on 2026-11-25 seeds 20261125 to 20436124 (175,000 schedules, 342,149

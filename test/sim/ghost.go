@@ -47,7 +47,7 @@ func (n *node) registered(c *conn, f frame) {
 	g.regs = append(g.regs, ghostReg{c, f.seq})
 }
 
-// sync forgets the ghosts of what is gone, and checks invariant 2.
+// sync forgets the ghosts of what is gone, and checks INV-2.
 func (n *node) sync() {
 	for k := range n.ghosts {
 		if _, held := n.table.Holds(k); !held {
@@ -72,7 +72,7 @@ func (g *ghost) explained() bool {
 	return false
 }
 
-// judged checks a verdict against the truth: invariants 1 and 4.
+// judged checks a verdict against the truth: INV-1 and INV-4.
 func (n *node) judged(id tombstone.ID, g *ghost, v tombstone.Verdict) {
 	m := n.w.byID[anyRevision(id)]
 	if m == nil {
@@ -115,7 +115,7 @@ func (g *ghost) flagged() bool {
 	return false
 }
 
-// mark notes a tombstone that was made, and checks that nothing but the owner's UNREGISTER made it: invariant 9.
+// mark notes a tombstone that was made, and checks that nothing but the owner's UNREGISTER made it: INV-9.
 func (w *World) mark(n *node, c *conn, f frame, id tombstone.ID, d tombstone.Departure) {
 	m := &mark{id: id, origin: n, proc: c.proc, seq: f.seq, u: w.now}
 	for _, wr := range c.writes {
@@ -157,7 +157,7 @@ func (n *node) removedLocally(c *conn, k tombstone.Key, before *ghost) {
 	}
 }
 
-// checkProof is invariant 6.
+// checkProof is INV-6.
 func (w *World) checkProof(from *node, msg tombstone.Message) {
 	p, ok := msg.(tombstone.Proof)
 	if !ok {
@@ -183,7 +183,7 @@ func (w *World) checkProof(from *node, msg tombstone.Message) {
 	}
 }
 
-// Settle ends all faults between the nodes, lets every pair exchange its state once and checks invariant 7.
+// Settle ends all faults between the nodes, lets every pair exchange its state once and checks INV-7.
 func (w *World) Settle() {
 	w.calm()
 	w.Run(2 * time.Second)
@@ -207,7 +207,7 @@ func (w *World) Settle() {
 	for _, m := range w.marks {
 		w.checkGone(m)
 	}
-	// Invariant 5: all that was said lately, once more and in any order, evicts nothing more.
+	// INV-5: all that was said lately, once more and in any order, evicts nothing more.
 	before := w.evictions()
 	w.replay(len(w.net.old))
 	w.Run(3 * time.Second)
@@ -237,7 +237,7 @@ func (w *World) anyHalted() bool {
 	return false
 }
 
-// checkGone is invariant 7 for one tombstone: where its rule holds with room to spare, the registration must be gone.
+// checkGone is INV-7 for one tombstone: where its rule holds with room to spare, the registration must be gone.
 func (w *World) checkGone(m *mark) {
 	age := time.Duration(w.now - m.u)
 	if m.life == 0 || m.origin.boot != m.id.Origin.Boot || age > tombstone.TTL*9/10 || m.origin.stoodStill > 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Scenario 27: a lost unregister is gone at every node within the goals, by true time and without the hosts' own delays.
+// S-27: a lost unregister is gone at every node within the goals, by true time and without the hosts' own delays.
 func TestTimeUntilGoneEverywhere(t *testing.T) {
 	long(t)
 	const ms = time.Millisecond
@@ -30,7 +30,7 @@ func TestTimeUntilGoneEverywhere(t *testing.T) {
 	}
 }
 
-// cell is one line of scenario 27.
+// cell is one line of S-27.
 type cell struct {
 	nodes, runs int
 	loss        float64

@@ -24,7 +24,7 @@ type node struct {
 	boot   uint64
 	down   bool
 	table  *routes.Table
-	twin   *routes.Table // gets the same frames and no tombstones; nil after the first eviction (invariant 3)
+	twin   *routes.Table // gets the same frames and no tombstones; nil after the first eviction (INV-3)
 	x      *tombstone.Exchange
 	accept uint64
 	conns  map[uint64]*conn

@@ -37,7 +37,7 @@ func TestScenarios(t *testing.T) {
 			s.play(steps)
 			s.w.Settle()
 			for _, f := range s.w.Failures {
-				t.Errorf("invariant %d: %s", f.Invariant, f.Text)
+				t.Errorf("INV-%d: %s", f.Invariant, f.Text)
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 		}
 		s := Shrink(Generate(seed, NoResidual), NoFlaw, NoResidual)
 		Run(s, NoFlaw, NoResidual, t.Logf)
-		t.Errorf("seed %d: invariant %d: %s\nshortest schedule, %d nodes:\n%v",
+		t.Errorf("seed %d: INV-%d: %s\nshortest schedule, %d nodes:\n%v",
 			seed, r.Failures[0].Invariant, r.Failures[0].Text, s.Nodes, s)
 		return true
 	})
@@ -118,7 +118,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 			if found == 0 {
 				t.Fatalf("not found in %d schedules", n)
 			}
-			t.Logf("found by seed %d after %d schedules: invariant %d: %s", found, tried, failure.Invariant, failure.Text)
+			t.Logf("found by seed %d after %d schedules: INV-%d: %s", found, tried, failure.Invariant, failure.Text)
 		})
 	}
 }
@@ -132,7 +132,7 @@ func TestOnlyTheKnownCasesRemain(t *testing.T) {
 			play(first(t), n, NoFlaw, residual, func(seed uint64, r Result) bool {
 				for _, f := range r.Failures {
 					if !f.Flagged || f.Invariant != 1 && f.Invariant != 4 {
-						t.Errorf("seed %d: invariant %d is broken without the case: %s", seed, f.Invariant, f.Text)
+						t.Errorf("seed %d: INV-%d is broken without the case: %s", seed, f.Invariant, f.Text)
 						return true
 					}
 					shown++

@@ -111,7 +111,7 @@ func (w *World) Run(d time.Duration) {
 }
 
 func (w *World) fail(invariant int, flagged bool, format string, args ...any) {
-	w.logf("BROKEN invariant %d: "+format, append([]any{invariant}, args...)...)
+	w.logf("BROKEN INV-%d: "+format, append([]any{invariant}, args...)...)
 	w.Failures = append(w.Failures, Failure{Invariant: invariant, Text: fmt.Sprintf(format, args...), Flagged: flagged})
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/epitaph-mq/epitaph/test/sim"
 )
 
-// Ghosts that notice nothing are worth nothing: where a reset counts as an acknowledgement, scenario 31 evicts a successor.
+// Ghosts that notice nothing are worth nothing: where a reset counts as an acknowledgement, S-31 evicts a successor.
 func TestGhostsNoticeAWrongEviction(t *testing.T) {
 	text, err := os.ReadFile("../sim/testdata/31-reset-is-no-ack.txt")
 	if err != nil {
@@ -29,7 +29,7 @@ func TestGhostsNoticeAWrongEviction(t *testing.T) {
 		}
 		w.settle()
 		broken := strings.Join(w.broken(), "\n")
-		if !strings.Contains(broken, "invariant 1:") {
+		if !strings.Contains(broken, "INV-1:") {
 			t.Errorf("a wrong eviction went unnoticed: %q\n%s", broken, w.report())
 		}
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/epitaph-mq/epitaph/test/sim"
 )
 
-// scenarios is how many the protocol lists (tombstones.md section 7).
+// scenarios is how many the protocol lists (docs/spec/tombstones.md#scenarios).
 const scenarios = 42
 
 // Every scenario is there as a text that tells its story, and each that is no schedule names a test that exists.
@@ -30,7 +30,7 @@ func TestScenariosAreComplete(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(string(text), fmt.Sprintf("# %d. ", n)) {
+		if !strings.HasPrefix(string(text), fmt.Sprintf("# S-%d. ", n)) {
 			t.Errorf("%s does not begin with its number and story", name)
 		}
 		steps, err := sim.ReadScenario(string(text))
@@ -53,7 +53,7 @@ func TestScenariosAreComplete(t *testing.T) {
 	}
 	for n := 1; n <= scenarios; n++ {
 		if !there[n] {
-			t.Errorf("scenario %d is missing", n)
+			t.Errorf("scenario S-%d is missing", n)
 		}
 	}
 }

@@ -10,13 +10,13 @@
 // exchange, this one plays with everything around it. Goroutines and memberlist's own dice make each run of one seed a
 // little different, so a failing seed prints its schedule and what happened.
 //
-// Ghosts (ghost.go) read the nodes' log lines and check, with the numbers of tombstones.md section 6:
+// Ghosts (ghost.go) read the nodes' log lines and check the protocol's invariants (docs/spec/tombstones.md#invariants):
 //
-//  1. No tombstone evicts a registration that in the broker's own order came after its UNREGISTER.
-//  2. What a node holds is explained by a REGISTER that this node read from a connection that is open.
-//  5. Up to 256 packets of the run once more, in any order, evict nothing more.
-//  6. No tombstone is older than its TTL.
-//  7. After the faults have ended all nodes find each other again, and no registration is left that a live tombstone can
+//   - INV-1: No tombstone evicts a registration that in the broker's own order came after its UNREGISTER.
+//   - INV-2: What a node holds is explained by a REGISTER that this node read from a connection that is open.
+//   - INV-5: Up to 256 packets of the run once more, in any order, evict nothing more.
+//   - INV-6: No tombstone is older than its TTL.
+//   - INV-7: After the faults have ended all nodes find each other again, and no registration is left that a live tombstone can
 //     prove to be gone.
-//  9. Nothing but an UNREGISTER makes a tombstone: no stop, no crash, no restart.
+//   - INV-9: Nothing but an UNREGISTER makes a tombstone: no stop, no crash, no restart.
 package whole

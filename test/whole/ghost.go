@@ -93,7 +93,7 @@ func idOf(attrs map[string]slog.Value) string {
 	return fmt.Sprintf("%s/%s/%s", attrs["origin"], attrs["boot"], attrs["seq"])
 }
 
-// made notes a tombstone and checks that an UNREGISTER was read at this moment: invariant 9.
+// made notes a tombstone and checks that an UNREGISTER was read at this moment: INV-9.
 func (l *life) made(key tombstone.Key, id string) {
 	w := l.m.w
 	u, ok := l.leaving[key]
@@ -117,7 +117,7 @@ func (l *life) made(key tombstone.Key, id string) {
 	w.logf("%s makes tombstone %s of %s", l.m.name(), id, key.Cluster)
 }
 
-// judged checks an eviction against the truth: invariant 1.
+// judged checks an eviction against the truth: INV-1.
 func (l *life) judged(key tombstone.Key, id string) {
 	w := l.m.w
 	w.evicted++
@@ -138,7 +138,7 @@ func (l *life) judged(key tombstone.Key, id string) {
 	}
 }
 
-// check is invariant 2 (everything held is explained) and the ages of invariant 6, at every node.
+// check is INV-2 (everything held is explained) and the ages of INV-6, at every node.
 func (w *World) check() {
 	synctest.Wait()
 	for _, m := range w.machine {
@@ -172,7 +172,7 @@ func (l *life) explained(r *routes.Record) bool {
 	return g != nil && slices.ContainsFunc(g.regs, func(reg ghostReg) bool { return !reg.conn.shut })
 }
 
-// checkGone is invariant 7: where the rule of a live tombstone holds with room to spare, the registration is gone.
+// checkGone is INV-7: where the rule of a live tombstone holds with room to spare, the registration is gone.
 func (w *World) checkGone() {
 	for _, m := range w.machine {
 		l := m.gossiping()

@@ -16,7 +16,7 @@ import (
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-// Scenario 24.
+// S-24.
 func TestStrangersAreNotHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, config{nodes: 2, seed: 1})

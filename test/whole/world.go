@@ -131,7 +131,7 @@ func (w *World) fail(invariant int, format string, args ...any) {
 }
 
 func (w *World) failed(invariant int, format string, args ...any) {
-	text := fmt.Sprintf("invariant %d: %s", invariant, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf("INV-%d: %s", invariant, fmt.Sprintf(format, args...))
 	w.logf("BROKEN %s", text)
 	w.failures = append(w.failures, fmt.Sprintf("%v: %s", time.Since(w.started), text))
 }
@@ -195,7 +195,7 @@ func (w *World) calm() {
 	}
 }
 
-// settle ends all faults between the nodes and checks what must be true then: invariants 5, 6 and 7.
+// settle ends all faults between the nodes and checks what must be true then: INV-5, INV-6 and INV-7.
 func (w *World) settle() {
 	w.calm()
 	w.await(2*time.Minute, func() bool { return !w.anyHalted() })
@@ -225,7 +225,7 @@ func (w *World) settle() {
 	w.check()
 }
 
-// outlive lets every tombstone reach its end: invariant 6.
+// outlive lets every tombstone reach its end: INV-6.
 func (w *World) outlive() {
 	w.sleep(tombstone.TTL + time.Minute)
 	for _, m := range w.machine {
