@@ -93,7 +93,7 @@ func TestLayers(t *testing.T) {
 		}
 		may, known := allowed[rel]
 		if !known {
-			t.Errorf("package %s is not in the layering table: add it with the imports it may have", rel)
+			t.Errorf("package %s is not in the layering table: add it with the imports it may have, and a row in docs/architecture.md", rel)
 			continue
 		}
 		for _, imp := range p.Imports {
