@@ -176,7 +176,7 @@ func (g *Gossip) Made(d tombstone.Departure) (id tombstone.ID, why tombstone.Not
 	return id, why, why == tombstone.Made
 }
 
-// LateProof raises the proof of life of a tombstone of this node (tombstones.md section 2).
+// LateProof raises the proof of life of a tombstone of this node (docs/spec/tombstones.md#late-proof).
 func (g *Gossip) LateProof(id tombstone.ID, life clock.Stamp) {
 	g.step(func(now clock.Stamp) tombstone.Output { return g.exchange.LateProof(id, life, now) })
 }

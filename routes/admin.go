@@ -26,7 +26,8 @@ func (s *state) queryDataVersion(
 	return e.data, true, v == nil || *v != e.data
 }
 
-// writePerm is contract 3.7: wiping clears one bit, adding sets exactly read and write.
+// writePerm changes the permission of every queue setting of a broker: wiping clears the write bit, adding sets exactly
+// read and write, whatever other bits were there.
 func (s *state) writePerm(name string, add bool) (n int, eff Effects) {
 	b := s.byName[name]
 	if b == nil {
@@ -62,8 +63,8 @@ func (s *state) deleteTopic(name, cluster string) (eff Effects) {
 	return eff
 }
 
-// registerTopics is contract 3.8: entries are applied in order up to the first unknown broker; of a new topic all must be
-// known.
+// registerTopics applies entries in order up to the first unknown broker. Of a topic that is new all brokers must be known,
+// else nothing is stored.
 func (s *state) registerTopics(name string, queues []TopicQueue) (eff Effects) {
 	t, known := s.names.Load(name)
 	if !known {

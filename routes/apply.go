@@ -8,8 +8,10 @@ import (
 // counts is what a registration did to the topic table.
 type counts struct{ added, changed, erased int }
 
-// applyTopics is step 11. anew says that the topics are to be applied even where they are already known.
-func (s *state) applyTopics(b *broker, r *Registration, anew bool) (c counts) {
+// applyTopics puts a registration's topics and mappings into T and M. Only a master speaks for the topics of its broker, or
+// the prime slave; with enableActingMaster nobody may write to the prime slave's. anew says that all are to be applied;
+// else only topics that are missing are, and no mappings.
+func (s *state) applyTopics(b *broker, r *Registration, known comparison, anew bool) (c counts) {
 	prime := b.prime(r)
 	if !r.HasTopics || r.ID != MasterID && !prime {
 		return c
@@ -18,8 +20,8 @@ func (s *state) applyTopics(b *broker, r *Registration, anew bool) (c counts) {
 		c.erased = s.eraseUnlisted(b, r)
 	}
 	wipe := prime && b.acting
-	if r.rest.known && r.rest.changes == s.changes {
-		for _, i := range r.rest.places {
+	if known.made && known.changes == s.changes {
+		for _, i := range known.differ {
 			s.applyTopic(b, &r.Topics[i], anew, wipe, &c)
 		}
 	} else {

@@ -5,40 +5,41 @@ import "bytes"
 // compareSlice is how many topics are compared under one read lock: about 20 us of work.
 const compareSlice = 256
 
-// rest is what of a registration's topic table is not yet in T, by place in Registration.Topics: found under the read lock,
-// so that the write lock, which makes readers of changed routes wait, is held for the changes only. It holds
-// while no entry of T has changed since, and says nothing when it is not known.
-type rest struct {
-	known   bool
-	changes uint64 // topicTable.changes when it was made
-	places  []int32
+// comparison says which entries of a registration's topic table T does not have as they are. It is made under the read
+// lock, so that the write lock, which makes readers of changed routes wait, is held for the changes only. It is true
+// as long as no entry of T changes. The zero comparison says nothing.
+type comparison struct {
+	made    bool
+	changes uint64  // topicTable.changes when it was made
+	differ  []int32 // places in Registration.Topics
 }
 
-// compare finds the rest of a large registration of a master that changes little.
-func (t *Table) compare(r *Registration) (found rest) {
+// compare makes the comparison of a large registration of a master that changes little; of others it says nothing.
+func (t *Table) compare(r *Registration) (c comparison) {
 	if r.ID != MasterID || !r.HasTopics || len(r.Topics) < compareSlice {
-		return rest{}
+		return comparison{}
 	}
 	for from := 0; from < len(r.Topics); from += compareSlice {
 		if from > 0 && r.Yield != nil {
 			r.Yield()
 		}
-		if !t.compareSome(r, from, &found) {
-			return rest{}
+		if !t.compareSome(r, from, &c) {
+			return comparison{}
 		}
 	}
-	found.known = true
-	return found
+	c.made = true
+	return c
 }
 
-func (t *Table) compareSome(r *Registration, from int, found *rest) bool {
+// compareSome compares one slice of the topics; false ends the comparison.
+func (t *Table) compareSome(r *Registration, from int, c *comparison) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	b := t.st.byName[r.Name]
-	if b == nil || len(b.topics) == 0 || from > 0 && found.changes != t.st.changes {
+	if b == nil || len(b.topics) == 0 || from > 0 && c.changes != t.st.changes {
 		return false
 	}
-	found.changes = t.st.changes
+	c.changes = t.st.changes
 	to := min(from+compareSlice, len(r.Topics))
 	for i := from; i < to; i++ {
 		rt := &r.Topics[i]
@@ -49,10 +50,10 @@ func (t *Table) compareSome(r *Registration, from int, found *rest) bool {
 			return false // two keys may name one topic, and then their order counts
 		}
 		if !t.st.has(rt, b) {
-			found.places = append(found.places, int32(i))
+			c.differ = append(c.differ, int32(i))
 		}
 	}
-	return len(found.places) <= to/4 // of more, looking twice costs more than it saves
+	return len(c.differ) <= to/4 // of more, looking twice costs more than it saves
 }
 
 // has says that T has what a broker offers for a topic.

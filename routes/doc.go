@@ -1,6 +1,6 @@
 // Package routes holds the routing tables of a NameServer: who serves which topic, and who is alive. It follows
-// RouteInfoManager and BatchUnregistrationService of Apache RocketMQ 5.5.0 step by step; what it does otherwise on
-// purpose is listed below. It knows no sockets, no wire format, no gossip, and writes no log.
+// RouteInfoManager and BatchUnregistrationService of Apache RocketMQ 5.5.0 step by step (docs/spec/nameserver.md#routing);
+// what it does otherwise on purpose is listed below. It knows no sockets, no wire format, no gossip, and writes no log.
 //
 // The tables, with the names the NameServer gives them:
 //
@@ -45,8 +45,9 @@
 // # Deviations from the original
 //
 // A registration dies with every address it keeps alive (a lost connection, an expiry): the original removes one of
-// several. A removal never takes a newer registration with it. The last address of a broker name takes the name out of
-// every cluster. A refused single-topic registration never leaves a broker without address. An UNREGISTER on a connection
-// older than the registration's owner is ignored. A registration whose connection is older than the owner does not
-// change the owner.
+// several (docs/spec/nameserver.md#dev-3). A removal never takes a newer registration with it. The last address of a broker
+// name takes the name out of every cluster (docs/spec/nameserver.md#dev-4). A refused single-topic registration never leaves
+// a broker without address (docs/spec/nameserver.md#dev-5). An UNREGISTER on a connection older than the registration's
+// owner is ignored (docs/spec/nameserver.md#dev-11). A registration whose connection is older than the owner does not
+// change the owner (docs/spec/nameserver.md#dev-13).
 package routes

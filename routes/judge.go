@@ -5,8 +5,9 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// judge evaluates the rule of tombstones.md section 2 and, where it says so, evicts with the side effects of an
-// UNREGISTER. The owner stays remembered: its own UNREGISTER may still come here and makes a tombstone of this node's own.
+// judge has the rule (tombstone.Decide) look at the registration of a key and, where it says so, evicts it with the side
+// effects of an UNREGISTER. The connection stays open: other brokers may share it. Its owner stays remembered: its own
+// UNREGISTER may still come here, and then makes a tombstone of this node's own.
 func (s *state) judge(
 	key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp,
 ) (v tombstone.Verdict, eff Effects) {

@@ -24,7 +24,7 @@ func (s *state) unregister(u *Unregistration, now clock.Stamp) (left Left, eff E
 }
 
 // youngerOwner finds a registration that the UNREGISTER would touch and that belongs to a connection accepted later: a
-// predecessor's late frame must not remove its successor (Appendix B 11).
+// predecessor's late frame must not remove its successor (docs/spec/nameserver.md#dev-11).
 func (s *state) youngerOwner(key tombstone.Key, u *Unregistration) *live {
 	if u.Conn == 0 {
 		return nil
@@ -41,7 +41,8 @@ func (s *state) youngerOwner(key tombstone.Key, u *Unregistration) *live {
 	return nil
 }
 
-// leaving is the table of tombstones.md section 4, for an UNREGISTER that is not ignored.
+// leaving says what an UNREGISTER that is not ignored means for tombstones. One is made only when the UNREGISTER came on
+// the owner (or on the remembered owner of an evicted registration), names it exactly, and the connection can prove life.
 func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) Left {
 	var (
 		owner *Conn
@@ -88,8 +89,9 @@ func (s *state) remove(key tombstone.Key, name string, id int64, why EventKind, 
 	}
 }
 
-// leaveBroker takes an address out of a broker name, with everything that follows (contract 3.4 steps 2 to 4 and the
-// cleaning of topics). id is the one that was unregistered, whether or not the address stood there.
+// leaveBroker takes an address out of a broker name. What follows: with its last address the name goes, everywhere. With
+// enableActingMaster, nobody may write to a broker without master, and those that stay are notified when the smallest
+// id left. id is the one that was unregistered, whether or not the address stood there.
 func (s *state) leaveBroker(b *broker, addr string, id int64, eff *Effects) {
 	minChanged := b.members[0].id == id
 	if i := b.byAddr(addr); i >= 0 {
@@ -108,7 +110,7 @@ func (s *state) leaveBroker(b *broker, addr string, id int64, eff *Effects) {
 	}
 }
 
-// removeBroker forgets a name without members: its entries, its places in clusters, its superseded registrations.
+// removeBroker removes a name without members: its entries, its places in all clusters, its superseded registrations.
 func (s *state) removeBroker(b *broker) {
 	s.eraseBroker(b)
 	for _, cluster := range b.clusters {

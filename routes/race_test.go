@@ -81,7 +81,7 @@ func incarnation(conn uint64, firstByte clock.Stamp) *Registration {
 }
 
 // TestStampIsReadUnderTheLock: a registration that waits for the lock is as young as the moment it was applied, so that
-// no tombstone from the time of its waiting can reach it (tombstones.md section 2, ownership).
+// no tombstone from the time of its waiting can reach it (docs/spec/tombstones.md#the-rule).
 func TestStampIsReadUnderTheLock(t *testing.T) {
 	table := newTable(0)
 	waited := false

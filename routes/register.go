@@ -13,33 +13,40 @@ import (
 
 func (r *Registration) key() tombstone.Key { return tombstone.Key{Cluster: r.Cluster, Addr: r.Addr} }
 
-// single says that the body could be an incremental registration.
+// single says that the body may be an incremental registration: that has exactly one topic.
 func (r *Registration) single() bool { return r.HasTopics && len(r.Topics) == 1 }
 
-// register applies a registration. The numbers in comments are the steps of contract 3.2.
-func (s *state) register(r *Registration, now clock.Stamp) (res RegisterResult, eff Effects) {
+// register applies a registration, step by step as RouteInfoManager.registerBroker does
+// (docs/spec/nameserver.md#registration). known is what a comparison with T has found, if one was made.
+//
+// A registration that is dropped or refused half-way keeps what was done before: its place in the cluster's set, the
+// broker's new description, and that the address has left its former id.
+func (s *state) register(r *Registration, known comparison, now clock.Stamp) (res RegisterResult, eff Effects) {
 	b := s.byName[r.Name]
-	if s.refuses(b, r) {
+	if leavesNoAddress(b, r) {
 		eff.Events = append(eff.Events, r.event(RegisterRefused))
 		res.Refused = true
 		return res, eff
 	}
-	first := b == nil // 2
+	// A broker name that is new gets its place in A only when its address stands (below): until then nobody sees it.
+	first := b == nil
 	if first {
 		b = &broker{name: r.Name, cluster: r.Cluster, lives: map[*live]struct{}{}}
 	} else if !slices.Contains(b.clusters, r.Cluster) {
 		eff.Events = append(eff.Events, r.conflict(ConflictClusters, b.cluster))
 	}
-	s.joinCluster(b, r.Cluster)                                   // 1
-	changedA := b.describe(r)                                     // 3
-	minChanged := b.wouldLead(r.ID)                               // 4
-	if i := b.byAddr(r.Addr); i >= 0 && b.members[i].id != r.ID { // 5
+	s.joinCluster(b, r.Cluster)
+	changedA := b.describe(r)
+	// This compares with the ids before the registration, its own former one included.
+	minChanged := b.wouldLead(r.ID)
+	// An address stands under one id only: a broker whose role changed leaves its old id.
+	if i := b.byAddr(r.Addr); i >= 0 && b.members[i].id != r.ID {
 		eff.Events = append(eff.Events, r.moved(b.members[i].id))
 		s.removeMember(b, i)
 		changedA = true
 	}
-	res.Dropped = s.dropped(b, r, &eff)               // 6, 7
-	res.Refused = !res.Dropped && b.tooEarly(r, &eff) // 8
+	res.Dropped = s.dropped(b, r, &eff)
+	res.Refused = !res.Dropped && b.tooEarly(r, &eff)
 	if res.Dropped || res.Refused {
 		if changedA {
 			s.touch(b)
@@ -50,32 +57,35 @@ func (s *state) register(r *Registration, now clock.Stamp) (res RegisterResult, 
 		s.byName[r.Name] = b
 		s.addBroker(b)
 	}
-	e, known := s.admit(b, r, now, &eff)
-	old, had := s.setMember(b, r.ID, r.Addr, e) // 9
+	e, listed := s.admit(b, r, now, &eff)
+	old, had := s.setMember(b, r.ID, r.Addr, e)
 	if had && old.addr != r.Addr && r.ID == MasterID {
 		eff.Events = append(eff.Events, r.conflict(ConflictMasterAddress, old.addr))
 	}
 	changedA = changedA || !had || old.addr != r.Addr
+	// With the data version that is stored already, only missing topics are added: a write permission that an operator has
+	// wiped stays wiped. The stored version is replaced after this (accept).
 	first = first || !had || old.addr == ""
-	anew := first || !known || e.data != r.DataVersion
-	counts := s.applyTopics(b, r, anew) // 10, 11
-	s.setFilters(e, r)                  // 13
+	anew := first || !listed || e.data != r.DataVersion
+	counts := s.applyTopics(b, r, known, anew)
+	s.setFilters(e, r)
 	s.accept(e, r, b)
-	s.renew(e, r, now, known) // 12
+	s.renew(e, r, now, listed)
 	if changedA {
 		s.touch(b)
 	}
-	s.tell(e, known, counts, &eff)
-	s.askMaster(b, r, &res)                     // 14
-	if minChanged && s.opts.NotifyMinBrokerID { // 15
+	s.tell(e, listed, counts, &eff)
+	s.askMaster(b, r, &res)
+	if minChanged && s.opts.NotifyMinBrokerID {
 		eff.Notify = append(eff.Notify, b.notification(Opt{}, r.HAAddr))
 	}
 	return res, eff
 }
 
-// refuses says that a single topic comes before the first full registration of a broker that would be left without
-// an address: nothing of it is applied, not even a place in its cluster (contract 3.2 step 8, Appendix B 5).
-func (s *state) refuses(b *broker, r *Registration) bool {
+// leavesNoAddress says that a single topic comes before the first full registration of a broker name that has no other
+// address: it is refused (see tooEarly), and the name would be left without any. Here, other than in the original, nothing
+// of it is applied, not even its place in the cluster (docs/spec/nameserver.md#dev-5).
+func leavesNoAddress(b *broker, r *Registration) bool {
 	if !r.single() {
 		return false
 	}
@@ -85,7 +95,7 @@ func (s *state) refuses(b *broker, r *Registration) bool {
 	return len(b.members) == 1 && b.members[0].addr == r.Addr && b.members[0].id != r.ID
 }
 
-// describe sets what every registration of a broker name overwrites, and says whether that changed anything.
+// describe sets what every registration of a broker name overwrites, a slave's too, and says whether that changed anything.
 func (b *broker) describe(r *Registration) bool {
 	acting := r.Acting == True
 	if b.acting == acting && b.zone == r.Zone {
@@ -95,7 +105,8 @@ func (b *broker) describe(r *Registration) bool {
 	return true
 }
 
-// wouldLead says that an id is below the smallest one, which for a broker without members counts as 0.
+// wouldLead says that an id is below the smallest one. That counts as 0 where there is none, so a broker name's very first
+// member changes no minimum.
 func (b *broker) wouldLead(id int64) bool {
 	if len(b.members) == 0 {
 		return id < 0
@@ -103,7 +114,8 @@ func (b *broker) wouldLead(id int64) bool {
 	return id < b.members[0].id
 }
 
-// tooEarly says that a single topic comes for an id that has no address yet: it must not be taken for all its topics.
+// tooEarly says that a single topic comes for an id that has no address yet. It is refused, for it would be taken for all
+// the topics of that broker.
 func (b *broker) tooEarly(r *Registration, eff *Effects) bool {
 	if _, had := b.byID(r.ID); had || len(b.members) == 0 || !r.single() {
 		return false
@@ -112,8 +124,8 @@ func (b *broker) tooEarly(r *Registration, eff *Effects) bool {
 	return true
 }
 
-// dropped says that the address registered under this id has a greater state version: the newcomer's own registration
-// is taken away, everything else stays.
+// dropped says that another address stands under this id and has a greater state version. The newcomer's own live entry
+// is taken away then, if it has one. With equal state versions the newcomer takes the id.
 func (s *state) dropped(b *broker, r *Registration, eff *Effects) bool {
 	i, had := b.byID(r.ID)
 	if !had || b.members[i].addr == r.Addr {
@@ -130,8 +142,9 @@ func (s *state) dropped(b *broker, r *Registration, eff *Effects) bool {
 	return true
 }
 
-// admit finds or makes the registration of the key; known says that the original's live table had it.
-func (s *state) admit(b *broker, r *Registration, now clock.Stamp, eff *Effects) (e *live, known bool) {
+// admit finds or makes the live entry of the key; listed says that it was in the live table already. A remembered owner
+// of the key ends here: a registration begins anew.
+func (s *state) admit(b *broker, r *Registration, now clock.Stamp, eff *Effects) (e *live, listed bool) {
 	s.forget(r.key())
 	e = s.lives[r.key()]
 	if e == nil {
@@ -149,7 +162,7 @@ func (s *state) admit(b *broker, r *Registration, now clock.Stamp, eff *Effects)
 	return e, !e.hidden
 }
 
-// setFilters is step 13.
+// setFilters stores the filter servers of a registration: an empty list removes them, none at all leaves them.
 func (s *state) setFilters(e *live, r *Registration) {
 	if !r.Filters.Valid || slices.Equal(e.filters, r.Filters.Servers) {
 		return
@@ -161,7 +174,8 @@ func (s *state) setFilters(e *live, r *Registration) {
 // filtersChanged makes all routes anew: which ones show an address is not indexed, for hardly anybody has filter servers.
 func (s *state) filtersChanged() { s.cache.epoch.Add(1) }
 
-// accept remembers the body, so that the same one need not be read again: see registerUnchanged.
+// accept stores the data version, whatever it was before, and remembers the body, so that the same one need not be read
+// again (see registerUnchanged).
 func (s *state) accept(e *live, r *Registration, b *broker) {
 	if e.data != r.DataVersion {
 		s.edition++
@@ -175,22 +189,23 @@ func (s *state) accept(e *live, r *Registration, b *broker) {
 	e.erasedAt = b.erased
 }
 
-// renew is step 12 without the body, and the ownership rule (tombstones.md section 2). known says that the registration
-// was there before; one that is not begins anew with the connection of this request, whatever connections were before.
-func (s *state) renew(e *live, r *Registration, now clock.Stamp, known bool) {
+// renew refreshes what the live entry says beside the body, and decides who owns it: of the open connections that
+// registered the key, the one accepted last (docs/spec/tombstones.md#ownership). An entry that was not listed before
+// begins anew and belongs to the connection of this request.
+func (s *state) renew(e *live, r *Registration, now clock.Stamp, listed bool) {
 	s.gen++
 	e.gen = s.gen
 	e.id = r.ID
 	e.ha = r.HAAddr
 	e.timeout = timeout(r.Timeout)
 	e.lastSeen, e.lastRegister = now, now
-	if !known {
+	if !listed {
 		e.hidden = false
 		e.since = now
 		e.kept, e.keptAt = tombstone.Verdict{}, clock.Stamp{}
 		s.edition++
 	}
-	if known && e.owner != nil && (r.Conn == nil || r.Conn.ID < e.owner.ID) {
+	if listed && e.owner != nil && (r.Conn == nil || r.Conn.ID < e.owner.ID) {
 		return // the owner stays, and so does what tells how it will leave
 	}
 	s.setOwner(e, r.Conn)
@@ -212,8 +227,8 @@ func timeout(ms Opt64) time.Duration {
 }
 
 // tell reports what a registration changed.
-func (s *state) tell(e *live, known bool, c counts, eff *Effects) {
-	if !known {
+func (s *state) tell(e *live, listed bool, c counts, eff *Effects) {
+	if !listed {
 		ev := e.event(BrokerRegistered)
 		ev.Added, ev.Changed, ev.Erased = c.added, c.changed, c.erased
 		eff.Events = append(eff.Events, ev)
@@ -226,7 +241,7 @@ func (s *state) tell(e *live, known bool, c counts, eff *Effects) {
 	}
 }
 
-// askMaster is step 14.
+// askMaster tells a slave the address of its master and the HA address that the master registered in the same cluster.
 func (s *state) askMaster(b *broker, r *Registration, res *RegisterResult) {
 	if r.ID == MasterID {
 		return
@@ -241,8 +256,9 @@ func (s *state) askMaster(b *broker, r *Registration, res *RegisterResult) {
 	}
 }
 
-// notification is contract 3.9: after an unregistration it goes to all members, after a registration to all but the new
-// minimum, unless that is the only one.
+// notification tells members that the smallest id of their broker is another one (docs/spec/nameserver.md#min-broker-id).
+// After an unregistration (offline) it goes to all members, after a registration to all but the new minimum, unless
+// that is the only one.
 func (b *broker) notification(offline, ha Opt) Notification {
 	n := Notification{
 		Broker: b.name, MinID: b.members[0].id, MinAddr: b.members[0].addr, Offline: offline, HA: ha,

@@ -11,8 +11,8 @@ import (
 // syncMemberPrefix begins the topics that never see an acting master (TopicValidator.SYNC_BROKER_MEMBER_GROUP_PREFIX).
 const syncMemberPrefix = "rmq_sys_SYNC_BROKER_MEMBER_"
 
-// route is contract 3.10 (RouteInfoManager.pickupTopicRouteData), without the order configuration. What it returns shares
-// nothing with the tables that ever changes.
+// route makes the route of a topic (RouteInfoManager.pickupTopicRouteData), without the order configuration. What it returns
+// shares nothing with the tables that ever changes.
 func (s *state) route(t *topic) *Route {
 	r := &Route{
 		Topic:   t.name,

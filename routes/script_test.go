@@ -274,7 +274,7 @@ func (p *stepper) answer(res RegisterResult, eff Effects) {
 	p.effects(eff)
 }
 
-func (p *stepper) register(a *args) { p.answer(p.s.register(p.registration(a), p.now)) }
+func (p *stepper) register(a *args) { p.answer(p.s.register(p.registration(a), comparison{}, p.now)) }
 
 // repeat is what a node does with every registration: without parsing if that is allowed.
 func (p *stepper) repeat(a *args) {
@@ -285,7 +285,7 @@ func (p *stepper) repeat(a *args) {
 		return
 	}
 	p.say("parsed")
-	p.answer(p.s.register(r, p.now))
+	p.answer(p.s.register(r, comparison{}, p.now))
 }
 
 func (p *stepper) unregister(a *args) {

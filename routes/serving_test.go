@@ -18,7 +18,7 @@ func TestServingTellsApart(t *testing.T) {
 		if change != nil {
 			change(s, &r)
 		}
-		s.register(&r, now)
+		s.register(&r, comparison{}, now)
 		list := s.serving()
 		if len(list) != 1 {
 			t.Fatalf("%d addresses served", len(list))
@@ -29,16 +29,16 @@ func TestServingTellsApart(t *testing.T) {
 	same := map[string]func(*state, *Registration){
 		"another order": func(_ *state, r *Registration) { r.Topics[0], r.Topics[1] = r.Topics[1], r.Topics[0] },
 		"other brokers and topics before": func(s *state, r *Registration) {
-			s.register(&Registration{Cluster: "C", Name: "a", Addr: "y", HasTopics: true, Topics: r.Topics}, now)
+			s.register(&Registration{Cluster: "C", Name: "a", Addr: "y", HasTopics: true, Topics: r.Topics}, comparison{}, now)
 			s.unregister(&Unregistration{Cluster: "C", Name: "a", Addr: "y"}, now)
 		},
 		"a topic that came and went": func(s *state, r *Registration) {
-			s.register(r, now)
+			s.register(r, comparison{}, now)
 			s.registerTopics("t9", []TopicQueue{{Broker: Some("b"), Queue: Queue{1, 1, 6, 0}}})
 			s.deleteTopic("t9", "")
 		},
 		"write permission wiped and given back": func(s *state, r *Registration) {
-			s.register(r, now)
+			s.register(r, comparison{}, now)
 			s.writePerm("b", false)
 			s.writePerm("b", true)
 		},

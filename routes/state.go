@@ -206,7 +206,7 @@ func (s *state) addLive(key tombstone.Key, b *broker, now clock.Stamp) *live {
 	return e
 }
 
-// dropLive forgets a registration that keeps nothing alive.
+// dropLive removes a registration that keeps nothing alive.
 func (s *state) dropLive(e *live) {
 	delete(s.lives, e.key)
 	delete(e.broker.lives, e)
@@ -265,7 +265,7 @@ func (s *state) dropConn(id uint64) {
 	}
 }
 
-// forget ends the memory of an evicted registration's owner.
+// forget ends the memory of the owner of a registration that was evicted.
 func (s *state) forget(key tombstone.Key) {
 	rem := s.remembered[key]
 	if rem == nil {
@@ -287,7 +287,8 @@ func (e *live) identity() tombstone.Identity {
 	return id
 }
 
-// lateProof says that the broker unregisters first of all when it stops, and reads the answer (tombstones.md section 2).
+// lateProof says that the broker unregisters first of all when it stops, while it still holds its port, and reads the
+// answer: then that answer proves life, too (docs/spec/tombstones.md#late-proof).
 func (e *live) lateProof() bool { return e.version >= version5 && e.language == languageJava }
 
 const (

@@ -44,10 +44,10 @@ func New(cfg Config) *Table {
 
 // Register applies a registration (RouteInfoManager.registerBroker).
 func (t *Table) Register(r *Registration) (RegisterResult, Effects) {
-	r.rest = t.compare(r)
+	known := t.compare(r)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.st.register(r, t.cfg.Clock())
+	return t.st.register(r, known, t.cfg.Clock())
 }
 
 // RegisterUnchanged applies a registration whose body has the fingerprint r.Print without knowing what the body says. It
@@ -74,7 +74,7 @@ func (t *Table) ConnLost(conn uint64) Effects {
 }
 
 // Expire removes every registration that gave no sign of life for its timeout (RouteInfoManager.scanNotActiveBroker), and
-// forgets remembered owners whose time is over. Call it every scan interval.
+// forgets remembered owners after Config.TombstoneTTL. Call it every scan interval.
 func (t *Table) Expire() Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +124,9 @@ func (t *Table) RegisterTopics(topic string, queues []TopicQueue) Effects {
 	return t.st.registerTopics(topic, queues)
 }
 
-// Judge decides on a tombstone that another node proved, and evicts where the rule says so (tombstones.md section 2).
+// Judge decides on a tombstone that another node proved, and evicts where the rule says so
+// (docs/spec/tombstones.md#the-rule). It is what tombstone.Tables asks of an implementation: the clock is read, the rule
+// evaluated and the registration removed under one hold of the lock.
 func (t *Table) Judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds) (tombstone.Verdict, Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -22,7 +22,7 @@ type topicTable struct {
 	settingOf    map[Queue]uint32
 	freeSettings []uint32
 
-	changes uint64 // of entries, ever; see rest
+	changes uint64 // of entries, ever; see comparison
 
 	cache cache
 

@@ -9,7 +9,7 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// route is contract 3.10.
+// route is docs/spec/nameserver.md#route-lookup.
 func (w *twin) route(topic string) *Route {
 	row, ok := w.t[topic]
 	if !ok {

@@ -10,8 +10,8 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// twin is the routing tables a second time, written straight from chapter 3 of the contract, Appendix B and section 2 of the
-// tombstone protocol: plain maps, whole scans, no index, no cache, no short cut. It is what state is compared with.
+// twin is the routing tables a second time, written straight from the tables and algorithms of docs/spec/nameserver.md#routing,
+// its deviations, and docs/spec/tombstones.md#ownership: plain maps, whole scans, no index, no cache, no short cut. It is what state is compared with.
 type twin struct {
 	opts Options
 	ttl  time.Duration
@@ -108,20 +108,20 @@ func (w *twin) register(r *Registration, now clock.Stamp, order int) (res Regist
 	one := r.HasTopics && len(r.Topics) == 1
 	if b := w.a[r.Name]; one {
 		if b == nil {
-			return RegisterResult{Refused: true}, nil // Appendix B 5
+			return RegisterResult{Refused: true}, nil // it would leave a name without address
 		}
 		for id, addr := range b.addrs {
 			if len(b.addrs) == 1 && addr == r.Addr && id != r.ID {
-				return RegisterResult{Refused: true}, nil // Appendix B 5
+				return RegisterResult{Refused: true}, nil // it would leave a name without address
 			}
 		}
 	}
-	// 1
+	// Join the cluster.
 	if w.c[r.Cluster] == nil {
 		w.c[r.Cluster] = map[string]bool{}
 	}
 	w.c[r.Cluster][r.Name] = true
-	// 2
+	// Find or make the broker name.
 	first := false
 	b := w.a[r.Name]
 	if b == nil {
@@ -129,23 +129,23 @@ func (w *twin) register(r *Registration, now clock.Stamp, order int) (res Regist
 		w.a[r.Name] = b
 		first = true
 	}
-	// 3
+	// Overwrite its description.
 	b.acting = r.Acting == True
 	b.zone = r.Zone
-	// 4
+	// Would it lead?
 	prevMin := int64(0)
 	if len(b.addrs) > 0 {
 		prevMin = b.min()
 	}
 	minChanged := r.ID < prevMin
-	// 5
+	// Leave the old id.
 	for id, addr := range maps.Clone(b.addrs) {
 		if addr == r.Addr && id != r.ID {
 			delete(b.addrs, id)
 			delete(b.by, id)
 		}
 	}
-	// 6, 7
+	// Whoever stands under the id stays if its state version is greater.
 	old, had := b.addrs[r.ID]
 	if had && old != r.Addr {
 		if e := w.live(tombstone.Key{Cluster: r.Cluster, Addr: old}); e != nil && e.data.StateVersion > r.DataVersion.StateVersion {
@@ -155,37 +155,36 @@ func (w *twin) register(r *Registration, now clock.Stamp, order int) (res Regist
 			return RegisterResult{Dropped: true}, nil
 		}
 	}
-	// 8
+	// Refuse a lone first topic.
 	if !had && one {
 		return RegisterResult{Refused: true}, nil
 	}
-	// 9
+	// Stand under the id.
 	b.addrs[r.ID] = r.Addr
 	b.by[r.ID] = key
 	first = first || !had || old == ""
-	// 10
+	// Does it speak for the topics?
 	master := r.ID == 0
 	primeSlave := r.Acting != Absent && !master && r.ID == b.min()
-	// 11
+	// Apply topics.
 	if r.HasTopics && (master || primeSlave) {
 		w.registerTopicsOf(r, b, first, primeSlave)
 	}
-	// 12, 13
 	w.keepAlive(r, now, order)
-	// 14
+	// Tell a slave its master.
 	if m, ok := b.addrs[0]; ok && !master {
 		if e := w.live(tombstone.Key{Cluster: r.Cluster, Addr: m}); e != nil {
 			res = RegisterResult{HasMaster: true, MasterAddr: m, HAAddr: e.ha}
 		}
 	}
-	// 15
+	// Notify a new minimum.
 	if minChanged && w.opts.NotifyMinBrokerID {
 		notes = append(notes, w.note(r.Name, Opt{}, r.HAAddr))
 	}
 	return res, notes
 }
 
-// keepAlive is steps 12 and 13 with the ownership rule.
+// keepAlive renews the live entry and stores the filter servers; of several connections the one accepted last owns it.
 func (w *twin) keepAlive(r *Registration, now clock.Stamp, order int) {
 	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
 	delete(w.evic, key)
@@ -313,7 +312,7 @@ func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now cl
 	return Left{Leaving: LeavingProven, Departure: d}
 }
 
-// remove is contract 3.4 for a batch of one.
+// remove is an unregistration by itself, not in a batch (docs/spec/nameserver.md#unregistration).
 func (w *twin) remove(key tombstone.Key, name string, id int64) (notes []Notification) {
 	defer w.sweep()
 	hadL := w.live(key) != nil
@@ -352,7 +351,7 @@ func (w *twin) removeName(name string) {
 	for topic, row := range w.t {
 		w.erase(topic, row, name)
 	}
-	for c, set := range w.c { // Appendix B 4: every cluster
+	for c, set := range w.c { // every cluster, not only that of the last address
 		delete(set, name)
 		if len(set) == 0 {
 			delete(w.c, c)
@@ -363,7 +362,7 @@ func (w *twin) removeName(name string) {
 			continue
 		}
 		others := w.keeps(key)
-		if len(others) == 0 { // Appendix B 4: superseded ones
+		if len(others) == 0 { // it is superseded
 			delete(w.l, key)
 			delete(w.f, key)
 			continue
@@ -377,7 +376,7 @@ func (w *twin) removeName(name string) {
 	}
 }
 
-// end is what a lost connection or an expiry does to one registration: every address it keeps alive goes (Appendix B 3).
+// end is what a lost connection or an expiry does to one registration: every address it keeps alive goes.
 func (w *twin) end(key tombstone.Key) (notes []Notification) {
 	e := w.l[key]
 	for _, name := range w.keeps(key) {

@@ -115,7 +115,6 @@ type Registration struct {
 	Filters      Filters
 
 	Yield func() // called now and then during long work, without a lock held; may be nil
-	rest  rest
 }
 
 // Opt64 is an int64 that may be absent. The zero Opt64 is absent.
@@ -144,7 +143,7 @@ type Unregistration struct {
 	At                  clock.Stamp // U: when the frame's first byte was there
 }
 
-// Leaving says whether an UNREGISTER makes a tombstone, and why not (tombstones.md section 4).
+// Leaving says whether an UNREGISTER makes a tombstone, and why not (docs/spec/tombstones.md#what-makes-a-tombstone).
 type Leaving uint8
 
 // What an UNREGISTER can mean for tombstones.
@@ -203,7 +202,7 @@ type BrokerMapping struct {
 	Info   any
 }
 
-// Route is the answer to a route query (contract 3.10). Lists are sorted by broker name. HasMappings says that the mapping
+// Route is the answer to a route query (TopicRouteData). Lists are sorted by broker name. HasMappings says that the mapping
 // table knows the topic.
 type Route struct {
 	Topic       string
