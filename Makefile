@@ -14,8 +14,8 @@ TESTFLAGS     ?=
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## one static binary: bin/epitaph
-	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN) .
+build: ## static binaries: bin/epitaph, and bin/epitaph-bench, which measures NameServers
+	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
 
 notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
 	$(GO) test -count=1 ./test/house -run TestNotice -update
@@ -82,13 +82,13 @@ model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a 
 
 bench-compare: build ## epitaph, the ceiling, Java and Rust side by side; writes docs/performance.md (about 20 minutes)
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
-		$(BIN) bench compare --rounds $(or $(ROUNDS),5) --json docs/performance.json --document docs/performance.md
+		$(BIN)-bench compare --rounds $(or $(ROUNDS),5) --json docs/performance.json --document docs/performance.md
 
 # With more nodes than cores the fair scheduler is much of what is measured (docs/convergence.md).
 REALTIME := $(shell chrt --rr 1 true 2>/dev/null && echo chrt --rr 1)
 
 bench-convergence: build ## how long nodes disagree, by number and loss; writes docs/convergence.md (about 20 minutes)
-	$(REALTIME) $(BIN) bench convergence --nodes 3,9,33,100 --loss 0,0.3 --trials $(or $(TRIALS),200) --complete --idle 30s --storm 10000 \
+	$(REALTIME) $(BIN)-bench convergence --nodes 3,9,33,100 --loss 0,0.3 --trials $(or $(TRIALS),200) --complete --idle 30s --storm 10000 \
 		--json docs/convergence.json --plot docs/img/convergence.svg --document docs/convergence.md
 
 bench-all: bench-convergence bench-compare ## every published figure and plot again

@@ -62,9 +62,6 @@ func RunCompare(ctx context.Context, c CompareConfig, progress io.Writer) (*Comp
 	}
 	defer os.RemoveAll(dir)
 	r := &CompareReport{When: time.Now().UTC(), Machine: thisMachine(), CellTime: c.Cell, Rates: map[string]float64{}}
-	if c.Commit != "" {
-		r.Machine.Commit = c.Commit
-	}
 	var present []server
 	for _, s := range findServers(ctx, c, dir) {
 		if !c.wants(s.key) {

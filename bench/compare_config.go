@@ -16,7 +16,6 @@ type CompareConfig struct {
 	LargeRounds int           // rounds that also measure the large table
 	Cell        time.Duration // measured time of each load cell
 	Servers     []string      // which to measure; empty: all
-	Commit      string        // what the program was built from, for the report; "": by build information
 }
 
 // DefaultCompareConfig is five rounds of short cells.

@@ -36,9 +36,6 @@ func RunConvergence(ctx context.Context, c ConvergeConfig, progress io.Writer) (
 	p := NewProgress(progress)
 	defer p.Done()
 	r := &ConvergeReport{When: time.Now().UTC(), Machine: thisMachine(), Load: loadAverage(), Seed: c.Seed, Targets: c.Targets}
-	if c.Commit != "" {
-		r.Machine.Commit = c.Commit
-	}
 	run := &convergence{config: c, report: r, progress: p}
 	var err error
 	if len(c.Targets) > 0 {

@@ -54,7 +54,6 @@ type ConvergeConfig struct {
 	Plot      string // .svg or .png
 	JSON      string
 	Document  string // .md: method, goals and figures
-	Commit    string // what the program was built from, for the report; "": by build information
 }
 
 // DefaultConvergeConfig is three nodes without loss.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"github.com/epitaph-mq/epitaph/cli/screen"
 )
 
 // Exit statuses of our own commands; mqnamesrv has the original's.
@@ -26,6 +29,14 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
+
+func init() {
+	urfave.HelpPrinter = func(w io.Writer, template string, data any) {
+		var b bytes.Buffer
+		urfave.HelpPrinterCustom(&b, template, data, nil)
+		_, _ = io.WriteString(w, screen.Fold(b.String())) // a closed terminal is nobody to tell
+	}
+}
 
 func usageError(err error) error { return &exitError{status: exitUsage, err: err} }
 
@@ -102,7 +113,6 @@ func (p *program) app() *urfave.App {
 			p.diffCommand(),
 			p.healthCommand(),
 			p.licensesCommand(),
-			p.benchCommand(),
 		},
 	}
 }
@@ -129,11 +139,15 @@ All settings of a server:  epitaph serve --help
 
 // welcome is what a newcomer sees who types nothing but the name of the program.
 func (p *program) welcome(c *urfave.Context) error {
-	if c.Args().Present() {
-		return usageError(fmt.Errorf("there is no command %q; see epitaph --help", c.Args().First()))
+	switch name := c.Args().First(); name {
+	case "":
+		_, err := io.WriteString(p.stdout, welcomeText)
+		return err
+	case "bench":
+		return usageError(errors.New("the benchmark is a program of its own: epitaph-bench"))
+	default:
+		return usageError(fmt.Errorf("there is no command %q; see epitaph --help", name))
 	}
-	_, err := io.WriteString(p.stdout, welcomeText)
-	return err
 }
 
 func onUsageError(c *urfave.Context, err error, _ bool) error {

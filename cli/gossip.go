@@ -11,6 +11,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"github.com/epitaph-mq/epitaph/cli/screen"
 	"github.com/epitaph-mq/epitaph/gossip"
 )
 
@@ -171,7 +172,7 @@ every node, then remove the old one at every node. Running nodes read the file a
 				words = append(words, path)
 			}
 			var text strings.Builder
-			fill(&text, "", 0, words)
+			screen.Fill(&text, "", 0, words)
 			_, err = io.WriteString(p.stdout, text.String())
 			return err
 		},

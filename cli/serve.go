@@ -11,6 +11,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"github.com/epitaph-mq/epitaph/cli/screen"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -192,7 +193,7 @@ func (p *program) serveScreen(cfg config.Config, s server) {
 			next += fmt.Sprintf("  epitaph members%s\n  epitaph tombstones%s\n", flag, flag)
 		}
 	}
-	_, _ = io.WriteString(p.stdout, foldHelp(fmt.Sprintf(`epitaph %s serves
+	_, _ = io.WriteString(p.stdout, screen.Fold(fmt.Sprintf(`epitaph %s serves
   listening   %s (RocketMQ remoting, TLS %s)
   mode        %s
   http        %s

@@ -8,11 +8,13 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/epitaph-mq/epitaph/cli/screen"
 )
 
-// screenWidth is what a line for people may have unless --wide is given; shortest is what is left of a cell at least.
+// A line for people has screen.Width unless --wide is given; shortest is what is left of a cell at least.
 const (
-	screenWidth = 80
+	screenWidth = screen.Width
 	columnGap   = 2
 	shortest    = 6
 )

@@ -1,4 +1,4 @@
-package cli
+package main
 
 import (
 	"errors"
@@ -11,12 +11,12 @@ import (
 	"github.com/epitaph-mq/epitaph/bench"
 )
 
-func (p *program) benchConvergenceCommand() *urfave.Command {
+func convergenceCommand() *urfave.Command {
 	d := bench.DefaultConvergeConfig()
 	return &urfave.Command{
 		Name:      "convergence",
 		Usage:     "how long nodes disagree about a broker that left",
-		UsageText: "epitaph bench convergence --story\n   epitaph bench convergence [--nodes 3,9,33] [--loss 0,0.3] [flags]\n   epitaph bench convergence --targets HOST:PORT,HOST:PORT,... [flags]",
+		UsageText: "epitaph-bench convergence --story\n   epitaph-bench convergence [--nodes 3,9,33] [--loss 0,0.3] [flags]\n   epitaph-bench convergence --targets HOST:PORT,HOST:PORT,... [flags]",
 		Description: `Synthetic brokers register at every node over RocketMQ's protocol; then one leaves, and one or more nodes do not hear it:
 there its connection stays open and silent, so that nothing but a tombstone can remove it. Clients ask every node all the
 time. Each report has the same run without gossip beside it.
@@ -45,7 +45,7 @@ Never give the targets of NameServers that serve anybody: the synthetic brokers 
 			&urfave.StringFlag{Name: "json", Usage: "write the report to `FILE`"},
 			&urfave.StringFlag{Name: "document", Usage: "write method, goals and figures to `FILE`.md"},
 		},
-		Action: p.benchConvergence,
+		Action: convergence,
 	}
 }
 
@@ -66,14 +66,12 @@ func list[T any](name, text string, parse func(string) (T, error), want string, 
 	return all
 }
 
-func (p *program) benchConvergence(c *urfave.Context) error {
-	ctx, stop := interruptible(c.Context)
-	defer stop()
+func convergence(c *urfave.Context) error {
 	if c.Args().Present() {
-		return usageError(fmt.Errorf("convergence takes no argument %q; see epitaph bench convergence --help", c.Args().First()))
+		return usageError(fmt.Errorf("convergence takes no argument %q; see epitaph-bench convergence --help", c.Args().First()))
 	}
 	if c.Bool("story") {
-		return bench.Story(ctx, p.stdout)
+		return bench.Story(c.Context, c.App.Writer)
 	}
 	cfg := bench.DefaultConvergeConfig()
 	var faults []error
@@ -85,7 +83,7 @@ func (p *program) benchConvergence(c *urfave.Context) error {
 	cfg.Brokers, cfg.Trials, cfg.Seed = c.Int("brokers"), c.Int("trials"), c.Uint64("seed")
 	cfg.Delay, cfg.Partition, cfg.Timeout = c.Duration("delay"), c.Duration("partition"), c.Duration("timeout")
 	cfg.Window, cfg.Idle, cfg.Storm, cfg.StormTime = c.Duration("window"), c.Duration("idle"), c.Int("storm"), c.Duration("storm-time")
-	cfg.Plot, cfg.JSON, cfg.Document, cfg.Commit = c.String("plot"), c.String("json"), c.String("document"), revision()
+	cfg.Plot, cfg.JSON, cfg.Document = c.String("plot"), c.String("json"), c.String("document")
 	if c.IsSet("brokers") {
 		cfg.Mass = cfg.Brokers
 	}
@@ -104,14 +102,11 @@ func (p *program) benchConvergence(c *urfave.Context) error {
 	if err := errors.Join(append(faults, cfg.Validate())...); err != nil {
 		return usageError(err)
 	}
-	report, err := bench.RunConvergence(ctx, cfg, p.stderr)
+	report, err := bench.RunConvergence(c.Context, cfg, c.App.ErrWriter)
 	if report == nil {
 		return err
 	}
-	err = errors.Join(err, report.WriteText(p.stdout))
-	if cfg.JSON != "" {
-		err = errors.Join(err, bench.WriteJSON(cfg.JSON, report))
-	}
+	err = errors.Join(err, report.WriteText(c.App.Writer), writeJSON(c, report))
 	if cfg.Document != "" {
 		err = errors.Join(err, report.WriteDocument(cfg.Document, cfg.Plot))
 	}

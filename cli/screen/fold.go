@@ -1,22 +1,14 @@
-package cli
+// Package screen lays out text for people: help pages and sentences that fit the screen.
+package screen
 
 import (
-	"bytes"
-	"io"
 	"regexp"
 	"strings"
 	"unicode/utf8"
-
-	urfave "github.com/urfave/cli/v2"
 )
 
-func init() {
-	urfave.HelpPrinter = func(w io.Writer, template string, data any) {
-		var b bytes.Buffer
-		urfave.HelpPrinterCustom(&b, template, data, nil)
-		_, _ = io.WriteString(w, foldHelp(b.String())) // a closed terminal is nobody to tell
-	}
-}
+// Width is what a line for people may have.
+const Width = 80
 
 const (
 	// broken is from which length on a line of the texts ends because it is full, so that the next one continues it.
@@ -28,13 +20,13 @@ const (
 // explained is a line with an explanation in a second column.
 var explained = regexp.MustCompile(`^( *\S.*?)(  +)(\S.*)$`)
 
-// foldHelp makes a help page fit the screen: paragraphs are filled anew, explanations stay in their column.
-func foldHelp(page string) string {
+// Fold makes a help page fit the screen: paragraphs are filled anew, explanations stay in their column.
+func Fold(page string) string {
 	var out strings.Builder
 	lines := strings.Split(strings.TrimSuffix(page, "\n"), "\n")
 	for i := 0; i < len(lines); i++ {
 		line := strings.TrimRight(lines[i], " ")
-		if utf8.RuneCountInString(line) <= screenWidth {
+		if utf8.RuneCountInString(line) <= Width {
 			out.WriteString(line + "\n")
 			continue
 		}
@@ -44,7 +36,7 @@ func foldHelp(page string) string {
 				out.WriteString(head + "\n")
 				head, column = "", further
 			}
-			fill(&out, head, column, strings.Fields(m[3]))
+			Fill(&out, head, column, strings.Fields(m[3]))
 			continue
 		}
 		indent := len(line) - len(strings.TrimLeft(line, " "))
@@ -54,7 +46,7 @@ func foldHelp(page string) string {
 			line = lines[i]
 			words = append(words, strings.Fields(line)...)
 		}
-		fill(&out, "", indent, words)
+		Fill(&out, "", indent, words)
 	}
 	return out.String()
 }
@@ -65,8 +57,8 @@ func continues(line string, indent int) bool {
 	return text != "" && len(line)-len(text) == indent && !explained.MatchString(line)
 }
 
-// fill writes words from a column on, the first line behind head.
-func fill(out *strings.Builder, head string, column int, words []string) {
+// Fill writes words from a column on, the first line behind head.
+func Fill(out *strings.Builder, head string, column int, words []string) {
 	at := 0
 	begin := func(text string) {
 		out.WriteString(text + strings.Repeat(" ", max(column-utf8.RuneCountInString(text), 0)))
@@ -76,7 +68,7 @@ func fill(out *strings.Builder, head string, column int, words []string) {
 	for i, word := range words {
 		n := utf8.RuneCountInString(word)
 		if i > 0 {
-			if at+1+n > screenWidth {
+			if at+1+n > Width {
 				out.WriteString("\n")
 				begin("")
 			} else {
