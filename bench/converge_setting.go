@@ -178,7 +178,7 @@ func (s *setting) batch(ctx context.Context, all []departure, more bool) (err er
 		return err
 	}
 	if err = s.field.awaitEmpty(ctx); err == nil && more && s.Fault == Mass {
-		// Tombstones of one address are limited to 100 a second (tombstones.md section 3).
+		// Tombstones of one address are limited to 100 a second (docs/spec/tombstones.md#limits).
 		err = pause(ctx, time.Duration(len(brokers))*time.Second/90)
 	}
 	return err

@@ -327,7 +327,7 @@ type aged struct{ by atomic.Int64 }
 
 func (a *aged) now() clock.Stamp { return clock.Now().Add(time.Duration(a.by.Load())) }
 
-// A node that restarts beside older ones is ready when it holds what they hold, and not before.
+// DEV-15: a node that restarts beside older ones is ready when it holds what they hold, and not before.
 func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 	var old aged
 	nodes := startClusterWith(t, 2, func(c *config.Config) { withHTTP(c); c.Clock = old.now })

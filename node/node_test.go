@@ -122,7 +122,7 @@ func TestLostConnectionRemovesBroker(t *testing.T) {
 	}
 }
 
-// TestPseudoTopicIsServedWhileNotReady: a broker in compatible mode reads its member group from it, and takes any error for
+// TestPseudoTopicIsServedWhileNotReady (DEV-15): a broker in compatible mode reads its member group from it, and takes any error for
 // an empty group.
 func TestPseudoTopicIsServedWhileNotReady(t *testing.T) {
 	n := startNode(t, func(cfg *config.Config) { cfg.Options.NeedWaitForService = true })

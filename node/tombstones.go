@@ -22,7 +22,7 @@ import (
 
 const (
 	// lateProofWait is how long the acknowledgement of an UNREGISTER's answer is waited for: on a busy connection it may
-	// be delayed by 40 ms (tombstones.md section 2).
+	// be delayed by 40 ms (docs/spec/tombstones.md#late-proof).
 	lateProofWait = 100 * time.Millisecond
 	// lateProofsAtOnce bounds how many are waited for; without one, a tombstone is only less often able to evict.
 	lateProofsAtOnce = 4096

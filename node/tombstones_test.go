@@ -80,7 +80,7 @@ func TestUnregisterAtOneNodeIsGoneAtAll(t *testing.T) {
 	}
 }
 
-// Scenario 28: C saw the broker later than A did, so only the acknowledged answer of the UNREGISTER itself proves that
+// S-28: C saw the broker later than A did, so only the acknowledged answer of the UNREGISTER itself proves that
 // the departing process still lived then.
 func TestLateProofEvictsYoungerConnection(t *testing.T) {
 	nodes := startCluster(t, 2)
@@ -90,7 +90,7 @@ func TestLateProofEvictsYoungerConnection(t *testing.T) {
 }
 
 // A registration that came after the departure is never evicted, and a broker on a 4.x version gets no late proof
-// (scenario 29): the younger connection keeps its registration.
+// (S-29): the younger connection keeps its registration.
 func TestYoungerConnectionIsKept(t *testing.T) {
 	nodes := startCluster(t, 2)
 	old := dial(t, nodes[0])

@@ -155,7 +155,7 @@ func TestBodyMayBeWrittenApart(t *testing.T) {
 	}
 }
 
-// TestResponseHeaders has the golden headers of the contract's appendix A, with the version of 5.5.0.
+// TestResponseHeaders has the headers of docs/spec/nameserver.md#golden-bytes.
 func TestResponseHeaders(t *testing.T) {
 	f := func(r Response, want string) {
 		t.Helper()

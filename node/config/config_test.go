@@ -159,7 +159,7 @@ func TestReadOnlyConfig(t *testing.T) {
 	}
 }
 
-// A line break in a value stays in the value: read at the next start, it must not be a further key, such as the paths that
+// DEV-14: a line break in a value stays in the value: read at the next start, it must not be a further key, such as the paths that
 // code 318 may not change (CVE-2023-37582).
 func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "ns.conf")

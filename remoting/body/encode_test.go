@@ -13,8 +13,8 @@ func same(t *testing.T, got []byte, want string) {
 	}
 }
 
-// TestContractBodies has the golden bodies of the contract (1.13, 2.1 to 2.9, A.4).
-func TestContractBodies(t *testing.T) {
+// TestBodiesOfTheSpecification has the bodies of docs/spec/nameserver.md#golden-bytes and of the request codes there.
+func TestBodiesOfTheSpecification(t *testing.T) {
 	broker := BrokerData{Cluster: "C1", BrokerName: "b0", Addrs: []BrokerAddr{{0, "1.1.1.1:10911"}, {1, "1.1.1.2:10911"}}}
 	route := &TopicRoute{Brokers: []BrokerData{broker},
 		Queues: []QueueData{{BrokerName: "b0", ReadQueueNums: 4, WriteQueueNums: 4, Perm: 6}}}

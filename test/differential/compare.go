@@ -9,26 +9,26 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
 
-// Rows of Appendix B after which the tables of the original are others than ours: the sequence ends there.
+// Deviations after which the tables of the original are others than ours: the sequence ends there.
 const (
 	// A refused single-topic registration changes nothing here. The original has by then taken the broker's old address
 	// out, or put a broker without address in, and keeps it so.
-	rowRefused = 5
+	ruleRefused = "DEV-5"
 	// An address that another one displaced, and whose broker name lost a broker since, is forgotten here. The original
 	// keeps its live entry until the timeout, so that the same registration again changes no topics.
-	rowSuperseded = 4
+	ruleSuperseded = "DEV-4"
 )
 
-// wanted are the differences that Appendix B asks for and that sequences show all the same. Each counts how often it was
+// wanted are the deviations (docs/spec/nameserver.md#deviations) that sequences show. Each counts how often it was
 // met. Those with a predicate are looked at only when answers of the same code differ.
 var wanted = []struct {
-	row     int // of Appendix B
+	rule    string
 	what    string
 	applies func(v view, st step, java, ours *answer) bool
 }{
-	{rowSuperseded, "superseded live entries are dropped: the sequence ended", nil},
-	{rowRefused, "a refused single-topic registration changes nothing: the sequence ended", nil},
-	{7, "standard JSON kept after zone filtering", func(v view, st step, java, ours *answer) bool {
+	{ruleSuperseded, "superseded live entries are dropped: the sequence ended", nil},
+	{ruleRefused, "a refused single-topic registration changes nothing: the sequence ended", nil},
+	{"DEV-7", "standard JSON kept after zone filtering", func(v view, st step, java, ours *answer) bool {
 		return st.Code == 105 && st.Ext["__ZONE_MODE"] != "" && v.sameContent(st, java, ours)
 	}},
 }
@@ -41,7 +41,7 @@ func javaFault(remark string) bool {
 // view is what a sequence knows when it compares answers.
 type view struct {
 	prefix string
-	met    func(row int) // is told of every wanted difference
+	met    func(rule string) // is told of every wanted difference
 }
 
 // refused says that a REGISTER of a single topic before the first registration was refused.
@@ -57,7 +57,7 @@ func (v view) compare(st step, java, ours *answer) string {
 	}
 	for _, w := range wanted {
 		if w.applies != nil && w.applies(v, st, java, ours) {
-			v.met(w.row)
+			v.met(w.rule)
 			return ""
 		}
 	}

@@ -10,6 +10,6 @@
 // Headers and bodies are also written as fastjson2 takes them though nobody writes them so (twist.go); what is stranger still
 // stands in the golden files of package remoting, with what we make of it and why.
 //
-// Differences that are wanted (Appendix B of the contract) are in the table `wanted` of compare.go, each with its row;
+// Differences that are wanted (docs/spec/nameserver.md#deviations) are in the table `wanted` of compare.go, each with its rule;
 // a sequence ends where one of them has parted the tables for good. A difference that 40,000 steps never meet fails too.
 package differential

@@ -1,7 +1,7 @@
 package differential
 
-// entries are the brokers that registered in a sequence and have not left, by connection. They tell where Appendix B 4
-// parts the two servers (rowSuperseded).
+// entries are the brokers that registered in a sequence and have not left, by connection. They tell where DEV-4
+// parts the two servers (ruleSuperseded).
 type entries map[int]*entry
 
 type entry struct {

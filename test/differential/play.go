@@ -17,8 +17,8 @@ const (
 // pair is both servers.
 type pair struct {
 	java, ours string
-	met        map[int]int // wanted differences by row
-	played     int         // steps
+	met        map[string]int // wanted differences by rule
+	played     int            // steps
 	prefixes   int
 	settling   time.Duration // how long the tables of both may differ after what the original applies later
 }
@@ -35,7 +35,7 @@ func (p *pair) play(steps []step) (d *difference, err error) {
 	prefix := fmt.Sprintf("%x.%x.", p.prefixes, rand.Uint32())
 	java := &side{addr: p.java, conns: map[int]net.Conn{}}
 	ours := &side{addr: p.ours, conns: map[int]net.Conn{}}
-	v := view{prefix: prefix, met: func(row int) { p.met[row]++ }}
+	v := view{prefix: prefix, met: func(rule string) { p.met[rule]++ }}
 	ended := false
 	defer func() {
 		if left := p.cleanup(v, steps, java, ours); left != "" && d == nil && err == nil && !ended {
@@ -46,7 +46,7 @@ func (p *pair) play(steps []step) (d *difference, err error) {
 	live := entries{}
 	for i, st := range steps {
 		if live.stale(st) {
-			v.met(rowSuperseded)
+			v.met(ruleSuperseded)
 			ended = true
 			return nil, nil
 		}
@@ -64,7 +64,7 @@ func (p *pair) play(steps []step) (d *difference, err error) {
 			return &difference{i, text}, nil
 		}
 		if refused(st, a) {
-			v.met(rowRefused)
+			v.met(ruleRefused)
 			ended = true
 			return nil, nil
 		}
@@ -133,7 +133,7 @@ func (p *pair) quiet(v view, st step, java, ours *side) (string, error) {
 		looks = []step{{Conn: 99, Code: 219, Version: 513, Ext: st.Ext}}
 	}
 	prefix := v.prefix
-	v.met = func(int) {}
+	v.met = func(string) {}
 	deadline := time.Now().Add(p.settling)
 	for {
 		text := ""

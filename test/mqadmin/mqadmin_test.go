@@ -20,7 +20,7 @@ const settling = time.Minute
 // TestMQAdmin runs every mqadmin command of 5.5.0 that asks a NameServer in a world with ours and in one with the Java
 // NameServer: what they print is the same, and so is what they and the NameServer say to each other.
 //
-// Row 159: every mqadmin command of contract 6.3 prints the same as with the Java NameServer.
+// Row 159: every mqadmin command (docs/spec/nameserver.md#mqadmin) prints the same as with the Java NameServer.
 func TestMQAdmin(t *testing.T) {
 	if os.Getenv("EPITAPH_INTEROP") == "" || testing.Short() {
 		t.Skip("SKIPPED: set EPITAPH_INTEROP=1 to prove this with released Java software")

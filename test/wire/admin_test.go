@@ -195,7 +195,7 @@ func TestRow140MemberGroup(t *testing.T) {
 	want(t, "nothing", string(c.ok(request{code: 901}).body), `{"brokerMemberGroup":{"brokerAddrs":{}}}`)
 }
 
-// A.7 of the contract, in order.
+// optionNames are the keys of the body of code 319, in order.
 const optionNames = "bindAddress clientRequestThreadPoolNums clientRequestThreadPoolQueueCapacity clusterTest configBlackList " +
 	"configStorePath defaultThreadPoolNums defaultThreadPoolQueueCapacity deleteTopicWithBrokerRegistration enableAllTopicList " +
 	"enableControllerInNamesrv enableShutdownGracefully enableTopicList kvConfigPath listenPort needWaitForService " +

@@ -167,7 +167,7 @@ func TestRow076UnknownAndMissingMembers(t *testing.T) {
 	}
 }
 
-// What 5.5.0 makes of members that are odd but no mistake (contract chapter 0).
+// What 5.5.0 makes of members that are odd but no mistake.
 func TestRow076OddMembers(t *testing.T) {
 	c := shared(t).dial(t)
 	for members, wanted := range map[string]queueData{

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// Row 116 is the first half of deviation 2: an UNREGISTER that lacks a field makes the original drop every other
+// Row 116 is the first half of DEV-2: an UNREGISTER that lacks a field makes the original drop every other
 // one that it took from its queue together with that.
 func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 	s := own(t, options{})
 	c := s.dial(t)
-	deviation(t, 2, func() error {
+	deviation(t, "DEV-2", func() error {
 		const n = 100
 		var brokers []broker
 		var raw []byte
@@ -59,7 +59,7 @@ func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 func TestDeviation02MalformedRegisterChangesNothing(t *testing.T) {
 	s := own(t, options{})
 	c := s.dial(t)
-	deviation(t, 2, func() error {
+	deviation(t, "DEV-2", func() error {
 		var errs []error
 		for _, missing := range []string{"brokerName", "brokerAddr", "clusterName"} {
 			r := newBroker("d2").request()
@@ -78,7 +78,7 @@ func TestDeviation02MalformedRegisterChangesNothing(t *testing.T) {
 
 func TestDeviation02NamelessTopicSkipped(t *testing.T) {
 	c := shared(t).dial(t)
-	deviation(t, 2, func() error {
+	deviation(t, "DEV-2", func() error {
 		b := newBroker("d2")
 		a := c.call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"dataVersion":` + b.dv.json() + `,"topicConfigTable":{"x":{"perm":6},` +
 			quote(b.t1()) + `:` + b.topics[0].json() + `,` + quote(b.t2()) + `:` + b.topics[1].json() + `}}}`)))
@@ -97,7 +97,7 @@ func TestDeviation02NamelessTopicSkipped(t *testing.T) {
 
 func TestDeviation03AllBrokersOfALostConnection(t *testing.T) {
 	s := shared(t)
-	deviation(t, 3, func() error {
+	deviation(t, "DEV-3", func() error {
 		c, bc := s.dial(t), s.dial(t)
 		var brokers []broker
 		for range 5 {
@@ -119,7 +119,7 @@ func TestDeviation03AllBrokersOfALostConnection(t *testing.T) {
 
 func TestDeviation03SupersededClusterOfALostConnection(t *testing.T) {
 	s := shared(t)
-	deviation(t, 3, func() error {
+	deviation(t, "DEV-3", func() error {
 		var left []string
 		for range 10 { // which of its two entries the original finds is not determined
 			c, bc := s.dial(t), s.dial(t)
@@ -144,7 +144,7 @@ func TestDeviation03SupersededClusterOfALostConnection(t *testing.T) {
 
 func TestDeviation04NameLeavesEveryCluster(t *testing.T) {
 	c := shared(t).dial(t)
-	deviation(t, 4, func() error {
+	deviation(t, "DEV-4", func() error {
 		b := newBroker("d4")
 		c.register(b)
 		first := b.cluster
@@ -161,7 +161,7 @@ func TestDeviation04NameLeavesEveryCluster(t *testing.T) {
 
 func TestDeviation04SupersededLiveEntryDropped(t *testing.T) {
 	s := shared(t)
-	deviation(t, 4, func() error {
+	deviation(t, "DEV-4", func() error {
 		old, c := s.dial(t), s.dial(t)
 		b := newBroker("d4")
 		old.register(b)
@@ -180,7 +180,7 @@ func TestDeviation04SupersededLiveEntryDropped(t *testing.T) {
 
 func TestDeviation05RefusedRegistrationLeavesNothing(t *testing.T) {
 	c := shared(t).dial(t)
-	deviation(t, 5, func() error {
+	deviation(t, "DEV-5", func() error {
 		b := newBroker("d5")
 		b.topics = b.topics[:1]
 		c.refused(b.request(), 1, "register broker failed")
@@ -193,7 +193,7 @@ func TestDeviation05RefusedRegistrationLeavesNothing(t *testing.T) {
 
 func TestDeviation06UnannouncedCompression(t *testing.T) {
 	c := shared(t).dial(t)
-	deviation(t, 6, func() error {
+	deviation(t, "DEV-6", func() error {
 		b := newBroker("d6")
 		if a := c.call(b.requestWith(b.compressed(true))); a.Code != 0 {
 			return fmt.Errorf("%s", a)
@@ -205,7 +205,7 @@ func TestDeviation06UnannouncedCompression(t *testing.T) {
 
 func TestDeviation07StandardJSONAfterZoneFilter(t *testing.T) {
 	c := shared(t).dial(t)
-	deviation(t, 7, func() error {
+	deviation(t, "DEV-7", func() error {
 		b := newBroker("d7")
 		b.zone = "z"
 		c.register(b)
@@ -243,7 +243,7 @@ func TestDeviation08FilesReplacedAtomically(t *testing.T) {
 	s := own(t, options{properties: map[string]string{}})
 	c := s.dial(t)
 	c.putKV("ns", "k", "v")
-	deviation(t, 8, func() error {
+	deviation(t, "DEV-8", func() error {
 		if sameFile(t, s.kv, func() { c.putKV("ns", "k", "w") }) {
 			return fmt.Errorf("%s was overwritten in place", filepath.Base(s.kv))
 		}
@@ -256,7 +256,7 @@ func TestDeviation08FilesReplacedAtomically(t *testing.T) {
 
 func TestDeviation09AnswersInOrder(t *testing.T) {
 	s := shared(t)
-	deviation(t, 9, func() error {
+	deviation(t, "DEV-9", func() error {
 		c := s.dial(t)
 		for range 20 {
 			var raw []byte
@@ -280,7 +280,7 @@ func TestDeviation09AnswersInOrder(t *testing.T) {
 
 func TestDeviation09UnregisterAppliedBeforeTheAnswer(t *testing.T) {
 	s := shared(t)
-	deviation(t, 9, func() error {
+	deviation(t, "DEV-9", func() error {
 		c := s.dial(t)
 		for range 300 {
 			b := newBroker("d9")
@@ -302,7 +302,7 @@ func TestDeviation09UnregisterAppliedBeforeTheAnswer(t *testing.T) {
 
 func TestDeviation11UnregisterOnOlderConnection(t *testing.T) {
 	s := shared(t)
-	deviation(t, 11, func() error {
+	deviation(t, "DEV-11", func() error {
 		older, newer := s.dial(t), s.dial(t)
 		older.usable()
 		b := newBroker("d11")
@@ -322,7 +322,7 @@ func TestDeviation12UnpersistedKVFails(t *testing.T) {
 	if err := os.Mkdir(s.kv, 0o755); err != nil { // so that no file can be there
 		t.Fatal(err)
 	}
-	deviation(t, 12, func() error {
+	deviation(t, "DEV-12", func() error {
 		a := c.call(request{code: 100, ext: map[string]string{"namespace": "ns", "key": "k", "value": "v"}})
 		if a.Code != 1 {
 			return fmt.Errorf("put: %s", a)
@@ -351,7 +351,7 @@ func takenOver(t *testing.T, s *server) (b broker, older, newer *client) {
 
 func TestDeviation13UnregisterByOlderOfTwoOwners(t *testing.T) {
 	s := shared(t)
-	deviation(t, 13, func() error {
+	deviation(t, "DEV-13", func() error {
 		b, older, newer := takenOver(t, s)
 		older.ok(b.unregister())
 		older.settled(t)
@@ -366,7 +366,7 @@ func TestDeviation13UnregisterByOlderOfTwoOwners(t *testing.T) {
 
 func TestDeviation13LossOfOlderOfTwoOwners(t *testing.T) {
 	s := shared(t)
-	deviation(t, 13, func() error {
+	deviation(t, "DEV-13", func() error {
 		b, older, newer := takenOver(t, s)
 		older.Close()
 		sentinel(t, s)

@@ -216,7 +216,7 @@ func TestRow017UnknownHeaderMembers(t *testing.T) {
 	}
 }
 
-// Syntax that the original's JSON library takes although JSON does not allow it (contract chapter 0).
+// Syntax that the original's JSON library takes although JSON does not allow it.
 func TestRow017LenientHeaderSyntax(t *testing.T) {
 	c := shared(t).dial(t)
 	for i, header := range []string{

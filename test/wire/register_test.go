@@ -53,7 +53,8 @@ func TestRow057OddBrokerIDs(t *testing.T) {
 	c.refused(r, 1, "")
 }
 
-// golden registers the broker of the contract's examples under names of this row and returns them put into text.
+// golden registers the broker of the golden bytes (docs/spec/nameserver.md#golden-bytes) under names of this row, and returns
+// what puts these names into a text.
 func golden(t *testing.T, c *client) (name string, expect func(string) string) {
 	t.Helper()
 	b := newBroker("r58")
@@ -135,7 +136,7 @@ func TestRow060AcceptStandardJSONOnly(t *testing.T) {
 	}
 }
 
-// hostile is a name with everything that JSON writers treat differently, as 5.5.0 writes it: contract chapter 0.
+// hostile is a name with everything that JSON writers treat differently, and how 5.5.0 writes it.
 const (
 	hostile     = "q\"\\/<'\t\b\n\f\r\v\x00\x1f\x7f\u0085\u2028\u2029é😀"
 	hostileJSON = `q\"\\/<'\t\b\n\f\r\u000b\u0000\u001f` + "\x7f\u0085\u2028\u2029é😀"

@@ -31,7 +31,7 @@ func connectionsTo(t *testing.T, port int) int {
 func TestDeviation10NoConnectionToItself(t *testing.T) {
 	s := own(t, options{})
 	port := portOf(t, s.addr)
-	deviation(t, 10, func() error {
+	deviation(t, "DEV-10", func() error {
 		seen := within(5*time.Second, func() error {
 			if connectionsTo(t, port) == 0 {
 				return errors.New("none so far")

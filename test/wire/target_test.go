@@ -274,19 +274,19 @@ func (s *server) restart(t *testing.T) *server {
 	return start(t, options{dir: s.dir})
 }
 
-// deviation marks a test of a wanted deviation (contract Appendix B, number n). body fails t when the situation
+// deviation marks a test of a wanted deviation, such as DEV-2. body fails t when the situation
 // cannot be made, and returns what was seen other than the wanted behaviour: that must be an error with the Java
 // name server, and nil with ours.
-func deviation(t *testing.T, n int, body func() error) {
+func deviation(t *testing.T, rule string, body func() error) {
 	t.Helper()
 	err := body()
 	switch {
 	case run.java && err == nil:
-		t.Fatalf("deviation %d is none: the Java name server does the same", n)
+		t.Fatalf("%s is no deviation: the Java name server does the same", rule)
 	case run.java:
-		t.Logf("deviation %d, the Java name server: %v", n, err)
+		t.Logf("%s, the Java name server: %v", rule, err)
 	case err != nil:
-		t.Fatalf("deviation %d: %v", n, err)
+		t.Fatalf("%s: %v", rule, err)
 	}
 }
 

@@ -69,8 +69,8 @@ func TestRow038EnforcingTLS(t *testing.T) {
 	c.closed()
 }
 
-// The contract lists row 39 as deviation 1, but the original was mended: 5.5.0 throws before it hands the first
-// bytes on, so this row passes there too.
+// DEV-1 is no deviation any more, for the original was mended: 5.5.0 throws before it hands the first bytes on, so this row
+// passes there too.
 func TestRow039EnforcingExecutesNothing(t *testing.T) {
 	s := own(t, options{system: map[string]string{"tls.server.mode": "enforcing"}})
 	for i := range 50 {
