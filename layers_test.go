@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"remoting/fastjson": {},
 	"node/properties":   {},
 	"node/atomicfile":   {},
-	"node/config":       {"clock", "gossip", "node/atomicfile", "node/properties"},
+	"node/config":       {"clock", "gossip", "routes", "node/atomicfile", "node/properties"},
 	"node/kvconfig":     {"node/atomicfile"},
 	"tombstone":         {"clock"},
 	"remoting/rpc":      {"clock", "remoting"},

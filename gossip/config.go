@@ -31,8 +31,9 @@ type Config struct {
 	Clock       func() clock.Stamp
 	Logger      *slog.Logger
 
-	// OnDecision and OnRefuted are told what this node did with the tombstones of others. They must not wait long and
-	// must not call the Gossip. Nil is nobody.
+	// OnMade is told of this node's own tombstones, OnDecision and OnRefuted what it did with those of others. They must
+	// not wait long and must not call the Gossip. Nil is nobody.
+	OnMade     func(tombstone.ID)
 	OnDecision func(tombstone.Decision)
 	OnRefuted  func(tombstone.Refutation)
 

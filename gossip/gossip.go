@@ -173,7 +173,10 @@ func (g *Gossip) Made(d tombstone.Departure) (id tombstone.ID, why tombstone.Not
 		id, why, out = g.exchange.Made(d, now)
 		return out
 	})
-	return id, why, why == tombstone.Made
+	if ok = why == tombstone.Made; ok && g.cfg.OnMade != nil {
+		g.cfg.OnMade(id)
+	}
+	return id, why, ok
 }
 
 // LateProof raises the proof of life of a tombstone of this node (docs/spec/tombstones.md#late-proof).

@@ -23,6 +23,9 @@ func (n *Node) apply(eff routes.Effects) {
 			n.conflicts.add(e)
 		}
 		n.logEvent(e)
+		if n.onEvent != nil {
+			n.onEvent(e)
+		}
 	}
 }
 

@@ -40,8 +40,9 @@ type Node struct {
 	phase   phases
 	gate    gate
 	divs    divergences
-	closing bool          // connections of clients are closed while the node is not ready
-	parsing chan struct{} // slots for large registrations
+	onEvent func(*routes.Event) // nil: nobody
+	closing bool                // connections of clients are closed while the node is not ready
+	parsing chan struct{}       // slots for large registrations
 	clock   func() clock.Stamp
 	socket  net.Listener // nil: Start binds one
 	started clock.Stamp
@@ -78,6 +79,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		counts:  newCounts(),
 		clock:   cfg.Clock,
 		socket:  cfg.Listener,
+		onEvent: cfg.OnEvent,
 		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.closing = cfg.CloseClientsUntilReady

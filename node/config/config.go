@@ -12,6 +12,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/properties"
+	"github.com/epitaph-mq/epitaph/routes"
 )
 
 // Config is everything a node must know before it starts. It is made by Default, filled in the order file,
@@ -41,6 +42,8 @@ type Config struct {
 	// in virtual time replace both.
 	Clock    func() clock.Stamp
 	Listener net.Listener
+	// OnEvent, unless nil, is told of every change of the tables, with no lock held.
+	OnEvent func(*routes.Event)
 }
 
 // System holds what the original takes from its Java machine.

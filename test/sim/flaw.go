@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -80,7 +81,7 @@ func (n *node) decideNowDeleteLater(id tombstone.ID, b tombstone.Bounds) tombsto
 		}
 		v := tombstone.Decide(e, id.Identity, b, n.stamp())
 		if v.Outcome == tombstone.Evicted {
-			n.when(n.w.now+int64(n.w.between(0, 50*time.Millisecond)), func() { n.deleteWhatever(id) })
+			n.when(n.w.now+int64(n.w.Between(0, 50*time.Millisecond)), func() { n.deleteWhatever(id) })
 		}
 		return v
 	}
@@ -120,14 +121,14 @@ func (n *node) flawedUnregister(c *conn, k tombstone.Key) uint64 {
 			}
 		}
 	}
-	return c.id
+	return c.ID
 }
 
 func (n *node) connLost(c *conn) {
 	n.touched = true
-	eff := n.table.ConnLost(c.id)
+	eff := n.table.ConnLost(c.ID)
 	if n.twin != nil {
-		n.twin.ConnLost(c.id)
+		n.twin.ConnLost(c.ID)
 	}
 	for _, id := range c.also {
 		n.table.ConnLost(id)
@@ -135,34 +136,10 @@ func (n *node) connLost(c *conn) {
 	n.effects(eff)
 }
 
-// Residual is a case in which a wrong eviction is known to remain (docs/guarantees.md). One at a time can be switched on.
-type Residual int
-
-// Residual cases.
-const (
-	NoResidual              Residual = iota
-	ResidualOverlap                  // two live processes behind one address and one source IP
-	ResidualProxyBuffers             // a TCP proxy without PROXY header, which acknowledges what the broker never gets
-	ResidualProxyOpensEarly          // such a proxy that has connections ready, and has said something on them
-	ResidualContainer                // an inner broker is added again while its UNREGISTER is still on its way
-	ResidualFirstExchange            // an origin frozen before its clock was ever read
-	ResidualKeepsSocket              // a 5.x broker that keeps its socket open when a call has timed out
-	ResidualLiar                     // a member that holds the key and lies
-	ResidualForger                   // a client behind the broker's own source IP that registers as the broker
-	residuals
-)
-
-var residualNames = [residuals]string{
-	"none", "overlapping lives", "buffering proxy", "proxy that opens early", "inner broker added again during a stall",
-	"origin frozen before the first exchange", "socket kept open after a timeout", "lying member", "forging client",
-}
-
-func (r Residual) String() string { return residualNames[r] }
-
 // lie makes node A's proofs say that everything happened just now.
 func (w *World) lie(from *node, msg tombstone.Message) tombstone.Message {
 	p, ok := msg.(tombstone.Proof)
-	if !ok || w.residual != ResidualLiar || from.index != 0 {
+	if !ok || w.Residual != world.ResidualLiar || from.index != 0 {
 		return msg
 	}
 	from.flagged = true

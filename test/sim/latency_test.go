@@ -6,13 +6,15 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // S-27: a lost unregister is gone at every node within the goals, by true time and without the hosts' own delays.
 func TestTimeUntilGoneEverywhere(t *testing.T) {
 	long(t)
 	const ms = time.Millisecond
-	cells := cellsOf(t, "testdata/27-loss.txt")
+	cells := cellsOf(t, "../world/testdata/27-loss.txt")
 	if len(cells) < 15 {
 		t.Fatalf("%d cells", len(cells))
 	}
@@ -43,7 +45,7 @@ func cellsOf(t *testing.T, file string) (cells []cell) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps, err := ReadScenario(string(text))
+	steps, err := world.ReadScenario(string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,23 +68,23 @@ func cellsOf(t *testing.T, file string) (cells []cell) {
 // untilGone is the time from the UNREGISTER at A until no node holds the broker.
 func untilGone(t *testing.T, nodes int, seed uint64, loss float64) time.Duration {
 	t.Helper()
-	w := NewWorld(nodes, seed, NoFlaw, NoResidual)
-	w.Apply(Op{"start", [4]int64{0, int64(v5), 1, 1}})
+	w := NewWorld(nodes, seed, NoFlaw, world.NoResidual)
+	w.Apply(world.Op{Verb: "start", Args: [4]int64{0, int64(world.V5), 1, 1}})
 	for n := range nodes {
-		w.Apply(Op{"register", [4]int64{0, int64(n), 1}})
+		w.Apply(world.Op{Verb: "register", Args: [4]int64{0, int64(n), 1}})
 	}
 	w.Run(time.Second)
-	w.Apply(Op{"register", [4]int64{0, 0, 1}})
+	w.Apply(world.Op{Verb: "register", Args: [4]int64{0, 0, 1}})
 	w.Run(time.Second)
-	w.net.loss, w.net.slow = loss, 0
-	w.Apply(Op{"unregister", [4]int64{0, 0, 1}})
-	for len(w.marks) == 0 {
+	w.Net.Loss, w.Net.Slow = loss, 0
+	w.Apply(world.Op{Verb: "unregister", Args: [4]int64{0, 0, 1}})
+	for len(w.Marks) == 0 {
 		w.Run(10 * time.Microsecond)
 	}
 	start := w.now
 	held := func() bool {
 		for _, n := range w.nodes {
-			if _, held := n.table.Holds(brokerKey(1)); held {
+			if _, held := n.table.Holds(world.BrokerKey(1)); held {
 				return true
 			}
 		}

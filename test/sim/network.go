@@ -1,50 +1,17 @@
 package sim
 
 import (
-	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
-
-// network is everything between the nodes: loss, duplicates, delays, cuts, and what memberlist would see of them.
-type network struct {
-	n         int
-	loss      float64
-	duplicate float64
-	corrupt   float64
-	lag       time.Duration // longest delay of every datagram beyond the usual half millisecond
-	slow      time.Duration // longest delay of every fifth datagram; reordering follows from both
-	cut       [][]bool      // nothing passes
-	noUDP     [][]bool      // only streams pass
-	old       []packet      // recent packets, for replays
-}
 
 // packet is a message between two nodes.
 type packet struct {
 	from, to int
 	bytes    []byte // as the real codec writes it
-}
-
-const replayable = 256
-
-func (net *network) init(n int) {
-	net.n = n
-	net.slow = 2 * time.Millisecond
-	for range n {
-		net.cut = append(net.cut, make([]bool, n))
-		net.noUDP = append(net.noUDP, make([]bool, n))
-	}
-}
-
-// calm ends every fault between the nodes.
-func (w *World) calm() {
-	w.net.loss, w.net.duplicate, w.net.corrupt, w.net.lag, w.net.slow = 0, 0, 0, 0, 2*time.Millisecond
-	for i := range w.net.cut {
-		clear(w.net.cut[i])
-		clear(w.net.noUDP[i])
-	}
 }
 
 // transmit carries one packet of the exchange.
@@ -56,51 +23,37 @@ func (w *World) transmit(from *node, p tombstone.Packet) {
 	w.checkProof(from, p.Msg)
 	bytes, err := gossip.Encode(w.lie(from, p.Msg))
 	if err != nil || len(bytes) > tombstone.MaxMessage || p.Msg.Valid() != nil {
-		w.fail(8, false, "%s sends %d bytes that nobody accepts: %v, %v", from.name(), len(bytes), err, p.Msg.Valid())
+		w.Fail(8, false, "%s sends %d bytes that nobody accepts: %v, %v", from.name(), len(bytes), err, p.Msg.Valid())
 		return
 	}
 	pk := packet{from: from.index, to: to.index, bytes: bytes}
-	if len(w.net.old) < replayable {
-		w.net.old = append(w.net.old, pk)
-	} else {
-		w.net.old[w.rng.IntN(replayable)] = pk
-	}
-	if w.net.cut[from.index][to.index] {
+	w.old.Keep(w.Rng, pk)
+	if w.Net.Cut[from.index][to.index] {
 		return
 	}
 	if p.Path == tombstone.Stream {
-		w.after(w.between(time.Millisecond, 5*time.Millisecond), func() { w.deliver(pk) })
+		w.After(w.Between(time.Millisecond, 5*time.Millisecond), func() { w.deliver(pk) })
 		return
 	}
-	if w.net.noUDP[from.index][to.index] || w.chance(w.net.loss) {
+	if w.Net.Lost(from.index, to.index) {
 		return
 	}
-	if w.chance(w.net.corrupt) {
+	if w.Net.Damaged() {
 		w.corrupt(bytes)
 		return
 	}
-	copies := 1
-	if w.chance(w.net.duplicate) {
-		copies = 2
-	}
-	for range copies {
-		d := w.between(100*time.Microsecond, 500*time.Microsecond+w.net.lag)
-		if w.chance(0.2) {
-			d = w.between(0, w.net.slow)
-		}
-		w.after(d, func() { w.deliver(pk) })
-	}
+	w.Net.Delays(func(d time.Duration) { w.After(d, func() { w.deliver(pk) }) })
 }
 
 func (w *World) deliver(p packet) {
 	to := w.nodes[p.to]
-	if w.net.cut[p.from][p.to] || to.clock.frozen && w.chance(0.5) {
+	if w.Net.Cut[p.from][p.to] || to.clock.Stopped() == world.Frozen && w.Chance(0.5) {
 		return
 	}
 	to.when(w.now, func() {
 		msg, err := gossip.Decode(p.bytes)
 		if err != nil {
-			w.fail(8, false, "%s cannot decode a message: %v", to.name(), err)
+			w.Fail(8, false, "%s cannot decode a message: %v", to.name(), err)
 			return
 		}
 		to.output(to.x.Receive(msg, to.stamp()))
@@ -110,19 +63,16 @@ func (w *World) deliver(p packet) {
 // corrupt has the decoder look at a damaged message. It goes no further: memberlist checks every datagram, so a
 // damaged one is a lost one.
 func (w *World) corrupt(bytes []byte) {
-	damaged := slices.Clone(bytes)
-	for range 1 + w.rng.IntN(4) {
-		damaged[w.rng.IntN(len(damaged))] ^= 1 << w.rng.IntN(8)
-	}
-	if msg, err := gossip.Decode(damaged[:w.rng.IntN(len(damaged)+1)]); err == nil {
+	damaged := w.Net.Flip(bytes)
+	if msg, err := gossip.Decode(damaged[:w.Rng.IntN(len(damaged)+1)]); err == nil {
 		_ = msg.Valid()
 	}
 }
 
 // replay sends n old packets once more, in any order, to whom they were sent then: also to a later life of that node.
 func (w *World) replay(n int) {
-	for _, i := range w.rng.Perm(len(w.net.old))[:min(n, len(w.net.old))] {
-		w.deliver(w.net.old[i])
+	for _, p := range w.old.Some(w.Rng, n) {
+		w.deliver(p)
 	}
 }
 
@@ -137,7 +87,7 @@ func (w *World) byPeer(p tombstone.Peer) *node {
 
 // reachable says that packets pass between a and b now.
 func (w *World) reachable(a, b *node) bool {
-	return !w.net.cut[a.index][b.index] && !a.down && !b.down && a.until <= w.now && b.until <= w.now
+	return !w.Net.Cut[a.index][b.index] && !a.down && !b.down && a.until <= w.now && b.until <= w.now
 }
 
 func (w *World) memberUp(at, who *node) {
@@ -147,7 +97,7 @@ func (w *World) memberUp(at, who *node) {
 
 // suspect makes a and b lose sight of each other when they cannot talk for some seconds, and find each other again.
 func (w *World) suspect(a, b *node) {
-	w.after(w.between(3*time.Second, 8*time.Second), func() {
+	w.After(w.Between(3*time.Second, 8*time.Second), func() {
 		if !w.reachable(a, b) {
 			w.forget(a, b.peer())
 			w.forget(b, a.peer())
@@ -164,7 +114,7 @@ func (w *World) forget(at *node, p tombstone.Peer) {
 
 // rejoin lets a and b find each other, as the rejoin loop does, and exchange their states.
 func (w *World) rejoin(a, b *node, within time.Duration) {
-	w.after(w.between(0, within), func() {
+	w.After(w.Between(0, within), func() {
 		if w.reachable(a, b) {
 			w.memberUp(a, b)
 			w.memberUp(b, a)
@@ -182,13 +132,13 @@ func (w *World) pushPull(a, b *node) {
 		}
 		state, err := gossip.EncodeState(tombstone.Hint{From: from.peer(), IDs: ids})
 		if err != nil {
-			w.fail(8, false, "%s cannot encode its state of %d ids: %v", from.name(), len(ids), err)
+			w.Fail(8, false, "%s cannot encode its state of %d ids: %v", from.name(), len(ids), err)
 			return
 		}
-		to.when(w.now+int64(w.between(time.Millisecond, 5*time.Millisecond)), func() {
+		to.when(w.now+int64(w.Between(time.Millisecond, 5*time.Millisecond)), func() {
 			h, err := gossip.DecodeState(state) // refuses one that is too large
 			if err != nil || len(h.IDs) != len(ids) {
-				w.fail(8, false, "%s reads %d of %d ids in a state of %d bytes: %v", to.name(), len(h.IDs), len(ids), len(state), err)
+				w.Fail(8, false, "%s reads %d of %d ids in a state of %d bytes: %v", to.name(), len(h.IDs), len(ids), len(state), err)
 				return
 			}
 			to.output(to.x.Merge(h, to.stamp()))
@@ -203,19 +153,19 @@ func (w *World) pushPull(a, b *node) {
 func (w *World) probes() {
 	second := w.now / int64(time.Second)
 	for _, a := range w.nodes {
-		b := w.nodes[w.rng.IntN(len(w.nodes))]
-		if a == b || !w.reachable(a, b) || w.chance(w.net.loss) {
+		b := w.nodes[w.Rng.IntN(len(w.nodes))]
+		if a == b || !w.reachable(a, b) || w.Chance(w.Net.Loss) {
 			continue
 		}
 		p, reading, read := b.peer(), b.stamp(), w.now
-		a.when(w.now+int64(w.between(100*time.Microsecond, 400*time.Millisecond)), func() {
+		a.when(w.now+int64(w.Between(100*time.Microsecond, 400*time.Millisecond)), func() {
 			a.probeAck(b, p, reading, read)
 		})
 		if (second+int64(a.index))%10 == 0 {
 			w.pushPull(a, b)
 		}
 	}
-	w.after(time.Second, w.probes)
+	w.After(time.Second, w.probes)
 }
 
 // scan is the nodes' look for expired registrations.
@@ -229,28 +179,25 @@ func (w *World) scan() {
 			n.effects(n.table.Expire())
 		})
 	}
-	w.after(5*time.Second, w.scan)
+	w.After(5*time.Second, w.scan)
 }
 
 // restart ends the node's process and begins a new one. Nobody makes a tombstone of it.
 func (w *World) restart(n *node, away time.Duration) {
 	for _, c := range n.conns {
-		c.closed = true
-		if c.proc.conns[n.index] == c {
-			delete(c.proc.conns, n.index)
-		}
+		c.Hangup()
 	}
 	n.down = true
 	old := n.peer()
 	for _, o := range w.nodes {
 		if o != n {
-			o.when(w.now+int64(w.between(0, 6*time.Second)), func() {
+			o.when(w.now+int64(w.Between(0, 6*time.Second)), func() {
 				o.x.MemberLeft(old, o.stamp())
 				o.ticks()
 			})
 		}
 	}
-	w.after(away, func() {
+	w.After(away, func() {
 		if !n.down {
 			return
 		}

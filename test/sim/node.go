@@ -1,12 +1,14 @@
 package sim
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -14,7 +16,7 @@ import (
 type node struct {
 	w     *World
 	index int
-	clock nodeClock
+	clock *world.Clock
 	until int64 // frozen, asleep or paused before; events wait
 
 	stoodStill time.Duration // in all: one of its clocks or both; as an asker it errs towards keeping then
@@ -28,29 +30,25 @@ type node struct {
 	x      *tombstone.Exchange
 	accept uint64
 	conns  map[uint64]*conn
-	ghosts map[tombstone.Key]*ghost
+	ghosts world.Ghosts
 	wake   int64 // next tick
 
 	touched bool // the tables may have changed since they were checked
 }
 
 func newNode(w *World, i int) *node {
-	n := &node{w: w, index: i}
-	n.clock = nodeClock{
-		rawBase: int64(1 + w.rng.IntN(1e15)), bootBase: int64(1 + w.rng.IntN(1e15)),
-		drift: (w.rng.Float64()*2 - 1) / 1000,
-	}
+	n := &node{w: w, index: i, clock: w.NewClock(1)}
 	n.start()
 	return n
 }
 
 // start begins a new life of the node's process: empty tables, no tombstones, another boot number.
 func (n *node) start() {
-	n.boot = n.w.rng.Uint64() | 1
+	n.boot = n.w.Rng.Uint64() | 1
 	n.down = false
 	n.accept = 0
 	n.conns = map[uint64]*conn{}
-	n.ghosts = map[tombstone.Key]*ghost{}
+	n.ghosts = world.Ghosts{}
 	for _, o := range n.w.nodes {
 		delete(o.heard, n.index)
 	}
@@ -60,7 +58,7 @@ func (n *node) start() {
 		TombstoneTTL: tombstone.TTL,
 	}
 	n.table, n.twin = routes.New(tables), routes.New(tables)
-	x, err := tombstone.New(tombstone.Config{Self: n.peer(), Nonce: n.w.rng.Uint64, Flaw: n.w.flaw.exchange()}, judge{n})
+	x, err := tombstone.New(tombstone.Config{Self: n.peer(), Nonce: n.w.Rng.Uint64, Flaw: n.w.flaw.exchange()}, judge{n})
 	if err != nil {
 		panic(err) // the simulation's own mistake
 	}
@@ -69,14 +67,14 @@ func (n *node) start() {
 	n.ticks()
 }
 
-func (n *node) name() string         { return string(rune('A' + n.index)) }
+func (n *node) name() string         { return world.NodeName(n.index) }
 func (n *node) peer() tombstone.Peer { return tombstone.Peer{Name: n.name(), Boot: n.boot} }
-func (n *node) stamp() clock.Stamp   { return n.clock.read(n.w.now) }
+func (n *node) stamp() clock.Stamp   { return n.clock.Read() }
 
 // when runs do as soon as the node's process runs, unless this life of it has ended by then.
 func (n *node) when(t int64, do func()) {
 	life := n.boot
-	n.w.at(t, func() {
+	n.w.At(t, func() {
 		switch {
 		case n.boot != life || n.down:
 		case n.w.now < n.until:
@@ -89,7 +87,7 @@ func (n *node) when(t int64, do func()) {
 
 // ticks keeps one wake-up at the exchange's next tick.
 func (n *node) ticks() {
-	next := n.w.now + int64(n.clock.wait(n.w.now, n.x.NextTick()))
+	next := n.w.now + int64(n.clock.Wait(n.x.NextTick()))
 	if n.wake > n.w.now && n.wake <= next {
 		return
 	}
@@ -110,7 +108,7 @@ func (n *node) output(out tombstone.Output) {
 		if eff, judged := d.Effects.(routes.Effects); judged {
 			n.effects(eff)
 		}
-		n.w.logf("%s decides on %s/%d of %s: %v (life %v, register %v)", n.name(), d.ID.Cluster, d.ID.Seq,
+		n.w.Logf("%s decides on %s/%d of %s: %v (life %v, register %v)", n.name(), d.ID.Cluster, d.ID.Seq,
 			d.ID.Origin.Name, d.Verdict.Outcome, d.Verdict.LifeMargin, d.Verdict.RegisterMargin)
 	}
 	for _, p := range out.Packets {
@@ -122,14 +120,14 @@ func (n *node) output(out tombstone.Output) {
 
 func (n *node) check() {
 	if err := n.x.Check(n.stamp()); err != nil {
-		n.w.fail(8, false, "exchange of %s: %v", n.name(), err)
+		n.w.Fail(8, false, "exchange of %s: %v", n.name(), err)
 	}
 	if !n.touched {
 		return
 	}
 	n.touched = false
 	if err := n.table.Check(); err != nil {
-		n.w.fail(8, false, "tables of %s: %v", n.name(), err)
+		n.w.Fail(8, false, "tables of %s: %v", n.name(), err)
 	}
 	if n.twin == nil || n.w.flaw != NoFlaw {
 		return
@@ -139,7 +137,7 @@ func (n *node) check() {
 		mine[i].Kept, mine[i].KeptAt = tombstone.Verdict{}, clock.Stamp{} // what tombstones leave behind on what they keep
 	}
 	if !slices.Equal(mine, alone) {
-		n.w.fail(3, false, "%s holds %v, and %v without gossip", n.name(), mine, alone)
+		n.w.Fail(3, false, "%s holds %v, and %v without gossip", n.name(), mine, alone)
 	}
 }
 
@@ -169,12 +167,12 @@ func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, 
 }
 
 // register handles a REGISTER frame of one of the connection's registrations.
-func (n *node) register(c *conn, f frame) {
-	p := c.proc
+func (n *node) register(c *conn, f *world.Frame) {
+	p := c.Proc
 	r := routes.Registration{
-		Cluster: f.key.Cluster, Addr: f.key.Addr, Name: f.name, ID: f.id,
-		Version: p.kind.version(), Language: p.kind.language(), Conn: n.flawedConn(c),
-		Timeout:   routes.Opt64{N: p.as.Timeout.Milliseconds(), Valid: p.as.Timeout > 0},
+		Cluster: f.Key.Cluster, Addr: f.Key.Addr, Name: f.Name, ID: f.ID,
+		Version: p.Kind.Version(), Language: uint8(p.Kind.Language()), Conn: n.flawedConn(c),
+		Timeout:   routes.Opt64{N: f.Timeout.Milliseconds(), Valid: f.Timeout > 0},
 		HasTopics: true, Topics: someTopics, DataVersion: routes.DataVersion{Counter: 1},
 	}
 	n.touched = true
@@ -182,10 +180,15 @@ func (n *node) register(c *conn, f frame) {
 	if n.twin != nil {
 		n.twin.Register(&r)
 	}
-	n.registered(c, f)
-	who := tombstone.Identity{Name: f.name, BrokerID: f.id, RemoteIP: hostIP(p.ip)}
-	n.x.Registered(c.id, f.key, who, n.stamp())
-	c.reply(f, tombstone.ID{})
+	if _, held := n.table.Holds(f.Key); held {
+		g := n.ghosts.Registered(c.Conn, f)
+		if n.w.flaw == FlawNoOwnership {
+			g.Owner = c.Conn
+		}
+	}
+	who := tombstone.Identity{Name: f.Name, BrokerID: f.ID, RemoteIP: p.IP()}
+	n.x.Registered(c.ID, f.Key, who, n.stamp())
+	c.Reply(world.Write{Stamp: n.stamp(), Asks: 1})
 }
 
 var someTopics = []routes.Topic{
@@ -194,11 +197,11 @@ var someTopics = []routes.Topic{
 }
 
 // unregister handles an UNREGISTER frame; at is the stamp of its first byte.
-func (n *node) unregister(c *conn, f frame, at clock.Stamp) {
+func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 	life := c.life(at)
-	before := n.ghosts[f.key]
+	before := n.ghosts[f.Key]
 	u := routes.Unregistration{
-		Cluster: f.key.Cluster, Addr: f.key.Addr, Name: f.name, ID: f.id, Conn: n.flawedUnregister(c, f.key), At: at,
+		Cluster: f.Key.Cluster, Addr: f.Key.Addr, Name: f.Name, ID: f.ID, Conn: n.flawedUnregister(c, f.Key), At: at,
 	}
 	n.touched = true
 	left, eff := n.table.Unregister(&u)
@@ -206,50 +209,57 @@ func (n *node) unregister(c *conn, f frame, at clock.Stamp) {
 		n.twin.Unregister(&u)
 	}
 	n.effects(eff)
-	n.removedLocally(c, f.key, before)
-	n.x.Unregistered(c.id, f.key)
-	var id tombstone.ID
+	n.removedLocally(c, f.Key, before)
+	n.x.Unregistered(c.ID, f.Key)
+	wr := world.Write{Unregs: 1}
 	if left.Leaving == routes.LeavingProven {
 		d := left.Departure
 		d.Life = life
-		id = n.made(c, f, d)
+		if m := n.made(c, f, d); m != nil {
+			wr.Marks = append(wr.Marks, m)
+		}
 	}
-	n.w.logf("%s handles the unregister of %s by %s: %v", n.name(), f.key.Cluster, c.proc.name(), left.Leaving)
-	c.reply(f, id)
+	n.w.Logf("%s handles the unregister of %s by %s: %v", n.name(), f.Key.Cluster, c.Proc.Name(), left.Leaving)
+	wr.Stamp = n.stamp()
+	c.Reply(wr)
 }
 
 // made turns a departure into a tombstone and notes its truth for the ghosts.
-func (n *node) made(c *conn, f frame, d tombstone.Departure) tombstone.ID {
+func (n *node) made(c *conn, f *world.Frame, d tombstone.Departure) (m *world.Mark) {
 	id, why, out := n.x.Made(d, n.stamp())
 	if why == tombstone.Made {
-		n.w.mark(n, c, f, id, d)
+		life := int64(0)
+		for _, wr := range c.Writes {
+			if wr.Stamp == d.Life {
+				life = wr.At
+			}
+		}
+		m = n.w.Mark(c.Conn, f, id, life)
 	}
 	n.output(out)
-	return id
+	return m
 }
 
 // lost ends a connection at this node.
 func (n *node) lost(c *conn) {
-	if !c.open {
+	if !c.Open {
 		return
 	}
-	c.open = false
-	delete(n.conns, c.id)
-	held := map[tombstone.Key]*ghost{}
-	for k, g := range n.ghosts {
-		held[k] = g
-	}
+	c.Open = false
+	delete(n.conns, c.ID)
+	held := maps.Clone(n.ghosts)
 	n.connLost(c)
 	for k, g := range held {
 		n.removedLocally(c, k, g)
 	}
-	n.x.Closed(c.id)
+	n.x.Closed(c.ID)
 }
 
 func (n *node) effects(eff routes.Effects) {
 	for _, id := range eff.Close {
 		if c := n.conns[id]; c != nil {
-			c.closedByNode()
+			n.when(n.w.now, func() { n.lost(c) })
+			c.Hangup()
 		}
 	}
 	n.sync()
@@ -258,19 +268,19 @@ func (n *node) effects(eff routes.Effects) {
 // conn as the tables see it.
 func (c *conn) route() *routes.Conn {
 	return &routes.Conn{
-		ID: c.id, FirstByte: c.firstByte, CanProve: !c.proxied,
-		Remote: netip.AddrPortFrom(hostIP(c.proc.ip), uint16(c.id)),
+		ID: c.ID, FirstByte: c.firstByte, CanProve: c.Proc.Kind != world.Proxied,
+		Remote: netip.AddrPortFrom(c.Proc.IP(), uint16(c.ID)),
 	}
 }
 
-// halt stops the node's process for d: it handles nothing. With set its clocks misbehave meanwhile.
-func (n *node) halt(d time.Duration, set func(c *nodeClock, on bool)) {
+// halt stops the node's process for d: it handles nothing. What clocks are stopped stand still meanwhile.
+func (n *node) halt(d time.Duration, stopped world.Stopped) {
 	if n.until > n.w.now {
 		return
 	}
 	n.until = n.w.now + int64(d)
-	n.clock.change(n.w.now, func() { set(&n.clock, true) })
-	n.w.at(n.until, func() { n.clock.change(n.w.now, func() { set(&n.clock, false) }) })
+	n.clock.Stop(stopped)
+	n.w.At(n.until, func() { n.clock.Stop(world.Runs) })
 }
 
 // probeAck records a reading of another node's clocks, taken at the true time read.

@@ -8,11 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/world"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// TestScenarios plays every file of testdata (scenario.go).
+// TestScenarios plays every scenario of package world.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+	files, err := filepath.Glob("../world/testdata/*.txt")
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d scenarios, %v", len(files), err)
 	}
@@ -23,7 +26,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			steps, err := ReadScenario(string(text))
+			steps, err := world.ReadScenario(string(text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +40,7 @@ func TestScenarios(t *testing.T) {
 			s.play(steps)
 			s.w.Settle()
 			for _, f := range s.w.Failures {
-				t.Errorf("INV-%d: %s", f.Invariant, f.Text)
+				t.Error(f)
 			}
 		})
 	}
@@ -48,24 +51,24 @@ type scenario struct {
 	w *World
 }
 
-func (s *scenario) play(steps []Step) {
+func (s *scenario) play(steps []world.Step) {
 	for _, st := range steps {
 		words := strings.Fields(st.Text)
 		err := error(nil)
 		switch words[0] {
 		case "nodes":
 			n, _ := strconv.Atoi(words[1])
-			s.w = NewWorld(n, 1, NoFlaw, NoResidual)
+			s.w = NewWorld(n, 1, NoFlaw, world.NoResidual)
 			if testing.Verbose() {
 				s.w.Log = s.t.Logf
 			}
 		case "as":
-			err = s.as(words)
+			err = s.w.As(words)
 		case "expect":
 			err = s.expect(words)
 		default:
-			var op Op
-			if op, err = ParseOp(st.Text); err == nil {
+			var op world.Op
+			if op, err = world.ParseOp(st.Text); err == nil {
 				s.w.Apply(op)
 			}
 		}
@@ -75,45 +78,24 @@ func (s *scenario) play(steps []Step) {
 	}
 }
 
-func (s *scenario) as(words []string) error {
-	num, err := parseArg('p', words[1])
-	p := s.w.procs[int(num)]
-	if err != nil || p == nil {
-		return fmt.Errorf("no process %s", words[1])
-	}
-	return p.as.Set(words[2:])
-}
-
 func (s *scenario) expect(words []string) error {
-	i, err := parseArg('n', words[1])
+	i, err := world.ReadNode(words[1])
 	if err != nil {
 		return err
 	}
-	n, rest := s.w.nodes[i], strings.Join(words[3:], " ")
+	n, want := s.w.nodes[i], strings.Join(words[2:], " ")
 	var got string
 	switch words[2] {
 	case "holds", "lacks":
-		num, err := parseArg('b', words[3])
-		if err != nil {
-			return err
-		}
-		got = "lacks " + words[3]
-		for k, g := range n.ghosts {
-			if _, held := n.table.Holds(k); held && k == brokerKey(num) {
-				got = "holds " + words[3]
-				if len(words) > 4 {
-					got += " by " + g.owner.proc.name()
-				}
-			}
-		}
-		rest = words[2] + " " + rest
+		got, err = n.ghosts.Holder(words[2:], func(k tombstone.Key) bool {
+			_, held := n.table.Holds(k)
+			return held
+		})
 	default:
-		if got, rest, err = Seen(words, n.x.Status(9, n.stamp()), n.x.Counters()); err != nil {
-			return err
-		}
+		got, want, err = world.Seen(words, n.x.Status(9, n.stamp()), n.x.Counters())
 	}
-	if got != rest {
-		return fmt.Errorf("got %q", got)
+	if err == nil && got != want {
+		err = fmt.Errorf("got %q", got)
 	}
-	return nil
+	return err
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // schedules is how many seeds a test plays: SCHEDULES, or few enough for an ordinary go test.
@@ -45,7 +47,7 @@ func first(t *testing.T) uint64 {
 }
 
 // play runs n seeds on all cores and answers the first that fails, in no particular order among equals.
-func play(from uint64, n int, flaw Flaw, residual Residual, each func(seed uint64, r Result) (stop bool)) {
+func play(from uint64, n int, flaw Flaw, residual world.Residual, each func(seed uint64, r Result) (stop bool)) {
 	var next atomic.Uint64
 	var stop atomic.Bool
 	var mu sync.Mutex
@@ -57,7 +59,7 @@ func play(from uint64, n int, flaw Flaw, residual Residual, each func(seed uint6
 				if i >= uint64(n) {
 					return
 				}
-				r := Run(Generate(from+i, residual), flaw, residual, nil)
+				r := Run(world.Generate(from+i, residual), flaw, residual, nil)
 				mu.Lock()
 				if each(from+i, r) {
 					stop.Store(true)
@@ -78,7 +80,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 	from := first(t)
 	tombstones, evicted, played := 0, 0, 0
 	began := time.Now()
-	play(from, n, NoFlaw, NoResidual, func(seed uint64, r Result) bool {
+	play(from, n, NoFlaw, world.NoResidual, func(seed uint64, r Result) bool {
 		if played++; played%25_000 == 0 {
 			t.Logf("%d of %d schedules in %v, no invariant broken: %d tombstones, %d evictions", played, n,
 				time.Since(began).Round(time.Second), tombstones, evicted)
@@ -88,8 +90,8 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 		if len(r.Failures) == 0 {
 			return false
 		}
-		s := Shrink(Generate(seed, NoResidual), NoFlaw, NoResidual)
-		Run(s, NoFlaw, NoResidual, t.Logf)
+		s := Shrink(world.Generate(seed, world.NoResidual), NoFlaw, world.NoResidual)
+		Run(s, NoFlaw, world.NoResidual, t.Logf)
 		t.Errorf("seed %d: INV-%d: %s\nshortest schedule, %d nodes:\n%v",
 			seed, r.Failures[0].Invariant, r.Failures[0].Text, s.Nodes, s)
 		return true
@@ -106,9 +108,9 @@ func TestEveryFlawIsFound(t *testing.T) {
 	for flaw := NoFlaw + 1; flaw < flaws; flaw++ {
 		t.Run(flaw.String(), func(t *testing.T) {
 			var found uint64
-			var failure Failure
+			var failure world.Failure
 			tried := 0
-			play(first(t), n, flaw, NoResidual, func(seed uint64, r Result) bool {
+			play(first(t), n, flaw, world.NoResidual, func(seed uint64, r Result) bool {
 				tried++
 				if len(r.Failures) > 0 {
 					found, failure = seed, r.Failures[0]
@@ -126,7 +128,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 func TestOnlyTheKnownCasesRemain(t *testing.T) {
 	long(t)
 	n := max(schedules(t, 20_000)/10, 2_000)
-	for residual := NoResidual + 1; residual < residuals; residual++ {
+	for residual := world.NoResidual + 1; residual < world.Residuals; residual++ {
 		t.Run(residual.String(), func(t *testing.T) {
 			shown := 0
 			play(first(t), n, NoFlaw, residual, func(seed uint64, r Result) bool {

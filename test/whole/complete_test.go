@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/epitaph-mq/epitaph/test/sim"
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // scenarios is how many the protocol lists (docs/spec/tombstones.md#scenarios).
@@ -33,7 +33,7 @@ func TestScenariosAreComplete(t *testing.T) {
 		if !strings.HasPrefix(string(text), fmt.Sprintf("# S-%d. ", n)) {
 			t.Errorf("%s does not begin with its number and story", name)
 		}
-		steps, err := sim.ReadScenario(string(text))
+		steps, err := world.ReadScenario(string(text))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/sim"
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // do takes steps as a scenario writes them.
 func (w *World) do(t *testing.T, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
-		op, err := sim.ParseOp(line)
+		op, err := world.ParseOp(line)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,34 +9,11 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// network is everything between the nodes. World.mu guards it.
-type network struct {
-	loss, duplicate, corrupt float64
-	lag                      time.Duration // longest delay of every packet beyond the usual half millisecond
-	slow                     time.Duration // longest delay of every fifth packet; reordering follows from both
-	cut                      [][]bool      // nothing passes
-	noUDP                    [][]bool      // only streams pass
-	at                       map[string]*endpoint
-	old                      []packet // recent packets, for replays
-}
-
 // packet is a datagram between two machines.
 type packet struct {
 	from  *endpoint
 	to    string
 	bytes []byte
-}
-
-// replayable bounds the packets that are kept for replays.
-const replayable = 256
-
-func (net *network) init(n int) {
-	net.slow = 2 * time.Millisecond
-	net.at = map[string]*endpoint{}
-	for range n {
-		net.cut = append(net.cut, make([]bool, n))
-		net.noUDP = append(net.noUDP, make([]bool, n))
-	}
 }
 
 // endpoint is the gossip socket of one life of a node.
@@ -63,7 +40,7 @@ func (w *World) endpoint(m *machine) *endpoint {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.net.at[e.addr.String()] = e
+	w.at[e.addr.String()] = e
 	return e
 }
 
@@ -111,42 +88,27 @@ func (w *World) send(p packet) {
 	if p.from.dead {
 		return
 	}
-	if len(w.net.old) < replayable {
-		w.net.old = append(w.net.old, p)
-	} else {
-		w.net.old[w.rng.IntN(replayable)] = p
-	}
-	to := w.net.at[p.to]
-	if to == nil || w.net.noUDP[p.from.m.index][to.m.index] || w.chance(w.net.loss) {
+	w.old.Keep(w.Rng, p)
+	to := w.at[p.to]
+	if to == nil || w.Net.Lost(p.from.m.index, to.m.index) {
 		return
 	}
-	if w.chance(w.net.corrupt) {
+	if w.Net.Damaged() {
 		p.bytes = w.damaged(p.bytes)
 	}
-	copies := 1
-	if w.chance(w.net.duplicate) {
-		copies = 2
-	}
-	for range copies {
-		d := w.between(100*time.Microsecond, 500*time.Microsecond+w.net.lag)
-		if w.chance(0.2) {
-			d = w.between(50*time.Microsecond, w.net.slow)
-		}
+	w.Net.Delays(func(d time.Duration) {
 		if hold := time.Until(p.from.m.until); hold > 0 {
 			d += hold // its process stands still
 		}
 		time.AfterFunc(d, func() { w.deliver(p) })
-	}
+	})
 }
 
 // damaged is b with some bits flipped, and perhaps an end missing.
 func (w *World) damaged(b []byte) []byte {
-	b = bytes.Clone(b)
-	for range 1 + w.rng.IntN(4) {
-		b[w.rng.IntN(len(b))] ^= 1 << w.rng.IntN(8)
-	}
-	if w.chance(0.5) {
-		b = b[:w.rng.IntN(len(b)+1)]
+	b = w.Net.Flip(b)
+	if w.Chance(0.5) {
+		b = b[:w.Rng.IntN(len(b)+1)]
 	}
 	return b
 }
@@ -155,12 +117,12 @@ func (w *World) damaged(b []byte) []byte {
 func (w *World) deliver(p packet) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	to := w.net.at[p.to]
-	if to == nil || to.dead || to.gone || w.net.cut[p.from.m.index][to.m.index] || len(p.bytes) == 0 {
+	to := w.at[p.to]
+	if to == nil || to.dead || to.gone || w.Net.Cut[p.from.m.index][to.m.index] || len(p.bytes) == 0 {
 		return
 	}
 	if hold := time.Until(to.m.until); hold > 0 {
-		if w.chance(0.5) { // its receive buffer is small
+		if w.Chance(0.5) { // its receive buffer is small
 			time.AfterFunc(hold, func() { w.deliver(p) })
 		}
 		return
@@ -174,10 +136,7 @@ func (w *World) deliver(p packet) {
 // replay sends n old packets once more, in any order, to whom they were sent then: also to a later life of that node.
 func (w *World) replay(n int) {
 	w.mu.Lock()
-	var again []packet
-	for _, i := range w.rng.Perm(len(w.net.old))[:min(n, len(w.net.old))] {
-		again = append(again, w.net.old[i])
-	}
+	again := w.old.Some(w.Rng, n)
 	w.mu.Unlock()
 	for _, p := range again {
 		w.deliver(p)
@@ -198,9 +157,9 @@ func (e *endpoint) DialTimeout(addr string, timeout time.Duration) (net.Conn, er
 func (e *endpoint) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	w := e.w
 	w.mu.Lock()
-	to := w.net.at[a.Addr]
-	blocked := e.dead || to != nil && (w.net.cut[e.m.index][to.m.index] || time.Until(to.m.until) > timeout)
-	wait := w.between(200*time.Microsecond, time.Millisecond+w.net.lag)
+	to := w.at[a.Addr]
+	blocked := e.dead || to != nil && (w.Net.Cut[e.m.index][to.m.index] || time.Until(to.m.until) > timeout)
+	wait := w.Between(200*time.Microsecond, time.Millisecond+w.Net.Lag)
 	if to != nil {
 		wait += max(0, time.Until(to.m.until))
 	}
@@ -212,7 +171,7 @@ func (e *endpoint) DialAddressTimeout(a memberlist.Address, timeout time.Duratio
 	pause(wait)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if to == nil || to.dead || to.gone || w.net.at[a.Addr] != to || len(to.streams) == cap(to.streams) {
+	if to == nil || to.dead || to.gone || w.at[a.Addr] != to || len(to.streams) == cap(to.streams) {
 		return nil, errRefused
 	}
 	mine, theirs := w.stream(e, to)

@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node"
 	nodeconfig "github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -22,7 +23,7 @@ type machine struct {
 	index int
 	alias string // the node's name, unless it is the machine's letter
 	keys  string // its key file
-	clock machineClock
+	clock *world.Clock
 
 	// World.mu guards the following fields.
 	life       *life // nil: no node runs
@@ -30,11 +31,13 @@ type machine struct {
 	until      time.Time
 	stoodStill bool      // its clocks have lost time once
 	quiet      time.Time // since then everybody can hear its clocks
+	lives      uint64
 }
 
 // life is one process of a node.
 type life struct {
 	m        *machine
+	number   uint64
 	node     *node.Node
 	endpoint *endpoint
 	listener *listener
@@ -43,20 +46,16 @@ type life struct {
 	over     bool
 	accepted uint64
 	conns    []*conn
-	ghosts   map[tombstone.Key]*ghost
-	evicted  map[tombstone.Key]*ghost // by a tombstone that is named in the next line of the log
+	ghosts   world.Ghosts
+	evicted  world.Ghosts // by a tombstone that the next decision names
 	leaving  map[tombstone.Key]leaving
 }
 
 func (w *World) newMachine(i int) *machine {
-	m := &machine{w: w, index: i, keys: w.keys, quiet: time.Now()}
-	m.clock.at = time.Now()
-	m.clock.raw, m.clock.boot = 1+w.rng.Int64N(1e15), 1+w.rng.Int64N(1e15)
-	m.clock.drift = (w.rng.Float64()*2 - 1) * 0.9 / 1000
-	return m
+	return &machine{w: w, index: i, keys: w.keys, quiet: time.Now(), clock: w.NewClock(0.9)}
 }
 
-func (m *machine) name() string { return cmp.Or(m.alias, string(rune('A'+m.index))) }
+func (m *machine) name() string { return cmp.Or(m.alias, world.NodeName(m.index)) }
 func (m *machine) ip() net.IP   { return net.IPv4(10, 7, 0, byte(1+m.index)) }
 
 func (m *machine) current() *life {
@@ -88,13 +87,14 @@ const rejoinEvery = 12 * time.Second
 func (m *machine) start() {
 	w := m.w
 	l := &life{
-		m: m, endpoint: w.endpoint(m), ghosts: map[tombstone.Key]*ghost{}, evicted: map[tombstone.Key]*ghost{},
+		m: m, endpoint: w.endpoint(m), ghosts: world.Ghosts{}, evicted: world.Ghosts{},
 		leaving: map[tombstone.Key]leaving{},
 	}
 	l.listener = &listener{m: m, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
 	g := gossip.DefaultConfig()
 	g.Bind, g.Cluster, g.Name, g.KeyFile = m.ip().String()+":7946", "whole", m.name(), m.keys
 	g.RejoinEvery, g.Transport = rejoinEvery, l.endpoint
+	g.OnMade, g.OnDecision = l.made, l.decided
 	for _, o := range w.machine {
 		if o != m {
 			g.Seeds = append(g.Seeds, o.ip().String()+":7946")
@@ -106,7 +106,7 @@ func (m *machine) start() {
 	}
 	cfg := nodeconfig.Default(nodeconfig.System{UserHome: home})
 	cfg.Options.ServerChannelMaxIdleTimeSeconds = 24 * 3600 // brokers here say nothing for as long as the schedule likes
-	cfg.Listener, cfg.Clock = l.listener, m.clock.Now
+	cfg.Listener, cfg.Clock, cfg.OnEvent = l.listener, m.clock.Creep, l.changed
 	if m.plain {
 		_ = l.endpoint.Shutdown() // nobody listens
 	} else {
@@ -121,8 +121,10 @@ func (m *machine) start() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	m.lives++
+	l.number = m.lives
 	m.life, m.quiet = l, time.Now()
-	w.logf("%s starts", m.name())
+	w.Logf("%s starts", m.name())
 }
 
 // stop ends the node's process: in order, or killed, which nobody hears of. A stop takes some seconds.
@@ -132,11 +134,11 @@ func (m *machine) stop(killed bool) {
 	l := m.life
 	m.life = nil
 	if l != nil {
-		w.logf("%s stops, killed %v", m.name(), killed)
+		w.Logf("%s stops, killed %v", m.name(), killed)
 		l.endpoint.dead = killed
 		for _, c := range l.conns {
 			if killed {
-				c.brokerHears() // its kernel says FIN
+				c.Hangup() // its kernel says FIN
 			}
 		}
 		l.over = killed
@@ -149,7 +151,7 @@ func (m *machine) stop(killed bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := l.node.Stop(ctx); err != nil && !killed && !w.isOver() {
-			w.logf2("%s did not stop in order: %v", m.name(), err)
+			w.logged("%s did not stop in order: %v", m.name(), err)
 		}
 	})
 }
@@ -160,14 +162,14 @@ func (w *World) isOver() bool {
 	return w.over
 }
 
-func (w *World) logf2(format string, args ...any) {
+func (w *World) logged(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.logf(format, args...)
+	w.Logf(format, args...)
 }
 
-// halt stops the node's process for d: nothing gets in or out. With set its clocks misbehave meanwhile.
-func (m *machine) halt(d time.Duration, set func(c *machineClock, on bool)) {
+// halt stops the node's process for d: nothing gets in or out. What clocks are stopped stand still meanwhile.
+func (m *machine) halt(d time.Duration, stopped world.Stopped) {
 	w := m.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,11 +178,11 @@ func (m *machine) halt(d time.Duration, set func(c *machineClock, on bool)) {
 	}
 	m.until = time.Now().Add(d)
 	m.quiet = m.until
-	m.clock.change(func() { set(&m.clock, true) })
-	time.AfterFunc(d, func() { m.clock.change(func() { set(&m.clock, false) }) })
+	m.clock.Stop(stopped)
+	time.AfterFunc(d, func() { m.clock.Stop(world.Runs) })
 }
 
-// ears hear what a node logs.
+// ears count what a node logs.
 type ears struct{ l *life }
 
 func (e ears) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
@@ -188,14 +190,9 @@ func (e ears) WithAttrs([]slog.Attr) slog.Handler               { return e }
 func (e ears) WithGroup(string) slog.Handler                    { return e }
 
 func (e ears) Handle(_ context.Context, r slog.Record) error {
-	attrs := map[string]slog.Value{}
-	r.Attrs(func(a slog.Attr) bool {
-		attrs[a.Key] = a.Value
-		return true
-	})
 	w := e.l.m.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e.l.heard(r.Message, attrs)
+	w.lines[r.Message]++
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/sim"
+	"github.com/epitaph-mq/epitaph/test/world"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // TestScenarios plays the scenarios of package sim with whole nodes, and those that only whole nodes can play.
@@ -25,7 +26,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			steps, err := sim.ReadScenario(string(text))
+			steps, err := world.ReadScenario(string(text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +54,7 @@ func TestScenarios(t *testing.T) {
 func scenarioFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"../sim/testdata/*.txt", "testdata/*.txt"} {
+	for _, pattern := range []string{"../world/testdata/*.txt", "testdata/*.txt"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +65,7 @@ func scenarioFiles(t *testing.T) []string {
 }
 
 // elsewhere is the Go test that a scenario which is no schedule names.
-func elsewhere(steps []sim.Step) string {
+func elsewhere(steps []world.Step) string {
 	for _, st := range steps {
 		if where, ok := strings.CutPrefix(st.Text, "test "); ok {
 			return where
@@ -98,7 +99,7 @@ func (s *scenario) fatal(format string, args ...any) {
 	s.t.FailNow()
 }
 
-func (s *scenario) play(steps []sim.Step) {
+func (s *scenario) play(steps []world.Step) {
 	for _, st := range steps {
 		words := strings.Fields(st.Text)
 		err := error(nil)
@@ -117,8 +118,8 @@ func (s *scenario) play(steps []sim.Step) {
 		case "expect":
 			err = s.await(words)
 		default:
-			var op sim.Op
-			if op, err = sim.ParseOp(st.Text); err == nil {
+			var op world.Op
+			if op, err = world.ParseOp(st.Text); err == nil {
 				s.w.apply(op)
 			}
 			if op.Verb == "join" {
@@ -134,12 +135,7 @@ func (s *scenario) play(steps []sim.Step) {
 func (s *scenario) as(words []string) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	num, err := strconv.Atoi(strings.TrimPrefix(words[1], "p"))
-	p := s.w.procs[num]
-	if err != nil || p == nil {
-		return fmt.Errorf("no process %s", words[1])
-	}
-	return p.as.Set(words[2:])
+	return s.w.As(words)
 }
 
 // How much later than in the core simulation something may become true here: a node looks for an acknowledgement up to
@@ -161,41 +157,28 @@ func (s *scenario) await(words []string) (err error) {
 }
 
 func (s *scenario) expect(words []string) error {
-	m := s.w.machine[words[1][0]-'A']
-	l, rest := m.current(), strings.Join(words[3:], " ")
-	if l == nil {
-		return fmt.Errorf("%s does not run", m.name())
-	}
-	if words[2] == "holds" || words[2] == "lacks" {
-		if got := s.holder(l, words[3], len(words) > 4); got != words[2]+" "+rest {
-			return fmt.Errorf("got %q", got)
-		}
-		return nil
-	}
-	got, rest, err := sim.Seen(words, l.node.Gossip().Status(9), l.node.Gossip().Counters())
+	i, err := world.ReadNode(words[1])
 	if err != nil {
 		return err
 	}
-	if got != rest {
-		return fmt.Errorf("got %q", got)
+	l, want := s.w.machine[i].current(), strings.Join(words[2:], " ")
+	if l == nil {
+		return fmt.Errorf("%s does not run", words[1])
 	}
-	return nil
-}
-
-// holder says whether a node holds a broker, and by whose connection.
-func (s *scenario) holder(l *life, broker string, by bool) string {
-	n, err := strconv.ParseInt(strings.TrimPrefix(broker, "b"), 10, 64)
-	if err != nil {
-		return err.Error()
+	var got string
+	switch words[2] {
+	case "holds", "lacks":
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		got, err = l.ghosts.Holder(words[2:], func(k tombstone.Key) bool {
+			_, held := l.node.Table().Holds(k)
+			return held
+		})
+	default:
+		got, want, err = world.Seen(words, l.node.Gossip().Status(9), l.node.Gossip().Counters())
 	}
-	k := brokerKey(n)
-	if _, held := l.node.Table().Holds(k); !held {
-		return "lacks " + broker
+	if err == nil && got != want {
+		err = fmt.Errorf("got %q", got)
 	}
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	if g := l.ghosts[k]; by && g != nil {
-		return "holds " + broker + " by " + g.owner.proc.name()
-	}
-	return "holds " + broker
+	return err
 }

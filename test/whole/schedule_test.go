@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/sim"
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // number reads an environment variable.
@@ -28,7 +28,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 
 // result is what a run was like.
 type result struct {
-	failures            []string
+	failures            []world.Failure
 	tombstones, evicted int
 	report              string
 }
@@ -37,7 +37,7 @@ type result struct {
 const maxNodes = 5
 
 // run plays one schedule in a bubble of its own.
-func run(t *testing.T, s sim.Schedule) (r result) {
+func run(t *testing.T, s world.Schedule) (r result) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, config{nodes: s.Nodes, seed: s.Seed, timeout: 10 * time.Minute, busy: 0.1})
 		defer w.close()
@@ -54,7 +54,7 @@ func run(t *testing.T, s sim.Schedule) (r result) {
 			w.outlive()
 		}
 		w.mu.Lock()
-		r = result{failures: w.failures, tombstones: len(w.marks), evicted: w.evicted}
+		r = result{failures: w.Failures, tombstones: len(w.Marks), evicted: w.Evicted}
 		w.mu.Unlock()
 		if len(r.failures) > 0 {
 			r.report = w.report()
@@ -64,7 +64,7 @@ func run(t *testing.T, s sim.Schedule) (r result) {
 }
 
 // play runs seeds on all cores until each says stop.
-func play(t *testing.T, from, n uint64, each func(s sim.Schedule, r result) (stop bool)) {
+func play(t *testing.T, from, n uint64, each func(s world.Schedule, r result) (stop bool)) {
 	var next atomic.Uint64
 	var stop atomic.Bool
 	var mu sync.Mutex
@@ -76,7 +76,7 @@ func play(t *testing.T, from, n uint64, each func(s sim.Schedule, r result) (sto
 				if i >= n {
 					return
 				}
-				s := sim.Generate(from+i, sim.NoResidual).Fold(maxNodes)
+				s := world.Generate(from+i, world.NoResidual).Fold(maxNodes)
 				r := run(t, s)
 				mu.Lock()
 				if each(s, r) {
@@ -96,7 +96,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 	}
 	n, from := number(t, "SCHEDULES", few), number(t, "SEED", 1)
 	tombstones, evicted := 0, 0
-	play(t, from, n, func(s sim.Schedule, r result) bool {
+	play(t, from, n, func(s world.Schedule, r result) bool {
 		tombstones += r.tombstones
 		evicted += r.evicted
 		if len(r.failures) == 0 {

@@ -60,8 +60,8 @@ func TestStrangersAreNotHeard(t *testing.T) {
 		// What was said in the cluster, damaged, cut, and longer than any packet.
 		e := w.endpoint(stranger)
 		w.mu.Lock()
-		i := slices.IndexFunc(w.net.old, func(p packet) bool { return p.to == a.endpoint.addr.String() && p.from != e })
-		heard := w.net.old[i].bytes
+		i := slices.IndexFunc(w.old, func(p packet) bool { return p.to == a.endpoint.addr.String() && p.from != e })
+		heard := w.old[i].bytes
 		w.mu.Unlock()
 		damaged := bytes.Clone(heard)
 		damaged[len(damaged)-1] ^= 1
@@ -84,7 +84,7 @@ func TestStrangersAreNotHeard(t *testing.T) {
 		// A departure meanwhile, the broker's return, and then everything that was heard once more, as it was. Only a proof has a
 		// nonce: an old hint or question is handled again, and what comes of it goes to the member that it names as its sender.
 		w.mu.Lock()
-		w.net.old = nil
+		w.old = nil
 		w.mu.Unlock()
 		if !w.depart(t, "1") {
 			t.Error("a departure was missed meanwhile")
@@ -102,7 +102,7 @@ func TestStrangersAreNotHeard(t *testing.T) {
 			t.Errorf("%d registrations held, want the successor's at both nodes", len(before))
 		}
 		w.mu.Lock()
-		again := slices.Clone(w.net.old)
+		again := slices.Clone(w.old)
 		w.mu.Unlock()
 		for _, p := range again {
 			if _, err := e.WriteTo(p.bytes, p.to); err != nil {

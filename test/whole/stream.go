@@ -43,7 +43,7 @@ func (w *World) carry(src, dst net.Conn, from, to *endpoint) {
 			n, err := src.Read(b)
 			if n > 0 {
 				w.mu.Lock()
-				d := w.between(100*time.Microsecond, 500*time.Microsecond+w.net.lag)
+				d := w.Net.StreamDelay()
 				w.mu.Unlock()
 				way <- chunk{b[:n], time.Now().Add(d)}
 			}
@@ -74,6 +74,6 @@ func (w *World) carry(src, dst net.Conn, from, to *endpoint) {
 func (w *World) blocked(from, to *endpoint) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return from.dead || to.dead || w.net.cut[from.m.index][to.m.index] ||
+	return from.dead || to.dead || w.Net.Cut[from.m.index][to.m.index] ||
 		time.Until(from.m.until) > 0 || time.Until(to.m.until) > 0
 }

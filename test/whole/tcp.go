@@ -7,59 +7,42 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
-// conn is a broker's TCP connection with both of its ends. The node's end is a net.Conn whose reads and writes are the
-// node's; the broker's end is moved by the schedule. World.mu guards all of it.
+// conn is the node's end of a broker's TCP connection, a net.Conn whose reads and writes are the node's. World.mu guards
+// all of it.
 type conn struct {
+	*world.Conn
 	w    *World
-	proc *proc
 	life *life
 
-	// the broker's end
-	closed  bool // the process has closed it, or has exited
-	waiting int  // UNREGISTERs sent and not answered
-	asking  int  // REGISTERs sent and not answered
-
-	// the way
-	lastArrival time.Time
-	lastRead    time.Time
-	held        []frame // while the path is stalled
-	answers     []int   // replies held on the way back, as indexes of writes
-	parked      int     // frames that came while the node's process stood still
-	lostFrames  bool    // the host vanished: what is held never arrives
-
-	// the node's end
-	id       uint64
-	remote   *net.TCPAddr
-	in       []byte  // arrived and not read
-	frames   []frame // in in, in order
-	bounds   []int   // where each of frames ends, in bytes from the first one of in
-	unasked  []frame // read and not answered
-	fin      bool
-	reset    bool // an RST came: what has not arrived never will
-	broken   bool // the node has read everything that came before the RST
-	shut     bool // closed by the node
-	expired  bool // a deadline has passed
-	signal   chan struct{}
-	first    time.Time // when the first byte of its first frame was read
-	sent     uint64
-	ackedOff uint64
-	writes   []write
-	withheld []int // acknowledgements that do not come (yet)
+	remote  *net.TCPAddr
+	in      []byte  // arrived and not read
+	frames  []frame // in in, in order
+	parked  int     // frames that came while the node's process stood still
+	unasked []frame // read and not answered
+	fin     bool
+	reset   bool // an RST came
+	broken  bool // the node has read everything that came before the RST
+	expired bool // a deadline has passed
+	signal  chan struct{}
+	sent    uint64
+	acked   uint64
 }
 
-// write is a reply written by the node.
-type write struct {
-	end    uint64
-	at     time.Time
-	acked  bool
-	asks   int // REGISTERs answered
-	unregs int // UNREGISTERs answered
-	marks  []*mark
+// frame is one that has arrived.
+type frame struct {
+	world.Frame
+	end  int         // of it, in bytes from the first one of in
+	mark *world.Mark // of the tombstone that it made
 }
 
-var _ net.Conn = (*conn)(nil)
+var (
+	_ net.Conn  = (*conn)(nil)
+	_ world.End = (*conn)(nil)
+)
 
 func (c *conn) wakeUp() {
 	select {
@@ -83,7 +66,7 @@ func (c *conn) tryRead(p []byte) (n int, err error, done bool) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	switch {
-	case c.shut:
+	case !c.Open:
 		return 0, net.ErrClosed, true
 	case c.expired:
 		return 0, os.ErrDeadlineExceeded, true
@@ -102,21 +85,21 @@ func (c *conn) tryRead(p []byte) (n int, err error, done bool) {
 
 // read tells the ghosts of the frames that the node has read to their end: it handles them before time goes on.
 func (c *conn) read(n int) {
-	if c.first.IsZero() && len(c.frames) > 0 {
-		c.first = time.Now()
+	if c.FirstByte == 0 && len(c.frames) > 0 {
+		c.FirstByte = c.w.Now()
 	}
 	whole := 0
-	for i := range c.bounds {
-		c.bounds[i] -= n
-		if c.bounds[i] <= 0 {
+	for i := range c.frames {
+		c.frames[i].end -= n
+		if c.frames[i].end <= 0 {
 			whole++
 		}
 	}
-	for _, f := range c.frames[:whole] {
-		c.unasked = append(c.unasked, f)
-		c.life.handles(c, f)
+	for i := range c.frames[:whole] {
+		c.unasked = append(c.unasked, c.frames[i])
+		c.life.handles(c, &c.frames[i].Frame)
 	}
-	c.frames, c.bounds = c.frames[whole:], c.bounds[whole:]
+	c.frames = c.frames[whole:]
 }
 
 // Write is the node's: the answers to everything that it has read.
@@ -124,7 +107,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	switch {
-	case c.shut:
+	case !c.Open:
 		return 0, net.ErrClosed
 	case c.expired:
 		return 0, os.ErrDeadlineExceeded
@@ -132,58 +115,39 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, syscall.EPIPE
 	}
 	c.sent += uint64(len(p))
-	wr := write{end: c.sent, at: time.Now()}
+	wr := world.Write{EndByte: c.sent}
 	for _, f := range c.unasked {
-		if f.unregister {
-			wr.unregs++
+		if f.Unregister {
+			wr.Unregs++
 		} else {
-			wr.asks++
+			wr.Asks++
 		}
 		if f.mark != nil {
-			wr.marks = append(wr.marks, f.mark)
+			wr.Marks = append(wr.Marks, f.mark)
 		}
 	}
 	c.unasked = nil
-	c.writes = append(c.writes, wr)
-	i := len(c.writes) - 1
-	if c.w.path(c.proc.host, c.life.m.index).stalled {
-		c.answers = append(c.answers, i)
-	} else {
-		c.later(c.w.delay(), func() { c.answered(i) })
-	}
+	c.Reply(wr)
 	return len(p), nil
 }
-
-// later runs do after d with the world locked.
-func (c *conn) later(d time.Duration, do func()) { c.w.later(d, do) }
 
 // BytesAcked is what tcpi_bytes_acked would say.
 func (c *conn) BytesAcked() uint64 {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	return c.ackedOff
+	return c.acked
 }
 
 // Close is the node's. The broker hears of it.
 func (c *conn) Close() error {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	if c.shut {
-		return nil
+	if c.Open {
+		c.Open = false
+		c.wakeUp()
+		c.Hangup()
 	}
-	c.shut = true
-	c.wakeUp()
-	c.brokerHears()
 	return nil
-}
-
-// brokerHears ends the broker's use of the connection.
-func (c *conn) brokerHears() {
-	c.closed = true
-	c.waiting, c.asking = 0, 0
-	if c.proc.conns[c.life.m.index] == c {
-		delete(c.proc.conns, c.life.m.index)
-	}
 }
 
 // LocalAddr is the node's.

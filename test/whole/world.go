@@ -2,22 +2,14 @@ package whole
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
-)
-
-// flaw breaks the world on purpose: ghosts that do not notice are blind.
-type flaw int
-
-const (
-	noFlaw         flaw = iota
-	flawResetIsAck      // what a dead process's kernel resets counts as acknowledged
 )
 
 // World is one run inside a synctest bubble. The schedule moves it from one goroutine; the nodes have theirs.
@@ -26,49 +18,54 @@ type World struct {
 	started time.Time
 	dir     string // of the nodes' files
 	keys    string // the key file of all nodes
-	timeout time.Duration
-	flaw    flaw
-	script  bool // a scenario knows what it does: no op is softened
+	script  bool   // a scenario knows what it does: no op is softened
 	machine []*machine
 	group   sync.WaitGroup // carriers of streams, and nodes that are stopping
 
-	mu       sync.Mutex // guards the following fields and everything that hangs on them
-	rng      *rand.Rand
-	busy     float64 // how often a frame waits in the node's receive buffer for up to 200 ms
-	net      network
-	procs    map[int]*proc
-	paths    map[path]*pathState
-	port     int
-	marks    []*mark
-	byID     map[string]*mark
-	evicted  int
-	over     bool
-	lines    map[string]int // of the nodes' logs
-	failures []string
-	log      []string
+	mu           sync.Mutex // guards the following fields and everything that hangs on them
+	*world.World            // brokers, ways, network, ghosts
+	at           map[string]*endpoint
+	old          world.Heard[packet]
+	port         int
+	over         bool
+	lines        map[string]int // of the nodes' logs
+	log          []string
 }
 
 // config of a World.
 type config struct {
-	nodes   int
-	seed    uint64
-	timeout time.Duration // the heartbeat timeout that brokers ask for; 0: none
-	busy    float64
-	flaw    flaw
-	script  bool
+	nodes      int
+	seed       uint64
+	timeout    time.Duration // the heartbeat timeout that brokers ask for; 0: none
+	busy       float64
+	resetIsAck bool
+	script     bool
+}
+
+// Now is the true time since the world began.
+func (w *World) Now() int64 { return int64(time.Since(w.started)) }
+
+// At calls do at that time, with the world locked.
+func (w *World) At(t int64, do func()) {
+	time.AfterFunc(time.Duration(t-w.Now()), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		do()
+	})
 }
 
 // newWorld starts the nodes and waits until all know all and have heard each other's clocks.
 func newWorld(t testing.TB, cfg config) *World {
 	w := &World{
-		tb: t, started: time.Now(), dir: t.TempDir(), timeout: cfg.timeout, flaw: cfg.flaw, script: cfg.script, busy: cfg.busy,
-		rng: rand.New(rand.NewPCG(cfg.seed, 0x77686f6c65)), procs: map[int]*proc{}, paths: map[path]*pathState{},
-		byID: map[string]*mark{}, lines: map[string]int{},
+		tb: t, started: time.Now(), dir: t.TempDir(), script: cfg.script, at: map[string]*endpoint{}, lines: map[string]int{},
 	}
+	w.World = world.New(w, cfg.seed, 0x77686f6c65, cfg.nodes+1) // one for a stranger
+	w.Step = 1                                                  // timers of one moment run in any order
+	w.Busy, w.Timeout, w.ResetIsAck, w.Log = cfg.busy, cfg.timeout, cfg.resetIsAck, w.note
 	w.makeKeys()
-	w.net.init(cfg.nodes + 1) // one for a stranger
 	for i := range cfg.nodes {
 		w.machine = append(w.machine, w.newMachine(i))
+		w.Nodes = append(w.Nodes, w.machine[i])
 	}
 	for _, m := range w.machine {
 		m.start()
@@ -84,11 +81,7 @@ func newWorld(t testing.TB, cfg config) *World {
 func (w *World) close() {
 	w.mu.Lock()
 	w.over = true
-	for _, p := range w.ordered() {
-		if p.alive {
-			p.exit()
-		}
-	}
+	w.ExitAll()
 	w.mu.Unlock()
 	for _, m := range w.machine {
 		m.stop(false)
@@ -114,34 +107,19 @@ func (w *World) await(limit time.Duration, cond func() bool) bool {
 	return true
 }
 
-// later runs do after d with the world locked. The caller holds mu.
-func (w *World) later(d time.Duration, do func()) {
-	time.AfterFunc(d, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		do()
-	})
-}
-
 // fail notes a broken invariant.
 func (w *World) fail(invariant int, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.failed(invariant, format, args...)
-}
-
-func (w *World) failed(invariant int, format string, args ...any) {
-	text := fmt.Sprintf("INV-%d: %s", invariant, fmt.Sprintf(format, args...))
-	w.logf("BROKEN %s", text)
-	w.failures = append(w.failures, fmt.Sprintf("%v: %s", time.Since(w.started), text))
+	w.Fail(invariant, false, format, args...)
 }
 
 // maxLog bounds what a run remembers for its report.
 const maxLog = 20_000
 
-func (w *World) logf(format string, args ...any) {
+func (w *World) note(format string, args ...any) {
 	if len(w.log) < maxLog {
-		w.log = append(w.log, fmt.Sprintf("%14v  %s", time.Since(w.started), fmt.Sprintf(format, args...)))
+		w.log = append(w.log, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -152,20 +130,14 @@ func (w *World) report() string {
 	return strings.Join(w.log, "\n")
 }
 
-func (w *World) broken() []string {
+func (w *World) broken() []world.Failure {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.failures
+	return w.Failures
 }
 
-func (w *World) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
-
-func (w *World) between(low, high time.Duration) time.Duration {
-	if high <= low {
-		return low
-	}
-	return low + time.Duration(w.rng.Int64N(int64(high-low)))
-}
+// pause lets d of virtual time pass for this goroutine.
+func pause(d time.Duration) { <-time.After(d) }
 
 // allKnowAll says that every node that runs lists every other one.
 func (w *World) allKnowAll() bool {
@@ -187,12 +159,7 @@ func (w *World) allKnowAll() bool {
 func (w *World) calm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := &w.net
-	n.loss, n.duplicate, n.corrupt, n.lag, n.slow = 0, 0, 0, 0, 2*time.Millisecond
-	for i := range n.cut {
-		clear(n.cut[i])
-		clear(n.noUDP[i])
-	}
+	w.Net.Calm()
 }
 
 // settle ends all faults between the nodes and checks what must be true then: INV-5, INV-6 and INV-7.
@@ -213,13 +180,13 @@ func (w *World) settle() {
 	w.check()
 	w.checkGone()
 	w.mu.Lock()
-	before := w.evicted
+	before := w.Evicted
 	w.mu.Unlock()
-	w.replay(replayable)
+	w.replay(world.Replayable)
 	w.sleep(2 * time.Second)
 	w.mu.Lock()
-	if w.evicted != before {
-		w.failed(5, "%d evictions more when old packets came again", w.evicted-before)
+	if w.Evicted != before {
+		w.Fail(5, false, "%d evictions more when old packets came again", w.Evicted-before)
 	}
 	w.mu.Unlock()
 	w.check()

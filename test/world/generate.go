@@ -1,4 +1,4 @@
-package sim
+package world
 
 import (
 	"math/rand/v2"
@@ -88,7 +88,7 @@ func (g *generator) weather() {
 }
 
 // quick is a restart that takes no longer than the messages about it.
-func (g *generator) quick(p int64, k kind, host, broker int64) {
+func (g *generator) quick(p int64, k Kind, host, broker int64) {
 	a, c := g.node(), g.node()
 	short := func() { g.op("wait", int64(time.Duration(g.rng.IntN(30))*time.Millisecond)) }
 	g.op("register", p, a, broker)
@@ -110,9 +110,9 @@ func (g *generator) quick(p int64, k kind, host, broker int64) {
 
 // life is one broker's lives, one after another, on one host: each registers, is disturbed, and ends.
 func (g *generator) life() {
-	k := kind(g.pick(int64(v5), int64(v5), int64(v4), int64(v4), int64(rust), int64(container), int64(proxied)))
+	k := Kind(g.pick(int64(V5), int64(V5), int64(V4), int64(V4), int64(Rust), int64(Container), int64(Proxied)))
 	if g.residual == ResidualKeepsSocket {
-		k = v5keeps
+		k = V5Keeps
 	}
 	host, broker := g.pick(1, 1, 1, 2), g.pick(1, 1, 1, 2)
 	lives := 1 + g.rng.IntN(3)
@@ -189,14 +189,14 @@ func (g *generator) end(p, host, broker int64) {
 	if g.one(3) {
 		q := int64(g.next)
 		g.next++
-		g.op("start", q, g.pick(int64(v5), int64(v4)), host, broker)
+		g.op("start", q, g.pick(int64(V5), int64(V4)), host, broker)
 		g.everywhere("register", q, broker)
 		if g.one(2) {
 			g.wait()
 		}
 	}
 	if g.one(3) {
-		g.op("register", p, g.node(), broker) // a container adds its broker again
+		g.op("register", p, g.node(), broker) // a Container adds its broker again
 	}
 	g.op("heal", host, stalled)
 	if g.one(2) {

@@ -1,4 +1,4 @@
-package sim
+package world
 
 import (
 	"fmt"
@@ -112,4 +112,28 @@ func heard(st tombstone.Status, member string) string {
 		}
 	}
 	return "no answer"
+}
+
+// ReadNode reads the letter of a node.
+func ReadNode(s string) (int, error) {
+	n, err := parseArg('n', s)
+	return int(n), err
+}
+
+// Holder is what an expect step about a broker (its words from holds or lacks on) wants to read: whether a node that
+// holds says so of keys has it, and by whose connection.
+func (gs Ghosts) Holder(words []string, holds func(tombstone.Key) bool) (string, error) {
+	n, err := parseArg('b', words[1])
+	if err != nil {
+		return "", err
+	}
+	k := BrokerKey(n)
+	switch g := gs[k]; {
+	case !holds(k):
+		return "lacks " + words[1], nil
+	case len(words) > 2 && g != nil:
+		return "holds " + words[1] + " by " + g.Owner.Proc.Name(), nil
+	default:
+		return "holds " + words[1], nil
+	}
 }

@@ -1,0 +1,458 @@
+package world
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// Kind is what a process is, as far as tombstones care.
+type Kind int
+
+// Kinds of processes.
+const (
+	V5        Kind = iota // Java 5.x: unregisters first, before it gives up its port and its store lock
+	V4                    // Java 4.x: unregisters near the end, when its successor may already run
+	Rust                  // says version 5 but closes its servers first
+	Container             // a BrokerContainer: registers and unregisters inner brokers as it likes
+	Proxied               // a 5.x broker behind a front end that sends a PROXY header
+	V5Keeps               // residual: 5.x with clientCloseSocketIfTimeout=false
+	kinds
+)
+
+var kindNames = [kinds]string{"v5", "v4", "rust", "container", "proxied", "v5keeps"}
+
+// Version is the ordinal that the process says.
+func (k Kind) Version() int32 {
+	if k == V4 {
+		return remoting.V4_9_4
+	}
+	return remoting.V5_5_0
+}
+
+// Language is the one that the process says.
+func (k Kind) Language() remoting.Language {
+	if k == Rust {
+		return remoting.Rust
+	}
+	return remoting.Java
+}
+
+// Proc is one life of a broker or tool. It never registers from another IP.
+type Proc struct {
+	w        *World
+	Num      int // also its place in the order of lives
+	host     int
+	Kind     Kind
+	key      tombstone.Key
+	Alive    bool
+	Stopping bool // a stopping process registers no more
+	over     bool // its successor has started: it unregisters no more
+	Flagged  bool // a residual case was made with it
+	guise    Guise
+	seq      int // frames sent, in its own order
+	Leaving  int // UNREGISTERs that no node has handled yet
+	conns    map[int]*Conn
+	all      []*Conn // also those it has closed
+}
+
+// Name is how scenarios call the process.
+func (p *Proc) Name() string { return fmt.Sprintf("p%d", p.Num) }
+
+// IP is the source address of the process's host.
+func (p *Proc) IP() netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 0, byte(p.host >> 8), byte(p.host)})
+}
+
+// Host is the number of the process's host.
+func (p *Proc) Host() int { return p.host }
+
+// Guise is what a process says about itself when it does not say the usual.
+type Guise struct {
+	Cluster, Addr, Name string
+	ID                  int64
+	Timeout             time.Duration
+}
+
+// set reads the words of an as step behind the process: name=value each.
+func (g *Guise) set(words []string) (err error) {
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "cluster":
+			g.Cluster = value
+		case "addr":
+			g.Addr = value
+		case "name":
+			g.Name = value
+		case "id":
+			g.ID, err = strconv.ParseInt(value, 10, 64)
+		case "timeout":
+			g.Timeout, err = time.ParseDuration(value)
+		default:
+			err = fmt.Errorf("unknown %q", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// As lets a process call itself otherwise from now on: the words of an as step.
+func (w *World) As(words []string) error {
+	num, err := parseArg('p', words[1])
+	p := w.procs[int(num)]
+	if err != nil || p == nil {
+		return fmt.Errorf("no process %s", words[1])
+	}
+	return p.guise.set(words[2:])
+}
+
+// Frame is a REGISTER or UNREGISTER on its way, or the end of what a connection carries.
+type Frame struct {
+	Unregister bool
+	FIN        bool
+	Key        tombstone.Key
+	Name       string
+	ID         int64
+	Timeout    time.Duration // for heartbeats; 0: none
+	Seq        int           // in the process's own order
+}
+
+// Conn is a TCP connection: the broker's end and the way. The node's end is an End.
+type Conn struct {
+	w    *World
+	Proc *Proc
+	Node int    // at the other end
+	Life uint64 // of the node's process
+	End  End
+	ID   uint64 // at the node, in the order of accepting
+
+	// the broker's end
+	closed  bool // the process has closed it, or has exited, or the node has closed it
+	waiting int  // UNREGISTERs sent and not answered
+	asking  int  // REGISTERs sent and not answered
+
+	// the way
+	lastArrival int64
+	lastTaken   int64
+	held        []Frame // while the path is stalled
+	answers     []int   // replies held on the way back, as indexes of Writes
+	withheld    []int   // acknowledgements that do not come (yet)
+	lostFrames  bool    // the host vanished: what is held never arrives
+	reset       bool    // an RST came: what has not arrived never will
+
+	// what the node's end has done
+	Open      bool
+	FirstByte int64 // true time at which the first byte of its first frame was read; 0: none yet
+	Writes    []Write
+}
+
+// Write is a reply written by the node.
+type Write struct {
+	At      int64 // true time
+	Stamp   clock.Stamp
+	Acked   bool
+	Asks    int     // REGISTERs that it answers
+	Unregs  int     // UNREGISTERs that it answers
+	Marks   []*Mark // of the tombstones that those made
+	EndByte uint64  // how much was written on the connection with it
+}
+
+// End is the node's end of a connection.
+type End interface {
+	// Dead says that what is under way goes nowhere, for the node's process has ended.
+	Dead() bool
+	// Take has the frame in the node's receive buffer at that time.
+	Take(f Frame, at int64)
+	// Reset has an RST there at that time.
+	Reset(at int64)
+	// Acked tells that everything up to this write is acknowledged.
+	Acked(wr *Write)
+}
+
+// pathState is the way between a host and a node.
+type pathState struct {
+	stalled bool
+	acks    ackMode
+}
+
+// path is the way between a broker's host and a node.
+type path struct{ host, node int }
+
+type ackMode int
+
+const (
+	acksAtOnce ackMode = iota
+	acksLate           // 40 to 200 ms
+	acksNever          // until the mode changes
+)
+
+var ackNames = []string{"at-once", "late", "never"}
+
+func (w *World) path(host, node int) *pathState {
+	p := w.paths[path{host, node}]
+	if p == nil {
+		p = &pathState{}
+		w.paths[path{host, node}] = p
+	}
+	return p
+}
+
+func (c *Conn) path() *pathState { return c.w.path(c.Proc.host, c.Node) }
+
+// connect answers the process's connection to a node, a new one if needed and possible.
+func (p *Proc) connect(node int) *Conn {
+	life := p.w.Nodes[node].Life()
+	if c := p.conns[node]; c != nil && !c.closed && c.Life == life {
+		return c
+	}
+	if life == 0 || p.w.path(p.host, node).stalled {
+		return nil
+	}
+	c := &Conn{w: p.w, Proc: p, Node: node, Life: life, Open: true}
+	if !p.w.Nodes[node].Accept(c) {
+		return nil
+	}
+	p.conns[node] = c
+	p.all = append(p.all, c)
+	return c
+}
+
+// say sends one frame.
+func (p *Proc) say(node int, k tombstone.Key, unregister bool) {
+	if c := p.connect(node); c != nil {
+		p.seq++
+		c.send(Frame{
+			Unregister: unregister, ID: p.guise.ID, Seq: p.seq, Timeout: cmp.Or(p.guise.Timeout, p.w.Timeout),
+			Key:  tombstone.Key{Cluster: cmp.Or(p.guise.Cluster, k.Cluster), Addr: cmp.Or(p.guise.Addr, k.Addr)},
+			Name: cmp.Or(p.guise.Name, "broker-"+k.Cluster),
+		})
+	}
+}
+
+// send puts a frame on the connection, in order; it may arrive after the process has gone.
+func (c *Conn) send(f Frame) {
+	if f.Unregister {
+		c.waiting++
+		c.Proc.Leaving++
+		c.w.After(3*time.Second, c.timeout)
+	} else if !f.FIN {
+		c.asking++
+	}
+	if c.path().stalled {
+		c.held = append(c.held, f)
+		return
+	}
+	c.travel(f, c.w.delay())
+}
+
+// timeout closes the socket of a call that was not answered within 3 s, as the Java client does.
+func (c *Conn) timeout() {
+	if c.waiting > 0 && !c.closed && c.Proc.Kind != V5Keeps {
+		c.w.Logf("%s gives up its connection to %s", c.Proc.Name(), NodeName(c.Node))
+		c.close()
+	}
+}
+
+func (c *Conn) close() {
+	if !c.closed {
+		c.Hangup()
+		c.waiting, c.asking = 0, 0
+		c.send(Frame{FIN: true})
+	}
+}
+
+// Hangup ends the broker's use of the connection: the node has closed it, or its process has ended.
+func (c *Conn) Hangup() {
+	c.closed = true
+	if c.Proc.conns[c.Node] == c {
+		delete(c.Proc.conns, c.Node)
+	}
+}
+
+// travel lets a frame arrive after d, or when what was sent before it has arrived.
+func (c *Conn) travel(f Frame, d time.Duration) {
+	c.lastArrival = max(c.lastArrival+c.w.Step, c.w.Time.Now()+int64(d))
+	c.w.Time.At(c.lastArrival, func() { c.arrive(f) })
+}
+
+// arrive puts the frame into the node's receive buffer; it is read in order, sometimes late.
+func (c *Conn) arrive(f Frame) {
+	if c.reset || c.End.Dead() {
+		return
+	}
+	c.lastTaken = max(c.lastTaken+c.w.Step, c.w.Time.Now())
+	if c.w.Chance(c.w.Busy) {
+		c.lastTaken += int64(c.w.Between(0, 200*time.Millisecond))
+	}
+	c.End.Take(f, c.lastTaken)
+}
+
+// Reply sends what the node has written. What becomes of it tells whether the broker lives.
+func (c *Conn) Reply(wr Write) {
+	wr.At = c.w.Time.Now()
+	c.Writes = append(c.Writes, wr)
+	i := len(c.Writes) - 1
+	if c.path().stalled {
+		c.answers = append(c.answers, i)
+		return
+	}
+	c.w.After(c.w.delay(), func() { c.answered(i) })
+}
+
+// answered is a reply that reaches the broker's host.
+func (c *Conn) answered(i int) {
+	st := c.path()
+	if st.stalled {
+		c.answers = append(c.answers, i)
+		return
+	}
+	if c.lostFrames {
+		return
+	}
+	if c.closed && !(c.w.Residual == ResidualProxyBuffers && c.Proc.Flagged) {
+		c.w.After(c.w.delay(), c.resetArrives)
+		return
+	}
+	c.waiting = max(0, c.waiting-c.Writes[i].Unregs)
+	c.asking = max(0, c.asking-c.Writes[i].Asks)
+	switch st.acks {
+	case acksNever:
+		c.withheld = append(c.withheld, i)
+	case acksLate:
+		c.w.After(c.w.Between(40*time.Millisecond, 200*time.Millisecond), func() { c.acked(i) })
+	default:
+		c.w.After(c.w.delay(), func() { c.acked(i) })
+	}
+}
+
+func (c *Conn) resetArrives() {
+	if c.reset || c.End.Dead() {
+		return
+	}
+	c.reset = true
+	if c.w.ResetIsAck {
+		for i := range c.Writes {
+			c.acked(i)
+		}
+	}
+	c.lastTaken = max(c.lastTaken+c.w.Step, c.w.Time.Now())
+	c.End.Reset(c.lastTaken)
+}
+
+// acked is an acknowledgement that reaches the node's kernel: of everything up to write i.
+func (c *Conn) acked(i int) {
+	if c.End.Dead() || c.path().stalled {
+		return
+	}
+	for j := range c.Writes[:i+1] {
+		c.Writes[j].Acked = true
+	}
+	c.End.Acked(&c.Writes[i])
+}
+
+// acknowledge lets withheld acknowledgements come.
+func (c *Conn) acknowledge() {
+	if c.closed || len(c.withheld) == 0 {
+		return
+	}
+	last := c.withheld[len(c.withheld)-1]
+	c.withheld = nil
+	c.w.After(c.w.delay(), func() { c.acked(last) })
+}
+
+// exit ends the process: the kernel sends a FIN after what was written, and answers later data with RST.
+func (p *Proc) exit() {
+	p.Alive = false
+	for _, c := range p.all {
+		c.close()
+	}
+}
+
+// vanish ends process and host: nothing more arrives, no FIN either.
+func (p *Proc) vanish() {
+	p.Alive = false
+	for _, c := range p.all {
+		c.closed, c.lostFrames, c.held = true, true, nil
+	}
+}
+
+// ExitAll ends every process.
+func (w *World) ExitAll() {
+	for _, p := range w.ordered() {
+		if p.Alive {
+			p.exit()
+		}
+	}
+}
+
+// heal lets a stalled path go on: every connection retransmits at its own time.
+func (w *World) heal(host, node int) {
+	st := w.path(host, node)
+	if !st.stalled {
+		return
+	}
+	st.stalled = false
+	for c := range w.ways(host, node) {
+		resume := w.Between(0, 2*time.Second)
+		for _, f := range c.held {
+			c.travel(f, resume)
+			if w.Busy > 0 {
+				resume += w.Between(0, 20*time.Millisecond)
+			}
+		}
+		c.held = nil
+		for _, i := range c.answers {
+			w.After(resume, func() { c.answered(i) })
+		}
+		c.answers = nil
+	}
+}
+
+// ways are the connections of a host to a node.
+func (w *World) ways(host, node int) iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, p := range w.ordered() {
+			for _, c := range p.all {
+				if p.host == host && c.Node == node && !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ordered are the processes in the order of their starts, and then those of forgers.
+func (w *World) ordered() []*Proc {
+	var ps []*Proc
+	for i := 0; len(ps) < len(w.procs); i++ {
+		if p := w.procs[i]; p != nil {
+			ps = append(ps, p)
+		}
+	}
+	return append(ps, w.forgers...)
+}
+
+// delay is the way between a broker and a node when nothing is wrong.
+func (w *World) delay() time.Duration { return w.Between(50*time.Microsecond, 2*time.Millisecond) }
+
+// unanswered says that frames of this kind are still on their way or not answered, as far as the process knows.
+func (p *Proc) unanswered(unregister bool) bool {
+	return slices.ContainsFunc(p.all, func(c *Conn) bool {
+		if unregister {
+			return c.waiting > 0
+		}
+		return c.asking > 0 || slices.ContainsFunc(c.held, func(f Frame) bool { return !f.FIN && !f.Unregister })
+	})
+}
