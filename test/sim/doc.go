@@ -1,8 +1,8 @@
 // Package sim runs the real tables and the real tombstone exchange of several nodes in one goroutine under virtual
 // time, with a network, clocks, brokers and acknowledgements that misbehave as a schedule says.
 //
-// A schedule is a list of ops, one line of text each (ops.go): the scenarios in testdata are schedules written by hand,
-// the others are generated from a seed (generate.go). Ghosts (ghost.go) know what no node can know, the true times and
+// A schedule is a list of ops, one line of text each (package world): the scenarios are schedules written by hand, the
+// others are generated from a seed. Ghosts know what no node can know, the true times and
 // the order in which a broker sent its frames. They check the protocol's invariants (docs/spec/tombstones.md#invariants):
 //
 //   - INV-1: No tombstone evicts a registration that in the broker's own order came after its UNREGISTER. (At every verdict.)

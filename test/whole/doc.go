@@ -1,16 +1,15 @@
 // Package whole runs whole nodes (node, remoting/rpc, routes, gossip and the real memberlist) in virtual time.
 //
 // Nothing of a node is replaced but its sockets and its clocks: between the nodes there is a network in memory that cuts,
-// loses, delays, doubles, reorders, replays and damages packets and streams (network.go, stream.go); brokers are scripted
-// processes that send real frames over connections in memory, which say what the broker's kernel has acknowledged
-// (broker.go, tcp.go); each machine has clocks of its own that drift, stand still and sleep (clock.go). All of it runs in
-// one testing/synctest bubble, so that a minute takes milliseconds.
+// loses, delays, doubles, reorders, replays and damages packets and streams (network.go, stream.go); brokers are those of package world, whose frames are real here, over connections in memory
+// that say what the broker's kernel has acknowledged (broker.go, tcp.go); each machine has clocks of its own. All of it
+// runs in one testing/synctest bubble, so that a minute takes milliseconds.
 //
-// The schedules are those of package sim, generated and written by hand: what the core simulation plays with the bare
+// The schedules are those of package world, generated and written by hand: what package sim plays with the bare
 // exchange, this one plays with everything around it. Goroutines and memberlist's own dice make each run of one seed a
 // little different, so a failing seed prints its schedule and what happened.
 //
-// Ghosts (ghost.go) read the nodes' log lines and check the protocol's invariants (docs/spec/tombstones.md#invariants):
+// Ghosts (package world) are told of the nodes' events and decisions (ghost.go) and check the protocol's invariants (docs/spec/tombstones.md#invariants):
 //
 //   - INV-1: No tombstone evicts a registration that in the broker's own order came after its UNREGISTER.
 //   - INV-2: What a node holds is explained by a REGISTER that this node read from a connection that is open.
