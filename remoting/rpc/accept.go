@@ -90,16 +90,25 @@ func (s *Server) accept(nc net.Conn) {
 			_ = tc.SetWriteBuffer(n)
 		}
 	}
-	c := &Conn{server: s, id: s.lastID.Add(1), accepted: s.cfg.Clock(), wire: newWire(nc, &s.ticks, s.cfg.Clock)}
-	c.net, c.times.queries = c.wire, uint32(c.id)
+	c := s.newConn(nc)
+	if !s.add(c) {
+		_ = nc.Close()
+		return
+	}
+	s.cfg.Logger.Debug("connection opened", "conn", c.id, "remote", c.socketAddr)
+	go c.run()
+}
+
+func (s *Server) newConn(nc net.Conn) *Conn {
+	c := &Conn{server: s, id: s.lastID.Add(1), accepted: s.cfg.Clock()}
+	c.wire.init(nc, &s.ticks, s.cfg.Clock)
+	c.net, c.queries = &c.wire, uint32(c.id)
 	c.socketAddr = addrPort(nc.RemoteAddr())
 	c.remoteAddr = c.socketAddr
 	if idle := s.cfg.Idle(); idle > 0 {
 		c.idle = steps(idle)
 	}
-	if !s.add(c) {
-		_ = nc.Close()
-	}
+	return c
 }
 
 func (s *Server) add(c *Conn) bool {
@@ -110,7 +119,7 @@ func (s *Server) add(c *Conn) bool {
 	}
 	s.conns[c.id] = c
 	s.open.Add(1)
-	s.group.Go(c.run)
+	s.group.Add(1)
 	return true
 }
 
@@ -126,17 +135,22 @@ func (s *Server) remove(c *Conn) {
 
 // run is the life of one connection.
 func (c *Conn) run() {
+	c.loop = c.server.takeLoop(c)
+	c.end(c.read())
+}
+
+func (c *Conn) end(err error) {
 	s := c.server
-	s.cfg.Logger.Debug("connection opened", "conn", c.id, "remote", c.socketAddr)
-	err := c.read()
+	defer s.group.Done()
 	c.leave()
 	c.loop.r, c.loop.w = 0, 0
-	c.rest()
+	c.release()
 	c.wire.sample()
 	_ = c.net.Close()
-	if c.loop.framed {
+	if c.framed {
 		s.handler.Closed(c)
 	}
+	s.putLoop(c)
 	s.remove(c)
 	c.ended(err)
 }
@@ -158,7 +172,7 @@ func (c *Conn) readPlain() error {
 	if c.raw() {
 		return c.readRaw()
 	}
-	return c.readFrom(c.wire)
+	return c.readFrom(&c.wire)
 }
 
 // ended counts and logs why the connection is over.

@@ -14,24 +14,25 @@ import (
 type Conn struct {
 	server *Server
 	id     uint64
-	wire   *wire    // the socket, below TLS
+	wire   wire     // the socket, below TLS
 	net    net.Conn // what frames go through: wire, or TLS over it
-
-	socketAddr netip.AddrPort
-	remoteAddr netip.AddrPort
-	proxied    bool
-	tls        bool
-	accepted   clock.Stamp
-	firstByte  clock.Stamp
-	frameStart clock.Stamp
+	loop   *loop    // of the goroutine that serves the connection
 
 	idle    int64        // steps of the sweeper; 0: never
 	expires atomic.Int64 // step at which the present frame or handshake is too late; 0: none under way
 	closing atomic.Pointer[string]
 
-	value atomic.Value
-	times timings
-	loop  loop
+	socketAddr netip.AddrPort
+	remoteAddr netip.AddrPort
+	accepted   clock.Stamp
+	firstByte  clock.Stamp
+	value      atomic.Value
+
+	queries   uint32 // route queries so far, for timings
+	proxied   bool
+	unproxied bool // past the PROXY header, if there was one
+	tls       bool
+	framed    bool // past PROXY header and TLS detection: the first frame byte was seen
 }
 
 // ID is the accept sequence number: above 0, from one counter of the server, so a greater one was accepted later.
@@ -47,7 +48,7 @@ func (c *Conn) FirstByte() clock.Stamp { return c.firstByte }
 // FrameStart is a stamp at which the first byte of the frame now being served had been read. Stamps of frames are taken
 // only once TrackWrites was called; before that it is FirstByte, which is earlier and so errs towards keeping.
 // Only valid in Serve.
-func (c *Conn) FrameStart() clock.Stamp { return c.frameStart }
+func (c *Conn) FrameStart() clock.Stamp { return c.loop.frameStart }
 
 // RemoteAddr is the source named by the PROXY header, or SocketAddr. IPv4-mapped addresses are unmapped.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remoteAddr }
@@ -73,7 +74,7 @@ func (c *Conn) CanProve() bool { return !c.proxied && c.wire.canProve }
 // TrackWrites makes the connection remember when it wrote what, for Life and LateLife. To be called on REGISTER.
 func (c *Conn) TrackWrites() {
 	if c.CanProve() {
-		c.wire.track.start()
+		c.wire.trackWrites()
 	}
 }
 

@@ -16,8 +16,8 @@ var errUpgrade = errors.New("tls handshake begins")
 // bytes so far do not decide. Java waits for 12 bytes before it looks; here the first byte that fits no header
 // decides, which no request can tell from outside.
 func (c *Conn) first() (more bool, err error) {
-	l := &c.loop
-	if !l.unproxied {
+	l := c.loop
+	if !c.unproxied {
 		h, n, err := parseProxy(l.in.b[l.r:l.w])
 		if err != nil {
 			return false, badInput{fmt.Errorf("proxy header: %w", err)}
@@ -26,7 +26,7 @@ func (c *Conn) first() (more bool, err error) {
 			c.begin()
 			return true, nil
 		}
-		l.unproxied = true
+		c.unproxied = true
 		l.r += n
 		if n > 0 {
 			c.proxied = true
@@ -49,11 +49,10 @@ func (c *Conn) first() (more bool, err error) {
 	case mode == Enforcing:
 		return false, badInput{errPlain}
 	}
-	l.framed = true
+	c.framed = true
 	c.expires.Store(0)
 	c.firstByte = c.server.cfg.Clock()
-	c.frameStart = c.firstByte
-	l.readStamp, l.nextStamp = c.firstByte, c.firstByte
+	l.readStamp, l.nextStamp, l.frameStart = c.firstByte, c.firstByte, c.firstByte
 	return false, nil
 }
 
@@ -66,7 +65,7 @@ func (c *Conn) begin() {
 
 // secure does the TLS handshake. Bytes already read go through it.
 func (c *Conn) secure() error {
-	l := &c.loop
+	l := c.loop
 	conf := c.server.cfg.TLS.config()
 	if conf == nil {
 		return errNoTLS
@@ -74,8 +73,8 @@ func (c *Conn) secure() error {
 	c.begin()
 	c.wire.prefix = append([]byte(nil), l.in.b[l.r:l.w]...)
 	l.r = l.w
-	c.rest()
-	tc := tls.Server(c.wire, conf)
+	c.release()
+	tc := tls.Server(&c.wire, conf)
 	if err := tc.HandshakeContext(context.Background()); err != nil { // the sweeper ends it in time
 		return fmt.Errorf("tls handshake: %w", err)
 	}

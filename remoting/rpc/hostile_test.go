@@ -242,8 +242,8 @@ func feedAll(t *testing.T, b []byte, step int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Conn{server: s, id: 1, wire: newWire(sink{&out}, &s.ticks, s.cfg.Clock)}
-	c.net = c.wire
+	c := s.newConn(sink{&out})
+	c.loop = s.takeLoop(c)
 	for len(b) > 0 {
 		p, err := c.space()
 		if err != nil {
@@ -255,7 +255,7 @@ func feedAll(t *testing.T, b []byte, step int) string {
 		if err := c.feed(); err != nil {
 			return out.String() + " closed"
 		}
-		c.rest()
+		c.release()
 	}
 	return out.String()
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -17,8 +16,6 @@ type mark struct {
 
 // tracker remembers the last writes of a connection that carries a broker's registration.
 type tracker struct {
-	on atomic.Bool
-
 	mu    sync.Mutex // guards the following fields
 	known mark       // the newest one seen acknowledged, kept when marks overflows
 	marks [16]mark   // in order of end
@@ -27,7 +24,11 @@ type tracker struct {
 	final uint64 // what was acknowledged by then
 }
 
-func (t *tracker) start() { t.on.Store(true) }
+func (w *wire) trackWrites() {
+	if w.track.Load() == nil {
+		w.track.CompareAndSwap(nil, new(tracker))
+	}
+}
 
 // add appends m. When the ring is full of writes that are not acknowledged, the last one is stretched to m's end
 // and keeps its stamp: whoever acknowledged the later end was alive after the earlier stamp.
@@ -115,33 +116,41 @@ func (w *wire) acked() (n uint64, ok bool) {
 	return n, ok
 }
 
-func (w *wire) ackedOrFinal() (uint64, bool) {
-	if n, ended := w.track.finally(); ended {
+func (w *wire) ackedOrFinal(t *tracker) (uint64, bool) {
+	if n, ended := t.finally(); ended {
 		return n, true
 	}
 	if n, ok := w.acked(); ok {
 		return n, true
 	}
-	return w.track.finally() // closed between the two
+	return t.finally() // closed between the two
 }
 
 func (w *wire) life(before clock.Stamp) (clock.Stamp, bool) {
-	n, ok := w.ackedOrFinal()
+	t := w.track.Load()
+	if t == nil {
+		return clock.Stamp{}, false
+	}
+	n, ok := w.ackedOrFinal(t)
 	if !ok {
 		return clock.Stamp{}, false
 	}
-	return w.track.newest(n, before)
+	return t.newest(n, before)
 }
 
 func (w *wire) lateLife(ctx context.Context, since clock.Stamp) (clock.Stamp, bool) {
+	t := w.track.Load()
+	if t == nil {
+		return clock.Stamp{}, false
+	}
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for wait := time.Millisecond; ; wait = min(2*wait, 10*time.Millisecond) {
-		n, ok := w.ackedOrFinal()
+		n, ok := w.ackedOrFinal(t)
 		if !ok {
 			return clock.Stamp{}, false
 		}
-		stamp, ok, pending := w.track.first(n, since)
+		stamp, ok, pending := t.first(n, since)
 		if ok || !pending {
 			return stamp, ok
 		}
@@ -156,8 +165,8 @@ func (w *wire) lateLife(ctx context.Context, since clock.Stamp) (clock.Stamp, bo
 
 // sample keeps what was acknowledged for the time after the socket is closed.
 func (w *wire) sample() {
-	if w.track.on.Load() {
+	if t := w.track.Load(); t != nil {
 		n, _ := w.acked()
-		w.track.end(n)
+		t.end(n)
 	}
 }

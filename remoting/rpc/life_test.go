@@ -357,20 +357,22 @@ func TestWritesAreStampedBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := &slowWrite{}
-			w := newWire(conn, &ticks, clock.Now)
-			w.track.start()
-			if err := write(w); err != nil {
+			var w wire
+			w.init(conn, &ticks, clock.Now)
+			w.trackWrites()
+			if err := write(&w); err != nil {
 				t.Fatal(err)
 			}
 			begun := conn.begun
 			if strings.HasPrefix(name, "two") { // head and body are one write to a TCP socket, two to this one
 				begun = append(begun[:1:1], begun[2:]...)
 			}
-			if w.track.n != len(begun) {
-				t.Fatalf("%d marks of %d writes", w.track.n, len(begun))
+			track := w.track.Load()
+			if track.n != len(begun) {
+				t.Fatalf("%d marks of %d writes", track.n, len(begun))
 			}
 			for i, at := range begun {
-				if stamp := w.track.marks[i].stamp; at.Before(stamp) {
+				if stamp := track.marks[i].stamp; at.Before(stamp) {
 					t.Errorf("write %d began at %v and is stamped %v", i, at, stamp)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 // copyBody is the largest body that is copied behind its header; a larger one is written from where it lies.
 const copyBody = 16 << 10
 
-// loop is what only the connection's goroutine touches.
+// loop is what serving a connection needs beside it. Only the goroutine that serves touches it.
 type loop struct {
 	in   *buffer // nil while nothing unread is held and nobody reads
 	r, w int     // unread bytes are in.b[r:w]
@@ -26,18 +26,40 @@ type loop struct {
 	holds      *pool // entered for the requests since the last flush
 	pending    int64 // requests not yet in tally
 
-	unproxied bool        // past the PROXY header, if there was one
-	framed    bool        // past PROXY header and TLS detection: the first frame byte was seen
-	readStamp clock.Stamp // of the last read, once writes are tracked
-	nextStamp clock.Stamp // of the first byte of the frame that in.b[r:w] begins
+	readStamp  clock.Stamp // of the last read, once writes are tracked
+	nextStamp  clock.Stamp // of the first byte of the frame that in.b[r:w] begins
+	frameStart clock.Stamp // of the first byte of the frame that is being handled
 
-	req  remoting.Request
-	resp remoting.Response
+	req   remoting.Request
+	resp  remoting.Response
+	times timings
+}
+
+// takeLoop begins to serve c. Frames that began before are none, so that all stamps are those of the first byte until
+// the next read.
+func (s *Server) takeLoop(c *Conn) *loop {
+	l, ok := s.loops.Get().(*loop)
+	if !ok {
+		l = new(loop)
+	}
+	l.readStamp, l.nextStamp, l.frameStart = c.firstByte, c.firstByte, c.firstByte
+	return l
+}
+
+// putLoop ends it. The buffers must be released.
+func (s *Server) putLoop(c *Conn) {
+	l := c.loop
+	c.loop = nil
+	l.req.Release()
+	l.resp.Reset()
+	clear(l.afterFlush)
+	*l = loop{req: l.req, resp: l.resp, afterFlush: l.afterFlush[:0]}
+	s.loops.Put(l)
 }
 
 // space returns room to read into. Unread bytes are moved to the front before the buffer is made larger.
 func (c *Conn) space() ([]byte, error) {
-	l, pool := &c.loop, c.server.buffers
+	l, pool := c.loop, c.server.buffers
 	switch {
 	case l.in == nil && c.raw():
 		l.in = pool.getRead()
@@ -61,8 +83,8 @@ func (c *Conn) space() ([]byte, error) {
 
 // got takes note of n bytes read into space.
 func (c *Conn) got(n int) {
-	l := &c.loop
-	if c.wire.track.on.Load() {
+	l := c.loop
+	if c.wire.track.Load() != nil {
 		l.readStamp = c.server.cfg.Clock()
 		if l.r == l.w {
 			l.nextStamp = l.readStamp
@@ -71,9 +93,9 @@ func (c *Conn) got(n int) {
 	l.w += n
 }
 
-// rest gives up what an idle connection need not hold.
-func (c *Conn) rest() {
-	l, pool := &c.loop, c.server.buffers
+// release gives up what a connection that waits need not hold.
+func (c *Conn) release() {
+	l, pool := c.loop, c.server.buffers
 	if l.out != nil {
 		pool.putOut(l.out)
 		l.out = nil
@@ -104,7 +126,7 @@ func (c *Conn) allow(d time.Duration) { c.expires.Store(c.server.ticks.Load() + 
 
 // feed takes what was read as far as it goes.
 func (c *Conn) feed() error {
-	if !c.loop.framed {
+	if !c.framed {
 		if more, err := c.first(); more || err != nil {
 			return err
 		}
@@ -114,7 +136,7 @@ func (c *Conn) feed() error {
 
 // frames handles every complete frame that was read, then writes the answers.
 func (c *Conn) frames() error {
-	l := &c.loop
+	l := c.loop
 	for l.w-l.r >= 4 && c.closing.Load() == nil {
 		n := int(int32(binary.BigEndian.Uint32(l.in.b[l.r:])))
 		if n < 4 || n > c.server.cfg.MaxFrame-4 {
@@ -125,8 +147,8 @@ func (c *Conn) frames() error {
 		}
 		frame := l.in.b[l.r+4 : l.r+4+n]
 		l.r += 4 + n
-		if c.wire.track.on.Load() {
-			c.frameStart = l.nextStamp
+		if c.wire.track.Load() != nil {
+			l.frameStart = l.nextStamp
 			l.nextStamp = l.readStamp
 		}
 		l.timed, l.sized = false, false
@@ -146,7 +168,7 @@ func (c *Conn) frames() error {
 // watch keeps the time allowed for a frame that has begun: FrameTimeout from its first byte, and more as soon as
 // its length is known.
 func (c *Conn) watch() {
-	l, cfg := &c.loop, &c.server.cfg
+	l, cfg := c.loop, &c.server.cfg
 	if l.r == l.w {
 		if c.expires.Load() != 0 {
 			c.expires.Store(0)
@@ -171,7 +193,7 @@ func (c *Conn) refuse(err error) error {
 
 // flush writes the gathered answers.
 func (c *Conn) flush() error {
-	l := &c.loop
+	l := c.loop
 	c.leave()
 	if l.out == nil || len(l.out.b) == 0 {
 		c.flushed()
@@ -188,7 +210,7 @@ func (c *Conn) flush() error {
 
 // flushBody writes the gathered answers, of which the last is a header, and its body.
 func (c *Conn) flushBody(body []byte) error {
-	l := &c.loop
+	l := c.loop
 	c.leave()
 	var err error
 	if c.tls {
@@ -207,13 +229,13 @@ func (c *Conn) flushBody(body []byte) error {
 }
 
 func (c *Conn) flushed() {
-	l := &c.loop
+	l := c.loop
 	if l.pending > 0 {
 		add(&c.wire.meter.requests, l.pending)
 		l.pending = 0
 	}
-	if c.times.count > 0 {
-		c.times.end(c.server.cfg.Timed)
+	if l.times.count > 0 {
+		l.times.end(c.server.cfg.Timed)
 	}
 	if len(l.afterFlush) == 0 {
 		return

@@ -25,7 +25,7 @@ func (c *Conn) readFrom(r io.Reader) error {
 			return errClosing
 		}
 		if c.loop.r == c.loop.w {
-			c.rest()
+			c.release()
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (c *Conn) readRaw() error {
 				return true
 			}
 			if !again {
-				c.rest()
+				c.release()
 				return false
 			}
 		}

@@ -17,7 +17,7 @@ const (
 // serve handles one frame, given without its length word, and appends its answer. An error means that the
 // connection must be closed.
 func (c *Conn) serve(frame []byte) error {
-	l, s := &c.loop, c.server
+	l, s := c.loop, c.server
 	if err := remoting.Decode(frame, &l.req); err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (c *Conn) serve(frame []byte) error {
 	}
 	l.pending++
 	if s.cfg.Timed != nil {
-		c.times.begin(l.req.Code)
+		l.times.begin(&c.queries, l.req.Code)
 	}
 	l.resp.Reset()
 	switch {
@@ -51,7 +51,7 @@ func (c *Conn) serve(frame []byte) error {
 // enter makes room for one request of a kind. Requests of one kind that follow each other keep the room they have, so
 // that a pipelined batch enters once; it is given up before anything is written or waited for.
 func (c *Conn) enter(p *pool) bool {
-	l := &c.loop
+	l := c.loop
 	if l.holds == p {
 		return true
 	}
@@ -86,7 +86,7 @@ func (c *Conn) handle() {
 }
 
 func (c *Conn) panicked(p any) {
-	s, l := c.server, &c.loop
+	s, l := c.server, c.loop
 	s.counts.panics.Add(1)
 	l.resp.Reset()
 	l.resp.Fail(remoting.SystemError, fmt.Sprintf("internal error in request code %d: %v", l.req.Code, p))
@@ -98,7 +98,7 @@ func (c *Conn) panicked(p any) {
 
 // answer appends the response; a large body goes out at once.
 func (c *Conn) answer() error {
-	l, s := &c.loop, c.server
+	l, s := c.loop, c.server
 	l.resp.Opaque = l.req.Opaque
 	if l.out == nil {
 		l.out = s.buffers.getOut()

@@ -20,6 +20,7 @@ type Server struct {
 	handler Handler
 	pools   [pools]*pool
 	buffers *buffers
+	loops   sync.Pool // of *loop
 	counts  counters
 	logs    logLimits
 
@@ -35,7 +36,7 @@ type Server struct {
 	open   atomic.Int64 // connections in conns
 	ctx    context.Context
 	cancel context.CancelFunc
-	group  sync.WaitGroup // connection goroutines and the sweeper
+	group  sync.WaitGroup // open connections, the sweeper and what else runs in the background
 }
 
 // New checks the configuration. It does no I/O.

@@ -16,9 +16,8 @@ const (
 // timings are requests under way whose time is taken: from when the frame was decoded until its answer was handed to
 // the socket. Only the connection's goroutine touches them.
 type timings struct {
-	queries uint32 // route queries so far; starts at the connection's number, so that short connections are sampled too
-	count   int
-	begun   [timedAtOnce]struct {
+	count int
+	begun [timedAtOnce]struct {
 		code int32
 		at   int64 // nanoseconds since epoch
 	}
@@ -28,10 +27,10 @@ type timings struct {
 var epoch = time.Now()
 
 // begin takes the time of a request, if it is one of those that are timed: every route query in timeEvery, and all
-// others, which are rare.
-func (t *timings) begin(code int32) {
+// others, which are rare. queries counts those of the connection from its number on, so that short ones are sampled too.
+func (t *timings) begin(queries *uint32, code int32) {
 	if code == remoting.GetRouteInfoByTopic {
-		if t.queries++; t.queries%timeEvery != 0 {
+		if *queries++; *queries%timeEvery != 0 {
 			return
 		}
 	}

@@ -20,16 +20,16 @@ type wire struct {
 	clock    func() clock.Stamp
 	canProve bool // tcpi_bytes_acked can be read
 	meter    meter
-	prefix   []byte // bytes read before TLS took over
-	sent     uint64 // bytes written since accept, below TLS
-	track    tracker
+	prefix   []byte                  // bytes read before TLS took over
+	sent     uint64                  // bytes written since accept, below TLS
+	track    atomic.Pointer[tracker] // nil until writes are tracked
 }
 
 // acknowledger is a connection in memory that knows what its peer has acknowledged, counted like tcpi_bytes_acked.
 type acknowledger interface{ BytesAcked() uint64 }
 
-func newWire(nc net.Conn, ticks *atomic.Int64, now func() clock.Stamp) *wire {
-	w := &wire{Conn: nc, clock: now}
+func (w *wire) init(nc net.Conn, ticks *atomic.Int64, now func() clock.Stamp) {
+	w.Conn, w.clock = nc, now
 	w.meter.ticks = ticks
 	w.meter.touch()
 	if tc, ok := nc.(*net.TCPConn); ok {
@@ -40,7 +40,6 @@ func newWire(nc net.Conn, ticks *atomic.Int64, now func() clock.Stamp) *wire {
 	} else if a, ok := nc.(acknowledger); ok {
 		w.memory, w.canProve = a, true
 	}
-	return w
 }
 
 // Read is TLS's; plain connections on Linux read by readRaw.
@@ -85,7 +84,7 @@ func (w *wire) writeTwo(head, body []byte) error {
 
 // stamp is read just before a write: an acknowledgement of that write proves life after it.
 func (w *wire) stamp() clock.Stamp {
-	if !w.track.on.Load() {
+	if w.track.Load() == nil {
 		return clock.Stamp{}
 	}
 	return w.clock()
@@ -95,7 +94,7 @@ func (w *wire) wrote(n int, stamp clock.Stamp) {
 	w.sent += uint64(n)
 	w.meter.out(n)
 	if !stamp.IsZero() && n > 0 {
-		w.track.add(mark{end: w.sent, stamp: stamp}, w.acked)
+		w.track.Load().add(mark{end: w.sent, stamp: stamp}, w.acked)
 	}
 }
 
