@@ -9,13 +9,13 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build notice run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test compose-test-long skew
+.PHONY: help build notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries: bin/epitaph, and bin/epitaph-bench, which measures NameServers
-	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
 
 notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
 	$(GO) test -count=1 ./test/house -run TestNotice -update
@@ -92,6 +92,9 @@ bench-convergence: build ## how long nodes disagree, by number and loss; writes 
 		--json docs/convergence.json --plot docs/img/convergence.svg --document docs/convergence.md
 
 bench-all: bench-convergence bench-compare ## every published figure and plot again
+
+release: ## VERSION=0.2.0: cut CHANGELOG.md, tag, and build twice to equal bytes (pushes nothing)
+	GO=$(GO) sh scripts/release.sh $(VERSION)
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; about 20 minutes on 2 cores)
 	.ci/run

@@ -40,9 +40,6 @@ const standardLibrary = "Go's standard library"
 // TestNotice holds NOTICE and THIRD_PARTY_LICENSES to what the server links in.
 func TestNotice(t *testing.T) {
 	papers := papersOfServer(t)
-	if slices.ContainsFunc(papers, func(p paper) bool { return strings.HasPrefix(p.module, "gonum.org/") }) {
-		t.Skip("SKIPPED: NOTICE speaks of the server without the benchmark")
-	}
 	for name, want := range map[string]string{
 		"NOTICE":               notice(t, papers),
 		"THIRD_PARTY_LICENSES": thirdParty(papers),
