@@ -2,7 +2,6 @@ package compose
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,10 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/epitaph-mq/epitaph/api"
-	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -37,38 +33,44 @@ var get = kit.Get
 
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
-	status, body := get(url)
-	if status != http.StatusOK {
-		t.Fatalf("%s: %d %s", url, status, body)
-	}
-	if err := json.Unmarshal([]byte(body), into); err != nil {
-		t.Fatalf("%s: %v: %s", url, err, body)
+	if err := kit.GetJSON(url, into); err != nil {
+		t.Fatal(err)
 	}
 }
 
 func awaitReady(t *testing.T) {
 	t.Helper()
-	for i := range services {
-		kit.Await(t, patience, services[i]+" is ready", func() (bool, string) {
-			status, body := get(httpOf(i) + "/readyz")
-			return status == http.StatusOK, body
-		})
+	for i, s := range services {
+		kit.Await(t, patience, s+" is ready", func() error { return kit.Ready(strings.TrimPrefix(httpOf(i), "http://")) })
 	}
 }
 
 // awaitMembers waits until every node sees three living ones.
 func awaitMembers(t *testing.T) {
 	t.Helper()
-	for i := range services {
-		kit.Await(t, patience, services[i]+" sees three members", func() (bool, string) {
-			status, body := get(httpOf(i) + "/metrics")
-			return status == http.StatusOK && strings.Contains(body, "\nepitaph_gossip_members 3\n"), strings.Join(gossipLines(body), "; ")
+	for i, s := range services {
+		kit.Await(t, patience, s+" sees three members", func() error {
+			_, metrics := get(httpOf(i) + "/metrics")
+			return isNow(metric(metrics, "epitaph_gossip_members"), "3")
 		})
 	}
 }
 
-func gossipLines(metrics string) []string {
-	return slices.DeleteFunc(strings.Split(metrics, "\n"), func(l string) bool { return !strings.HasPrefix(l, "epitaph_gossip_members") })
+// metric is a series as it stands in a text of metrics.
+func metric(metrics, series string) string {
+	value, err := kit.Series(metrics, series)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(value)
+}
+
+// isNow is nil when got is what is waited for.
+func isNow(got, want string) error {
+	if got != want {
+		return fmt.Errorf("it is %q", got)
+	}
+	return nil
 }
 
 // The whole story in order, on one engine: each step leaves three nodes running.
@@ -102,16 +104,9 @@ func TestCompose(t *testing.T) {
 
 // builderStandIn makes golang:1.26: see doc.go.
 func builderStandIn(t *testing.T, e *engine) {
-	binary := filepath.Join(t.TempDir(), "epitaph")
-	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs",
-		"-ldflags", "-s -w -X github.com/epitaph-mq/epitaph/cli.release=composed", "-o", binary, ".")
-	build.Dir, build.Env = e.dir, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
-	}
 	r := newRootfs(t)
 	r.programs("sh", "mkdir", "chown", "cp")
-	r.copy(binary, "prebuilt/epitaph")
+	r.copy(kit.Binary(t), "prebuilt/epitaph")
 	r.write("bin/go", `#!/bin/sh
 case "$1" in
 mod) ;;
@@ -141,10 +136,7 @@ func (e *engine) testUp(t *testing.T) {
 	t.Logf("three ready nodes %.1f s after docker-compose up (goal: 5 s)", time.Since(started).Seconds())
 	awaitMembers(t)
 	for _, s := range services {
-		kit.Await(t, patience, s+" is healthy", func() (bool, string) {
-			got := e.inspect(t, s, "{{.State.Health.Status}}")
-			return got == "healthy", got
-		})
+		kit.Await(t, patience, s+" is healthy", func() error { return isNow(e.inspect(t, s, "{{.State.Health.Status}}"), "healthy") })
 	}
 	t.Logf("healthy by docker's own checks %.1f s after it\n%s", time.Since(started).Seconds(), e.compose(t, "ps"))
 	e.key(t)
@@ -225,12 +217,9 @@ func (e *engine) testConfined(t *testing.T) {
 // in between, by another address of the host its packet filter: either way all three nodes see one source.
 func (e *engine) testStory(t *testing.T, host string) {
 	topic := "story-" + strings.ReplaceAll(host, ".", "-")
-	b := kit.New("broker-"+topic, "192.0.2.7:10911", topic)
-	t.Cleanup(b.Close)
+	b := kit.NewBroker(t, "broker-"+topic, "192.0.2.7:10911", topic)
 	ns := nameServers(host)
-	for _, server := range ns {
-		b.Register(t, server)
-	}
+	b.Register(t, ns...)
 	for _, server := range ns {
 		kit.AwaitServes(t, patience, server, topic, b.Addr, true)
 	}
@@ -260,15 +249,16 @@ func (e *engine) testCrash(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	kit.Await(t, patience, "ns2 is running again", func() (bool, string) {
-		got := e.inspect(t, "ns2", "{{.RestartCount}} {{.State.Running}} {{.State.Health.Status}}")
-		return got == "1 true healthy", got
+	kit.Await(t, patience, "ns2 is running again", func() error {
+		return isNow(e.inspect(t, "ns2", "{{.RestartCount}} {{.State.Running}} {{.State.Health.Status}}"), "1 true healthy")
 	})
 	awaitReady(t)
 	t.Logf("ready and healthy %.1f s after kill -9", time.Since(killed).Seconds())
-	kit.Await(t, patience, "ns1 sees the new life of ns2", func() (bool, string) {
-		after := bootOf(t, "ns2")
-		return after != "" && after != before, after
+	kit.Await(t, patience, "ns1 sees the new life of ns2", func() error {
+		if after := bootOf(t, "ns2"); after == "" || after == before {
+			return fmt.Errorf("it is %q", after)
+		}
+		return nil
 	})
 	awaitMembers(t)
 }
@@ -289,8 +279,8 @@ func bootOf(t *testing.T, name string) string {
 // testDown: stop ends each node in order and at once; down and up keep the KV store and the key.
 func (e *engine) testDown(t *testing.T) {
 	kv := map[string]string{"namespace": "compose", "key": "kept", "value": "over a down"}
-	if a, err := kit.Ask(nameServers("127.0.0.1")[0], remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
-		t.Fatalf("put: %+v, %v", a, err)
+	if a, err := kit.Ask(nameServers("127.0.0.1")[0], kit.Request{Code: 100, Ext: kv}); a.Failed(err) != nil {
+		t.Fatalf("put: %v", a.Failed(err))
 	}
 	key := e.key(t)
 	stopped := time.Now()
@@ -311,8 +301,8 @@ func (e *engine) testDown(t *testing.T) {
 	if again := e.key(t); again != key {
 		t.Error("down and up changed the key")
 	}
-	a, err := kit.Ask(nameServers("127.0.0.1")[0], remoting.GetKVConfig, map[string]string{"namespace": "compose", "key": "kept"})
-	if err != nil || a.Code != remoting.Success || a.Ext["value"] != kv["value"] {
+	a, err := kit.Ask(nameServers("127.0.0.1")[0], kit.Request{Code: 101, Ext: map[string]string{"namespace": "compose", "key": "kept"}})
+	if a.Failed(err) != nil || a.ExtFields["value"] != kv["value"] {
 		t.Errorf("the KV store lost an entry: %+v, %v", a, err)
 	}
 }
@@ -327,30 +317,13 @@ func (e *engine) testMemory(t *testing.T) {
 		names[i] = fmt.Sprintf("memory-topic-%05d", i)
 	}
 	for i := range brokers {
-		b := kit.New(fmt.Sprintf("memory-broker-%d", i), fmt.Sprintf("192.0.2.%d:10911", 100+i), names...)
+		b := kit.NewBroker(t, fmt.Sprintf("memory-broker-%d", i), fmt.Sprintf("192.0.2.%d:10911", 100+i), names...)
 		b.Register(t, ns)
 	}
 	told, toldShare := e.memory(t), e.share(t)
-	c, err := kit.Dial(ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	group, ctx := errgroup.WithContext(t.Context())
-	group.SetLimit(32)
+	c := kit.Dial(t, ns)
 	for _, topic := range names {
-		group.Go(func() error {
-			answer, err := c.Invoke(ctx, &remoting.Command{
-				Code: remoting.GetRouteInfoByTopic, Version: remoting.Version, Ext: map[string]string{"topic": topic},
-			})
-			if err == nil && answer.Code != remoting.Success {
-				err = fmt.Errorf("%s: %d %s", topic, answer.Code, answer.Remark)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
+		c.OK(kit.Request{Code: 105, Ext: map[string]string{"topic": topic}})
 	}
 	read, readShare := e.memory(t), e.share(t)
 	if got := e.inspect(t, "ns1", "{{.State.OOMKilled}} {{.RestartCount}} {{.State.Running}}"); got != "false 0 true" {

@@ -28,10 +28,6 @@ func startEngine(t *testing.T) *engine {
 	if err := settle(); err != nil {
 		t.Fatal(err)
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.MkdirTemp("", "dk") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +44,7 @@ func startEngine(t *testing.T) *engine {
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{dir: root, env: append(os.Environ(), "DOCKER_HOST="+host, "DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0",
+	e := &engine{dir: kit.Root(t), env: append(os.Environ(), "DOCKER_HOST="+host, "DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0",
 		"COMPOSE_PROJECT_NAME=epitaph", "DOCKER_CONFIG="+filepath.Join(dir, "config"))}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -59,21 +55,19 @@ func startEngine(t *testing.T) *engine {
 		_ = daemon.Process.Signal(syscall.SIGTERM)
 		if err := daemon.Wait(); err != nil {
 			text, _ := os.ReadFile(log.Name())
-			t.Logf("dockerd: %v\n%s", err, tail(string(text), 4000))
+			t.Logf("dockerd: %v\n%s", err, kit.Tail(string(text), 4000))
 		}
 		_ = log.Close()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Log(err)
 		}
 	})
-	kit.Await(t, patience, "dockerd answers", func() (bool, string) {
-		out, err := e.output("docker", "version", "--format", "{{.Server.Version}}")
-		return err == nil, out
+	kit.Await(t, patience, "dockerd answers", func() error {
+		_, err := e.output("docker", "version", "--format", "{{.Server.Version}}")
+		return err
 	})
 	return e
 }
-
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 // output runs a program in the repository and returns stdout; the error carries stderr.
 func (e *engine) output(args ...string) (string, error) {
@@ -82,7 +76,7 @@ func (e *engine) output(args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w: %s%s", strings.Join(args, " "), err, tail(out.String(), 4000), tail(errs.String(), 4000))
+		return out.String(), fmt.Errorf("%s: %w: %s%s", strings.Join(args, " "), err, kit.Tail(out.String(), 4000), kit.Tail(errs.String(), 4000))
 	}
 	return out.String(), nil
 }

@@ -1,7 +1,8 @@
 package compose
 
 import (
-	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,9 +30,8 @@ func (e *engine) testObserve(t *testing.T) {
 		`CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]`)
 	e.compose(t, "--profile", "observe", "up", "-d", "--no-deps", "prometheus")
 	const at = "http://127.0.0.1:9090"
-	kit.Await(t, patience, "Prometheus scrapes three nodes", func() (bool, string) {
-		status, body := get(at + "/api/v1/query?query=sum(up{job=%22epitaph%22})")
-		return status == http.StatusOK && strings.Contains(body, `"3"`), body
+	kit.Await(t, patience, "Prometheus scrapes three nodes", func() error {
+		return shows(at+"/api/v1/query?query=sum(up{job=%22epitaph%22})", `"3"`)
 	})
 	var rules struct {
 		Data struct {
@@ -40,21 +40,28 @@ func (e *engine) testObserve(t *testing.T) {
 			}
 		}
 	}
-	kit.Await(t, patience, "the rules are evaluated", func() (bool, string) {
-		_, body := get(at + "/api/v1/rules")
-		if err := json.Unmarshal([]byte(body), &rules); err != nil || len(rules.Data.Groups) == 0 {
-			return false, body
+	kit.Await(t, patience, "the rules are evaluated", func() error {
+		if err := kit.GetJSON(at+"/api/v1/rules", &rules); err != nil || len(rules.Data.Groups) == 0 {
+			return fmt.Errorf("no rules: %w", err)
 		}
 		for _, g := range rules.Data.Groups {
 			for _, one := range g.Rules {
 				if one.Health != "ok" {
-					return false, one.Name + " " + one.Health + " " + one.LastError
+					return fmt.Errorf("%+v", one)
 				}
 			}
 		}
-		return true, ""
+		return nil
 	})
 	e.compose(t, "--profile", "observe", "rm", "-sf", "prometheus")
+}
+
+// shows is nil when what is at url has the text in it.
+func shows(url, text string) error {
+	if status, body := get(url); status != http.StatusOK || !strings.Contains(body, text) {
+		return fmt.Errorf("%d %s", status, body)
+	}
+	return nil
 }
 
 // testBrokers runs two real brokers of the profile. docker-compose stop lets one unregister before it ends, and it is
@@ -70,9 +77,8 @@ func (e *engine) testBrokers(t *testing.T) {
 	names := []string{"broker-a", "broker-b"}
 	for _, broker := range names {
 		for i := range services {
-			kit.Await(t, patience, broker+" is registered at "+services[i], func() (bool, string) {
-				_, body := get(httpOf(i) + "/v1/brokers")
-				return strings.Contains(body, `"`+broker+`"`), body
+			kit.Await(t, patience, broker+" is registered at "+services[i], func() error {
+				return shows(httpOf(i)+"/v1/brokers", `"`+broker+`"`)
 			})
 		}
 	}
@@ -80,9 +86,11 @@ func (e *engine) testBrokers(t *testing.T) {
 	stopped := time.Now()
 	e.compose(t, "stop", "broker-a")
 	for i := range services {
-		kit.Await(t, patience, "broker-a is gone at "+services[i], func() (bool, string) {
-			_, body := get(httpOf(i) + "/v1/brokers")
-			return !strings.Contains(body, `"broker-a"`) && strings.Contains(body, `"broker-b"`), body
+		kit.Await(t, patience, "broker-a is gone at "+services[i], func() error {
+			if shows(httpOf(i)+"/v1/brokers", `"broker-a"`) == nil {
+				return errors.New("it is there")
+			}
+			return shows(httpOf(i)+"/v1/brokers", `"broker-b"`)
 		})
 	}
 	if took := time.Since(stopped); took > 28*time.Second {

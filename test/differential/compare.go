@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/remoting/body"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Deviations after which the tables of the original are others than ours: the sequence ends there.
@@ -24,11 +25,11 @@ const (
 var wanted = []struct {
 	rule    string
 	what    string
-	applies func(v view, st step, java, ours *answer) bool
+	applies func(v view, st step, java, ours *kit.Answer) bool
 }{
 	{ruleSuperseded, "superseded live entries are dropped: the sequence ended", nil},
 	{ruleRefused, "a refused single-topic registration changes nothing: the sequence ended", nil},
-	{"DEV-7", "standard JSON kept after zone filtering", func(v view, st step, java, ours *answer) bool {
+	{"DEV-7", "standard JSON kept after zone filtering", func(v view, st step, java, ours *kit.Answer) bool {
 		return st.Code == 105 && st.Ext["__ZONE_MODE"] != "" && v.sameContent(st, java, ours)
 	}},
 }
@@ -45,14 +46,14 @@ type view struct {
 }
 
 // refused says that a REGISTER of a single topic before the first registration was refused.
-func refused(st step, a *answer) bool {
-	return st.Code == 103 && a != nil && a.code == 1 && a.remark == "register broker failed"
+func refused(st step, a *kit.Answer) bool {
+	return st.Code == 103 && a != nil && a.Code == 1 && a.Text() == "register broker failed"
 }
 
 // compare returns what differs, or "".
-func (v view) compare(st step, java, ours *answer) string {
+func (v view) compare(st step, java, ours *kit.Answer) string {
 	text := v.differs(st, java, ours)
-	if text == "" || java == nil || ours == nil || java.code != ours.code {
+	if text == "" || java == nil || ours == nil || java.Code != ours.Code {
 		return text
 	}
 	for _, w := range wanted {
@@ -64,7 +65,7 @@ func (v view) compare(st step, java, ours *answer) string {
 	return text
 }
 
-func (v view) differs(st step, java, ours *answer) string {
+func (v view) differs(st step, java, ours *kit.Answer) string {
 	switch {
 	case java == nil && ours == nil:
 		return ""
@@ -72,23 +73,23 @@ func (v view) differs(st step, java, ours *answer) string {
 		return fmt.Sprintf("only one answered: java %v, ours %v", java != nil, ours != nil)
 	case java == closed || ours == closed:
 		if java != ours {
-			return fmt.Sprintf("java: %s\nours: %s", java.header, ours.header)
+			return fmt.Sprintf("java: %s\nours: %s", java.Header, ours.Header)
 		}
 		return ""
-	case java.code != ours.code:
-		return fmt.Sprintf("code: java %d %q, ours %d %q", java.code, java.remark, ours.code, ours.remark)
-	case java.code == 1 && javaFault(java.remark):
+	case java.Code != ours.Code:
+		return fmt.Sprintf("code: java %d %q, ours %d %q", java.Code, java.Text(), ours.Code, ours.Text())
+	case java.Code == 1 && javaFault(java.Text()):
 		return ""
-	case !bytes.Equal(java.header, ours.header) && !sameBytes(java.header, ours.header):
-		return fmt.Sprintf("header:\njava %s\nours %s", java.header, ours.header)
-	case bytes.Equal(java.body, ours.body):
+	case java.Header != ours.Header && !sameBytes([]byte(java.Header), []byte(ours.Header)):
+		return fmt.Sprintf("header:\njava %s\nours %s", java.Header, ours.Header)
+	case bytes.Equal(java.Body, ours.Body):
 		return ""
 	}
-	a, err := canonical(v.prefix, st, java.body)
+	a, err := canonical(v.prefix, st, java.Body)
 	if err != nil {
 		return "java's body: " + err.Error()
 	}
-	b, err := canonical(v.prefix, st, ours.body)
+	b, err := canonical(v.prefix, st, ours.Body)
 	if err != nil {
 		return "our body: " + err.Error()
 	}
@@ -97,16 +98,16 @@ func (v view) differs(st step, java, ours *answer) string {
 	}
 	// In another order the bytes must be the same: an escape written otherwise shows here. Lists of all names hold those
 	// of other sequences, which is why only their own members were compared.
-	if st.Code == 105 && !sameBytes(java.body, ours.body) {
-		return fmt.Sprintf("bytes of the body:\njava %s\nours %s", java.body, ours.body)
+	if st.Code == 105 && !sameBytes(java.Body, ours.Body) {
+		return fmt.Sprintf("bytes of the body:\njava %s\nours %s", java.Body, ours.Body)
 	}
 	return ""
 }
 
 // sameContent says that two bodies differ in their bytes alone.
-func (v view) sameContent(st step, java, ours *answer) bool {
-	a, errA := canonical(v.prefix, st, java.body)
-	b, errB := canonical(v.prefix, st, ours.body)
+func (v view) sameContent(st step, java, ours *kit.Answer) bool {
+	a, errA := canonical(v.prefix, st, java.Body)
+	b, errB := canonical(v.prefix, st, ours.Body)
 	return errA == nil && errB == nil && a == b
 }
 

@@ -1,5 +1,7 @@
 package differential
 
+import "github.com/epitaph-mq/epitaph/test/kit"
+
 // entries are the brokers that registered in a sequence and have not left, by connection. They tell where DEV-4
 // parts the two servers (ruleSuperseded).
 type entries map[int]*entry
@@ -19,10 +21,10 @@ func (e entries) stale(st step) bool {
 }
 
 // after follows a step and its answer.
-func (e entries) after(st step, a *answer) {
+func (e entries) after(st step, a *kit.Answer) {
 	by := e[st.Conn]
 	switch {
-	case st.Code == 103 && a != nil && a != closed && a.code == 0:
+	case st.Code == 103 && a != nil && a != closed && a.Code == 0:
 		e.registered(st, by)
 	case by != nil && (st.Code == 0 || st.Code == 104 && st.Ext["brokerName"] == by.name):
 		delete(e, st.Conn)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Limits of pair.settling: for a machine that is busy, and for sequences that are known to go apart.
@@ -69,7 +71,7 @@ func (p *pair) play(steps []step) (d *difference, err error) {
 			return nil, nil
 		}
 		live.after(st, a)
-		if st.Code == 103 && a != nil && a.code == 0 {
+		if st.Code == 103 && a != nil && a.Code == 0 {
 			registered[st.Conn] = under(prefix, st.Ext["brokerAddr"])
 		}
 		if st.Code == 0 {
@@ -90,11 +92,11 @@ func (p *pair) play(steps []step) (d *difference, err error) {
 	return nil, nil
 }
 
-func headerOf(a *answer) string {
+func headerOf(a *kit.Answer) string {
 	if a == nil {
 		return "no answer either"
 	}
-	return string(a.header)
+	return a.Header
 }
 
 // gone waits until ours lists an address no more.
@@ -104,7 +106,7 @@ func (p *pair) gone(prefix string, ours *side, addr string) error {
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(string(a.body), `"`+addr+`"`) {
+		if !strings.Contains(string(a.Body), `"`+addr+`"`) {
 			return nil
 		}
 		if time.Now().After(deadline) {

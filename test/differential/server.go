@@ -2,7 +2,6 @@ package differential
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -15,10 +14,8 @@ import (
 
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
-
-// patience bounds every wait for one server.
-const patience = time.Minute
 
 // side is one of the two servers during one sequence.
 type side struct {
@@ -26,19 +23,11 @@ type side struct {
 	conns map[int]net.Conn
 }
 
-// answer is one frame as it came.
-type answer struct {
-	header []byte
-	body   []byte
-	code   int32
-	remark string
-}
-
 func (s *side) conn(i int) (net.Conn, error) {
 	if c := s.conns[i]; c != nil {
 		return c, nil
 	}
-	c, err := net.DialTimeout("tcp", s.addr, patience)
+	c, err := net.DialTimeout("tcp", s.addr, kit.Patience)
 	if err == nil {
 		s.conns[i] = c
 	}
@@ -60,10 +49,10 @@ func (s *side) close() {
 }
 
 // answer of a server that closed the connection instead.
-var closed = &answer{header: []byte("closed the connection")}
+var closed = &kit.Answer{Header: "closed the connection"}
 
 // ask plays one step; nil for one that has no answer.
-func (s *side) ask(prefix string, st step, opaque int32) (*answer, error) {
+func (s *side) ask(prefix string, st step, opaque int32) (*kit.Answer, error) {
 	if st.Code == 0 {
 		s.lose(st.Conn)
 		return nil, nil
@@ -72,7 +61,7 @@ func (s *side) ask(prefix string, st step, opaque int32) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(kit.Patience)); err != nil {
 		return nil, err
 	}
 	cmd, err := st.command(prefix, opaque)
@@ -81,7 +70,7 @@ func (s *side) ask(prefix string, st step, opaque int32) (*answer, error) {
 	}
 	frame := remoting.AppendRequest(nil, cmd)
 	if st.Head != "" {
-		frame = frameOf(strings.ReplaceAll(under(prefix, st.Head), "{opaque}", strconv.Itoa(int(opaque))), cmd.Body)
+		frame = kit.Frame(0, strings.ReplaceAll(under(prefix, st.Head), "{opaque}", strconv.Itoa(int(opaque))), cmd.Body)
 	}
 	if _, err := c.Write(frame); err != nil {
 		return nil, err
@@ -89,40 +78,12 @@ func (s *side) ask(prefix string, st step, opaque int32) (*answer, error) {
 	if st.Oneway {
 		return nil, nil
 	}
-	a, err := readAnswer(c)
+	a, err := kit.ReadFrame(c)
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		s.lose(st.Conn)
 		return closed, nil
 	}
 	return a, err
-}
-
-// frameOf is a frame with a JSON header written by hand.
-func frameOf(header string, body []byte) []byte {
-	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(header)+len(body)))
-	frame = binary.BigEndian.AppendUint32(frame, uint32(len(header)))
-	return append(append(frame, header...), body...)
-}
-
-func readAnswer(r io.Reader) (*answer, error) {
-	var length [4]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err
-	}
-	n := binary.BigEndian.Uint32(length[:])
-	if n < 4 || n > 64<<20 {
-		return nil, fmt.Errorf("answer of %d bytes", n)
-	}
-	frame := make([]byte, n)
-	if _, err := io.ReadFull(r, frame); err != nil {
-		return nil, err
-	}
-	header := int(binary.BigEndian.Uint32(frame) & 0xFFFFFF)
-	cmd, err := remoting.DecodeCommand(frame)
-	if err != nil {
-		return nil, err
-	}
-	return &answer{header: frame[4 : 4+header], body: frame[4+header:], code: cmd.Code, remark: cmd.Remark}, nil
 }
 
 // command builds the request of a step.

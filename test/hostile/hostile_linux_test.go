@@ -2,31 +2,25 @@ package hostile
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // TestServerOutlives is the four kinds of hostile peers, each against a server of its own.
 func TestServerOutlives(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
-	}
-	binary := filepath.Join(t.TempDir(), "epitaph")
-	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
-		t.Fatalf("build epitaph: %v\n%s", err, out)
 	}
 	kinds := []struct {
 		name string
@@ -38,7 +32,7 @@ func TestServerOutlives(t *testing.T) {
 		{"floods of connects", floodOfConnects},
 	}
 	for _, kind := range kinds {
-		t.Run(kind.name, func(t *testing.T) { kind.run(t, serve(t, binary)) })
+		t.Run(kind.name, func(t *testing.T) { kind.run(t, serve(t)) })
 	}
 }
 
@@ -63,16 +57,11 @@ func needDescriptors(t *testing.T, n int) {
 }
 
 // request is a whole frame of the code, without a body.
-func request(code, opaque int) []byte {
-	header := fmt.Sprintf(`{"code":%d,"language":"GO","opaque":%d,"version":513}`, code, opaque)
-	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(header)))
-	frame = binary.BigEndian.AppendUint32(frame, uint32(len(header)))
-	return append(frame, header...)
-}
+func request(code int) []byte { return kit.Request{Code: code, Language: "GO"}.Frame(1) }
 
 // dial connects; the end of the connection is a reset, so that no port waits for a minute.
 func dial(addr string) (*net.TCPConn, error) {
-	nc, err := net.DialTimeout("tcp", addr, patience)
+	nc, err := net.DialTimeout("tcp", addr, kit.Patience)
 	if err != nil {
 		return nil, err
 	}
@@ -112,17 +101,13 @@ func dialMany(t *testing.T, addr string, n int, first func(c *net.TCPConn) error
 
 // answered asks once and reads the answer.
 func answered(c net.Conn) error {
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(kit.Patience)); err != nil {
 		return err
 	}
-	if _, err := c.Write(request(106, 1)); err != nil {
+	if _, err := c.Write(request(106)); err != nil {
 		return err
 	}
-	var length [4]byte
-	if _, err := io.ReadFull(c, length[:]); err != nil {
-		return err
-	}
-	if _, err := io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(length[:]))); err != nil {
+	if _, err := kit.ReadFrame(c); err != nil {
 		return err
 	}
 	return c.SetDeadline(time.Time{})
@@ -134,7 +119,7 @@ func idleConnections(t *testing.T, s *server) {
 	needDescriptors(t, n)
 	before := s.memory(t)
 	begin := time.Now()
-	dialMany(t, s.addr, n, func(c *net.TCPConn) error { return answered(c) })
+	dialMany(t, s.Addr, n, func(c *net.TCPConn) error { return answered(c) })
 	took := time.Since(begin)
 	s.stillServes(t)
 	after := s.memory(t)
@@ -155,20 +140,20 @@ func halfFrames(t *testing.T, s *server) {
 	const largest = 16777212
 	half := make([]byte, 4+largest/2)
 	binary.BigEndian.PutUint32(half, largest)
-	copy(half[4:], request(318, 1)[4:])
+	copy(half[4:], request(318)[4:])
 	before := s.memory(t)
 	begin := time.Now()
-	conns := dialMany(t, s.addr, n, func(c *net.TCPConn) error { return c.SetWriteBuffer(64 << 10) })
+	conns := dialMany(t, s.Addr, n, func(c *net.TCPConn) error { return c.SetWriteBuffer(64 << 10) })
 	var held, closed atomic.Int64
 	var group errgroup.Group
 	for _, c := range conns {
 		group.Go(func() error {
-			if err := c.SetWriteDeadline(time.Now().Add(3 * patience)); err != nil {
+			if err := c.SetWriteDeadline(time.Now().Add(3 * kit.Patience)); err != nil {
 				return err
 			}
 			if _, err := c.Write(half); err != nil {
 				closed.Add(1)
-				if isTimeout(err) {
+				if kit.IsTimeout(err) {
 					return fmt.Errorf("a half frame was neither taken nor refused: %w", err)
 				}
 				return nil
@@ -195,17 +180,17 @@ func halfFrames(t *testing.T, s *server) {
 		c.Close()
 	}
 	// The memory is there again for an honest large frame.
-	whole, err := dial(s.addr)
+	whole, err := dial(s.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer whole.Close()
-	frame := append(request(100, 7), make([]byte, largest+4-len(request(100, 7)))...)
+	frame := append(request(100), make([]byte, largest+4-len(request(100)))...)
 	binary.BigEndian.PutUint32(frame, largest)
-	await(t, "a whole frame of 16 MB is served", func() error {
+	kit.Await(t, kit.Patience, "a whole frame of 16 MB is served", func() error {
 		if _, err := whole.Write(frame); err != nil {
 			whole.Close()
-			if whole, err = dial(s.addr); err != nil {
+			if whole, err = dial(s.Addr); err != nil {
 				return err
 			}
 			return fmt.Errorf("closed: %w", err)
@@ -220,8 +205,8 @@ func slowReaders(t *testing.T, s *server) {
 	needDescriptors(t, n)
 	s.fill(t)
 	before := s.memory(t)
-	batch := bytes.Repeat(request(206, 1), 5000)
-	conns := dialMany(t, s.addr, n, func(c *net.TCPConn) error {
+	batch := bytes.Repeat(request(206), 5000)
+	conns := dialMany(t, s.Addr, n, func(c *net.TCPConn) error {
 		if err := c.SetReadBuffer(16 << 10); err != nil {
 			return err
 		}
@@ -236,7 +221,7 @@ func slowReaders(t *testing.T, s *server) {
 					return err
 				}
 				if _, err := c.Write(batch); err != nil {
-					if isTimeout(err) {
+					if kit.IsTimeout(err) {
 						stuck.Add(1)
 						return nil
 					}
@@ -271,7 +256,7 @@ func floodOfConnects(t *testing.T, s *server) {
 	for range 16 {
 		group.Go(func() error {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				c, err := dial(s.addr)
+				c, err := dial(s.Addr)
 				if err != nil {
 					return fmt.Errorf("connection %d: %w", i, err)
 				}
@@ -302,30 +287,10 @@ func floodOfConnects(t *testing.T, s *server) {
 	if after.peak > before.peak+100<<20 {
 		t.Errorf("the flood made the server grow from %d to %d bytes", before.peak, after.peak)
 	}
-	await(t, "no connection of the flood is left", func() error {
+	kit.Await(t, kit.Patience, "no connection of the flood is left", func() error {
 		if open := s.descriptors(t); open > 40 {
 			return fmt.Errorf("%d file descriptors", open)
 		}
 		return nil
 	})
-}
-
-// await polls until check returns nil.
-func await(t *testing.T, what string, check func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, patience, err)
-		}
-	}
 }

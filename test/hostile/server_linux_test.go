@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,16 +14,12 @@ import (
 
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
-	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
-
-// patience bounds every wait for the server.
-const patience = time.Minute
 
 // server is a running epitaph with an honest peer that asks it all the time.
 type server struct {
-	*java.Process
-	addr   string
+	*kit.Node
 	answer int // bytes of the list of all topics, after fill
 
 	honest *rpc.Client
@@ -34,19 +27,12 @@ type server struct {
 	worst  atomic.Int64 // nanoseconds that it waited for one
 }
 
-var listening = regexp.MustCompile(`^  listening +([^ ]+) `)
-
-func serve(t *testing.T, binary string) *server {
+func serve(t *testing.T) *server {
 	t.Helper()
-	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir())
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT=off")
-	s := &server{Process: java.StartProgram(t, cmd)}
-	m, err := s.Line(listening, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = m[1]
-	if s.honest, err = rpc.Dial(t.Context(), s.addr, rpc.DefaultClientConfig()); err != nil {
+	t.Setenv("GOMEMLIMIT", "off")
+	s := &server{Node: kit.Serve(t, kit.Binary(t), "the server", t.TempDir())}
+	var err error
+	if s.honest, err = rpc.Dial(t.Context(), s.Addr, rpc.DefaultClientConfig()); err != nil {
 		t.Fatal(err)
 	}
 	s.stillServes(t) // the first one finds everything cold
@@ -81,7 +67,7 @@ func (s *server) askOn(ctx context.Context) error {
 }
 
 func (s *server) ask(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, kit.Patience)
 	defer cancel()
 	begin := time.Now()
 	a, err := s.honest.Invoke(ctx, &remoting.Command{Code: remoting.GetBrokerClusterInfo, Version: remoting.Version})
@@ -109,7 +95,7 @@ func (s *server) stillServes(t *testing.T) {
 	if err := s.ask(t.Context()); err != nil {
 		t.Fatalf("others are not served any more: %v", err)
 	}
-	c, err := dial(s.addr)
+	c, err := dial(s.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,26 +108,12 @@ func (s *server) stillServes(t *testing.T) {
 // fill registers a broker with enough topics that the list of all takes 200 kB.
 func (s *server) fill(t *testing.T) {
 	t.Helper()
-	var topics []string
+	b := kit.NewBroker(t, "b", "127.0.0.1:10911")
 	for i := range 2000 {
-		topics = append(topics, fmt.Sprintf(`"%s-%d":{"topicName":"%[1]s-%[2]d"}`, strings.Repeat("x", 90), i))
+		b.Topics = append(b.Topics, fmt.Sprintf("%s-%d", strings.Repeat("x", 90), i))
 	}
-	body := `{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1},` +
-		`"topicConfigTable":{` + strings.Join(topics, ",") + `}}}`
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for _, req := range []*remoting.Command{
-		{Code: remoting.RegisterBroker, Version: remoting.Version, Body: []byte(body), Ext: map[string]string{
-			"brokerName": "b", "brokerAddr": "127.0.0.1:10911", "clusterName": "c", "haServerAddr": "127.0.0.1:10912", "brokerId": "0",
-		}},
-		{Code: 206, Version: remoting.Version},
-	} {
-		a, err := s.honest.Invoke(ctx, req)
-		if err != nil || a.Code != 0 {
-			t.Fatalf("code %d: %v %+v", req.Code, err, a)
-		}
-		s.answer = len(a.Body)
-	}
+	b.Register(t, s.Addr)
+	s.answer = len(kit.Dial(t, s.Addr).OK(kit.Request{Code: 206}).Body)
 }
 
 // memory of the server's process, in bytes, as the kernel counts it.
@@ -178,9 +150,4 @@ func (s *server) descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(list)
-}
-
-func isTimeout(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // actingOutcome is what a group of a master and two slaves, its producer and its consumers did. Both kinds of name
@@ -73,24 +74,24 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	g, options := startGroup(t, ns.Addr, compatible)
 	master := g.brokers[0]
 	for _, slave := range g.brokers[1:] {
-		await(t, 4*time.Minute, "topic copied to "+slave.String(), hasTopicConfig(slave.Addr, "acting"))
+		kit.Await(t, 4*time.Minute, "topic copied to "+slave.String(), hasTopicConfig(slave.Addr, "acting"))
 	}
 	o.Before = g.view(t, 3, 0, 6)
 
 	first := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: ns.Addr, Topic: "acting", Group: "old", Count: -1, Every: 50 * time.Millisecond})
-	await(t, 3*time.Minute, "sends and receives", received(first, 50))
+	kit.Await(t, 3*time.Minute, "sends and receives", received(first, 50))
 	if err := first.Signal(syscall.SIGSTOP); err != nil { // so that the slaves can catch up with every message
 		t.Fatal(err)
 	}
 	for _, slave := range g.brokers[1:] {
-		await(t, 30*time.Second, "messages copied to "+slave.String(), caughtUp(master.Addr, slave.Addr, "acting", 4))
+		kit.Await(t, 30*time.Second, "messages copied to "+slave.String(), caughtUp(master.Addr, slave.Addr, "acting", 4))
 	}
 	master.Kill()
 	o.Killed = g.view(t, 2, 1, 4)
 	if err := first.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 3*time.Minute, "sends fail for want of a master", func() error {
+	kit.Await(t, 3*time.Minute, "sends fail for want of a master", func() error {
 		o.SendsWhileKilled = failure(first.Events())
 		if strings.HasPrefix(o.SendsWhileKilled, "No route info") {
 			return nil
@@ -103,7 +104,7 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	g.brokers[0] = restarted
 	o.Back = g.view(t, 3, 0, 6)
 	before := len(first.Events().Sent)
-	await(t, 3*time.Minute, "sends again", func() error {
+	kit.Await(t, 3*time.Minute, "sends again", func() error {
 		if n := len(first.Events().Sent); n < before+20 {
 			return fmt.Errorf("%d sends succeeded since the master is back", n-before)
 		}
@@ -115,12 +116,12 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	}
 	late := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: ns.Addr, Topic: "acting", Group: "late"})
 	sent := first.Events()
-	await(t, 3*time.Minute, "everything can be read after the master's return", func() error {
+	kit.Await(t, 3*time.Minute, "everything can be read after the master's return", func() error {
 		sent.Received = late.Events().Received
 		o.LateConsumer = sent.Missing()
 		return asError(o.LateConsumer)
 	})
-	for _, p := range []*java.Process{first.Process, late.Process, g.brokers[0].Process, g.brokers[1].Process, g.brokers[2].Process, ns.proc} {
+	for _, p := range []*kit.Process{first.Process, late.Process, g.brokers[0].Process, g.brokers[1].Process, g.brokers[2].Process, ns.proc} {
 		p.Kill() // the next run needs the memory
 	}
 	return o
@@ -134,7 +135,7 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 	var options [3]java.BrokerOptions
 	launch := func(id int) {
 		options[id] = java.BrokerOptions{
-			Version: "5.5.0", NameServers: addr, Name: "broker-a", ID: id, Dir: t.TempDir(), Port: java.PortBlock(t) + 2,
+			Version: "5.5.0", NameServers: addr, Name: "broker-a", ID: id, Dir: t.TempDir(), Port: kit.PortBlock(t) + 2,
 			Properties: map[string]string{
 				// With totalReplicas above 1 the master of 5.5.0 cannot come back once consumers have committed
 				// offsets: it fails to decode the slave's (fastjson2 refuses the unquoted keys that it writes itself).
@@ -146,9 +147,9 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 	}
 	launch(0)
 	master := g.brokers[0].Addr
-	await(t, 5*time.Minute, "master registered", hasMembers(addr, "broker-a", entry(0, master)))
+	kit.Await(t, 5*time.Minute, "master registered", hasMembers(addr, "broker-a", entry(0, master)))
 	createTopic(t, master, "acting", 4)
-	await(t, soon, "topic visible", hasTopic(addr, "acting", "broker-a"))
+	kit.Await(t, soon, "topic visible", hasTopic(addr, "acting", "broker-a"))
 	launch(1)
 	launch(2)
 	return g, options[0]
@@ -159,7 +160,7 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 func (g group) view(t *testing.T, n, active, perm int) groupView {
 	t.Helper()
 	var v groupView
-	await(t, 4*time.Minute, fmt.Sprintf("%d members, %d active, permission %d", n, active, perm), func() error {
+	kit.Await(t, 4*time.Minute, fmt.Sprintf("%d members, %d active, permission %d", n, active, perm), func() error {
 		list, err := members(g.addr, "broker-a")
 		if err != nil {
 			return err
@@ -205,7 +206,7 @@ func readFromSlave(t *testing.T, addr string, sender *java.Client) string {
 	defer reader.Kill()
 	sent := sender.Events()
 	var missing string
-	await(t, 3*time.Minute, "a new consumer reads from the slave", func() error {
+	kit.Await(t, 3*time.Minute, "a new consumer reads from the slave", func() error {
 		sent.Received = reader.Events().Received
 		missing = sent.Missing()
 		return asError(missing)

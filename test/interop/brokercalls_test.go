@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 )
@@ -18,10 +17,7 @@ const (
 func hasTopicConfig(broker, topic string) func() error {
 	return func() error {
 		a, err := call(broker, codeTopicConfig, map[string]string{"topic": topic, "lo": "true"})
-		if err == nil && a.Code != 0 {
-			err = fmt.Errorf("code %d %s", a.Code, a.Remark)
-		}
-		return err
+		return a.Failed(err)
 	}
 }
 
@@ -47,11 +43,8 @@ func caughtUp(master, slave, topic string, queues int) func() error {
 
 func maxOffset(broker, topic string, queue int) (int, error) {
 	a, err := call(broker, codeMaxOffset, map[string]string{"topic": topic, "queueId": strconv.Itoa(queue), "committed": "true"})
-	if err != nil {
-		return 0, err
-	}
-	if a.Code != 0 {
-		return 0, fmt.Errorf("max offset at %s: code %d %s", broker, a.Code, a.Remark)
+	if err := a.Failed(err); err != nil {
+		return 0, fmt.Errorf("max offset at %s: %w", broker, err)
 	}
 	return strconv.Atoi(a.ExtFields["offset"])
 }
@@ -59,14 +52,9 @@ func maxOffset(broker, topic string, queue int) (int, error) {
 // runtimeInfo is the table that a broker shows of itself.
 func runtimeInfo(broker string) (map[string]string, error) {
 	a, err := call(broker, codeRuntimeInfo, nil)
-	if err != nil {
-		return nil, err
-	}
-	var body struct {
-		Table map[string]string `json:"table"`
-	}
-	if err := json.Unmarshal([]byte(a.Body), &body); err != nil {
-		return nil, fmt.Errorf("decode runtime info of %s: %w", broker, err)
+	var body struct{ Table map[string]string }
+	if err := a.Decode(err, &body); err != nil {
+		return nil, fmt.Errorf("runtime info of %s: %w", broker, err)
 	}
 	return body.Table, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // reregister bounds the way back of a broker whose name server was restarted: it registers every 30 s.
@@ -37,9 +38,9 @@ func TestBrokers(t *testing.T) {
 
 			ns.end(t)
 			ns.start(t)
-			back := await(t, reregister, "brokers are back after the restart", hasMembers(ns.Addr, "broker-a", a.entries()...))
-			back += await(t, reregister, "brokers are back after the restart", hasMembers(ns.Addr, "broker-b", b.entries()...))
-			await(t, reregister, "topics are back after the restart", hasTopic(ns.Addr, "BenchmarkTest", "broker-a", "broker-b"))
+			back := kit.Await(t, reregister, "brokers are back after the restart", hasMembers(ns.Addr, "broker-a", a.entries()...))
+			back += kit.Await(t, reregister, "brokers are back after the restart", hasMembers(ns.Addr, "broker-b", b.entries()...))
+			kit.Await(t, reregister, "topics are back after the restart", hasTopic(ns.Addr, "BenchmarkTest", "broker-a", "broker-b"))
 			t.Logf("all brokers back after %s", back)
 
 			stopSlaves(t, ns.Addr, a, b)
@@ -59,9 +60,9 @@ func startPairs(t *testing.T, addr string, versions []string) (a, b pair) {
 	for _, broker := range []*java.Broker{a.master, a.slave, b.master, b.slave} {
 		broker.MustBoot(t)
 	}
-	await(t, reregister, "5.x brokers registered", hasMembers(addr, "broker-a", a.entries()...))
-	await(t, reregister, "4.x brokers registered", hasMembers(addr, "broker-b", b.entries()...))
-	await(t, soon, "topics of both", hasTopic(addr, "SELF_TEST_TOPIC", "broker-a", "broker-b"))
+	kit.Await(t, reregister, "5.x brokers registered", hasMembers(addr, "broker-a", a.entries()...))
+	kit.Await(t, reregister, "4.x brokers registered", hasMembers(addr, "broker-b", b.entries()...))
+	kit.Await(t, soon, "topics of both", hasTopic(addr, "SELF_TEST_TOPIC", "broker-a", "broker-b"))
 	return a, b
 }
 
@@ -92,7 +93,7 @@ func benchmark(t *testing.T, addr string) {
 			}
 		}
 	}
-	await(t, soon, "auto-created topic on both brokers", hasTopic(addr, "BenchmarkTest", "broker-a", "broker-b"))
+	kit.Await(t, soon, "auto-created topic on both brokers", hasTopic(addr, "BenchmarkTest", "broker-a", "broker-b"))
 }
 
 // stopSlaves ends both slaves cleanly. 5.x sends its UNREGISTER first and exits about 11 s later, so it must be gone
@@ -101,14 +102,14 @@ func stopSlaves(t *testing.T, addr string, a, b pair) {
 	t.Helper()
 	a.slave.Term()
 	b.slave.Term()
-	took := await(t, 30*time.Second, "5.x slave gone after SIGTERM", hasMembers(addr, "broker-a", entry(0, a.master.Addr)))
+	took := kit.Await(t, 30*time.Second, "5.x slave gone after SIGTERM", hasMembers(addr, "broker-a", entry(0, a.master.Addr)))
 	select {
 	case <-a.slave.Done():
 		t.Errorf("the slave %s was removed only by the end of its process", a.slave)
 	default:
 	}
 	t.Logf("5.x slave gone %s after SIGTERM, while its process still runs", took)
-	took += await(t, 60*time.Second, "4.x slave gone after SIGTERM", hasMembers(addr, "broker-b", entry(0, b.master.Addr)))
+	took += kit.Await(t, 60*time.Second, "4.x slave gone after SIGTERM", hasMembers(addr, "broker-b", entry(0, b.master.Addr)))
 	t.Logf("4.x slave gone %s after SIGTERM", took)
 }
 
@@ -119,10 +120,10 @@ func killMasters(t *testing.T, addr string, a, b pair) {
 		if err := broker.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		took := await(t, soon, "gone after SIGKILL", hasMembers(addr, broker.Name))
+		took := kit.Await(t, soon, "gone after SIGKILL", hasMembers(addr, broker.Name))
 		t.Logf("%s gone %s after SIGKILL", broker, took)
 	}
-	await(t, soon, "topics gone with the last broker", func() error {
+	kit.Await(t, soon, "topics gone with the last broker", func() error {
 		return lacksTopic(addr, "BenchmarkTest")
 	})
 }

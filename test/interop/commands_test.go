@@ -18,12 +18,12 @@ func TestCommandsAskAnyNameServer(t *testing.T) {
 	for _, kind := range []string{targetEpitaph, targetJava} {
 		ns := startNameServer(t, kind, nil)
 		for _, b := range []*kit.Broker{
-			kit.New("broker-a", "192.0.2.1:10911", "orders", "payments"), kit.New("broker-b", "192.0.2.2:10911", "orders"),
+			kit.NewBroker(t, "broker-a", "192.0.2.1:10911", "orders", "payments"), kit.NewBroker(t, "broker-b", "192.0.2.2:10911", "orders"),
 		} {
 			b.Register(t, ns.Addr)
 		}
 		for _, command := range [][]string{{"routes", "-n", ns.Addr, "orders"}, {"routes", "-n", ns.Addr, "nothing"}, {"brokers", "-n", ns.Addr}} {
-			out, err := exec.Command(shared.binary, command...).CombinedOutput()
+			out, err := exec.Command(kit.Binary(t), command...).CombinedOutput()
 			what := command[0] + " " + command[len(command)-1]
 			if failed := err != nil; failed != strings.HasSuffix(what, "nothing") {
 				t.Errorf("%s of %s: %v\n%s", what, kind, err, out)

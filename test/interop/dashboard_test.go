@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // dashboardVersion is what the dashboard's client library (5.3.3) sends.
@@ -82,12 +83,12 @@ func TestDashboard(t *testing.T) {
 		createTopic(t, brokers[0].Addr, name, 4)
 	}
 	for _, addr := range both {
-		await(t, reregister, "master and slave registered", hasMembers(addr, "broker-a", entry(0, brokers[0].Addr), entry(1, brokers[1].Addr)))
+		kit.Await(t, reregister, "master and slave registered", hasMembers(addr, "broker-a", entry(0, brokers[0].Addr), entry(1, brokers[1].Addr)))
 		for _, name := range []string{"page-1", "page-2"} {
-			await(t, reregister, "topic registered", hasTopic(addr, name, "broker-a"))
+			kit.Await(t, reregister, "topic registered", hasTopic(addr, name, "broker-a"))
 		}
 	}
-	await(t, reregister, "both know the same topics", func() error {
+	kit.Await(t, reregister, "both know the same topics", func() error {
 		a, errA := topics(both[0])
 		b, errB := topics(both[1])
 		if err := errors.Join(errA, errB); err != nil {
@@ -111,45 +112,32 @@ func TestDashboard(t *testing.T) {
 // takes the order of topic lists and of brokers from hash maps.
 func replay(t *testing.T, addr string, r replayed) [2]string {
 	t.Helper()
-	a, err := callVersion(addr, r.code, dashboardVersion, r.ext)
+	a, err := kit.Ask(addr, kit.Request{Code: r.code, Version: dashboardVersion, Ext: r.ext})
 	if err != nil {
 		t.Fatalf("%s (code %d) at %s: %v", r.what, r.code, addr, err)
 	}
-	body := a.Body
-	if len(body) > 0 {
-		var v any
-		if err := json.Unmarshal(bareKey.ReplaceAll([]byte(body), []byte(`$1"$2":`)), &v); err != nil {
-			t.Fatalf("%s (code %d) at %s: body is no JSON: %v\n%s", r.what, r.code, addr, err, body)
-		}
-		if len(body) != len(bareKey.ReplaceAllString(body, `$1"$2":`)) { // the dialect is part of the answer
-			v = map[string]any{"unquoted keys": v}
-		}
-		text, err := json.MarshalIndent(sorted(v), "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		body = string(text)
+	if len(a.Body) == 0 {
+		return [2]string{a.Header, ""}
 	}
-	return [2]string{a.Header, body}
-}
-
-// sorted orders every list of a JSON value by the text of its elements.
-func sorted(v any) any {
-	switch v := v.(type) {
-	case []any:
-		slices.SortFunc(v, func(a, b any) int { return strings.Compare(fmt.Sprint(sorted(a)), fmt.Sprint(sorted(b))) })
-	case map[string]any:
-		for k := range v {
-			v[k] = sorted(v[k])
-		}
+	var v any
+	standard := kit.Standard(a.Body)
+	if err := json.Unmarshal(standard, &v); err != nil {
+		t.Fatalf("%s (code %d) at %s: body is no JSON: %v\n%s", r.what, r.code, addr, err, a.Body)
 	}
-	return v
+	if len(a.Body) != len(standard) { // the dialect is part of the answer
+		v = map[string]any{"unquoted keys": v}
+	}
+	text, err := json.MarshalIndent(kit.SortLists(v), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [2]string{a.Header, string(text)}
 }
 
 // checkDashboardSaw makes sure that the replay compared answers of substance.
 func checkDashboardSaw(t *testing.T, addr string) {
 	t.Helper()
-	await(t, soon, "topic of the replay", hasTopic(addr, "page-1", "broker-a"))
+	kit.Await(t, soon, "topic of the replay", hasTopic(addr, "page-1", "broker-a"))
 	if err := lacksTopic(addr, "page-2"); err != nil {
 		t.Error(err)
 	}

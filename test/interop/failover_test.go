@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Row 161: when the controller makes the slave of a killed master the new master, the route follows, and producer
@@ -38,7 +39,7 @@ func TestDLedgerFailover(t *testing.T) {
 	var ports [members]int
 	var peers []string
 	for i := range ports {
-		ports[i] = java.PortBlock(t) + 2
+		ports[i] = kit.PortBlock(t) + 2
 		peers = append(peers, fmt.Sprintf("n%d-127.0.0.1:%d", i, ports[i]+3))
 	}
 	var brokers []*java.Broker
@@ -58,7 +59,7 @@ func TestDLedgerFailover(t *testing.T) {
 func failOver(t *testing.T, addr string, brokers []*java.Broker) {
 	t.Helper()
 	var old *java.Broker
-	await(t, 3*time.Minute, "group complete", func() error {
+	kit.Await(t, 3*time.Minute, "group complete", func() error {
 		list, err := members(addr, "broker-a")
 		if err != nil {
 			return err
@@ -69,16 +70,16 @@ func failOver(t *testing.T, addr string, brokers []*java.Broker) {
 		return nil
 	})
 	createTopic(t, old.Addr, "failover", 4)
-	await(t, soon, "topic visible", hasTopic(addr, "failover", "broker-a"))
+	kit.Await(t, soon, "topic visible", hasTopic(addr, "failover", "broker-a"))
 	for _, b := range brokers {
-		await(t, 5*time.Minute, "topic copied to "+b.Addr, hasTopicConfig(b.Addr, "failover"))
+		kit.Await(t, 5*time.Minute, "topic copied to "+b.Addr, hasTopicConfig(b.Addr, "failover"))
 	}
 	client := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: addr, Topic: "failover", Group: "failover-group", Count: -1, Every: 50 * time.Millisecond})
-	await(t, 3*time.Minute, "sends and receives", received(client, 50))
+	kit.Await(t, 3*time.Minute, "sends and receives", received(client, 50))
 
 	old.Kill()
 	var next *java.Broker
-	took := await(t, 5*time.Minute, "another master", func() error {
+	took := kit.Await(t, 5*time.Minute, "another master", func() error {
 		r, err := routeOf(addr, "failover")
 		if err != nil {
 			return err
@@ -91,21 +92,21 @@ func failOver(t *testing.T, addr string, brokers []*java.Broker) {
 	})
 	t.Logf("route shows the new master %s after the kill of the old", took)
 	before := len(client.Events().Sent)
-	await(t, 3*time.Minute, "sends to the new master", func() error {
+	kit.Await(t, 3*time.Minute, "sends to the new master", func() error {
 		if n := len(client.Events().Sent); n < before+50 {
 			return fmt.Errorf("%d sends succeeded since", n-before)
 		}
 		return nil
 	})
 	sent := client.Events()
-	await(t, 5*time.Minute, "every acknowledged message is received", func() error {
+	kit.Await(t, 5*time.Minute, "every acknowledged message is received", func() error {
 		sent.Received = client.Events().Received
 		if missing := sent.Missing(); missing != "" {
 			return errors.New(missing)
 		}
 		return nil
 	})
-	await(t, 30*time.Second, "old master not shown", func() error {
+	kit.Await(t, 30*time.Second, "old master not shown", func() error {
 		list, err := members(addr, "broker-a")
 		if err == nil && slices.ContainsFunc(list, func(e string) bool { return strings.HasSuffix(e, "="+old.Addr) }) {
 			err = fmt.Errorf("members: %v", list)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // oldRegisterLimit is how long a 4.9 broker waits for the answer to a registration; a 5.x broker waits 24 s.
@@ -21,10 +22,10 @@ func TestManyTopics(t *testing.T) {
 	need(t, 2)
 	const count, rounds = 50000, 3
 	ns := startNameServer(t, target(), nil)
-	relays := map[string]*recorder{}
+	relays := map[string]*kit.Relay{}
 	var brokers []*java.Broker
 	for _, version := range []string{"5.5.0", "4.9.7"} {
-		relay, dir, name := startRecorder(t, ns.Addr), t.TempDir(), "broker-"+version
+		relay, dir, name := kit.StartRelay(t, ns.Addr), t.TempDir(), "broker-"+version
 		relays[name] = relay
 		writeTopics(t, dir, name, count)
 		brokers = append(brokers, java.LaunchBroker(t, java.BrokerOptions{
@@ -34,17 +35,17 @@ func TestManyTopics(t *testing.T) {
 	}
 	for _, b := range brokers {
 		b.MustBoot(t)
-		await(t, reregister, "last topic registered", hasTopic(ns.Addr, loadTopic(b.Name, count-1), b.Name))
+		kit.Await(t, reregister, "last topic registered", hasTopic(ns.Addr, loadTopic(b.Name, count-1), b.Name))
 	}
 	all, err := topics(ns.Addr)
 	if err != nil || len(all) < count*len(brokers) {
 		t.Errorf("%d topics listed, want at least %d: %v", len(all), count*len(brokers), err)
 	}
 	for name, relay := range relays {
-		await(t, 5*time.Minute, "registers again and again", func() error {
+		kit.Await(t, 5*time.Minute, "registers again and again", func() error {
 			answered := 0
-			for _, r := range relay.requests(codeRegister) {
-				if r.BodyLen > 1<<20 && r.Took > 0 {
+			for _, r := range relay.Seen(codeRegister) {
+				if r.Size > 1<<20 && r.Took > 0 {
 					answered++
 				}
 			}
@@ -53,10 +54,10 @@ func TestManyTopics(t *testing.T) {
 			}
 			return nil
 		})
-		for _, r := range relay.requests(codeRegister) {
-			t.Logf("%s: registration of %d bytes answered after %s", name, r.BodyLen, r.Took)
+		for _, r := range relay.Seen(codeRegister) {
+			t.Logf("%s: registration of %d bytes answered after %s", name, r.Size, r.Took)
 			if r.Took > oldRegisterLimit {
-				t.Errorf("%s: a registration of %d bytes took %s", name, r.BodyLen, r.Took)
+				t.Errorf("%s: a registration of %d bytes took %s", name, r.Size, r.Took)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Requests of brokers that the recorder counts.
@@ -23,8 +24,8 @@ func TestBrokerOptions(t *testing.T) {
 	need(t, 2)
 	const count, part = 20, 8
 	ns := startNameServer(t, target(), nil)
-	splitting, asking := startRecorder(t, ns.Addr), startRecorder(t, ns.Addr)
-	launch := func(name string, relay *recorder, options map[string]string) *java.Broker {
+	splitting, asking := kit.StartRelay(t, ns.Addr), kit.StartRelay(t, ns.Addr)
+	launch := func(name string, relay *kit.Relay, options map[string]string) *java.Broker {
 		options["enableSingleTopicRegister"] = "true"
 		options["registerNameServerPeriod"] = "10000"
 		return java.LaunchBroker(t, java.BrokerOptions{Version: "5.5.0", NameServers: relay.Addr, Name: name, Properties: options})
@@ -33,25 +34,25 @@ func TestBrokerOptions(t *testing.T) {
 	ask := launch("broker-ask", asking, map[string]string{"forceRegister": "false"})
 	split.MustBoot(t)
 	ask.MustBoot(t)
-	await(t, reregister, "brokers registered", hasTopic(ns.Addr, "TBW102", split.Name, ask.Name))
+	kit.Await(t, reregister, "brokers registered", hasTopic(ns.Addr, "TBW102", split.Name, ask.Name))
 
 	for _, b := range []*java.Broker{split, ask} {
 		for i := range count {
 			createTopic(t, b.Addr, optionTopic(i), 4)
-			await(t, soon, "topic announced alone", hasTopic(ns.Addr, optionTopic(i), b.Name))
+			kit.Await(t, soon, "topic announced alone", hasTopic(ns.Addr, optionTopic(i), b.Name))
 		}
 	}
-	for _, relay := range []*recorder{splitting, asking} {
-		if n := len(relay.requests(codeRegisterTopic)); n < count {
+	for _, relay := range []*kit.Relay{splitting, asking} {
+		if n := len(relay.Seen(codeRegisterTopic)); n < count {
 			t.Errorf("%d requests 217 for %d new topics", n, count)
 		}
 	}
 	awaitsAnswer(t, asking)
 
-	parts := len(splitting.requests(codeRegister))
+	parts := len(splitting.Seen(codeRegister))
 	ns.crash()
 	ns.start(t)
-	took := await(t, reregister, "every topic back after the restart", func() error {
+	took := kit.Await(t, reregister, "every topic back after the restart", func() error {
 		for i := range count {
 			if err := hasTopic(ns.Addr, optionTopic(i), split.Name, ask.Name)(); err != nil {
 				return err
@@ -59,7 +60,7 @@ func TestBrokerOptions(t *testing.T) {
 		}
 		return nil
 	})
-	parts = len(splitting.requests(codeRegister)) - parts
+	parts = len(splitting.Seen(codeRegister)) - parts
 	t.Logf("back after %s, the splitting one in %d registrations", took, parts)
 	if parts < count/part+1 {
 		t.Errorf("%d topics came back in %d registrations of at most %d: the split was not exercised", count, parts, part)
@@ -69,21 +70,21 @@ func TestBrokerOptions(t *testing.T) {
 func optionTopic(i int) string { return fmt.Sprint("option-", i) }
 
 // awaitsAnswer wants three rounds of 322 that lead to no registration: nothing changed.
-func awaitsAnswer(t *testing.T, relay *recorder) {
+func awaitsAnswer(t *testing.T, relay *kit.Relay) {
 	t.Helper()
-	settled := len(relay.requests(codeDataVersion)) + 2 // the rounds up to here may still report the new topics
-	await(t, 3*time.Minute, "asks by 322", atLeast(relay, codeDataVersion, settled))
-	registered := len(relay.requests(codeRegister))
-	await(t, 3*time.Minute, "asks by 322 again", atLeast(relay, codeDataVersion, settled+3))
-	if n := len(relay.requests(codeRegister)); n != registered {
+	settled := len(relay.Seen(codeDataVersion)) + 2 // the rounds up to here may still report the new topics
+	kit.Await(t, 3*time.Minute, "asks by 322", atLeast(relay, codeDataVersion, settled))
+	registered := len(relay.Seen(codeRegister))
+	kit.Await(t, 3*time.Minute, "asks by 322 again", atLeast(relay, codeDataVersion, settled+3))
+	if n := len(relay.Seen(codeRegister)); n != registered {
 		t.Errorf("%d registrations although nothing changed", n-registered)
 	}
 }
 
 // atLeast is nil when n requests of a code have passed.
-func atLeast(relay *recorder, code, n int) func() error {
+func atLeast(relay *kit.Relay, code, n int) func() error {
 	return func() error {
-		if got := len(relay.requests(code)); got < n {
+		if got := len(relay.Seen(code)); got < n {
 			return fmt.Errorf("%d of %d requests %d", got, n, code)
 		}
 		return nil

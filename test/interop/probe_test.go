@@ -1,16 +1,13 @@
 package interop
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"regexp"
 	"slices"
 	"strconv"
-	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Request codes that the tests send by themselves.
@@ -21,64 +18,9 @@ const (
 	codeMembers = 901
 )
 
-// answer is one decoded response frame.
-type answer struct {
-	Code      int               `json:"code"`
-	Remark    string            `json:"remark"`
-	ExtFields map[string]string `json:"extFields"`
-	Header    string            `json:"-"` // as it came
-	Body      string            `json:"-"` // as it came
-}
-
-// call sends one request with a JSON header on a connection of its own and reads the answer. It is written against
-// the protocol's description, not with our own codec, so that it can find faults of that.
-func call(addr string, code int, ext map[string]string) (answer, error) {
-	return callVersion(addr, code, 513, ext)
-}
-
-func callVersion(addr string, code, version int, ext map[string]string) (answer, error) {
-	var a answer
-	conn, err := net.DialTimeout("tcp", addr, time.Minute)
-	if err != nil {
-		return a, err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		return a, err
-	}
-	head, err := json.Marshal(map[string]any{
-		"code": code, "language": "JAVA", "version": version, "opaque": 7, "flag": 0, "extFields": ext,
-	})
-	if err != nil {
-		return a, err
-	}
-	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(head)))
-	frame = binary.BigEndian.AppendUint32(frame, uint32(len(head)))
-	if _, err := conn.Write(append(frame, head...)); err != nil {
-		return a, err
-	}
-	return readAnswer(conn)
-}
-
-func readAnswer(conn io.Reader) (a answer, err error) {
-	var lengths [8]byte
-	if _, err := io.ReadFull(conn, lengths[:]); err != nil {
-		return a, fmt.Errorf("read lengths of the answer: %w", err)
-	}
-	total := binary.BigEndian.Uint32(lengths[:4])
-	head := binary.BigEndian.Uint32(lengths[4:]) & 0xffffff
-	if total < 4+head || total > 1<<26 {
-		return a, fmt.Errorf("answer of %d bytes with a header of %d", total, head)
-	}
-	rest := make([]byte, total-4)
-	if _, err := io.ReadFull(conn, rest); err != nil {
-		return a, fmt.Errorf("read answer: %w", err)
-	}
-	a.Header, a.Body = string(rest[:head]), string(rest[head:])
-	if err := json.Unmarshal(rest[:head], &a); err != nil {
-		return a, fmt.Errorf("decode header %s: %w", rest[:head], err)
-	}
-	return a, nil
+// call sends one request on a connection of its own. The error is only what kept it from an answer.
+func call(addr string, code int, ext map[string]string) (*kit.Answer, error) {
+	return kit.Ask(addr, kit.Request{Code: code, Ext: ext})
 }
 
 // route is the part of a topic's route that the tests look at.
@@ -103,17 +45,11 @@ var errNoRoute = errors.New("no route")
 func routeOf(addr, topic string) (route, error) {
 	var r route
 	a, err := call(addr, codeRoute, map[string]string{"topic": topic, "acceptStandardJsonOnly": "true"})
-	if err != nil {
-		return r, err
-	}
-	if a.Code == 17 {
+	if err == nil && a.Code == 17 {
 		return r, errNoRoute
 	}
-	if a.Code != 0 {
-		return r, fmt.Errorf("route of %s: code %d, %s", topic, a.Code, a.Remark)
-	}
-	if err := json.Unmarshal([]byte(a.Body), &r); err != nil {
-		return r, fmt.Errorf("decode route of %s: %w", topic, err)
+	if err := a.Decode(err, &r); err != nil {
+		return r, fmt.Errorf("route of %s: %w", topic, err)
 	}
 	return r, nil
 }
@@ -147,40 +83,20 @@ func sortedAddrs(table map[string]string) []string {
 	return list
 }
 
-// bareKey finds the unquoted numeric keys of the default dialect.
-var bareKey = regexp.MustCompile(`([{,])(-?\d+):`)
-
 // members is the address table that code 106 shows for a broker name, as "id=addr" sorted by id.
 func members(addr, broker string) ([]string, error) {
-	a, err := call(addr, codeCluster, nil)
-	if err != nil {
-		return nil, err
-	}
-	var body struct {
-		BrokerAddrTable map[string]struct {
-			BrokerAddrs map[string]string `json:"brokerAddrs"`
-		} `json:"brokerAddrTable"`
-	}
-	if err := json.Unmarshal(bareKey.ReplaceAll([]byte(a.Body), []byte(`$1"$2":`)), &body); err != nil {
-		return nil, fmt.Errorf("decode cluster info: %w", err)
-	}
-	return sortedAddrs(body.BrokerAddrTable[broker].BrokerAddrs), nil
+	a, err := kit.Ask(addr, kit.ClusterInfo)
+	all, err := a.Brokers(err)
+	return sortedAddrs(all[broker]), err
 }
 
 // topics is the list of all topics.
 func topics(addr string) ([]string, error) {
+	var body struct{ TopicList []string }
 	a, err := call(addr, codeTopics, nil)
-	if err != nil {
-		return nil, err
-	}
-	var body struct {
-		TopicList []string `json:"topicList"`
-	}
-	if err := json.Unmarshal([]byte(a.Body), &body); err != nil {
-		return nil, fmt.Errorf("decode topic list: %w", err)
-	}
+	err = a.Decode(err, &body)
 	slices.Sort(body.TopicList)
-	return body.TopicList, nil
+	return body.TopicList, err
 }
 
 // hasMembers is nil when the broker name has exactly these "id=addr" entries in code 106.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Row 163: a static topic made by mqadmin updateStaticTopic: routes carry the queue mapping of both brokers, in both
@@ -22,10 +23,10 @@ func TestStaticTopic(t *testing.T) {
 	for _, b := range brokers {
 		b.MustBoot(t)
 	}
-	await(t, reregister, "brokers registered", hasTopic(ns.Addr, "TBW102", names...))
+	kit.Await(t, reregister, "brokers registered", hasTopic(ns.Addr, "TBW102", names...))
 
 	output := java.Admin(t, "5.5.0", "updateStaticTopic", "-n", ns.Addr, "-t", "static", "-qn", "8", "-c", "DefaultCluster")
-	await(t, soon, "mapping of both brokers in the route", func() error {
+	kit.Await(t, soon, "mapping of both brokers in the route", func() error {
 		r, err := routeOf(ns.Addr, "static")
 		if err != nil {
 			return fmt.Errorf("%w; mqadmin printed: %s", err, output)
@@ -37,13 +38,13 @@ func TestStaticTopic(t *testing.T) {
 		}
 		return nil
 	})
-	old, err := callVersion(ns.Addr, codeRoute, 317, map[string]string{"topic": "static"})
-	if err != nil || old.Code != 0 || !strings.Contains(old.Body, `"topicQueueMappingByBroker":{`) {
-		t.Errorf("route in the default dialect: %v, code %d, %s", err, old.Code, old.Body)
+	old, err := kit.Ask(ns.Addr, kit.Request{Code: codeRoute, Version: 317, Ext: map[string]string{"topic": "static"}})
+	if old.Failed(err) != nil || !strings.Contains(string(old.Body), `"topicQueueMappingByBroker":{`) {
+		t.Errorf("route in the default dialect: %v, %v", err, old)
 	}
 
 	client := startPeer(t, "5.5.0", java.ClientOptions{Endpoint: ns.Addr, Topic: "static", Group: "static-group", Count: messages(), Every: 5 * time.Millisecond})
-	await(t, 5*time.Minute, "client receives all it sent", delivered(client, messages()))
+	kit.Await(t, 5*time.Minute, "client receives all it sent", delivered(client, messages()))
 	for id, broker := range client.Events().Received {
 		if !strings.HasPrefix(broker, "__syslo__") {
 			t.Fatalf("message %s came from %q, not from a logical queue", id, broker)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // The programs that can stand as the name server.
@@ -37,13 +38,13 @@ type nameServer struct {
 	dir   string
 	port  int
 	props map[string]string
-	proc  *java.Process
+	proc  *kit.Process
 }
 
 // startNameServer runs a name server of a kind with options of the Java properties file and waits until it answers.
 func startNameServer(t *testing.T, kind string, props map[string]string) *nameServer {
 	t.Helper()
-	n := &nameServer{kind: kind, dir: t.TempDir(), port: java.PortBlock(t), props: props}
+	n := &nameServer{kind: kind, dir: t.TempDir(), port: kit.PortBlock(t), props: props}
 	n.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port))
 	n.start(t)
 	return n
@@ -58,9 +59,9 @@ func (n *nameServer) start(t *testing.T) {
 		if err := java.WriteProperties(config, n.props); err != nil {
 			t.Fatal(err)
 		}
-		n.proc = java.StartProgram(t, exec.Command(shared.binary, "serve", "--listen", n.Addr, "--data", n.dir, "--config", config))
+		n.proc = kit.Start(t, exec.Command(kit.Binary(t), "serve", "--listen", n.Addr, "--data", n.dir, "--config", config))
 	}
-	await(t, 30*time.Second, "name server "+n.kind+" answers", func() error {
+	kit.Await(t, 30*time.Second, "name server "+n.kind+" answers", func() error {
 		_, err := call(n.Addr, codeTopics, nil)
 		return err
 	})

@@ -2,7 +2,6 @@ package java
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // brokerBootLimit bounds the start of a broker; 10 s on a quiet machine.
@@ -29,7 +30,7 @@ type BrokerOptions struct {
 
 // Broker is a running Java broker.
 type Broker struct {
-	*Process
+	*kit.Process
 	Name, Cluster string
 	ID            int
 	Addr          string // 127.0.0.1:port, as registered
@@ -53,14 +54,14 @@ func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
 		o.Dir = t.TempDir()
 	}
 	if o.Port == 0 {
-		o.Port = PortBlock(t) + 2
+		o.Port = kit.PortBlock(t) + 2
 	}
 	if o.Cluster == "" {
 		o.Cluster = "DefaultCluster"
 	}
 	b := &Broker{
 		Name: o.Name, Cluster: o.Cluster, ID: o.ID, Port: o.Port, Dir: o.Dir,
-		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)),
+		Addr: kit.Loopback(o.Port),
 	}
 	config := filepath.Join(o.Dir, "broker.conf")
 	if err := WriteLogback(o.Dir); err != nil {
@@ -95,7 +96,7 @@ func (b *Broker) logOwnLog(t testing.TB) {
 		if text, err := os.ReadFile(name); err != nil {
 			t.Log(err)
 		} else {
-			t.Logf("end of %s of %s:\n%s", filepath.Base(name), b, tail(string(text), 6000))
+			t.Logf("end of %s of %s:\n%s", filepath.Base(name), b, kit.Tail(string(text), 6000))
 		}
 	}
 }

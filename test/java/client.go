@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // compileLimit bounds one run of javac.
@@ -50,7 +52,7 @@ func (o ClientOptions) Args() []string {
 
 // Client is a running producer and consumer that prints one line per event: "OK id broker" for a message that was
 // sent, "FAIL id text" for one that was not, "GOT id broker" for one received.
-type Client struct{ *Process }
+type Client struct{ *kit.Process }
 
 // StartClient runs a compiled client with the jars it was compiled against.
 func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Client {
@@ -70,7 +72,7 @@ func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Clie
 
 // StartBoth runs the benchmark producer and consumer of rocketmq-example 5.5.0 in one JVM, by the launcher compiled
 // from test/interop/java/Both.java.
-func StartBoth(t testing.TB, classes, lib, nameServer, topic string) *Process {
+func StartBoth(t testing.TB, classes, lib, nameServer, topic string) *kit.Process {
 	t.Helper()
 	home := t.TempDir()
 	return Start(t, Command{

@@ -1,16 +1,16 @@
 package java
 
 import (
-	"net"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Controller is a running standalone controller.
 type Controller struct {
-	*Process
+	*kit.Process
 	Addr string
 }
 
@@ -19,8 +19,8 @@ var controllerBootLine = regexp.MustCompile(`The Controller Server boot success`
 // StartController runs the released controller alone (a Raft group of one) and waits for its boot line.
 func StartController(t testing.TB, version string) *Controller {
 	t.Helper()
-	dir, port := t.TempDir(), PortBlock(t)
-	c := &Controller{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	dir, port := t.TempDir(), kit.PortBlock(t)
+	c := &Controller{Addr: kit.Loopback(port)}
 	config := filepath.Join(dir, "controller.conf")
 	err := WriteProperties(config, map[string]string{
 		"controllerDLegerGroup": "group1", "controllerDLegerSelfId": "n0",

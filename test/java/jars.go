@@ -12,7 +12,7 @@ import (
 	"text/template"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // fetchLimit bounds one run of Maven; 130 jars take about half a minute with an empty repository.
@@ -55,22 +55,10 @@ func ClassPath(dirs ...string) string {
 	return strings.Join(entries, string(os.PathListSeparator))
 }
 
-// cacheDir is where the jars of all versions are kept.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("EPITAPH_TEST_CACHE"); dir != "" {
-		return dir, nil
-	}
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find the user's cache directory (set EPITAPH_TEST_CACHE): %w", err)
-	}
-	return filepath.Join(base, "epitaph-test"), nil
-}
-
 // Fetch makes the jars of the artifacts present and returns their directory. A lock file per directory makes concurrent test binaries wait
 // for the first; the directory gets its final name only when it is complete.
 func Fetch(artifacts ...Artifact) (string, error) {
-	cache, err := cacheDir()
+	cache, err := kit.Cache()
 	if err != nil {
 		return "", err
 	}
@@ -79,10 +67,7 @@ func Fetch(artifacts ...Artifact) (string, error) {
 		names[i] = a.Name + "-" + a.Version
 	}
 	final := filepath.Join(cache, strings.Join(names, "+"))
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache directory: %w", err)
-	}
-	unlock, err := lock(final + ".lock")
+	unlock, err := kit.Lock(final + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -102,18 +87,6 @@ func Fetch(artifacts ...Artifact) (string, error) {
 		return "", fmt.Errorf("keep the jars: %w", err)
 	}
 	return final, nil
-}
-
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open lock file: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }
 
 var pom = template.Must(template.New("pom").Parse(`<project xmlns="http://maven.apache.org/POM/4.0.0">

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // bootLimit bounds the start of a name server on a busy machine; about two seconds on a quiet one.
@@ -28,7 +30,7 @@ type NameServerOptions struct {
 
 // NameServer is a running Java name server.
 type NameServer struct {
-	*Process
+	*kit.Process
 	Addr     string // 127.0.0.1:port
 	Dir      string
 	Config   string // the -c file, which code 318 rewrites
@@ -62,13 +64,13 @@ func PrepareNameServer(t testing.TB, version string, o NameServerOptions) *NameS
 		o.Dir = t.TempDir()
 	}
 	if o.Port == 0 && strings.HasPrefix(version, "4.") { // its boot line does not name the port
-		o.Port = FreePort(t)
+		o.Port = kit.FreePort(t)
 	}
 	n, err := RunNameServer(version, o)
 	if err != nil {
 		t.Fatalf("run name server %s: %v", version, err)
 	}
-	KillAtEnd(t, "name server "+version, n.Process)
+	kit.KillAtEnd(t, "name server "+version, n.Process)
 	return n
 }
 
@@ -76,7 +78,7 @@ func PrepareNameServer(t testing.TB, version string, o NameServerOptions) *NameS
 // caller ends the name server with Kill.
 func RunNameServer(version string, o NameServerOptions) (*NameServer, error) {
 	n := &NameServer{
-		Addr:     net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)),
+		Addr:     kit.Loopback(o.Port),
 		Dir:      o.Dir,
 		Config:   filepath.Join(o.Dir, "namesrv.conf"),
 		KVConfig: filepath.Join(o.Dir, "kvConfig.json"),
@@ -158,15 +160,4 @@ func WriteLogback(home string) error {
 		}
 	}
 	return nil
-}
-
-// FreePort is a TCP port of the loopback address that nobody listened on a moment ago.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -2,17 +2,17 @@ package java
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Proxy is a running proxy in cluster mode.
 type Proxy struct {
-	*Process
+	*kit.Process
 	GRPC     string // host:port for gRPC clients
 	Remoting string // host:port that remoting clients use as their name server
 }
@@ -23,7 +23,7 @@ var proxyBootLine = regexp.MustCompile(`rocketmq-proxy startup successfully`)
 // it serves. It is killed when t ends.
 func StartProxy(t testing.TB, version, nameServers string) *Proxy {
 	t.Helper()
-	dir, port := t.TempDir(), PortBlock(t)
+	dir, port := t.TempDir(), kit.PortBlock(t)
 	config := filepath.Join(dir, "proxy.json")
 	text, err := json.Marshal(map[string]any{
 		"rocketMQClusterName": "DefaultCluster", "proxyMode": "CLUSTER", "namesrvAddr": nameServers,
@@ -37,8 +37,8 @@ func StartProxy(t testing.TB, version, nameServers string) *Proxy {
 		t.Fatalf("prepare proxy: %v", err)
 	}
 	p := &Proxy{
-		GRPC:     net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		Remoting: net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)),
+		GRPC:     kit.Loopback(port),
+		Remoting: kit.Loopback(port + 1),
 	}
 	p.Process = Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-proxy", version)),

@@ -19,14 +19,14 @@ const (
 // captures stand for what they are in a world. "-n" and the NameServer are added.
 type command struct {
 	args    string
-	codes   []int32 // that it must have sent to the NameServer (docs/spec/nameserver.md#mqadmin)
+	codes   []int // that it must have sent to the NameServer (docs/spec/nameserver.md#mqadmin)
 	text    text
 	limit   time.Duration             // it never ends by itself and is interrupted after this
 	capture map[string]*regexp.Regexp // keeps the first group of what it prints under a name, for later commands
 }
 
 // codes is a list of request codes.
-func codes(list ...int32) []int32 { return list }
+func codes(list ...int) []int { return list }
 
 const cluster = " -c DefaultCluster"
 

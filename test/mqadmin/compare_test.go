@@ -7,10 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-)
 
-// bareKey finds the unquoted numeric keys of the default dialect.
-var bareKey = regexp.MustCompile(`([{,])(-?\d+):`)
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
 
 // canonical is a body in one form: JSON with its lists sorted, because Java's own order is mostly that of hash maps, or
 // other text (properties) with its lines sorted.
@@ -18,14 +17,14 @@ func canonical(text string) string {
 	if text == "" {
 		return ""
 	}
-	quoted := bareKey.ReplaceAllString(text, `$1"$2":`)
+	quoted := string(kit.Standard([]byte(text)))
 	var v any
 	if err := json.Unmarshal([]byte(quoted), &v); err != nil {
 		lines := strings.Split(text, "\n")
 		slices.Sort(lines)
 		return strings.Join(lines, "\n")
 	}
-	out, err := json.Marshal(sorted(v))
+	out, err := json.Marshal(kit.SortLists(v))
 	if err != nil {
 		return err.Error()
 	}
@@ -36,35 +35,19 @@ func canonical(text string) string {
 	return fmt.Sprintf("%s%d bytes: %s", dialect, len(text), out)
 }
 
-// sorted orders every list of a JSON value by the text of its elements.
-func sorted(v any) any {
-	switch v := v.(type) {
-	case []any:
-		for i := range v {
-			v[i] = sorted(v[i])
-		}
-		slices.SortFunc(v, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-	case map[string]any:
-		for k := range v {
-			v[k] = sorted(v[k])
-		}
-	}
-	return v
-}
-
 var opaque = regexp.MustCompile(`"opaque":-?\d+`)
 
 // conversation is what was said during one command, each thing once and sorted: clients ask from several threads, and
 // how often they ask again is a matter of time.
-func (w *world) conversation(said []exchange) []string {
+func (w *world) conversation(said []kit.Exchange) []string {
 	set := map[string]bool{}
 	for _, e := range said {
-		q := e.request
-		line := fmt.Sprintf("%d version %d %v flag %d %s %s", q.Code, q.Version, q.Language, q.Flag, extText(q.Ext), canonical(w.plain(string(q.Body))))
-		if e.answer == nil {
+		q := e.Request
+		line := fmt.Sprintf("%d version %d %v flag %d %s %s", q.Code, q.Version, q.Language, q.Flag, extText(q.ExtFields), canonical(w.plain(string(q.Body))))
+		if e.Answer == nil {
 			line += "\n  -> no answer"
 		} else {
-			line += "\n  -> " + canonical(opaque.ReplaceAllString(w.plain(e.header), `"opaque":0`)) + "\n     " + canonical(w.plain(string(e.answer.Body)))
+			line += "\n  -> " + canonical(opaque.ReplaceAllString(w.plain(e.Answer.Header), `"opaque":0`)) + "\n     " + canonical(w.plain(string(e.Answer.Body)))
 		}
 		set[w.plain(line)] = true
 	}

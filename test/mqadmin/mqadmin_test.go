@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // settling bounds the wait until both NameServers show the same after a command.
@@ -74,7 +75,7 @@ var bodyFile = regexp.MustCompile(`(?m)^Message Body Path:\s+(\S+/[0-9A-F]{32,})
 func compareCommand(t *testing.T, d *driver, worlds []*world, c command) {
 	var printed, said [2]string
 	for i, w := range worlds {
-		w.relay.take()
+		w.relay.Take()
 		words := w.words(c)
 		if strings.Contains(strings.Join(words, " "), "{") {
 			t.Fatalf("%s: %q has a name that no command before it captured", w.name, words)
@@ -93,9 +94,9 @@ func compareCommand(t *testing.T, d *driver, worlds []*world, c command) {
 			}
 			w.captured[name] = m[1]
 		}
-		seen := w.relay.take()
+		seen := w.relay.Take()
 		for _, code := range c.codes {
-			if !slices.ContainsFunc(seen, func(e exchange) bool { return e.request.Code == code && e.answer != nil }) {
+			if !slices.ContainsFunc(seen, func(e kit.Exchange) bool { return e.Request.Code == code && e.Answer != nil }) {
 				t.Errorf("%s: %q did not ask with code %d, or got no answer; it printed:\n%s", w.name, words, code, out)
 			}
 		}
@@ -117,8 +118,8 @@ func compareCommand(t *testing.T, d *driver, worlds []*world, c command) {
 // compareMonitoring waits for the first round of startMonitoring: it lists all topics.
 func compareMonitoring(t *testing.T, worlds []*world) {
 	for _, w := range worlds {
-		await(t, time.Minute, w.name+": the first round of startMonitoring", func() error {
-			if !w.relay.saw(206) {
+		kit.Await(t, time.Minute, w.name+": the first round of startMonitoring", func() error {
+			if !slices.ContainsFunc(w.relay.Seen(206), func(e kit.Exchange) bool { return e.Answer != nil }) {
 				return fmt.Errorf("no answered request of code 206")
 			}
 			return nil
@@ -129,7 +130,7 @@ func compareMonitoring(t *testing.T, worlds []*world) {
 // settle waits until both NameServers show the same tables: brokers register what a command changed in their own time.
 func settle(t *testing.T, worlds []*world, after string) {
 	t.Helper()
-	await(t, settling, "same tables after "+after, func() error {
+	kit.Await(t, settling, "same tables after "+after, func() error {
 		ours, err := worlds[0].tables()
 		if err != nil {
 			return err
@@ -143,20 +144,4 @@ func settle(t *testing.T, worlds []*world, after string) {
 		}
 		return nil
 	})
-}
-
-// await polls check until it returns nil, and fails t with its last error after limit.
-func await(t *testing.T, limit time.Duration, what string, check func() error) {
-	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for began := time.Now(); ; <-ticker.C {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Since(began) > limit {
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
-		}
-	}
 }

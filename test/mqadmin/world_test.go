@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/node/config"
-	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/kit/inproc"
 )
 
@@ -27,7 +27,7 @@ type world struct {
 	name       string
 	nameServer string
 	home       string // directory of the NameServer
-	relay      *relay
+	relay      *kit.Relay
 	broker     *java.Broker
 	dir        string
 	captured   map[string]string
@@ -40,7 +40,7 @@ func startOurs(t *testing.T) (addr, dir string) {
 	dir = t.TempDir()
 	n := inproc.StartNode(t, func(c *config.Config) {
 		*c = config.Default(config.System{UserHome: dir, Properties: map[string]string{"rocketmq.home.dir": dir}})
-		c.Options.BindAddress, c.Options.ListenPort = "127.0.0.1", int32(java.FreePort(t))
+		c.Options.BindAddress, c.Options.ListenPort = "127.0.0.1", int32(kit.FreePort(t))
 		c.Options.KVConfigPath, c.Options.ConfigStorePath = filepath.Join(dir, "kvConfig.json"), filepath.Join(dir, "namesrv.conf")
 	})
 	return n.Addr().String(), dir
@@ -56,7 +56,7 @@ func startJava(t *testing.T) (addr, dir string) {
 func startWorld(t *testing.T, name, nameServer, home string) *world {
 	t.Helper()
 	w := &world{
-		name: name, nameServer: nameServer, home: home, relay: startRelay(t, nameServer), dir: t.TempDir(),
+		name: name, nameServer: nameServer, home: home, relay: kit.StartRelay(t, nameServer), dir: t.TempDir(),
 		captured: map[string]string{},
 	}
 	for file, text := range map[string]string{
@@ -87,8 +87,8 @@ func (w *world) plain(text string) string {
 	text = epoch.ReplaceAllString(text, `"epoch":0`)
 	return strings.NewReplacer(
 		"listenPort="+port(w.nameServer), "listenPort=<port>", "=  "+port(w.nameServer), "=  <port>",
-		w.relay.addr, "<nameserver>", w.nameServer, "<nameserver>", w.broker.Addr, "<broker>",
-		net.JoinHostPort("127.0.0.1", fmt.Sprint(w.broker.Port+1)), "<broker-ha>", w.dir, "<dir>", w.home, "<home>",
+		w.relay.Addr, "<nameserver>", w.nameServer, "<nameserver>", w.broker.Addr, "<broker>",
+		kit.Loopback(w.broker.Port+1), "<broker-ha>", w.dir, "<dir>", w.home, "<home>",
 	).Replace(text)
 }
 
@@ -105,26 +105,26 @@ func (w *world) words(c command) []string {
 		words[i] = strings.NewReplacer(pairs...).Replace(words[i])
 	}
 	if !strings.HasPrefix(words[0], "!") {
-		words = append(words, "-n", w.relay.addr)
+		words = append(words, "-n", w.relay.Addr)
 	}
 	return words
 }
 
 // tables is what the NameServer shows of its tables, in the form that is compared.
 func (w *world) tables() (string, error) {
-	c, err := net.DialTimeout("tcp", w.nameServer, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", w.nameServer, 5*time.Second)
 	if err != nil {
 		return "", err
 	}
-	defer c.Close()
-	requests := []*remoting.Command{{Code: 106}, {Code: 206}, {Code: 219, Ext: map[string]string{"namespace": "ORDER_TOPIC_CONFIG"}}}
+	defer conn.Close()
+	c := kit.Over(nil, conn)
+	requests := []kit.Request{{Code: 106}, {Code: 206}, {Code: 219, Ext: map[string]string{"namespace": "ORDER_TOPIC_CONFIG"}}}
 	for _, topic := range append(simulatedTopics(), "alpha", "beta", "ordered", "static", "listed1", "listed2", "%RETRY%group1", "TBW102", "broker-a") {
-		requests = append(requests, &remoting.Command{Code: 105, Ext: map[string]string{"topic": topic}})
+		requests = append(requests, kit.Request{Code: 105, Ext: map[string]string{"topic": topic}})
 	}
 	var text strings.Builder
-	for i, r := range requests {
-		r.Version, r.Opaque = 513, int32(i)
-		answer, err := ask(c, r)
+	for _, r := range requests {
+		answer, err := c.TryCall(r, 15*time.Second)
 		if err != nil {
 			return "", fmt.Errorf("code %d of %s: %w", r.Code, w.name, err)
 		}
@@ -135,7 +135,7 @@ func (w *world) tables() (string, error) {
 
 // driver is the JVM that runs the commands.
 type driver struct {
-	process *java.Process
+	process *kit.Process
 	in      io.Writer
 	next    int
 }
@@ -161,7 +161,7 @@ func startDriver(t *testing.T) *driver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &driver{process: java.StartProgram(t, cmd), in: in}
+	return &driver{process: kit.Start(t, cmd), in: in}
 }
 
 // run runs one command and returns what it printed.

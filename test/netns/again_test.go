@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Real brokers are stopped and started again at once, again and again, while the nodes lose 30 % of each other's packets;
@@ -69,7 +71,7 @@ func (r *restarts) started(t *testing.T) {
 	t.Helper()
 	r.b.MustBoot(t)
 	for _, one := range r.watches {
-		one.listed(t, patience, r.b.key)
+		one.listed(t, kit.Patience, r.b.key)
 		one.expect(r.b.key)
 	}
 }

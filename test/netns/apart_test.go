@@ -5,6 +5,8 @@ package netns
 import (
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // A partition of 60 s around an UNREGISTER: C is cut from its members and from the broker, so the others take it for
@@ -18,7 +20,7 @@ func TestPartition(t *testing.T) {
 	b := launch(t, w.host("broker"), release5, "partition", w.servers()...)
 	b.MustBoot(t)
 	for _, one := range watches {
-		one.listed(t, patience, b.key)
+		one.listed(t, kit.Patience, b.key)
 	}
 	// Ages are stretched by a thousandth, 60 ms in a minute: what registered less than that before the departure is rightly kept
 	// then, and on a slow machine the broker may have reached a node only now.
@@ -28,8 +30,8 @@ func TestPartition(t *testing.T) {
 	began := time.Now()
 	b.Term()
 	gone := earliest(goneAt(t, watches[:2], b.key))
-	await(t, patience, "C alone", func() error { return c.sees(1) })
-	await(t, patience, "A without C", func() error { return a.sees(2) })
+	kit.Await(t, kit.Patience, "C alone", func() error { return c.sees(1) })
+	kit.Await(t, kit.Patience, "A without C", func() error { return a.sees(2) })
 	pass(t, time.Minute-time.Since(began))
 	if here, _, err := watches[2].state(b.key); err != nil || !here {
 		t.Fatalf("C lost the broker during the partition: %v", err)

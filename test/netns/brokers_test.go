@@ -25,13 +25,15 @@ type broker struct {
 	options java.BrokerOptions
 }
 
-func addrsOf(servers []*server) string {
+func addrs(servers []*server) []string {
 	all := make([]string, len(servers))
 	for i, s := range servers {
 		all[i] = s.addr
 	}
-	return strings.Join(all, ";")
+	return all
 }
+
+func addrsOf(servers []*server) string { return strings.Join(addrs(servers), ";") }
 
 // launch starts a broker without waiting for its boot line; the jars are fetched before, for namespaces have no way out.
 func launch(t testing.TB, h *host, version, name string, servers ...*server) *broker {

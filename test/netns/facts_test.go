@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // The facts about tcpi_bytes_acked that proofs of life rest on, on sockets of two hosts whose path can be stalled in
@@ -39,7 +41,7 @@ func newLine(t *testing.T) *line {
 	l.here.within(func() { listener, err = net.Listen("tcp4", net.JoinHostPort(l.here.IP, servePort)) })
 	must(t, err)
 	defer listener.Close()
-	peer, err := l.there.dial(listener.Addr().String(), patience)
+	peer, err := l.there.dial(listener.Addr().String(), kit.Patience)
 	must(t, err)
 	served, err := listener.Accept()
 	must(t, err)
@@ -61,7 +63,7 @@ func (l *line) info() unix.TCPInfo {
 // acked waits until exactly n bytes are acknowledged.
 func (l *line) acked(n uint64) {
 	l.t.Helper()
-	await(l.t, patience, fmt.Sprintf("%d bytes acknowledged", n), func() error {
+	kit.Await(l.t, kit.Patience, fmt.Sprintf("%d bytes acknowledged", n), func() error {
 		if got := l.info().Bytes_acked; got != n {
 			return fmt.Errorf("%d are", got)
 		}
@@ -85,7 +87,7 @@ func (l *line) read(n int) {
 // unanswered waits until the kernel has sent again what nobody acknowledges.
 func (l *line) unanswered() {
 	l.t.Helper()
-	await(l.t, patience, "the kernel sends again", func() error {
+	kit.Await(l.t, kit.Patience, "the kernel sends again", func() error {
 		if got := l.info(); got.Total_retrans < 2 {
 			return fmt.Errorf("%d segments sent again", got.Total_retrans)
 		}
@@ -96,7 +98,7 @@ func (l *line) unanswered() {
 // torn waits until the server's kernel knows the connection is broken.
 func (l *line) torn() {
 	l.t.Helper()
-	l.served.SetReadDeadline(time.Now().Add(patience))
+	l.served.SetReadDeadline(time.Now().Add(kit.Patience))
 	if _, err := io.Copy(io.Discard, l.served); !errors.Is(err, syscall.ECONNRESET) {
 		l.t.Fatalf("read until reset: %v", err)
 	}
@@ -105,7 +107,7 @@ func (l *line) torn() {
 // refused waits for the reset that a write into a closed socket draws.
 func (l *line) refused() {
 	l.t.Helper()
-	await(l.t, patience, "reset", func() error {
+	kit.Await(l.t, kit.Patience, "reset", func() error {
 		if _, err := l.served.Write([]byte{0}); err == nil {
 			return errors.New("it can still be written")
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // As the story, and the node that the broker tells first stands still: it takes the UNREGISTER into its socket and
@@ -24,7 +26,7 @@ func TestFrozenFirst(t *testing.T) {
 	b := launch(t, w.host("broker"), release5, "frozen", w.servers()...)
 	b.MustBoot(t)
 	for _, one := range watches {
-		one.listed(t, patience, b.key)
+		one.listed(t, kit.Patience, b.key)
 	}
 	order := b.order(t, w.servers()) // the broker shuffles its list
 	first, second, third := w.nodes[order[0]], w.nodes[order[1]], w.nodes[order[2]]
@@ -33,16 +35,16 @@ func TestFrozenFirst(t *testing.T) {
 	first.freeze(t)
 	term := time.Now()
 	b.Term()
-	heard := watches[order[1]].gone(t, patience, b.key)
-	gone := watches[order[2]].gone(t, patience, b.key)
+	heard := watches[order[1]].gone(t, kit.Patience, b.key)
+	gone := watches[order[2]].gone(t, kit.Patience, b.key)
 	figures.took(scenario, "second of the list: gone, after SIGTERM (the broker waits 3 s for the first)", heard.Sub(term))
 	figures.took(scenario, "third, path cut: gone, after the second", gone.Sub(heard))
 	evictionShown(t, second, third, b.Name)
 
 	first.thaw(t)
 	back := time.Now()
-	figures.took(scenario, "first: gone, after it went on", watches[order[0]].gone(t, patience, b.key).Sub(back))
-	await(t, patience, "the members see each other again", func() error {
+	figures.took(scenario, "first: gone, after it went on", watches[order[0]].gone(t, kit.Patience, b.key).Sub(back))
+	kit.Await(t, kit.Patience, "the members see each other again", func() error {
 		return errors.Join(first.sees(3), second.sees(3), third.sees(3))
 	})
 	for _, n := range w.nodes {
@@ -58,7 +60,7 @@ var orderLine = regexp.MustCompile(`name server address updated\. NEW : \[([^]]*
 func (b *broker) order(t testing.TB, servers []*server) []int {
 	t.Helper()
 	var order []int
-	await(t, patience, "order of the broker's list in its log", func() error {
+	kit.Await(t, kit.Patience, "order of the broker's list in its log", func() error {
 		files, err := filepath.Glob(filepath.Join(b.Dir, "logs", "rocketmqlogs", "*.log"))
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // S-28 and S-29: brokers that started seconds ago stop, and C saw them later than A and B did, so C's connections
@@ -27,7 +28,7 @@ func TestLateProof(t *testing.T) {
 			one.listed(t, 3*time.Minute, b.key)
 		}
 		stalled.heal()
-		watches[2].listed(t, patience, b.key)
+		watches[2].listed(t, kit.Patience, b.key)
 		b.MustBoot(t)
 		cut(h, c.host)
 		term = time.Now()
@@ -47,7 +48,7 @@ func TestLateProof(t *testing.T) {
 	four, term := stop(release4, "late-four")
 	goneAt(t, watches[:2], four.key)
 	var d api.Decision
-	await(t, patience, "C decides about "+four.Name, func() error {
+	kit.Await(t, kit.Patience, "C decides about "+four.Name, func() error {
 		all, err := c.decisions(four.Name)
 		if err == nil {
 			d = all[len(all)-1] // the first: what comes after an eviction is held by nobody

@@ -13,30 +13,22 @@
 package netns
 
 import (
-	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/epitaph-mq/epitaph/test/java"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// suite is what all tests of one run share: made once by TestMain, read only afterwards.
-type suite struct {
-	binary string // the built epitaph
-	build  error  // why there is none
-	slots  *semaphore.Weighted
-}
-
-var shared suite
+// Made once by TestMain, read only afterwards.
+var (
+	slots     *kit.Slots
+	leftovers error // what of earlier runs could not be removed
+)
 
 // Weights of Java programs, in units of about 200 MB: at most five brokers at once, or as much of the others.
 const (
@@ -45,19 +37,11 @@ const (
 	weightLimit  = 10
 )
 
-// TestMain builds epitaph once and removes what earlier runs that died left behind.
+// TestMain removes what earlier runs that died left behind.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	shared.slots = semaphore.NewWeighted(weightLimit)
+	slots = kit.NewSlots(weightLimit)
 	if mode() != "" && unmet() == nil {
-		shared.build = flag.Set("test.parallel", "32") // the slots are the limit, not the cores: tests wait a lot
-		dir, err := os.MkdirTemp("", "epitaph-netns-")
-		if err == nil {
-			defer func() { _ = os.RemoveAll(dir) }()
-			shared.binary = filepath.Join(dir, "epitaph")
-			err = kit.BuildTo(shared.binary, "../..")
-		}
-		shared.build = errors.Join(shared.build, err, removeLeftovers())
+		leftovers = removeLeftovers()
 	}
 	m.Run()
 	figures.print(os.Stdout)
@@ -81,8 +65,8 @@ func unmet() error {
 	return errors.Join(missing...)
 }
 
-// need skips t unless it was asked for and can be run here, and lets it run beside others. A test names the weight of
-// all the Java programs it will ever have at once, so two tests cannot wait for each other.
+// need skips t unless it was asked for and can be run here, and lets it run beside others; weight is that of all the Java
+// programs it will ever have at once.
 func need(t *testing.T, weight int64) {
 	t.Helper()
 	if mode() == "" || testing.Short() {
@@ -94,36 +78,10 @@ func need(t *testing.T, weight int64) {
 	if weight > 0 {
 		java.Require(t)
 	}
-	if shared.build != nil {
-		t.Fatal(shared.build)
+	if leftovers != nil {
+		t.Fatal(leftovers)
 	}
-	t.Parallel()
-	if err := shared.slots.Acquire(context.Background(), weight); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	t.Cleanup(func() {
-		shared.slots.Release(weight)
-		t.Logf("took %s", time.Since(began).Round(time.Second/10))
-	})
-}
-
-// await polls check until it returns nil, and fails t with its last error after limit. It returns how long it took.
-func await(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
-	t.Helper()
-	began := time.Now()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return time.Since(began)
-		}
-		if time.Since(began) > limit {
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
-		}
-		<-ticker.C
-	}
+	slots.Take(t, weight)
 }
 
 // pass waits for d to go by, for scenarios whose very subject is a time that passes.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // startJava runs a Java NameServer on a host.
@@ -44,8 +45,8 @@ func TestMixedList(t *testing.T) {
 	stays.keep(t, all)
 	b.MustBoot(t)
 	for _, one := range watches {
-		one.listed(t, patience, b.key)
-		one.listed(t, patience, stays.key())
+		one.listed(t, kit.Patience, b.key)
+		one.listed(t, kit.Patience, stays.key())
 		one.expect(stays.key())
 	}
 	cut(b.host, c.host)
@@ -102,7 +103,7 @@ func TestMove(t *testing.T) {
 	sends := func(more int) {
 		t.Helper()
 		before := len(producer.Events().Sent)
-		await(t, patience, "the producer sends", func() error {
+		kit.Await(t, kit.Patience, "the producer sends", func() error {
 			if e := producer.Events(); len(e.Sent) < before+more {
 				return fmt.Errorf("%d sent, %d failed (%s)", len(e.Sent)-before, len(e.Failed), e.LastText)
 			}
@@ -113,13 +114,13 @@ func TestMove(t *testing.T) {
 	for i, old := range servers {
 		began := time.Now()
 		old.Term()
-		if _, err := old.Wait(patience); err != nil {
+		if _, err := old.Wait(kit.Patience); err != nil {
 			t.Fatal(err)
 		}
 		n := w.start(old.host, old.name, "--gossip", old.host.IP+":"+gossipPort, "--join", seeds,
 			"--cluster", "netns", "--name", old.name, "--gossip-key-file", w.key)
 		w.nodes = append(w.nodes, n)
-		n.watch(t, 20*time.Millisecond).listed(t, patience, b.key)
+		n.watch(t, 20*time.Millisecond).listed(t, kit.Patience, b.key)
 		n.command(t, "health")
 		w.awaitMembers(i + 1)
 		figures.took(scenario, old.name+": from the Java one's SIGTERM until ours lists the broker", time.Since(began))
@@ -135,7 +136,7 @@ func TestMove(t *testing.T) {
 	// At the end it is as fast as if it had always been ours.
 	watches := watchAll(t, w.servers()...)
 	for _, one := range watches {
-		one.listed(t, patience, b.key)
+		one.listed(t, kit.Patience, b.key)
 	}
 	cut(b.host, w.nodes[count-1].host)
 	b.Term()

@@ -7,34 +7,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
-	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const (
 	servePort  = "9876"
 	gossipPort = "7946"
 	httpAddr   = "127.0.0.1:9886" // within the node's namespace
-	// patience is for what is a matter of milliseconds on a machine that does nothing else.
-	patience = 60 * time.Second
 )
 
 // server is a NameServer of either kind on a host of its own.
 type server struct {
-	*java.Process
+	*kit.Process
 	host *host
 	name string
 	addr string // for brokers and clients
@@ -61,7 +57,7 @@ type world struct {
 func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
 	w := &world{network: newNetwork(t), t: t, key: filepath.Join(t.TempDir(), "gossip.keys")}
-	run(t, shared.binary, "keygen", w.key)
+	run(t, kit.Binary(t), "keygen", w.key)
 	var hosts []*host
 	var seeds []string
 	for _, name := range names {
@@ -94,8 +90,9 @@ func (w *world) silent(name string) *epitaph { return w.start(w.host(name), name
 
 func (n *epitaph) run() {
 	n.t.Helper()
-	n.host.within(func() { n.Process = java.StartProgram(n.t, exec.Command(shared.binary, n.args...)) })
-	await(n.t, patience, "node "+n.name+" is ready", func() error {
+	cmd := exec.Command(kit.Binary(n.t), n.args...)
+	n.host.within(func() { n.Process = kit.Start(n.t, cmd) })
+	kit.Await(n.t, kit.Patience, "node "+n.name+" is ready", func() error {
 		_, err := n.get("/readyz")
 		return err
 	})
@@ -124,16 +121,11 @@ func (n *epitaph) thaw(t testing.TB) {
 }
 
 func (n *epitaph) get(path string) ([]byte, error) {
-	resp, err := n.http.Get("http://" + httpAddr + path)
-	if err != nil {
-		return nil, err
+	status, body := kit.GetBy(&n.http, "http://"+httpAddr+path)
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("%s: status %d: %s", path, status, body)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, body)
-	}
-	return body, err
+	return []byte(body), nil
 }
 
 func (n *epitaph) getJSON(path string, into any) error {
@@ -151,23 +143,17 @@ func (n *epitaph) metric(t testing.TB, series string) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(body)) {
-		if value, ok := strings.CutPrefix(line, series+" "); ok {
-			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
-		}
+	value, err := kit.Series(string(body), series)
+	if err != nil {
+		t.Fatalf("node %s: %v", n.name, err)
 	}
-	t.Fatalf("node %s has no series %s", n.name, series)
-	return 0
+	return value
 }
 
 // command is what an operator reads when he runs epitaph on the node's host.
 func (n *epitaph) command(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := n.host.output(shared.binary, args...)
+	out, err := n.host.output(kit.Binary(t), args...)
 	if err != nil {
 		t.Fatalf("epitaph %v on %s: %v\n%s", args, n.name, err, out)
 	}
@@ -178,7 +164,7 @@ func (n *epitaph) command(t testing.TB, args ...string) string {
 func (w *world) awaitMembers(n int) {
 	w.t.Helper()
 	for _, one := range w.nodes {
-		await(w.t, patience, fmt.Sprintf("%s sees %d members", one.name, n), func() error { return one.sees(n) })
+		kit.Await(w.t, kit.Patience, fmt.Sprintf("%s sees %d members", one.name, n), func() error { return one.sees(n) })
 	}
 }
 
@@ -216,7 +202,7 @@ func (n *epitaph) decisions(broker string) ([]api.Decision, error) {
 func (n *epitaph) decided(t testing.TB, broker, outcome string) api.Decision {
 	t.Helper()
 	var found api.Decision
-	await(t, patience, n.name+" decides about "+broker+": "+outcome, func() error {
+	kit.Await(t, kit.Patience, n.name+" decides about "+broker+": "+outcome, func() error {
 		all, err := n.decisions(broker)
 		for _, d := range all {
 			if d.Outcome == outcome {
@@ -257,7 +243,7 @@ func evictionShown(t testing.TB, origin, c *epitaph, broker string) {
 		t.Errorf("%s evicted %s without both comparisons above zero: %+v", c.name, broker, d)
 	}
 	var r api.Report
-	await(t, patience, "report of "+c.name+" at "+origin.name, func() (err error) {
+	kit.Await(t, kit.Patience, "report of "+c.name+" at "+origin.name, func() (err error) {
 		if r, err = origin.report(broker, c.name); err == nil && r.State != "reported" {
 			err = errors.New(r.State)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // What docs/guarantees.md says in sentences, looked at on running nodes with brokers that we can let do anything. C is
@@ -82,16 +84,16 @@ func (p *promises) stays(t *testing.T, b *simBroker) {
 func (p *promises) missedAtC(t *testing.T, b *simBroker) {
 	t.Helper()
 	must(t, b.registerAll(p.servers()), b.vanish(p.c.server))
-	p.watch(p.c).listed(t, patience, b.key())
+	p.watch(p.c).listed(t, kit.Patience, b.key())
 	must(t, b.unregister(p.a.server), b.unregister(p.b.server))
-	b.exit()
+	b.Close()
 }
 
 func (p *promises) gone(t *testing.T) {
 	b := p.broker("promise-gone")
 	p.missedAtC(t, b)
-	p.watch(p.c).gone(t, patience, b.key())
-	evictionShown(t, firstOrigin(t, p.nodes[:2], b.name), p.c, b.name)
+	p.watch(p.c).gone(t, kit.Patience, b.key())
+	evictionShown(t, firstOrigin(t, p.nodes[:2], b.Name), p.c, b.Name)
 }
 
 func (p *promises) registeredMeanwhile(t *testing.T) {
@@ -99,10 +101,10 @@ func (p *promises) registeredMeanwhile(t *testing.T) {
 	must(t, b.registerAll(p.servers()))
 	rules := append(cut(p.a.host, p.c.host), cut(p.b.host, p.c.host)...)
 	must(t, b.vanish(p.c.server), b.unregister(p.a.server), b.unregister(p.b.server))
-	b.exit()
+	b.Close()
 	must(t, b.register(p.c.server)) // the successor, at C only
 	heal(rules)
-	if d := p.c.decided(t, b.name, "kept_younger_connection"); d.LifeMargin == nil || *d.LifeMargin > 0 {
+	if d := p.c.decided(t, b.Name, "kept_younger_connection"); d.LifeMargin == nil || *d.LifeMargin > 0 {
 		t.Errorf("kept without the comparison: %+v", d)
 	}
 	p.stays(t, b)
@@ -119,10 +121,10 @@ func (p *promises) restartedC(t *testing.T) {
 	must(t, b.registerAll(p.servers()))
 	p.c.crash()
 	must(t, b.vanish(p.c.server), b.unregister(p.a.server))
-	b.exit()
+	b.Close()
 	must(t, b.registerAll(p.servers()))
 	p.awaitMembers(3)
-	p.watch(p.c).listed(t, patience, b.key())
+	p.watch(p.c).listed(t, kit.Patience, b.key())
 	p.stays(t, b)
 }
 
@@ -149,18 +151,18 @@ func (p *promises) notTold(t *testing.T, b *simBroker, meaning string, leave fun
 func (p *promises) tool(t *testing.T) {
 	b := p.broker("promise-tool")
 	must(t, b.registerAll(p.servers()))
-	p.watch(p.c).listed(t, patience, b.key())
-	tool := newSimBroker(p.other, b.name, 1)
-	tool.addr = b.addr
+	p.watch(p.c).listed(t, kit.Patience, b.key())
+	tool := newSimBroker(p.other, b.Name, 1)
+	tool.Addr = b.Addr
 	p.notTold(t, b, "other_connection", func() { must(t, tool.unregister(p.a.server)) })
-	p.watch(p.a).gone(t, patience, b.key()) // as in RocketMQ
+	p.watch(p.a).gone(t, kit.Patience, b.key()) // as in RocketMQ
 }
 
 func (p *promises) otherID(t *testing.T) {
 	b := p.broker("promise-id")
 	must(t, b.registerAll(p.servers()))
-	p.watch(p.c).listed(t, patience, b.key())
-	b.id = 1
+	p.watch(p.c).listed(t, kit.Patience, b.key())
+	b.ID = 1
 	p.notTold(t, b, "other_id", func() { must(t, b.unregister(p.a.server)) })
 }
 
@@ -168,11 +170,11 @@ func (p *promises) otherName(t *testing.T) {
 	b := p.broker("promise-name")
 	must(t, b.registerAll(p.servers()))
 	other := p.broker("promise-other-name")
-	other.addr = b.addr
+	other.Addr = b.Addr
 	must(t, other.register(p.c.server)) // on a newer connection: the address is now under that name at C
-	p.watch(p.c).listed(t, patience, other.key())
+	p.watch(p.c).listed(t, kit.Patience, other.key())
 	must(t, b.unregister(p.a.server))
-	p.c.decided(t, b.name, "kept_other_name")
+	p.c.decided(t, b.Name, "kept_other_name")
 	p.stays(t, other)
 }
 
@@ -180,20 +182,20 @@ func (p *promises) otherName(t *testing.T) {
 func (p *promises) otherSource(t *testing.T) {
 	b := p.broker("promise-source")
 	must(t, b.register(p.c.server))
-	p.watch(p.c).listed(t, patience, b.key())
-	stranger := newSimBroker(p.other, b.name, 1)
-	stranger.addr = b.addr
+	p.watch(p.c).listed(t, kit.Patience, b.key())
+	stranger := newSimBroker(p.other, b.Name, 1)
+	stranger.Addr = b.Addr
 	must(t, stranger.register(p.a.server), stranger.unregister(p.a.server))
-	p.c.decided(t, b.name, "kept_other_source")
+	p.c.decided(t, b.Name, "kept_other_source")
 	p.stays(t, b)
 }
 
 func (p *promises) proxied(t *testing.T) {
 	b := p.broker("promise-proxied")
 	must(t, b.register(p.c.server))
-	p.watch(p.c).listed(t, patience, b.key())
-	front := newSimBroker(p.other, b.name, 1)
-	front.addr, front.greeting = b.addr, []byte("PROXY TCP4 "+p.sim.IP+" "+p.a.host.IP+" 40000 9876\r\n")
+	p.watch(p.c).listed(t, kit.Patience, b.key())
+	front := newSimBroker(p.other, b.Name, 1)
+	front.Addr, front.Greeting = b.Addr, []byte("PROXY TCP4 "+p.sim.IP+" "+p.a.host.IP+" 40000 9876\r\n")
 	must(t, front.register(p.a.server))
 	p.notTold(t, b, "no_proof", func() { must(t, front.unregister(p.a.server)) })
 }
@@ -201,17 +203,17 @@ func (p *promises) proxied(t *testing.T) {
 func (p *promises) rust(t *testing.T) {
 	for _, language := range []string{"RUST", "JAVA"} {
 		b := p.broker("promise-" + strings.ToLower(language))
-		b.language = language
+		b.Language = language
 		must(t, b.register(p.a.server))
 		pass(t, 50*time.Millisecond) // so that C's connection is younger than any answer of A
 		must(t, b.register(p.c.server), b.vanish(p.c.server))
-		p.watch(p.c).listed(t, patience, b.key())
+		p.watch(p.c).listed(t, kit.Patience, b.key())
 		must(t, b.unregister(p.a.server))
 		if language == "JAVA" { // the same but for the late proof
-			p.c.decided(t, b.name, "evicted")
+			p.c.decided(t, b.Name, "evicted")
 			continue
 		}
-		p.c.decided(t, b.name, "kept_younger_connection")
+		p.c.decided(t, b.Name, "kept_younger_connection")
 		p.stays(t, b)
 	}
 }
@@ -219,12 +221,12 @@ func (p *promises) rust(t *testing.T) {
 func (p *promises) lost(t *testing.T) {
 	b := p.broker("promise-lost")
 	must(t, b.registerAll(p.servers()))
-	p.watch(p.c).listed(t, patience, b.key())
+	p.watch(p.c).listed(t, kit.Patience, b.key())
 	made := p.a.metric(t, "epitaph_tombstones_made_total") + p.b.metric(t, "epitaph_tombstones_made_total")
 	must(t, b.vanish(p.c.server))
-	b.exit() // FIN at A and B: each removes it by itself
-	p.watch(p.a).gone(t, patience, b.key())
-	p.watch(p.b).gone(t, patience, b.key())
+	b.Close() // FIN at A and B: each removes it by itself
+	p.watch(p.a).gone(t, kit.Patience, b.key())
+	p.watch(p.b).gone(t, kit.Patience, b.key())
 	if got := p.a.metric(t, "epitaph_tombstones_made_total") + p.b.metric(t, "epitaph_tombstones_made_total"); got != made {
 		t.Errorf("%v tombstones made of a lost connection", got-made)
 	}
@@ -234,11 +236,11 @@ func (p *promises) lost(t *testing.T) {
 func (p *promises) nodeRestarts(t *testing.T) {
 	b := p.broker("promise-nodes")
 	must(t, b.registerAll(p.servers()))
-	p.watch(p.c).listed(t, patience, b.key())
+	p.watch(p.c).listed(t, kit.Patience, b.key())
 	before, err := p.c.get("/v1/tombstones")
 	must(t, err)
 	p.a.Term()
-	if _, err := p.a.Wait(patience); err != nil {
+	if _, err := p.a.Wait(kit.Patience); err != nil {
 		t.Fatal(err)
 	}
 	p.a.run()
@@ -263,13 +265,13 @@ func (p *promises) refuted(t *testing.T) {
 	for i := range 3 {
 		b := p.broker(fmt.Sprint("promise-refuted-", i))
 		must(t, b.registerAll(p.servers()))
-		p.watch(p.c).listed(t, patience, b.key())
+		p.watch(p.c).listed(t, kit.Patience, b.key())
 		must(t, b.unregister(p.a.server))
-		p.watch(p.c).gone(t, patience, b.key())
+		p.watch(p.c).gone(t, kit.Patience, b.key())
 		must(t, b.register(p.c.server))
-		p.watch(p.c).listed(t, patience, b.key())
+		p.watch(p.c).listed(t, kit.Patience, b.key())
 	}
-	await(t, 2*time.Minute, "three evictions are refuted", func() error {
+	kit.Await(t, 2*time.Minute, "three evictions are refuted", func() error {
 		if n := p.c.metric(t, "epitaph_tombstone_refuted_total"); n != 3 {
 			return fmt.Errorf("%v are", n)
 		}
@@ -286,6 +288,6 @@ func (p *promises) refuted(t *testing.T) {
 	}
 	b := p.broker("promise-held")
 	p.missedAtC(t, b)
-	p.c.decided(t, b.name, "kept_on_hold")
+	p.c.decided(t, b.Name, "kept_on_hold")
 	p.stays(t, b)
 }

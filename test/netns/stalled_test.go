@@ -5,6 +5,8 @@ package netns
 import (
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // What running nodes make of those facts, where a mistake would evict a live broker.
@@ -15,7 +17,7 @@ func TestStalledPaths(t *testing.T) {
 	watches := watchAll(t, w.servers()...)
 	stays := func(t *testing.T, b *simBroker, outcome string) {
 		t.Helper()
-		d := c.decided(t, b.name, outcome)
+		d := c.decided(t, b.Name, outcome)
 		if here, _, err := watches[2].state(b.key()); err != nil || !here {
 			t.Errorf("C lost the successor %s: %s, %+v", b.key(), d.Why, err)
 		}
@@ -26,24 +28,24 @@ func TestStalledPaths(t *testing.T) {
 		b := newSimBroker(w.host("sim1"), "stalled-frames", 20000)
 		must(t, b.register(a.server))
 		stall := a.host.drop(b.host)
-		must(t, b.write(a.server, b.registration()), b.write(a.server, b.leave()))
-		b.exit()
+		must(t, b.write(a.server, b.Registration()), b.write(a.server, b.Departure()))
+		b.Close()
 		pass(t, time.Second)
 		must(t, b.register(c.server)) // another process, which begins after the first has ended
-		watches[2].listed(t, patience, b.key())
+		watches[2].listed(t, kit.Patience, b.key())
 		stall.heal()
-		watches[0].gone(t, patience, b.key())
+		watches[0].gone(t, kit.Patience, b.key())
 		stays(t, b, "kept_younger_connection")
 	})
 	t.Run("the same, and A never had an answer acknowledged", func(t *testing.T) {
 		b := newSimBroker(w.host("sim2"), "stalled-first", 20000)
-		_, err := b.conn(a.server)
+		_, err := b.Conn(a.addr)
 		must(t, err)
 		stall := a.host.drop(b.host)
-		must(t, b.write(a.server, b.registration()), b.write(a.server, b.leave()))
-		b.exit()
+		must(t, b.write(a.server, b.Registration()), b.write(a.server, b.Departure()))
+		b.Close()
 		must(t, b.register(c.server))
-		watches[2].listed(t, patience, b.key())
+		watches[2].listed(t, kit.Patience, b.key())
 		stall.heal()
 		stays(t, b, "kept_no_proof_of_life")
 	})
@@ -52,25 +54,25 @@ func TestStalledPaths(t *testing.T) {
 		must(t, b.register(a.server))
 		pass(t, 50*time.Millisecond)
 		must(t, b.register(c.server)) // younger than the one answer that A knows to have arrived
-		watches[2].listed(t, patience, b.key())
+		watches[2].listed(t, kit.Patience, b.key())
 		stall := b.host.drop(a.host)
-		must(t, b.write(a.server, b.registration())) // answered, and the answer is lost
+		must(t, b.write(a.server, b.Registration())) // answered, and the answer is lost
 		pass(t, 100*time.Millisecond)
-		must(t, b.write(a.server, b.leave()))
-		watches[0].gone(t, patience, b.key())
+		must(t, b.write(a.server, b.Departure()))
+		watches[0].gone(t, kit.Patience, b.key())
 		stays(t, b, "kept_younger_connection")
 		stall.heal()
 	})
 	t.Run("the same with a path that works: the second answer is proof", func(t *testing.T) {
 		b := newSimBroker(w.host("sim4"), "working-answers", 20000)
-		b.version = version4 // no late proof
+		b.Version = kit.Version4 // no late proof
 		must(t, b.register(a.server))
 		pass(t, 50*time.Millisecond)
 		must(t, b.register(c.server), b.vanish(c.server))
-		watches[2].listed(t, patience, b.key())
+		watches[2].listed(t, kit.Patience, b.key())
 		must(t, b.register(a.server))
 		pass(t, 100*time.Millisecond)
 		must(t, b.unregister(a.server))
-		c.decided(t, b.name, "evicted")
+		c.decided(t, b.Name, "evicted")
 	})
 }

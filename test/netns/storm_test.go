@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // storm is thousands of restarts on the real wire, with less than a second between exit and start, while the nodes lose
@@ -51,7 +53,7 @@ func TestStorm(t *testing.T) {
 		for i := range 8 {
 			b := newSimBroker(host, fmt.Sprintf("storm-%d-%d", h, i), 20000+i)
 			if i%3 == 2 {
-				b.version = version4
+				b.Version = kit.Version4
 			}
 			random := rand.New(rand.NewPCG(uint64(h), uint64(i)))
 			group.Go(func() { s.note(s.live(b, random)) })
@@ -123,7 +125,7 @@ func (s *storm) again() bool {
 
 // live starts and stops one broker until enough is done.
 func (s *storm) live(b *simBroker, random *rand.Rand) error {
-	defer b.exit()
+	defer b.Close()
 	for s.again() {
 		for i, server := range s.servers {
 			if err := b.register(server); err != nil {
@@ -153,9 +155,9 @@ func (s *storm) live(b *simBroker, random *rand.Rand) error {
 				left = time.Now()
 			}
 		}
-		b.exit()
+		b.Close()
 		again := time.Now().Add(time.Duration(random.Int64N(int64(900 * time.Millisecond))))
-		if missed < len(s.servers) && b.version == version5 {
+		if missed < len(s.servers) && b.Version != kit.Version4 {
 			s.awaitGone(missed, b.key(), left, again)
 		}
 		pass(s.t, time.Until(again))
@@ -169,7 +171,7 @@ func (s *storm) leave(b *simBroker, server *server) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	b.hangUp(server)
+	b.HangUp(server.addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unanswered++

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // The story that the project began with: the path from the broker to C is cut before the broker's SIGTERM, so C hears
@@ -19,7 +21,7 @@ func TestStory(t *testing.T) {
 	b := launch(t, w.host("broker"), release5, "story", append(w.servers(), d.server)...)
 	b.MustBoot(t)
 	for _, one := range watches {
-		one.listed(t, patience, b.key)
+		one.listed(t, kit.Patience, b.key)
 	}
 	cut(b.host, c.host)
 	cut(b.host, d.host)
@@ -67,7 +69,7 @@ func goneAt(t testing.TB, watches []*watch, key string) []time.Time {
 	t.Helper()
 	all := make([]time.Time, len(watches))
 	for i, w := range watches {
-		all[i] = w.gone(t, patience, key)
+		all[i] = w.gone(t, kit.Patience, key)
 	}
 	return all
 }
@@ -86,7 +88,7 @@ func earliest(all []time.Time) time.Time {
 func firstOrigin(t testing.TB, nodes []*epitaph, broker string) *epitaph {
 	t.Helper()
 	var found *epitaph
-	await(t, patience, "an origin of "+broker, func() error {
+	kit.Await(t, kit.Patience, "an origin of "+broker, func() error {
 		var err error
 		for _, n := range nodes {
 			r, e := n.report(broker, "C")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // UDP is blocked between the nodes while TCP works, as firewalls do: streams carry what packets do not, and the gauge
@@ -27,7 +29,7 @@ func TestNoUDP(t *testing.T) {
 	b := launch(t, w.host("broker"), release5, "noudp", w.servers()...)
 	b.MustBoot(t)
 	for _, one := range watches {
-		one.listed(t, patience, b.key)
+		one.listed(t, kit.Patience, b.key)
 	}
 	w.awaitMembers(3)
 	cut(b.host, c.host)
@@ -40,7 +42,7 @@ func TestNoUDP(t *testing.T) {
 	}
 	c.decided(t, b.Name, "evicted")
 	origin := firstOrigin(t, w.nodes[:2], b.Name)
-	await(t, patience, "the gauge says that members are reached by TCP only", func() error {
+	kit.Await(t, kit.Patience, "the gauge says that members are reached by TCP only", func() error {
 		if n := origin.metric(t, "epitaph_gossip_members_only_tcp"); n < 1 {
 			return fmt.Errorf("epitaph_gossip_members_only_tcp is %v at %s", n, origin.name)
 		}
@@ -58,7 +60,7 @@ func TestNoUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, one := range watches {
-		one.listed(t, patience, sim.key())
+		one.listed(t, kit.Patience, sim.key())
 	}
 	if err := sim.vanish(c.server); err != nil {
 		t.Fatal(err)
@@ -67,5 +69,5 @@ func TestNoUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := time.Now()
-	figures.took(scenario, "a second departure: gone at C, after the UNREGISTER was answered", watches[2].gone(t, patience, sim.key()).Sub(left))
+	figures.took(scenario, "a second departure: gone at C, after the UNREGISTER was answered", watches[2].gone(t, kit.Patience, sim.key()).Sub(left))
 }

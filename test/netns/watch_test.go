@@ -5,11 +5,12 @@ package netns
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // watch looks at one server's brokers again and again, from the server's own host, and keeps when each came and went.
@@ -63,7 +64,7 @@ func (s *server) watch(t testing.TB, every time.Duration) *watch {
 func (w *watch) run(ctx context.Context) {
 	ticker := time.NewTicker(w.every)
 	defer ticker.Stop()
-	var conn net.Conn
+	var conn *kit.Client
 	stop := context.AfterFunc(ctx, func() {})
 	defer func() { stop() }()
 	for {
@@ -77,12 +78,13 @@ func (w *watch) run(ctx context.Context) {
 			if w.note(nil, time.Time{}, err); err != nil {
 				continue
 			}
-			conn = c
+			conn = kit.Over(nil, c)
 			stop()
 			stop = context.AfterFunc(ctx, func() { c.Close() })
 		}
 		asked := time.Now()
-		all, err := brokerAddrs(conn, 10*time.Minute)
+		answer, err := conn.TryCall(kit.ClusterInfo, 10*time.Minute)
+		all, err := answer.Brokers(err)
 		w.note(all, asked, err)
 		if err != nil {
 			conn.Close()
@@ -136,7 +138,7 @@ func (w *watch) state(key string) (here bool, since time.Time, err error) {
 func (w *watch) gone(t testing.TB, limit time.Duration, key string) time.Time {
 	t.Helper()
 	var at time.Time
-	await(t, limit, key+" gone at "+w.server.name, func() error {
+	kit.Await(t, limit, key+" gone at "+w.server.name, func() error {
 		here, since, err := w.state(key)
 		if err == nil && (here || since.IsZero()) {
 			err = fmt.Errorf("listed: %t since %s", here, since)
@@ -151,7 +153,7 @@ func (w *watch) gone(t testing.TB, limit time.Duration, key string) time.Time {
 func (w *watch) listed(t testing.TB, limit time.Duration, key string) time.Time {
 	t.Helper()
 	var at time.Time
-	await(t, limit, key+" listed at "+w.server.name, func() error {
+	kit.Await(t, limit, key+" listed at "+w.server.name, func() error {
 		here, since, err := w.state(key)
 		if err == nil && !here {
 			err = fmt.Errorf("not listed since %s", since)

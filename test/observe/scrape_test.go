@@ -2,8 +2,8 @@ package observe
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,32 +37,17 @@ func startPrometheus(t *testing.T, targets ...string) *prometheus {
 			t.Fatal(err)
 		}
 	}
-	addr := kit.FreePort(t)
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+addr)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = log.Close()
-		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
-			t.Logf("prometheus: %s", text)
-		}
-	})
+	addr := kit.Loopback(kit.FreePort(t))
+	kit.Start(t, exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"),
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr))
 	p := &prometheus{"http://" + addr}
 	for _, target := range targets {
 		// Two scrapes, so that what is provoked from now on shows as an increase.
-		kit.Await(t, patience, "Prometheus has scraped "+target+" twice", func() (bool, string) {
-			got, why := p.query(`count_over_time(up{instance="` + target + `"}[5m]) > 1`)
-			return len(got) == 1, why
+		kit.Await(t, patience, "Prometheus has scraped "+target+" twice", func() error {
+			if got, why := p.query(`count_over_time(up{instance="` + target + `"}[5m]) > 1`); len(got) != 1 {
+				return errors.New(why)
+			}
+			return nil
 		})
 	}
 	return p
@@ -86,58 +71,17 @@ func (p *prometheus) query(expr string) (result []sample, why string) {
 	return a.Data.Result, "ok: " + body
 }
 
-func (p *prometheus) fires(alert, instance string) (bool, string) {
-	got, why := p.query(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",instance=%q}`, alert, instance))
-	return len(got) > 0, why
+func (p *prometheus) fires(alert, instance string) error {
+	if got, why := p.query(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",instance=%q}`, alert, instance)); len(got) == 0 {
+		return errors.New(why)
+	}
+	return nil
 }
 
 func (p *prometheus) awaitFiring(t *testing.T, alert, instance string) {
 	t.Helper()
-	took := kit.Await(t, patience, alert+" fires for "+instance, func() (bool, string) { return p.fires(alert, instance) })
+	took := kit.Await(t, patience, alert+" fires for "+instance, func() error { return p.fires(alert, instance) })
 	t.Logf("%s fires for %s after %v", alert, instance, took.Round(time.Millisecond))
-}
-
-// relay passes on TCP, and no UDP: what a firewall that forgot UDP does.
-func relay(t *testing.T, to string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var open []net.Conn
-	t.Cleanup(func() {
-		_ = l.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range open {
-			_ = c.Close()
-		}
-	})
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			mu.Lock()
-			open = append(open, in, out)
-			mu.Unlock()
-			go pipe(in, out)
-			go pipe(out, in)
-		}
-	}()
-	return l.Addr().String()
-}
-
-func pipe(to, from net.Conn) {
-	_, _ = io.Copy(to, from)
-	_ = to.(*net.TCPConn).CloseWrite()
 }
 
 // Every alert fires on a real scrape of real nodes, and none fires while all is well.
@@ -146,7 +90,7 @@ func TestRealScrape(t *testing.T) {
 		t.Skip("SKIPPED: -short")
 	}
 	require(t, "prometheus")
-	binary := kit.Build(t, kit.Root(t))
+	binary := kit.Binary(t)
 	n1, seed := kit.Gossiping(t, binary, "n1", t.TempDir(), "")
 	n2, _ := kit.Gossiping(t, binary, "n2", t.TempDir(), seed)
 	n3, _ := kit.Gossiping(t, binary, "n3", t.TempDir(), seed)
@@ -156,28 +100,30 @@ func TestRealScrape(t *testing.T) {
 
 	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, alone.HTTP, narrow.HTTP)
 	p.awaitFiring(t, "EpitaphNotReady", alone.HTTP)
-	kit.Await(t, patience, "nothing else fires while all is well", func() (bool, string) {
-		got, why := p.query(`ALERTS{alertstate="firing",alertname!="EpitaphNotReady"}`)
-		return strings.HasPrefix(why, "ok") && len(got) == 0, why
+	kit.Await(t, patience, "nothing else fires while all is well", func() error {
+		if got, why := p.query(`ALERTS{alertstate="firing",alertname!="EpitaphNotReady"}`); !strings.HasPrefix(why, "ok") || len(got) > 0 {
+			return errors.New(why)
+		}
+		return nil
 	})
 	p.board(t)
 
-	bound := kit.FreePort(t)
-	tcpOnly, _ := kit.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", relay(t, bound))
-	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP) // nobody has left yet: probes tell
+	bound := kit.Loopback(kit.FreePort(t))
+	tcpOnly, _ := kit.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", kit.Forward(t, bound, kit.Bytes)) // no UDP: a firewall that forgot it
+	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)                                                                                            // nobody has left yet: probes tell
 
-	master := kit.New("refused", "192.0.2.1:10911", "t1", "t2")
+	master := kit.NewBroker(t, "refused", "192.0.2.1:10911", "t1", "t2")
 	master.Register(t, n1.Addr)
-	slave := kit.New("refused", "192.0.2.2:10911")
-	slave.ID, slave.Single = 1, true
-	if answer, err := slave.TryRegister(t, n1.Addr); err != nil || answer.Code == 0 {
-		t.Errorf("a slave with a single topic was not refused: %+v, %v", answer, err)
+	slave := kit.NewBroker(t, "refused", "192.0.2.2:10911")
+	slave.ID, slave.Topics = 1, slave.Topics[:1]
+	if err := slave.TryRegister(n1.Addr); err == nil || !strings.Contains(err.Error(), "code 1") {
+		t.Errorf("a slave with a single topic was not refused: %v", err)
 	}
 	p.awaitFiring(t, "EpitaphRegistrationRefused", n1.HTTP)
 	p.awaitFiring(t, "EpitaphDivergence", n1.HTTP) // nobody told the others of that master
 
-	kit.New("one-name", "192.0.2.3:10911").Register(t, n2.Addr)
-	kit.New("other-name", "192.0.2.3:10911").Register(t, n2.Addr)
+	kit.NewBroker(t, "one-name", "192.0.2.3:10911").Register(t, n2.Addr)
+	kit.NewBroker(t, "other-name", "192.0.2.3:10911").Register(t, n2.Addr)
 	p.awaitFiring(t, "EpitaphConflict", n2.HTTP)
 
 	crowd(t, narrow)
@@ -186,8 +132,8 @@ func TestRealScrape(t *testing.T) {
 	var leavers []*kit.Broker
 	for i := range 3 {
 		name := fmt.Sprint("leaver", i)
-		leaver := kit.New(name, fmt.Sprintf("192.0.2.%d:10911", 10+i))
-		for _, n := range []*kit.Process{n1, n2, n3, tcpOnly} {
+		leaver := kit.NewBroker(t, name, fmt.Sprintf("192.0.2.%d:10911", 10+i))
+		for _, n := range []*kit.Node{n1, n2, n3, tcpOnly} {
 			leaver.Register(t, n.Addr)
 		}
 		leavers = append(leavers, leaver)
@@ -208,7 +154,9 @@ func TestRealScrape(t *testing.T) {
 	p.awaitFiring(t, "EpitaphEvictionsOnHold", n2.HTTP)
 
 	// A member that stands still answers nobody, while a thousand brokers leave.
-	n3.Signal(t, syscall.SIGSTOP)
+	if err := n3.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	exodus(t, n1, 1_100)
 	p.awaitFiring(t, "EpitaphQueueFilling", n1.HTTP)
 	flood(t, n1, seed)
@@ -220,38 +168,36 @@ func TestRealScrape(t *testing.T) {
 }
 
 // crowd asks one node from many connections at once until it has refused one of them.
-func crowd(t *testing.T, n *kit.Process) {
+func crowd(t *testing.T, n *kit.Node) {
 	t.Helper()
 	topics := make([]string, 2_000)
 	for i := range topics {
 		topics[i] = fmt.Sprint("crowded", i)
 	}
-	kit.Await(t, patience, n.Name+" is overloaded", func() (bool, string) {
+	kit.Await(t, patience, n.Name+" is overloaded", func() error {
 		var group sync.WaitGroup
 		for i := range 64 {
-			b := kit.New(fmt.Sprint("crowd", i), fmt.Sprintf("192.0.3.%d:10911", i), topics...)
+			b := kit.NewBroker(t, fmt.Sprint("crowd", i), fmt.Sprintf("192.0.3.%d:10911", i), topics...)
 			group.Go(func() {
 				defer b.Close()
-				_, _ = b.TryRegister(t, n.Addr)
+				_ = b.TryRegister(n.Addr)
 			})
 		}
 		group.Wait()
-		refused := n.Metric("epitaph_overloads_total")
-		return refused > 0, fmt.Sprint(refused, " refused")
+		if n.Metric("epitaph_overloads_total") == 0 {
+			return errors.New("none refused")
+		}
+		return nil
 	})
 }
 
 // exodus registers brokers at n and lets all of them leave.
-func exodus(t *testing.T, n *kit.Process, brokers int) {
+func exodus(t *testing.T, n *kit.Node, brokers int) {
 	t.Helper()
-	conn, err := kit.Dial(n.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := kit.Dial(t, n.Addr)
 	var all []*kit.Broker
 	for i := range brokers {
-		b := kit.New(fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
+		b := kit.NewBroker(t, fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
 		b.Use(n.Addr, conn)
 		b.Register(t, n.Addr)
 		all = append(all, b)
@@ -262,7 +208,7 @@ func exodus(t *testing.T, n *kit.Process, brokers int) {
 }
 
 // flood sends messages of memberlist's kind, hundreds in each packet, until n has no room for them. at is where it gossips.
-func flood(t *testing.T, n *kit.Process, at string) {
+func flood(t *testing.T, n *kit.Node, at string) {
 	t.Helper()
 	const compound, user, each = 7, 8, 255
 	packet := append([]byte("\xf4\x04test"), compound, each)
@@ -278,11 +224,14 @@ func flood(t *testing.T, n *kit.Process, at string) {
 	}
 	defer conn.Close()
 	const lost = `epitaph_gossip_lost_total{why="inbox_full"}`
-	kit.Await(t, patience, n.Name+" has no room", func() (bool, string) {
+	kit.Await(t, patience, n.Name+" has no room", func() error {
 		for range 500 {
 			_, _ = conn.Write(packet) // the kernel may have no room either
 		}
-		return n.Metric(lost) > 0, fmt.Sprint(n.Metric(lost), " lost")
+		if n.Metric(lost) == 0 {
+			return errors.New("none lost")
+		}
+		return nil
 	})
 }
 

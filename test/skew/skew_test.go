@@ -8,7 +8,6 @@ package skew
 import (
 	"bytes"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -71,7 +69,7 @@ func TestSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short; the former programs have to be built")
 	}
-	now := kit.Build(t, kit.Root(t))
+	now := kit.Binary(t)
 	for _, f := range formers(t) {
 		t.Run(f.commit, func(t *testing.T) {
 			f.build(t)
@@ -93,7 +91,7 @@ func upgrade(t *testing.T, f *former, now string) {
 	old, seed := kit.Gossiping(t, before, "old", data, "", "--gossip-key-file", keys)
 	young, _ := kit.Gossiping(t, now, "young", t.TempDir(), seed, "--gossip-key-file", keys)
 	third, _ := kit.Gossiping(t, now, "third", t.TempDir(), seed, "--gossip-key-file", keys)
-	all := []*kit.Process{old, young, third}
+	all := []*kit.Node{old, young, third}
 	kit.AwaitMembers(t, all...)
 
 	departs(t, "old-tells", old, young, third)
@@ -104,8 +102,8 @@ func upgrade(t *testing.T, f *former, now string) {
 	}
 
 	kv := map[string]string{"namespace": "skew", "key": "of the old", "value": "kept"}
-	if a, err := kit.Ask(old.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
-		t.Fatalf("put: %+v, %v", a, err)
+	if a, err := kit.Ask(old.Addr, kit.Request{Code: 100, Ext: kv}); a.Failed(err) != nil {
+		t.Fatalf("put: %v", a.Failed(err))
 	}
 	healthy(t, all...)
 	switch refused := old.Metric(`epitaph_gossip_refused_total{reason="type"}`); {
@@ -118,10 +116,10 @@ func upgrade(t *testing.T, f *former, now string) {
 		t.Errorf("the former program stopped with %d: %s", status, old.Output())
 	}
 	// The same name, data directory and key file, the newer program.
-	upgraded, _ := kit.Gossiping(t, now, "old", data, strings.Join([]string{seedOf(t, young), seedOf(t, third)}, ","), "--gossip-key-file", keys)
+	upgraded, _ := kit.Gossiping(t, now, "old", data, strings.Join([]string{young.GossipAddr(t), third.GossipAddr(t)}, ","), "--gossip-key-file", keys)
 	kit.AwaitMembers(t, upgraded, young, third)
-	a, err := kit.Ask(upgraded.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the old"})
-	if err != nil || a.Code != remoting.Success || a.Ext["value"] != "kept" {
+	a, err := kit.Ask(upgraded.Addr, kit.Request{Code: 101, Ext: map[string]string{"namespace": "skew", "key": "of the old"}})
+	if a.Failed(err) != nil || a.ExtFields["value"] != "kept" {
 		t.Errorf("the KV store was not taken over: %+v, %v", a, err)
 	}
 	departs(t, "upgraded-tells", upgraded, young, third)
@@ -129,7 +127,7 @@ func upgrade(t *testing.T, f *former, now string) {
 }
 
 // compare has a broker at one node only, which every node must name, and then at all, which must agree.
-func compare(t *testing.T, all ...*kit.Process) {
+func compare(t *testing.T, all ...*kit.Node) {
 	t.Helper()
 	type diff struct {
 		Agree   bool
@@ -140,15 +138,18 @@ func compare(t *testing.T, all ...*kit.Process) {
 	await := func(what string, right func(*diff) bool) {
 		t.Helper()
 		for _, p := range all {
-			kit.Await(t, patience, what+" at "+p.Name, func() (bool, string) {
+			kit.Await(t, patience, what+" at "+p.Name, func() error {
 				var d diff
 				p.JSON(t, "/v1/diff", &d)
 				whole := len(d.Nodes) == len(all) && !slices.ContainsFunc(d.Nodes, func(n struct{ Compared bool }) bool { return !n.Compared })
-				return whole && right(&d), fmt.Sprintf("%+v", d)
+				if !whole || !right(&d) {
+					return fmt.Errorf("%+v", d)
+				}
+				return nil
 			})
 		}
 	}
-	b := kit.New("one-sided", "192.0.2.9:10911", "one-sided-topic")
+	b := kit.NewBroker(t, "one-sided", "192.0.2.9:10911", "one-sided-topic")
 	b.Register(t, all[0].Addr)
 	await("the broker that one node has", func(d *diff) bool { return !d.Agree && d.Total == 1 && d.Brokers[0].Broker == "one-sided" })
 	for _, p := range all[1:] {
@@ -166,8 +167,8 @@ func downgrade(t *testing.T, before, now string) {
 	data := t.TempDir()
 	first, _ := kit.Gossiping(t, now, "first", data, "")
 	kv := map[string]string{"namespace": "skew", "key": "of the new", "value": "kept"}
-	if a, err := kit.Ask(first.Addr, remoting.PutKVConfig, kv); err != nil || a.Code != remoting.Success {
-		t.Fatalf("put: %+v, %v", a, err)
+	if a, err := kit.Ask(first.Addr, kit.Request{Code: 100, Ext: kv}); a.Failed(err) != nil {
+		t.Fatalf("put: %v", a.Failed(err))
 	}
 	if status := first.Stop(t); status != 0 {
 		t.Errorf("stopped with %d: %s", status, first.Output())
@@ -175,39 +176,21 @@ func downgrade(t *testing.T, before, now string) {
 	other, seed := kit.Gossiping(t, now, "other", t.TempDir(), "")
 	again, _ := kit.Gossiping(t, before, "first", data, seed)
 	kit.AwaitMembers(t, again, other)
-	a, err := kit.Ask(again.Addr, remoting.GetKVConfig, map[string]string{"namespace": "skew", "key": "of the new"})
-	if err != nil || a.Code != remoting.Success || a.Ext["value"] != "kept" {
+	a, err := kit.Ask(again.Addr, kit.Request{Code: 101, Ext: map[string]string{"namespace": "skew", "key": "of the new"}})
+	if a.Failed(err) != nil || a.ExtFields["value"] != "kept" {
 		t.Errorf("the KV store was not taken over: %+v, %v", a, err)
 	}
 	departs(t, "after-downgrade", other, again)
 	healthy(t, again, other)
 }
 
-func seedOf(t *testing.T, p *kit.Process) string {
-	t.Helper()
-	var m struct {
-		Members []struct {
-			Addr string
-			Self bool
-		}
-	}
-	p.JSON(t, "/v1/members", &m)
-	for _, one := range m.Members {
-		if one.Self {
-			return one.Addr
-		}
-	}
-	t.Fatalf("%s does not list itself", p.Name)
-	return ""
-}
-
 // departs registers a broker everywhere and unregisters it at one node only: its tombstone evicts at the others, where
 // the connections stay open.
-func departs(t *testing.T, name string, at *kit.Process, others ...*kit.Process) {
+func departs(t *testing.T, name string, at *kit.Node, others ...*kit.Node) {
 	t.Helper()
-	b := kit.New(name, "192.0.2.1:10911", "topic-"+name)
+	b := kit.NewBroker(t, name, "192.0.2.1:10911", "topic-"+name)
 	defer b.Close()
-	everywhere := append([]*kit.Process{at}, others...)
+	everywhere := append([]*kit.Node{at}, others...)
 	for _, p := range everywhere {
 		b.Register(t, p.Addr)
 	}
@@ -232,15 +215,11 @@ func departs(t *testing.T, name string, at *kit.Process, others ...*kit.Process)
 
 // healthy looks for panics and for messages that were refused as broken. Types and versions that a node does not know
 // are counted apart, and are no fault.
-func healthy(t *testing.T, all ...*kit.Process) {
+func healthy(t *testing.T, all ...*kit.Node) {
 	t.Helper()
 	for _, p := range all {
 		// A node that is started beside one that cannot tell what it holds waits for it a while.
-		took := kit.Await(t, patience, p.Name+" is ready", func() (bool, string) {
-			status, body := kit.Get("http://" + p.HTTP + "/readyz")
-			return status == http.StatusOK, body
-		})
-		t.Logf("%s was ready %v later", p.Name, took.Round(time.Millisecond))
+		p.AwaitReady(t)
 		for _, series := range []string{
 			"epitaph_panics_total", "epitaph_tombstone_refuted_total", `epitaph_gossip_refused_total{reason="malformed"}`,
 			`epitaph_gossip_refused_total{reason="format"}`, `epitaph_gossip_refused_total{reason="size"}`,

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // actingSlave is a slave with topics of its own under a name whose master never registered.
@@ -17,7 +19,7 @@ func TestRow101OldSlaveAloneHasNoTopics(t *testing.T) {
 	c := shared(t).dial(t)
 	b := actingSlave("r101", "")
 	c.register(b)
-	c.refused(routeRequest(b.t1()), 17, "")
+	c.Refused(routeRequest(b.t1()), 17, "")
 	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.addrs() != "1="+b.addr {
 		t.Fatal(got.addrs())
 	}
@@ -33,7 +35,7 @@ func TestRow102SlaveAloneFullPermission(t *testing.T) {
 	second := b
 	second.id, second.addr, second.topics = 2, address(), []topic{rw(b.name + "-S2"), rw(b.name + "-S3")}
 	c.register(second) // not the smallest id: changes nothing
-	c.refused(routeRequest(b.name+"-S2"), 17, "")
+	c.Refused(routeRequest(b.name+"-S2"), 17, "")
 }
 
 func TestRow103ActingSlaveLosesWrite(t *testing.T) {
@@ -58,9 +60,9 @@ func TestRow104ActingMasterNeedsEverything(t *testing.T) {
 		t.Helper()
 		for _, version := range []int{317, 401} {
 			r := routeRequest(b.t1())
-			r.version = version
+			r.Version = version
 			var out route
-			decode(t, c.ok(r), &out)
+			decode(t, c.OK(r), &out)
 			want(t, when, out.broker(b.name).addrs(), wanted)
 		}
 	}
@@ -68,9 +70,9 @@ func TestRow104ActingMasterNeedsEverything(t *testing.T) {
 	c.config("supportActingMaster=true")
 	shows("all three", b, "0="+b.addr)
 	shows("broker without it", full, "1="+full.addr)
-	c.ok(request{code: 327, ext: map[string]string{"brokerName": b.name}})
+	c.OK(kit.Request{Code: 327, Ext: map[string]string{"brokerName": b.name}})
 	shows("writable", b, "1="+b.addr)
-	c.ok(request{code: 205, ext: map[string]string{"brokerName": b.name}})
+	c.OK(kit.Request{Code: 205, Ext: map[string]string{"brokerName": b.name}})
 	shows("wiped", b, "0="+b.addr)
 	c.config("supportActingMaster=false")
 	shows("option off again", b, "1="+b.addr)
@@ -95,7 +97,7 @@ func lifeCycle(t *testing.T, s *server, c *client, leave string) {
 	slave2.id, slave2.addr = 2, address()
 	shows := func(when string, perm1, perm2 int, addrs string) {
 		t.Helper()
-		eventually(t, patience, func() error {
+		eventually(t, kit.Patience, func() error {
 			r, err := c.tryRoute(master.t1())
 			if err != nil {
 				return fmt.Errorf("%s: %w", when, err)
@@ -118,7 +120,7 @@ func lifeCycle(t *testing.T, s *server, c *client, leave string) {
 	c.register(slave1)
 	shows("slave again", 6, 7, all)
 	if leave == "unregister" {
-		mc.ok(master.unregister())
+		mc.OK(master.unregister())
 	} else {
 		mc.Close()
 	}
@@ -134,7 +136,7 @@ func TestRow106RealIDsMeanwhile(t *testing.T) {
 	want(t, "route", c.route(b.t1()).broker(b.name).addrs(), "0="+b.addr)
 	got := c.clusterInfo().BrokerAddrTable[b.name]
 	want(t, "106", got.addrs(), "1="+b.addr)
-	want(t, "901", string(c.ok(request{code: 901, ext: map[string]string{"clusterName": b.cluster, "brokerName": b.name}}).body),
+	want(t, "901", string(c.OK(kit.Request{Code: 901, Ext: map[string]string{"clusterName": b.cluster, "brokerName": b.name}}).Body),
 		`{"brokerMemberGroup":{"brokerAddrs":{1:"`+b.addr+`"},"brokerName":"`+b.name+`","cluster":"`+b.cluster+`"}}`)
 }
 
@@ -156,8 +158,8 @@ func TestRow108SmallestRemainingActs(t *testing.T) {
 	c.register(b)
 	c.register(second)
 	want(t, "two", c.route(b.t1()).broker(b.name).addrs(), "0="+b.addr+" 2="+second.addr)
-	c.ok(b.unregister())
-	eventually(t, patience, func() error {
+	c.OK(b.unregister())
+	eventually(t, kit.Patience, func() error {
 		if got := c.route(b.t1()).broker(b.name).addrs(); got != "0="+second.addr {
 			return fmt.Errorf("route shows %s", got)
 		}

@@ -5,12 +5,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-func wipe(name string) request { return request{code: 205, ext: map[string]string{"brokerName": name}} }
+func wipe(name string) kit.Request {
+	return kit.Request{Code: 205, Ext: map[string]string{"brokerName": name}}
+}
 
-func addWrite(name string) request {
-	return request{code: 327, ext: map[string]string{"brokerName": name}}
+func addWrite(name string) kit.Request {
+	return kit.Request{Code: 327, Ext: map[string]string{"brokerName": name}}
 }
 
 func TestRow130WipeWritePermission(t *testing.T) {
@@ -18,7 +22,7 @@ func TestRow130WipeWritePermission(t *testing.T) {
 	b := newBroker("r130")
 	b.topics[1].perm = 7
 	c.register(b)
-	has(t, "answer", c.ok(wipe(b.name)).header, `{"code":0,"extFields":{"wipeTopicCount":"2"},"flag":1,`)
+	has(t, "answer", c.OK(wipe(b.name)).Header, `{"code":0,"extFields":{"wipeTopicCount":"2"},"flag":1,`)
 	wiped := func(p1, p2 int) {
 		t.Helper()
 		if q1, q2 := c.queueOf(b.t1(), b.name), c.queueOf(b.t2(), b.name); q1.Perm != p1 || q2.Perm != p2 {
@@ -26,7 +30,7 @@ func TestRow130WipeWritePermission(t *testing.T) {
 		}
 	}
 	wiped(4, 5)
-	has(t, "again", c.ok(wipe(b.name)).header, `"wipeTopicCount":"2"`)
+	has(t, "again", c.OK(wipe(b.name)).Header, `"wipeTopicCount":"2"`)
 	c.register(b)
 	wiped(4, 5)
 	b.dv.counter++
@@ -39,8 +43,8 @@ func TestRow131AddWritePermission(t *testing.T) {
 	b := newBroker("r131")
 	b.topics[0].perm = 7
 	c.register(b)
-	c.ok(wipe(b.name))
-	has(t, "answer", c.ok(addWrite(b.name)).header, `{"code":0,"extFields":{"addTopicCount":"2"},"flag":1,`)
+	c.OK(wipe(b.name))
+	has(t, "answer", c.OK(addWrite(b.name)).Header, `{"code":0,"extFields":{"addTopicCount":"2"},"flag":1,`)
 	if q := c.queueOf(b.t1(), b.name); q.Perm != 6 {
 		t.Fatal(q)
 	}
@@ -49,8 +53,8 @@ func TestRow131AddWritePermission(t *testing.T) {
 func TestRow132PermissionOfUnknownBroker(t *testing.T) {
 	c := shared(t).dial(t)
 	for _, ext := range []map[string]string{{"brokerName": unique("none")}, {}, nil} {
-		has(t, "wipe", c.ok(request{code: 205, ext: ext}).header, `"extFields":{"wipeTopicCount":"0"}`)
-		has(t, "add", c.ok(request{code: 327, ext: ext}).header, `"extFields":{"addTopicCount":"0"}`)
+		has(t, "wipe", c.OK(kit.Request{Code: 205, Ext: ext}).Header, `"extFields":{"wipeTopicCount":"0"}`)
+		has(t, "add", c.OK(kit.Request{Code: 327, Ext: ext}).Header, `"extFields":{"addTopicCount":"0"}`)
 	}
 }
 
@@ -68,11 +72,11 @@ func TestRow133DeleteTopic(t *testing.T) {
 		if cluster != "-" {
 			ext["clusterName"] = cluster
 		}
-		c.ok(request{code: 216, ext: ext})
+		c.OK(kit.Request{Code: 216, Ext: ext})
 	}
 	remove(shared, unique("unknown"))
 	remove(unique("unknown"), "-")
-	c.ok(request{code: 216})
+	c.OK(kit.Request{Code: 216})
 	if r := c.route(shared); len(r.QueueDatas) != 2 {
 		t.Fatalf("%+v", r)
 	}
@@ -81,11 +85,11 @@ func TestRow133DeleteTopic(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	remove(shared, two.cluster)
-	c.refused(routeRequest(shared), 17, "")
+	c.Refused(routeRequest(shared), 17, "")
 	remove(only, "-")
-	c.refused(routeRequest(only), 17, "")
+	c.Refused(routeRequest(only), 17, "")
 	remove(two.t1(), "")
-	c.refused(routeRequest(two.t1()), 17, "")
+	c.Refused(routeRequest(two.t1()), 17, "")
 	c.route(one.t2())
 }
 
@@ -96,7 +100,7 @@ func TestRow134RegisterTopic(t *testing.T) {
 	c.register(other)
 	put := func(topic, body string) {
 		t.Helper()
-		c.ok(request{code: 217, ext: map[string]string{"topic": topic}, body: []byte(body)})
+		c.OK(kit.Request{Code: 217, Ext: map[string]string{"topic": topic}, Body: []byte(body)})
 	}
 	entry := func(name string) string { return `{"brokerName":"` + name + `"}` }
 	fresh := unique("r134-fresh")
@@ -115,37 +119,37 @@ func TestRow134RegisterTopic(t *testing.T) {
 	c.queueOf(fresh, other.name)
 	nothing := unique("r134-nothing")
 	put(nothing, `{"queueDatas":[`+entry(b.name)+`,`+entry("unknown")+`]}`)
-	c.refused(routeRequest(nothing), 17, "")
+	c.Refused(routeRequest(nothing), 17, "")
 	for _, body := range []string{"", `{}`, `{"queueDatas":[]}`} {
 		put(nothing, body)
 	}
-	c.refused(request{code: 217, ext: map[string]string{"topic": nothing}, body: []byte("xx")}, 1, "")
-	c.refused(routeRequest(nothing), 17, "")
+	c.Refused(kit.Request{Code: 217, Ext: map[string]string{"topic": nothing}, Body: []byte("xx")}, 1, "")
+	c.Refused(routeRequest(nothing), 17, "")
 }
 
 func TestRow135AllTopicListOff(t *testing.T) {
 	c := own(t, options{properties: map[string]string{"enableAllTopicList": "false"}}).dial(t)
-	if a := c.refused(request{code: 206}, 1, "disable"); a.ExtFields != nil || len(a.body) != 0 {
+	if a := c.Refused(kit.Request{Code: 206}, 1, "disable"); a.ExtFields != nil || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
-	c.ok(request{code: 224})
+	c.OK(kit.Request{Code: 224})
 }
 
 func TestRow136TopicListsOff(t *testing.T) {
 	c := own(t, options{properties: map[string]string{"enableTopicList": "false"}}).dial(t)
 	for _, code := range []int{224, 311, 312, 313} {
-		if a := c.refused(request{code: code}, 1, "disable"); a.ExtFields != nil || len(a.body) != 0 {
+		if a := c.Refused(kit.Request{Code: code}, 1, "disable"); a.ExtFields != nil || len(a.Body) != 0 {
 			t.Fatal(a)
 		}
 	}
-	c.ok(request{code: 304})
-	c.ok(request{code: 206})
+	c.OK(kit.Request{Code: 304})
+	c.OK(kit.Request{Code: 206})
 }
 
 func TestRow137TopicsOfUnknownCluster(t *testing.T) {
 	c := shared(t).dial(t)
 	for _, ext := range []map[string]string{{"cluster": unique("none")}, {}, nil} {
-		want(t, "body", string(c.ok(request{code: 224, ext: ext}).body), `{"topicList":[]}`)
+		want(t, "body", string(c.OK(kit.Request{Code: 224, Ext: ext}).Body), `{"topicList":[]}`)
 	}
 }
 
@@ -153,7 +157,7 @@ func TestRow138SystemTopicList(t *testing.T) {
 	c := own(t, options{}).dial(t)
 	b := newBroker("r138")
 	c.register(b)
-	body := string(c.ok(request{code: 304}).body)
+	body := string(c.OK(kit.Request{Code: 304}).Body)
 	if body != `{"brokerAddr":"`+b.addr+`","topicList":["`+b.cluster+`","`+b.name+`"]}` &&
 		body != `{"brokerAddr":"`+b.addr+`","topicList":["`+b.name+`","`+b.cluster+`"]}` {
 		t.Fatal(body)
@@ -170,7 +174,7 @@ func TestRow139UnitTopicLists(t *testing.T) {
 	c.register(b)
 	for code, flags := range map[int]string{311: "13", 312: "23", 313: "2"} {
 		var got string
-		for _, name := range c.topics(request{code: code}) {
+		for _, name := range c.topics(kit.Request{Code: code}) {
 			if flag, ours := strings.CutPrefix(name, b.name+"-"); ours {
 				got += flag
 			}
@@ -187,12 +191,12 @@ func TestRow140MemberGroup(t *testing.T) {
 	c.register(b)
 	slave := b.slave(2)
 	c.register(slave)
-	a := c.ok(request{code: 901, ext: map[string]string{"clusterName": "no such", "brokerName": b.name}})
-	want(t, "remark", a.remark(), "not set any response code")
-	want(t, "body", string(a.body), `{"brokerMemberGroup":{"brokerAddrs":{0:"`+b.addr+`",2:"`+slave.addr+`"},"brokerName":"`+b.name+`","cluster":"no such"}}`)
-	want(t, "unknown", string(c.ok(request{code: 901, ext: map[string]string{"clusterName": "c", "brokerName": "nobody"}}).body),
+	a := c.OK(kit.Request{Code: 901, Ext: map[string]string{"clusterName": "no such", "brokerName": b.name}})
+	want(t, "remark", a.Text(), "not set any response code")
+	want(t, "body", string(a.Body), `{"brokerMemberGroup":{"brokerAddrs":{0:"`+b.addr+`",2:"`+slave.addr+`"},"brokerName":"`+b.name+`","cluster":"no such"}}`)
+	want(t, "unknown", string(c.OK(kit.Request{Code: 901, Ext: map[string]string{"clusterName": "c", "brokerName": "nobody"}}).Body),
 		`{"brokerMemberGroup":{"brokerAddrs":{},"brokerName":"nobody","cluster":"c"}}`)
-	want(t, "nothing", string(c.ok(request{code: 901}).body), `{"brokerMemberGroup":{"brokerAddrs":{}}}`)
+	want(t, "nothing", string(c.OK(kit.Request{Code: 901}).Body), `{"brokerMemberGroup":{"brokerAddrs":{}}}`)
 }
 
 // optionNames are the keys of the body of code 319, in order.
@@ -209,7 +213,7 @@ const optionNames = "bindAddress clientRequestThreadPoolNums clientRequestThread
 func TestRow141ListConfig(t *testing.T) {
 	s := own(t, options{properties: map[string]string{"extra.key": "more = text", "Zebra": "", "orderMessageEnable": "true"}})
 	c := s.dial(t)
-	body := string(c.ok(request{code: 319}).body)
+	body := string(c.OK(kit.Request{Code: 319}).Body)
 	if !strings.HasSuffix(body, "\n") {
 		t.Fatalf("no final newline: %q", body)
 	}
@@ -243,11 +247,11 @@ func TestRow142BlackList(t *testing.T) {
 	const refusal = "Can not update config in black list."
 	s := own(t, options{properties: map[string]string{"configBlackList": "orderMessageEnable;extra"}})
 	c := s.dial(t)
-	before := string(c.ok(request{code: 319}).body)
+	before := string(c.OK(kit.Request{Code: 319}).Body)
 	for _, key := range []string{"configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome", "orderMessageEnable", "extra"} {
-		c.refused(request{code: 318, body: []byte("enableTopicList=false\n" + key + "=true\n")}, 16, refusal)
+		c.Refused(kit.Request{Code: 318, Body: []byte("enableTopicList=false\n" + key + "=true\n")}, 16, refusal)
 	}
-	want(t, "319", string(c.ok(request{code: 319}).body), before)
+	want(t, "319", string(c.OK(kit.Request{Code: 319}).Body), before)
 	c.config("enableTopicList=false")
 }
 
@@ -259,25 +263,25 @@ func TestRow143LiveOptions(t *testing.T) {
 	for _, on := range []string{"true", "false", "TRUE"} {
 		set := on != "false"
 		c.config("enableAllTopicList="+on, "enableTopicList="+on, "orderMessageEnable="+on, "returnOrderTopicConfigToBroker="+on)
-		if a := c.call(request{code: 206}); (a.Code == 0) != set {
+		if a := c.Call(kit.Request{Code: 206}); (a.Code == 0) != set {
 			t.Fatal(on, a)
 		}
-		if a := c.call(request{code: 311}); (a.Code == 0) != set {
+		if a := c.Call(kit.Request{Code: 311}); (a.Code == 0) != set {
 			t.Fatal(on, a)
 		}
 		if r := c.route(b.t1()); (r.OrderTopicConf != nil) != set {
 			t.Fatal(on, r)
 		}
-		if a := c.register(b); (len(a.body) != 0) != set {
+		if a := c.register(b); (len(a.Body) != 0) != set {
 			t.Fatal(on, a)
 		}
 	}
 	c.config("deleteTopicWithBrokerRegistration=true")
 	b.topics = b.topics[1:]
 	c.register(b)
-	c.refused(routeRequest(b.t1()), 17, "")
+	c.Refused(routeRequest(b.t1()), 17, "")
 	c.config("needWaitForService=true", "waitSecondsForService=100000")
-	c.refused(routeRequest(b.t2()), 1, "name server not ready")
+	c.Refused(routeRequest(b.t2()), 1, "name server not ready")
 }
 
 func TestRow144UnknownAndExtraKeys(t *testing.T) {
@@ -289,7 +293,7 @@ func TestRow144UnknownAndExtraKeys(t *testing.T) {
 		t.Fatal(got)
 	}
 	c.config("garbage")
-	c.ok(request{code: 318})
+	c.OK(kit.Request{Code: 318})
 }
 
 func TestRow145PropertiesSyntax(t *testing.T) {
@@ -315,10 +319,10 @@ func TestRow145PropertiesSyntax(t *testing.T) {
 		{`extra=a\ b\:c\=`, "extra", "a b:c="},
 		{"extra=two \\\n   lines", "extra", "two lines"},
 	} {
-		c.ok(request{code: 318, body: []byte(row.text)})
+		c.OK(kit.Request{Code: 318, Body: []byte(row.text)})
 		want(t, row.text, c.options()[row.key], row.value)
 	}
-	c.refused(request{code: 318, body: []byte(`waitSecondsForService=60` + "\n" + `extra=\u00zz`)}, 1, "")
+	c.Refused(kit.Request{Code: 318, Body: []byte(`waitSecondsForService=60` + "\n" + `extra=\u00zz`)}, 1, "")
 	want(t, "after a malformed escape", c.options()["waitSecondsForService"], "53")
 }
 
@@ -330,7 +334,7 @@ func TestRow146ConfigPersisted(t *testing.T) {
 	}
 	c := s.dial(t)
 	c.config("waitSecondsForService=46")
-	listing := string(c.ok(request{code: 319}).body)
+	listing := string(c.OK(kit.Request{Code: 319}).Body)
 	wantFile(t, s.config, listing)
 	wantFile(t, s.config+".bak", string(old))
 	c.config("waitSecondsForService=47")
@@ -342,13 +346,13 @@ func TestRow147NeedWaitForService(t *testing.T) {
 	c := own(t, options{properties: map[string]string{"needWaitForService": "true"}}).dial(t)
 	b := newBroker("r147")
 	c.register(b)
-	if a := c.refused(routeRequest(b.t1()), 1, "name server not ready"); len(a.body) != 0 || a.ExtFields != nil {
+	if a := c.Refused(routeRequest(b.t1()), 1, "name server not ready"); len(a.Body) != 0 || a.ExtFields != nil {
 		t.Fatal(a)
 	}
-	c.ok(request{code: 106})
-	c.ok(request{code: 206})
+	c.OK(kit.Request{Code: 106})
+	c.OK(kit.Request{Code: 206})
 	c.config("waitSecondsForService=6") // since the start of the server
-	eventually(t, patience, func() error {
+	eventually(t, kit.Patience, func() error {
 		_, err := c.tryRoute(b.t1())
 		return err
 	})

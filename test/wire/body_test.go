@@ -6,26 +6,28 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestRow068Checksum(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r68")
 	r := b.request()
-	r.ext["bodyCrc32"] = "12345"
-	has(t, "mismatch", c.refused(r, 1, "crc32 not match").header, `"extFields":{},`)
-	c.refused(routeRequest(b.t1()), 17, "")
-	r.ext["bodyCrc32"] = "0"
-	c.ok(r)
+	r.Ext["bodyCrc32"] = "12345"
+	has(t, "mismatch", c.Refused(r, 1, "crc32 not match").Header, `"extFields":{},`)
+	c.Refused(routeRequest(b.t1()), 17, "")
+	r.Ext["bodyCrc32"] = "0"
+	c.OK(r)
 	c.route(b.t1())
 	for i := 0; ; i++ { // a body whose checksum has the top bit
 		b.ha = fmt.Sprint("ha", i)
 		b.dv.counter = int64(i + 2)
 		r = b.request()
-		if ieee := crcFull(r.body); ieee>>31 == 1 {
-			c.ok(r)
-			r.ext["bodyCrc32"] = fmt.Sprint(ieee)
-			if a := c.call(r); a.Code != 0 && a.remark() == "crc32 not match" {
+		if ieee := crcFull(r.Body); ieee>>31 == 1 {
+			c.OK(r)
+			r.Ext["bodyCrc32"] = fmt.Sprint(ieee)
+			if a := c.Call(r); a.Code != 0 && a.Text() == "crc32 not match" {
 				t.Fatalf("want an unparsable number to count as no checksum: %s", a)
 			}
 			return
@@ -37,35 +39,35 @@ func TestRow069NoBody(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r69")
 	r := b.requestWith(nil)
-	r.ext["bodyCrc32"] = "7"
-	c.refused(r, 1, "crc32 not match")
+	r.Ext["bodyCrc32"] = "7"
+	c.Refused(r, 1, "crc32 not match")
 	if info := c.clusterInfo(); info.BrokerAddrTable[b.name].BrokerName != "" {
 		t.Fatal(info)
 	}
-	r.ext["bodyCrc32"] = "0"
-	c.ok(r)
+	r.Ext["bodyCrc32"] = "0"
+	c.OK(r)
 	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.addrs() != "0="+b.addr {
 		t.Fatal(got)
 	}
-	want(t, "data version", string(c.ok(b.dataVersionQuery()).body), `{"counter":0,"stateVersion":0,"timestamp":0}`)
+	want(t, "data version", string(c.OK(b.dataVersionQuery()).Body), `{"counter":0,"stateVersion":0,"timestamp":0}`)
 }
 
 func TestRow070OldBareWrapper(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r70")
 	b.version = 36
-	c.ok(b.requestWith([]byte(b.wrapper())))
+	c.OK(b.requestWith([]byte(b.wrapper())))
 	c.route(b.t1())
 	b.version, b.name, b.addr = 37, unique("r70"), address()
 	b.topics = []topic{rw(b.t1()), rw(b.t2())}
-	c.ok(b.requestWith([]byte(b.wrapper()))) // a register body whose members are all unknown: no topics
-	c.refused(routeRequest(b.t1()), 17, "")
+	c.OK(b.requestWith([]byte(b.wrapper()))) // a register body whose members are all unknown: no topics
+	c.Refused(routeRequest(b.t1()), 17, "")
 }
 
 // deflated is b with a compressed body, said to be one.
-func (b broker) deflated(withMappings bool) request {
+func (b broker) deflated(withMappings bool) kit.Request {
 	r := b.requestWith(b.compressed(withMappings))
-	r.ext["compressed"] = "true"
+	r.Ext["compressed"] = "true"
 	return r
 }
 
@@ -79,7 +81,7 @@ func TestRow071Compressed(t *testing.T) {
 		b := newBroker("r71")
 		b.version = row.version
 		b.filters = []string{"f1:1"}
-		a := c.call(b.deflated(row.withMappings))
+		a := c.Call(b.deflated(row.withMappings))
 		if a.Code != row.code || (row.code == 1 && a.ExtFields != nil) {
 			t.Fatalf("version %d, mapping part %t: %s", row.version, row.withMappings, a)
 		}
@@ -89,7 +91,7 @@ func TestRow071Compressed(t *testing.T) {
 				t.Fatalf("%+v", r)
 			}
 		} else {
-			c.refused(routeRequest(b.t1()), 17, "")
+			c.Refused(routeRequest(b.t1()), 17, "")
 		}
 	}
 }
@@ -98,7 +100,7 @@ func TestRow072CompressedLosesUnitFlag(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r72")
 	b.topics[0].unitFlag, b.topics[0].perm = 3, 7
-	c.ok(b.deflated(true))
+	c.OK(b.deflated(true))
 	if q := c.route(b.t1()).queue(b.name); q.TopicSysFlag != 0 || q.Perm != 7 {
 		t.Fatal(q)
 	}
@@ -117,12 +119,12 @@ func TestRow073BadCompressionRefused(t *testing.T) {
 		"no body": nil,
 	} {
 		r := b.requestWith(body)
-		r.ext["compressed"] = "true"
-		if a := c.call(r); (a.Code == 0) != (name == "no body") {
+		r.Ext["compressed"] = "true"
+		if a := c.Call(r); (a.Code == 0) != (name == "no body") {
 			t.Errorf("%s: %s", name, a)
 		}
 	}
-	c.refused(routeRequest(b.t1()), 17, "")
+	c.Refused(routeRequest(b.t1()), 17, "")
 }
 
 func TestRow074BareIntegerKeysInBody(t *testing.T) {
@@ -142,7 +144,7 @@ func TestRow075RefInBody(t *testing.T) {
 		ref := `"attributes":{"$ref":"$.topicConfigSerializeWrapper.topicConfigTable.` + strings.ReplaceAll(first, "-", `\\-`) + `.attributes"}`
 		body := b.body()
 		i := strings.LastIndex(body, `"attributes":{}`)
-		c.ok(b.requestWith([]byte(body[:i] + ref + body[i+len(`"attributes":{}`):])))
+		c.OK(b.requestWith([]byte(body[:i] + ref + body[i+len(`"attributes":{}`):])))
 		c.route(first)
 		c.route(second)
 	}
@@ -152,7 +154,7 @@ func TestRow076UnknownAndMissingMembers(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r76")
 	d1, d2 := b.name+"-D1", b.name+"-D2"
-	c.ok(b.requestWith([]byte(`{"new":{"deep":[{"x":1}]},"topicConfigSerializeWrapper":{"topicConfigTable":{"` +
+	c.OK(b.requestWith([]byte(`{"new":{"deep":[{"x":1}]},"topicConfigSerializeWrapper":{"topicConfigTable":{"` +
 		d1 + `":{"topicName":"` + d1 + `"},"` + d2 + `":{"unknown":[null],"topicName":"` + d2 + `","perm":"2","readQueueNums":3.9}}}}`)))
 	if q := c.route(d1).queue(b.name); *q != (queueData{b.name, 16, 16, 6, 0}) {
 		t.Fatal(q)
@@ -162,7 +164,7 @@ func TestRow076UnknownAndMissingMembers(t *testing.T) {
 	}
 	for _, body := range []string{`{}`, `{"topicConfigSerializeWrapper":{}}`, `{"filterServerList":null}`} {
 		empty := newBroker("r76")
-		c.ok(empty.requestWith([]byte(body)))
+		c.OK(empty.requestWith([]byte(body)))
 		want(t, body, addrsOf(c.clusterInfo(), empty.name), "0="+empty.addr)
 	}
 }
@@ -179,7 +181,7 @@ func TestRow076OddMembers(t *testing.T) {
 		`"perm":-1.9,"order":"true"`:        {"", 16, 16, -1, 0},
 	} {
 		b := newBroker("r76")
-		a := c.call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"topicConfigTable":{"` + b.t1() + `":{"topicName":"` + b.t1() + `",` + members +
+		a := c.Call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"topicConfigTable":{"` + b.t1() + `":{"topicName":"` + b.t1() + `",` + members +
 			`},"` + b.t2() + `":{"topicName":"` + b.t2() + `"}}}}`)))
 		if a.Code != 0 {
 			t.Errorf("%s: %s", members, a)
@@ -195,9 +197,9 @@ func TestRow076OddMembers(t *testing.T) {
 func TestRow077TopicNameWins(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r77")
-	c.ok(b.requestWith([]byte(strings.Replace(b.body(), `{"`+b.t1()+`":`, `{"`+b.name+`-key":`, 1))))
+	c.OK(b.requestWith([]byte(strings.Replace(b.body(), `{"`+b.t1()+`":`, `{"`+b.name+`-key":`, 1))))
 	c.route(b.t1())
-	c.refused(routeRequest(b.name+"-key"), 17, "")
+	c.Refused(routeRequest(b.name+"-key"), 17, "")
 }
 
 func TestRow078UndecodableBody(t *testing.T) {
@@ -210,16 +212,16 @@ func TestRow078UndecodableBody(t *testing.T) {
 		"order no boolean": `{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":{"topicName":"t","order":"maybe"}}}}`,
 	} {
 		b := newBroker("r78")
-		a := c.call(b.requestWith([]byte(body)))
-		if name != "null topic" && (a.Code != 1 || a.ExtFields != nil || len(a.body) != 0) {
+		a := c.Call(b.requestWith([]byte(body)))
+		if name != "null topic" && (a.Code != 1 || a.ExtFields != nil || len(a.Body) != 0) {
 			t.Errorf("%s: %s", name, a)
 		}
 		if name == "null topic" && a.Code != 1 {
 			t.Errorf("%s: %s", name, a)
 		}
-		c.refused(routeRequest(b.t1()), 17, "")
+		c.Refused(routeRequest(b.t1()), 17, "")
 	}
-	c.usable()
+	c.Usable()
 }
 
 func TestRow079BrokerIDOrFieldsMissing(t *testing.T) {
@@ -227,18 +229,18 @@ func TestRow079BrokerIDOrFieldsMissing(t *testing.T) {
 	for _, id := range []string{"", "x", "1.5", " 1", "none"} {
 		b := newBroker("r79")
 		r := b.request()
-		r.ext["brokerId"] = id
+		r.Ext["brokerId"] = id
 		if id == "none" {
-			delete(r.ext, "brokerId")
+			delete(r.Ext, "brokerId")
 		}
-		if a := c.refused(r, 1, ""); a.ExtFields != nil {
+		if a := c.Refused(r, 1, ""); a.ExtFields != nil {
 			t.Fatal(a)
 		}
-		c.refused(routeRequest(b.t1()), 17, "")
+		c.Refused(routeRequest(b.t1()), 17, "")
 	}
 	r := newBroker("r79").request()
-	r.ext = nil
-	if a := c.refused(r, 1, ""); a.ExtFields != nil || a.remark() == "" {
+	r.Ext = nil
+	if a := c.Refused(r, 1, ""); a.ExtFields != nil || a.Text() == "" {
 		t.Fatal(a)
 	}
 }
@@ -247,9 +249,9 @@ func TestRow080NegativeVersion(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r80")
 	b.version = -1
-	c.refused(b.request(), 1, "")
-	c.refused(routeRequest(b.t1()), 17, "")
-	c.ok(request{code: 206, version: -1})
+	c.Refused(b.request(), 1, "")
+	c.Refused(routeRequest(b.t1()), 17, "")
+	c.OK(kit.Request{Code: 206, Version: -1})
 	b.version = 99999
 	c.register(b)
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // topic is one entry of a registration's topic table.
@@ -27,7 +29,7 @@ func rw(name string) topic { return topic{name, 4, 4, 6, 0} }
 
 func (t topic) json() string {
 	return fmt.Sprintf(`{"attributes":{},"order":false,"perm":%d,"readQueueNums":%d,"topicFilterType":"SINGLE_TAG","topicName":%s,"topicSysFlag":%d,"writeQueueNums":%d}`,
-		t.perm, t.read, quote(t.name), t.unitFlag, t.write)
+		t.perm, t.read, kit.Quote(t.name), t.unitFlag, t.write)
 }
 
 // dataVersion is {stateVersion, timestamp, counter}.
@@ -93,7 +95,7 @@ func (b broker) ext() map[string]string {
 func (b broker) wrapper() string {
 	entries := make([]string, len(b.topics))
 	for i, t := range b.topics {
-		entries[i] = quote(t.name) + ":" + t.json()
+		entries[i] = kit.Quote(t.name) + ":" + t.json()
 	}
 	mappings := ""
 	if b.mappings != "" {
@@ -107,21 +109,18 @@ func (b broker) body() string {
 	if filters == nil {
 		filters = []string{}
 	}
-	return `{"filterServerList":` + quote(filters) + `,"topicConfigSerializeWrapper":` + b.wrapper() + `}`
+	return `{"filterServerList":` + kit.Quote(filters) + `,"topicConfigSerializeWrapper":` + b.wrapper() + `}`
 }
 
 // request is the REGISTER_BROKER as a broker sends it.
-func (b broker) request() request { return b.requestWith([]byte(b.body())) }
+func (b broker) request() kit.Request { return b.requestWith([]byte(b.body())) }
 
 // requestWith is request with another body and the checksum of that.
-func (b broker) requestWith(body []byte) request {
+func (b broker) requestWith(body []byte) kit.Request {
 	ext := b.ext()
-	ext["bodyCrc32"] = crc(body)
-	return request{code: 103, version: b.version, ext: ext, body: body}
+	ext["bodyCrc32"] = kit.CRC(body)
+	return kit.Request{Code: 103, Version: b.version, Ext: ext, Body: body}
 }
-
-// crc is the checksum as brokers send it: CRC-32 without the top bit.
-func crc(body []byte) string { return strconv.Itoa(int(crc32.ChecksumIEEE(body) & 0x7fffffff)) }
 
 // compressed is the register body in its compressed form, with the mapping part that 5.x wants or without.
 func (b broker) compressed(withMappings bool) []byte {
@@ -135,7 +134,7 @@ func (b broker) compressed(withMappings bool) []byte {
 	for _, t := range b.topics {
 		block(fmt.Sprintf("%s %d %d %d SINGLE_TAG {}", t.name, t.read, t.write, t.perm))
 	}
-	block(quote(append([]string{}, b.filters...)))
+	block(kit.Quote(append([]string{}, b.filters...)))
 	if withMappings {
 		plain = binary.BigEndian.AppendUint32(plain, 0)
 	}
@@ -152,27 +151,27 @@ func deflate(plain []byte) []byte {
 }
 
 // register registers b, which must succeed.
-func (c *client) register(b broker) *answer {
-	c.t.Helper()
-	return c.ok(b.request())
+func (c *client) register(b broker) *kit.Answer {
+	c.T.Helper()
+	return c.OK(b.request())
 }
 
 // unregisterRequest is the UNREGISTER_BROKER of b.
-func (b broker) unregister() request {
-	return request{code: 104, ext: map[string]string{
+func (b broker) unregister() kit.Request {
+	return kit.Request{Code: 104, Ext: map[string]string{
 		"brokerName": b.name, "brokerAddr": b.addr, "clusterName": b.cluster, "brokerId": strconv.Itoa(b.id),
 	}}
 }
 
 // heartbeat is BROKER_HEARTBEAT as brokers send it.
-func (b broker) heartbeat() request {
-	return request{code: 904, ext: map[string]string{"clusterName": b.cluster, "brokerAddr": b.addr, "brokerName": b.name}}
+func (b broker) heartbeat() kit.Request {
+	return kit.Request{Code: 904, Ext: map[string]string{"clusterName": b.cluster, "brokerAddr": b.addr, "brokerName": b.name}}
 }
 
 // dataVersionQuery is QUERY_DATA_VERSION of b.
-func (b broker) dataVersionQuery() request {
+func (b broker) dataVersionQuery() kit.Request {
 	r := b.unregister()
-	r.code, r.body = 322, []byte(b.dv.json())
+	r.Code, r.Body = 322, []byte(b.dv.json())
 	return r
 }
 
@@ -217,35 +216,35 @@ func (r *route) broker(name string) *brokerData {
 	return nil
 }
 
-func routeRequest(topic string) request {
-	return request{code: 105, ext: map[string]string{"topic": topic}}
+func routeRequest(topic string) kit.Request {
+	return kit.Request{Code: 105, Ext: map[string]string{"topic": topic}}
 }
 
 // route asks for a topic that must have a route.
 func (c *client) route(topic string) *route {
-	c.t.Helper()
+	c.T.Helper()
 	r, err := c.tryRoute(topic)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return r
 }
 
 // tryRoute is route for polling: an answer other than 0 is an error.
 func (c *client) tryRoute(topic string) (*route, error) {
-	c.t.Helper()
-	a := c.call(routeRequest(topic))
+	c.T.Helper()
+	a := c.Call(routeRequest(topic))
 	if a.Code != 0 {
 		return nil, fmt.Errorf("route of %s: %s", topic, a)
 	}
 	var r route
-	decode(c.t, a, &r)
+	decode(c.T, a, &r)
 	return &r, nil
 }
 
 // gone returns an error while a topic has a route.
 func (c *client) gone(topic string) error {
-	a := c.call(routeRequest(topic))
+	a := c.Call(routeRequest(topic))
 	if a.Code != 17 {
 		return fmt.Errorf("route of %s: want 17, got %s", topic, a)
 	}
@@ -259,27 +258,27 @@ type clusterInfo struct {
 }
 
 func (c *client) clusterInfo() clusterInfo {
-	c.t.Helper()
+	c.T.Helper()
 	var info clusterInfo
-	decode(c.t, c.ok(request{code: 106}), &info)
+	decode(c.T, c.OK(kit.Request{Code: 106}), &info)
 	return info
 }
 
 var bareKey = regexp.MustCompile(`([{,])(-?[0-9]+):`)
 
 // decode reads a body of either dialect: bare numeric keys are quoted first. No string of these tests looks like one.
-func decode(t testing.TB, a *answer, into any) {
+func decode(t testing.TB, a *kit.Answer, into any) {
 	t.Helper()
-	if err := json.Unmarshal(bareKey.ReplaceAll(a.body, []byte(`$1"$2":`)), into); err != nil {
-		t.Fatalf("body %q: %v", a.body, err)
+	if err := json.Unmarshal(bareKey.ReplaceAll(a.Body, []byte(`$1"$2":`)), into); err != nil {
+		t.Fatalf("body %q: %v", a.Body, err)
 	}
 }
 
 // topics is a topic list, sorted.
-func (c *client) topics(r request) []string {
-	c.t.Helper()
+func (c *client) topics(r kit.Request) []string {
+	c.T.Helper()
 	var list struct{ TopicList []string }
-	decode(c.t, c.ok(r), &list)
+	decode(c.T, c.OK(r), &list)
 	slices.Sort(list.TopicList)
 	return list.TopicList
 }
@@ -307,15 +306,15 @@ func addrsOf(info clusterInfo, name string) string {
 
 // config sends an UPDATE_NAMESRV_CONFIG that must succeed.
 func (c *client) config(lines ...string) {
-	c.t.Helper()
-	c.ok(request{code: 318, body: []byte(strings.Join(lines, "\n") + "\n")})
+	c.T.Helper()
+	c.OK(kit.Request{Code: 318, Body: []byte(strings.Join(lines, "\n") + "\n")})
 }
 
 // options is the answer to GET_NAMESRV_CONFIG by key.
 func (c *client) options() map[string]string {
-	c.t.Helper()
+	c.T.Helper()
 	out := map[string]string{}
-	for line := range strings.Lines(string(c.ok(request{code: 319}).body)) {
+	for line := range strings.Lines(string(c.OK(kit.Request{Code: 319}).Body)) {
 		k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		out[k] = v
 	}
@@ -324,13 +323,13 @@ func (c *client) options() map[string]string {
 
 // putKV stores one value.
 func (c *client) putKV(namespace, key, value string) {
-	c.t.Helper()
-	c.ok(request{code: 100, ext: map[string]string{"namespace": namespace, "key": key, "value": value}})
+	c.T.Helper()
+	c.OK(kit.Request{Code: 100, Ext: map[string]string{"namespace": namespace, "key": key, "value": value}})
 }
 
 // getKV is the GET_KV_CONFIG of a key.
-func getKV(namespace, key string) request {
-	return request{code: 101, ext: map[string]string{"namespace": namespace, "key": key}}
+func getKV(namespace, key string) kit.Request {
+	return kit.Request{Code: 101, Ext: map[string]string{"namespace": namespace, "key": key}}
 }
 
 // crcFull is the checksum with its top bit.

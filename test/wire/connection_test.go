@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestRow030IdleClose(t *testing.T) {
@@ -16,18 +18,18 @@ func TestRow030IdleClose(t *testing.T) {
 	old.config("serverChannelMaxIdleTimeSeconds=1")
 	c := s.warm(t)
 	begin := time.Now()
-	c.closed()
+	c.Closed()
 	if d := time.Since(begin); d < 900*time.Millisecond {
 		t.Fatalf("closed after %s", d)
 	}
-	old.usable() // the limit is read when a connection is set up
+	old.Usable() // the limit is read when a connection is set up
 }
 
 func TestRow031TrafficResetsIdle(t *testing.T) {
 	s := own(t, options{properties: map[string]string{"serverChannelMaxIdleTimeSeconds": "3"}})
 	c := s.dial(t)
 	steadily(t, 7*time.Second, func() error {
-		c.usable()
+		c.Usable()
 		return nil
 	})
 }
@@ -44,17 +46,11 @@ func TestRow032ProxyV1(t *testing.T) {
 	} {
 		t.Run(strings.Fields(line)[1], func(t *testing.T) {
 			c := s.dial(t)
-			c.write([]byte(line), jsonFrame(proxied))
-			want(t, "answer", c.read().header, fmt.Sprintf(success, 32))
-			c.usable()
+			c.Put([]byte(line), kit.JSONFrame(proxied))
+			want(t, "answer", c.Next().Header, fmt.Sprintf(success, 32))
+			c.Usable()
 		})
 	}
-}
-
-// proxyV2 is a v2 header: command 0x20 LOCAL or 0x21 PROXY, family 0x11 TCP over IPv4 and so on.
-func proxyV2(command, family byte, payload ...byte) []byte {
-	h := []byte{0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, command, family}
-	return append(append(h, byte(len(payload)>>8), byte(len(payload))), payload...)
 }
 
 // ipv4 is the address part of a v2 header for TCP over IPv4.
@@ -66,16 +62,16 @@ func TestRow033ProxyV2(t *testing.T) {
 	tlv := append(ipv4(), 0xea, 0, 9)
 	tlv = append(append(tlv, "vpce-1234"...), 0x04, 0, 1, 0)
 	for name, head := range map[string][]byte{
-		"PROXY IPv4": proxyV2(0x21, 0x11, ipv4()...),
-		"PROXY IPv6": proxyV2(0x21, 0x21, ipv6...),
-		"LOCAL":      proxyV2(0x20, 0x00),
-		"TLV":        proxyV2(0x21, 0x11, tlv...),
+		"PROXY IPv4": kit.ProxyV2(0x21, 0x11, ipv4()...),
+		"PROXY IPv6": kit.ProxyV2(0x21, 0x21, ipv6...),
+		"LOCAL":      kit.ProxyV2(0x20, 0x00),
+		"TLV":        kit.ProxyV2(0x21, 0x11, tlv...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t)
-			c.write(head, jsonFrame(proxied))
-			want(t, "answer", c.read().header, fmt.Sprintf(success, 32))
-			c.usable()
+			c.Put(head, kit.JSONFrame(proxied))
+			want(t, "answer", c.Next().Header, fmt.Sprintf(success, 32))
+			c.Usable()
 		})
 	}
 }
@@ -83,20 +79,20 @@ func TestRow033ProxyV2(t *testing.T) {
 func TestRow034ProxyInSegments(t *testing.T) {
 	s := shared(t)
 	for name, parts := range map[string][][]byte{
-		"v1":        {[]byte("PROXY TCP4 192.0.2.1 192.0.2.2 56324 9876\r\n"), jsonFrame(proxied)},
-		"v2":        {proxyV2(0x21, 0x11, ipv4()...), jsonFrame(proxied)},
-		"v1 in two": {[]byte("PROXY TCP4 192.0"), []byte(".2.1 192.0.2.2 56324 9876\r\n"), jsonFrame(proxied)},
-		"v2 in two": {proxyV2(0x21, 0x11, ipv4()...)[:14], proxyV2(0x21, 0x11, ipv4()...)[14:], jsonFrame(proxied)},
+		"v1":        {[]byte("PROXY TCP4 192.0.2.1 192.0.2.2 56324 9876\r\n"), kit.JSONFrame(proxied)},
+		"v2":        {kit.ProxyV2(0x21, 0x11, ipv4()...), kit.JSONFrame(proxied)},
+		"v1 in two": {[]byte("PROXY TCP4 192.0"), []byte(".2.1 192.0.2.2 56324 9876\r\n"), kit.JSONFrame(proxied)},
+		"v2 in two": {kit.ProxyV2(0x21, 0x11, ipv4()...)[:14], kit.ProxyV2(0x21, 0x11, ipv4()...)[14:], kit.JSONFrame(proxied)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t)
 			for _, part := range parts {
-				if err := c.closedWithin(100 * time.Millisecond); err == nil {
+				if err := c.ClosedWithin(100 * time.Millisecond); err == nil {
 					t.Fatal("closed before the header was complete")
 				}
-				c.write(part)
+				c.Put(part)
 			}
-			want(t, "answer", c.read().header, fmt.Sprintf(success, 32))
+			want(t, "answer", c.Next().Header, fmt.Sprintf(success, 32))
 		})
 	}
 }
@@ -105,31 +101,31 @@ func TestRow035BadProxyCloses(t *testing.T) {
 	s := shared(t)
 	v1 := "PROXY TCP4 192.0.2.1 192.0.2.2 56324 9876\r\n"
 	for name, raw := range map[string]string{
-		"malformed v1": "PROXY TCP4 nonsense\r\n" + string(jsonFrame(proxied)),
+		"malformed v1": "PROXY TCP4 nonsense\r\n" + string(kit.JSONFrame(proxied)),
 		"long v1":      "PROXY TCP4 " + strings.Repeat("1", 200),
-		"bad port v1":  "PROXY TCP4 192.0.2.1 192.0.2.2 0 99999\r\n" + string(jsonFrame(proxied)),
-		"v2 version 3": string(proxyV2(0x31, 0x11, ipv4()...)) + string(jsonFrame(proxied)),
-		"second v1":    v1 + v1 + string(jsonFrame(proxied)),
-		"second v2":    string(bytes.Repeat(proxyV2(0x21, 0x11, ipv4()...), 2)) + string(jsonFrame(proxied)),
+		"bad port v1":  "PROXY TCP4 192.0.2.1 192.0.2.2 0 99999\r\n" + string(kit.JSONFrame(proxied)),
+		"v2 version 3": string(kit.ProxyV2(0x31, 0x11, ipv4()...)) + string(kit.JSONFrame(proxied)),
+		"second v1":    v1 + v1 + string(kit.JSONFrame(proxied)),
+		"second v2":    string(bytes.Repeat(kit.ProxyV2(0x21, 0x11, ipv4()...), 2)) + string(kit.JSONFrame(proxied)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t)
-			c.write([]byte(raw))
-			c.closed()
+			c.Put([]byte(raw))
+			c.Closed()
 		})
 	}
 }
 
 // flood sends batches of requests on many connections at once, until one of them is refused, and returns a refusal.
 // raw makes a request of an opaque number.
-func flood(t *testing.T, s *server, raw func(opaque int) []byte) (*answer, error) {
+func flood(t *testing.T, s *server, raw func(opaque int) []byte) (*kit.Answer, error) {
 	const connections, batch = 24, 50
-	deadline := time.Now().Add(patience)
-	refused := make(chan *answer, connections)
+	deadline := time.Now().Add(kit.Patience)
+	refused := make(chan *kit.Answer, connections)
 	var group errgroup.Group
 	for range connections {
 		group.Go(func() error {
-			c, err := s.tryDial(t)
+			c, err := kit.TryDial(t, s.addr)
 			if err != nil {
 				return err
 			}
@@ -139,11 +135,11 @@ func flood(t *testing.T, s *server, raw func(opaque int) []byte) (*answer, error
 				for i := range batch {
 					all = append(all, raw(i)...)
 				}
-				if err := c.tryWrite(all); err != nil {
+				if err := c.TryPut(all); err != nil {
 					return err
 				}
 				for range batch {
-					a, err := c.tryRead(patience)
+					a, err := c.TryNext(kit.Patience)
 					if err != nil {
 						return err
 					}
@@ -181,10 +177,10 @@ func TestRow044Overload(t *testing.T) {
 	}
 	lookup := func(flag int) func(int) []byte {
 		return func(i int) []byte {
-			return jsonFrame(fmt.Sprintf(`{"code":105,"opaque":%d,"flag":%d,"extFields":{"topic":"slow","__ZONE_MODE":"true","__ZONE_NAME":"y"}}`, i, flag))
+			return kit.JSONFrame(fmt.Sprintf(`{"code":105,"opaque":%d,"flag":%d,"extFields":{"topic":"slow","__ZONE_MODE":"true","__ZONE_NAME":"y"}}`, i, flag))
 		}
 	}
-	overload := func(raw func(int) []byte) *answer {
+	overload := func(raw func(int) []byte) *kit.Answer {
 		a, err := flood(t, s, raw)
 		if err != nil {
 			t.Fatal(err)
@@ -192,15 +188,15 @@ func TestRow044Overload(t *testing.T) {
 		return a
 	}
 	a := overload(lookup(0))
-	want(t, "refusal", a.header, fmt.Sprintf(busy, a.Opaque))
+	want(t, "refusal", a.Header, fmt.Sprintf(busy, a.Opaque))
 	oneway := func(i int) []byte { // among answered ones, so that the pools are as full
 		return append(lookup(2)(1000+i), lookup(0)(i)...)
 	}
 	if a := overload(oneway); a.Opaque >= 1000 {
 		t.Fatalf("a oneway request was answered: %s", a)
 	}
-	c.write(bytes.Repeat(lookup(2)(1000), 1000))
-	c.usable() // and not one answer to the oneway requests
+	c.Put(bytes.Repeat(lookup(2)(1000), 1000))
+	c.Usable() // and not one answer to the oneway requests
 }
 
 func TestRow045OverloadOfOnePool(t *testing.T) {
@@ -215,7 +211,7 @@ func TestRow045OverloadOfOnePool(t *testing.T) {
 	reader.register(b)
 	done := make(chan error)
 	go func() {
-		_, err := flood(t, s, func(i int) []byte { return jsonFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i)) })
+		_, err := flood(t, s, func(i int) []byte { return kit.JSONFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i)) })
 		done <- err
 	}()
 	for flooding := true; flooding; {
@@ -236,31 +232,31 @@ func TestRow046GracefulStop(t *testing.T) {
 	c := s.dial(t)
 	c.config("enableShutdownGracefully=true", "shutdownWaitTimeSeconds=10")
 	s.Term()
-	eventually(t, patience, func() error {
-		if a := c.call(request{code: 206, version: 476}); a.Code != 1500 || a.remark() != "please go away" {
+	eventually(t, kit.Patience, func() error {
+		if a := c.Call(kit.Request{Code: 206, Version: 476}); a.Code != 1500 || a.Text() != "please go away" {
 			return fmt.Errorf("%s", a)
 		}
 		return nil
 	})
-	c.refused(request{code: 206, version: 513}, 1500, "please go away")
-	c.ok(request{code: 206, version: 475})
+	c.Refused(kit.Request{Code: 206, Version: 513}, 1500, "please go away")
+	c.OK(kit.Request{Code: 206, Version: 475})
 	fresh := s.dial(t)
-	fresh.ok(request{code: 206, version: 475})
+	fresh.OK(kit.Request{Code: 206, Version: 475})
 	ns := unique("r46")
-	fresh.refused(request{code: 100, version: 476, ext: map[string]string{"namespace": ns, "key": "k", "value": "v"}}, 1500, "")
+	fresh.Refused(kit.Request{Code: 100, Version: 476, Ext: map[string]string{"namespace": ns, "key": "k", "value": "v"}}, 1500, "")
 	r := getKV(ns, "k")
-	r.version = 475
-	fresh.refused(r, 22, "")
-	if _, err := s.Wait(patience); err != nil {
+	r.Version = 475
+	fresh.Refused(r, 22, "")
+	if _, err := s.Wait(kit.Patience); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestRow047HandlerFailure(t *testing.T) {
 	c := shared(t).dial(t)
-	a := c.refused(request{code: 904}, 1, "")
-	if a.remark() == "" || a.ExtFields != nil || len(a.body) != 0 {
+	a := c.Refused(kit.Request{Code: 904}, 1, "")
+	if a.Text() == "" || a.ExtFields != nil || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
-	c.usable()
+	c.Usable()
 }

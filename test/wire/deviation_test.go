@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Row 116 is the first half of DEV-2: an UNREGISTER that lacks a field makes the original drop every other
@@ -28,19 +30,19 @@ func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 			brokers = append(brokers, b)
 			for _, missing := range []string{"brokerAddr", "clusterName", "brokerId"} {
 				bad := b.unregister()
-				delete(bad.ext, missing)
-				raw = append(raw, frame(0, bad.header(1), nil)...)
+				delete(bad.Ext, missing)
+				raw = append(raw, bad.Frame(1)...)
 			}
-			raw = append(raw, frame(0, b.unregister().header(1), nil)...)
+			raw = append(raw, b.unregister().Frame(1)...)
 		}
-		c.write(raw)
+		c.Put(raw)
 		for range 4 * n {
-			if a := c.read(); a.Code != 0 {
+			if a := c.Next(); a.Code != 0 {
 				t.Fatal(a)
 			}
 		}
 		last := 0
-		return within(watched(3*time.Second), func() error {
+		return kit.Within(watched(3*time.Second), func() error {
 			table := c.clusterInfo().BrokerAddrTable
 			last = 0
 			for _, b := range brokers {
@@ -63,11 +65,11 @@ func TestDeviation02MalformedRegisterChangesNothing(t *testing.T) {
 		var errs []error
 		for _, missing := range []string{"brokerName", "brokerAddr", "clusterName"} {
 			r := newBroker("d2").request()
-			delete(r.ext, missing)
-			if a := c.call(r); a.Code > 1 {
+			delete(r.Ext, missing)
+			if a := c.Call(r); a.Code > 1 {
 				t.Fatal(a)
 			}
-			body := string(c.ok(request{code: 106}).body)
+			body := string(c.OK(kit.Request{Code: 106}).Body)
 			if body != `{"brokerAddrTable":{},"clusterAddrTable":{}}` {
 				errs = append(errs, fmt.Errorf("without %s: %s", missing, body))
 			}
@@ -80,15 +82,15 @@ func TestDeviation02NamelessTopicSkipped(t *testing.T) {
 	c := shared(t).dial(t)
 	deviation(t, "DEV-2", func() error {
 		b := newBroker("d2")
-		a := c.call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"dataVersion":` + b.dv.json() + `,"topicConfigTable":{"x":{"perm":6},` +
-			quote(b.t1()) + `:` + b.topics[0].json() + `,` + quote(b.t2()) + `:` + b.topics[1].json() + `}}}`)))
+		a := c.Call(b.requestWith([]byte(`{"topicConfigSerializeWrapper":{"dataVersion":` + b.dv.json() + `,"topicConfigTable":{"x":{"perm":6},` +
+			kit.Quote(b.t1()) + `:` + b.topics[0].json() + `,` + kit.Quote(b.t2()) + `:` + b.topics[1].json() + `}}}`)))
 		if a.Code != 0 {
 			return fmt.Errorf("registration: %s", a)
 		}
-		if a := c.ok(b.dataVersionQuery()); a.ExtFields["changed"] != "false" {
+		if a := c.OK(b.dataVersionQuery()); a.ExtFields["changed"] != "false" {
 			return fmt.Errorf("no live entry: %s", a)
 		}
-		if a := c.call(routeRequest(b.t2())); a.Code != 0 {
+		if a := c.Call(routeRequest(b.t2())); a.Code != 0 {
 			return fmt.Errorf("the topics after it: %s", a)
 		}
 		return nil
@@ -106,7 +108,7 @@ func TestDeviation03AllBrokersOfALostConnection(t *testing.T) {
 			brokers = append(brokers, b)
 		}
 		bc.Close()
-		return within(watched(3*time.Second), func() error {
+		return kit.Within(watched(3*time.Second), func() error {
 			for _, b := range brokers {
 				if err := c.gone(b.t1()); err != nil {
 					return err
@@ -128,7 +130,7 @@ func TestDeviation03SupersededClusterOfALostConnection(t *testing.T) {
 			b.cluster = unique("second")
 			bc.register(b)
 			bc.Close()
-			if within(watched(time.Second), func() error { return c.gone(b.t1()) }) != nil {
+			if kit.Within(watched(time.Second), func() error { return c.gone(b.t1()) }) != nil {
 				left = append(left, b.name)
 			}
 			if got, ok := c.clusterInfo().ClusterAddrTable[b.cluster]; ok {
@@ -150,8 +152,8 @@ func TestDeviation04NameLeavesEveryCluster(t *testing.T) {
 		first := b.cluster
 		b.cluster = unique("second")
 		c.register(b)
-		c.ok(b.unregister())
-		eventually(t, patience, func() error { return c.gone(b.t1()) })
+		c.OK(b.unregister())
+		eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 		if got := c.clusterInfo().ClusterAddrTable[first]; slices.Contains(got, b.name) {
 			return fmt.Errorf("cluster %s still lists %v", first, got)
 		}
@@ -171,7 +173,7 @@ func TestDeviation04SupersededLiveEntryDropped(t *testing.T) {
 		old.Close()
 		sentinel(t, s)
 		c.route(b.t1())
-		if a := c.ok(b.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.body) != 0 {
+		if a := c.OK(b.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.Body) != 0 {
 			return fmt.Errorf("the superseded address is live although its connection is lost: %s", a)
 		}
 		return nil
@@ -183,7 +185,7 @@ func TestDeviation05RefusedRegistrationLeavesNothing(t *testing.T) {
 	deviation(t, "DEV-5", func() error {
 		b := newBroker("d5")
 		b.topics = b.topics[:1]
-		c.refused(b.request(), 1, "register broker failed")
+		c.Refused(b.request(), 1, "register broker failed")
 		if got, ok := c.clusterInfo().BrokerAddrTable[b.name]; ok {
 			return fmt.Errorf("106 lists %q with addresses %q", b.name, got.addrs())
 		}
@@ -195,7 +197,7 @@ func TestDeviation06UnannouncedCompression(t *testing.T) {
 	c := shared(t).dial(t)
 	deviation(t, "DEV-6", func() error {
 		b := newBroker("d6")
-		if a := c.call(b.requestWith(b.compressed(true))); a.Code != 0 {
+		if a := c.Call(b.requestWith(b.compressed(true))); a.Code != 0 {
 			return fmt.Errorf("%s", a)
 		}
 		c.route(b.t1())
@@ -210,8 +212,8 @@ func TestDeviation07StandardJSONAfterZoneFilter(t *testing.T) {
 		b.zone = "z"
 		c.register(b)
 		r := routeRequest(b.t1())
-		r.ext["__ZONE_MODE"], r.ext["__ZONE_NAME"] = "true", "z"
-		body := c.ok(r).body
+		r.Ext["__ZONE_MODE"], r.Ext["__ZONE_NAME"] = "true", "z"
+		body := c.OK(r).Body
 		if !json.Valid(body) {
 			return fmt.Errorf("not JSON: %s", body)
 		}
@@ -261,12 +263,12 @@ func TestDeviation09AnswersInOrder(t *testing.T) {
 		for range 20 {
 			var raw []byte
 			for i := range 500 {
-				raw = append(raw, jsonFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i))...)
+				raw = append(raw, kit.JSONFrame(fmt.Sprintf(`{"code":206,"opaque":%d}`, i))...)
 			}
-			c.write(raw)
+			c.Put(raw)
 			var err error
 			for i := range 500 {
-				if a := c.read(); a.Opaque != int32(i) && err == nil {
+				if a := c.Next(); a.Opaque != int32(i) && err == nil {
 					err = fmt.Errorf("answer %d came in place %d", a.Opaque, i)
 				}
 			}
@@ -285,10 +287,10 @@ func TestDeviation09UnregisterAppliedBeforeTheAnswer(t *testing.T) {
 		for range 300 {
 			b := newBroker("d9")
 			c.register(b)
-			c.write(frame(0, b.unregister().header(1), nil), frame(0, routeRequest(b.t1()).header(2), nil))
-			var route *answer
+			c.Put(b.unregister().Frame(1), routeRequest(b.t1()).Frame(2))
+			var route *kit.Answer
 			for range 2 {
-				if a := c.read(); a.Opaque == 2 {
+				if a := c.Next(); a.Opaque == 2 {
 					route = a
 				}
 			}
@@ -304,10 +306,10 @@ func TestDeviation11UnregisterOnOlderConnection(t *testing.T) {
 	s := shared(t)
 	deviation(t, "DEV-11", func() error {
 		older, newer := s.dial(t), s.dial(t)
-		older.usable()
+		older.Usable()
 		b := newBroker("d11")
 		newer.register(b)
-		older.ok(b.unregister())
+		older.OK(b.unregister())
 		older.settled(t)
 		if err := newer.gone(b.t1()); err == nil {
 			return errors.New("an unregistration on an older connection removed the broker")
@@ -323,11 +325,11 @@ func TestDeviation12UnpersistedKVFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	deviation(t, "DEV-12", func() error {
-		a := c.call(request{code: 100, ext: map[string]string{"namespace": "ns", "key": "k", "value": "v"}})
+		a := c.Call(kit.Request{Code: 100, Ext: map[string]string{"namespace": "ns", "key": "k", "value": "v"}})
 		if a.Code != 1 {
 			return fmt.Errorf("put: %s", a)
 		}
-		if a := c.call(getKV("ns", "k")); a.Code != 22 {
+		if a := c.Call(getKV("ns", "k")); a.Code != 22 {
 			return fmt.Errorf("the refused value is there: %s", a)
 		}
 		return nil
@@ -338,7 +340,7 @@ func TestDeviation12UnpersistedKVFails(t *testing.T) {
 func takenOver(t *testing.T, s *server) (b broker, older, newer *client) {
 	t.Helper()
 	older, newer = s.dial(t), s.dial(t)
-	older.usable()
+	older.Usable()
 	b = newBroker("d13")
 	newer.register(b)
 	b.dv.counter, b.topics[0].read = 2, 9
@@ -353,13 +355,13 @@ func TestDeviation13UnregisterByOlderOfTwoOwners(t *testing.T) {
 	s := shared(t)
 	deviation(t, "DEV-13", func() error {
 		b, older, newer := takenOver(t, s)
-		older.ok(b.unregister())
+		older.OK(b.unregister())
 		older.settled(t)
 		if err := newer.gone(b.t1()); err == nil {
 			return errors.New("an unregistration on the older connection removed the broker")
 		}
-		newer.ok(b.unregister())
-		eventually(t, patience, func() error { return newer.gone(b.t1()) })
+		newer.OK(b.unregister())
+		eventually(t, kit.Patience, func() error { return newer.gone(b.t1()) })
 		return nil
 	})
 }
@@ -374,7 +376,7 @@ func TestDeviation13LossOfOlderOfTwoOwners(t *testing.T) {
 			return errors.New("the loss of the older connection removed the broker")
 		}
 		newer.Close()
-		eventually(t, patience, func() error { return s.dial(t).gone(b.t1()) })
+		eventually(t, kit.Patience, func() error { return s.dial(t).gone(b.t1()) })
 		return nil
 	})
 }

@@ -5,14 +5,16 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-func listKV(namespace string) request {
-	return request{code: 219, ext: map[string]string{"namespace": namespace}}
+func listKV(namespace string) kit.Request {
+	return kit.Request{Code: 219, Ext: map[string]string{"namespace": namespace}}
 }
 
-func deleteKV(namespace, key string) request {
-	return request{code: 102, ext: map[string]string{"namespace": namespace, "key": key}}
+func deleteKV(namespace, key string) kit.Request {
+	return kit.Request{Code: 102, Ext: map[string]string{"namespace": namespace, "key": key}}
 }
 
 func TestRow048KVRoundTrip(t *testing.T) {
@@ -20,70 +22,70 @@ func TestRow048KVRoundTrip(t *testing.T) {
 	ns := unique("ns")
 	c.putKV(ns, "a key", "a value; with=signs")
 	c.putKV(ns, "clé", "ü€😀\u2028\t\"\\/")
-	want(t, "plain", c.ok(getKV(ns, "a key")).ExtFields["value"], "a value; with=signs")
-	a := c.ok(getKV(ns, "clé"))
+	want(t, "plain", c.OK(getKV(ns, "a key")).ExtFields["value"], "a value; with=signs")
+	a := c.OK(getKV(ns, "clé"))
 	want(t, "hostile", a.ExtFields["value"], "ü€😀\u2028\t\"\\/")
-	has(t, "raw header", a.header, `{"value":"ü€😀`+"\u2028"+`\t\"\\/"}`)
+	has(t, "raw header", a.Header, `{"value":"ü€😀`+"\u2028"+`\t\"\\/"}`)
 	var list struct{ Table map[string]string }
-	decode(t, c.ok(listKV(ns)), &list)
+	decode(t, c.OK(listKV(ns)), &list)
 	if len(list.Table) != 2 || list.Table["clé"] != "ü€😀\u2028\t\"\\/" {
 		t.Fatal(list)
 	}
-	c.ok(deleteKV(ns, "clé"))
-	c.refused(getKV(ns, "clé"), 22, "No config item, Namespace: "+ns+" Key: clé")
-	want(t, "list", string(c.ok(listKV(ns)).body), `{"table":{"a key":"a value; with=signs"}}`)
+	c.OK(deleteKV(ns, "clé"))
+	c.Refused(getKV(ns, "clé"), 22, "No config item, Namespace: "+ns+" Key: clé")
+	want(t, "list", string(c.OK(listKV(ns)).Body), `{"table":{"a key":"a value; with=signs"}}`)
 }
 
 func TestRow049PutWithoutKey(t *testing.T) {
 	c := shared(t).dial(t)
 	for _, ext := range []map[string]string{nil, {}, {"namespace": "n", "value": "v"}, {"key": "k", "value": "v"}} {
-		c.refused(request{code: 100, ext: ext}, 1, "namespace or key is null")
+		c.Refused(kit.Request{Code: 100, Ext: ext}, 1, "namespace or key is null")
 	}
 }
 
 func TestRow049PutWithoutValue(t *testing.T) {
 	c := shared(t).dial(t)
 	ns := unique("ns")
-	c.ok(request{code: 100, ext: map[string]string{"namespace": ns, "key": "k"}})
-	c.refused(getKV(ns, "k"), 22, "")
-	want(t, "list", string(c.ok(listKV(ns)).body), `{"table":{}}`)
+	c.OK(kit.Request{Code: 100, Ext: map[string]string{"namespace": ns, "key": "k"}})
+	c.Refused(getKV(ns, "k"), 22, "")
+	want(t, "list", string(c.OK(listKV(ns)).Body), `{"table":{}}`)
 	c.putKV(ns, "k", "")
-	has(t, "empty value", c.ok(getKV(ns, "k")).header, `"extFields":{"value":""}`)
-	want(t, "list", string(c.ok(listKV(ns)).body), `{"table":{"k":""}}`)
+	has(t, "empty value", c.OK(getKV(ns, "k")).Header, `"extFields":{"value":""}`)
+	want(t, "list", string(c.OK(listKV(ns)).Body), `{"table":{"k":""}}`)
 }
 
 func TestRow050GetUnknown(t *testing.T) {
 	c := shared(t).dial(t)
 	ns := unique("ns")
-	a := c.refused(getKV(ns, "k"), 22, "No config item, Namespace: "+ns+" Key: k")
-	has(t, "header", a.header, `"extFields":{},`)
+	a := c.Refused(getKV(ns, "k"), 22, "No config item, Namespace: "+ns+" Key: k")
+	has(t, "header", a.Header, `"extFields":{},`)
 	c.putKV(ns, "other", "v")
-	a = c.refused(getKV(ns, "k"), 22, "No config item, Namespace: "+ns+" Key: k")
-	has(t, "header", a.header, `"extFields":{},`)
+	a = c.Refused(getKV(ns, "k"), 22, "No config item, Namespace: "+ns+" Key: k")
+	has(t, "header", a.Header, `"extFields":{},`)
 }
 
 func TestRow051ListUnknownAndEmptied(t *testing.T) {
 	c := shared(t).dial(t)
 	ns := unique("ns")
-	c.refused(listKV(ns), 22, "No config item, Namespace: "+ns)
+	c.Refused(listKV(ns), 22, "No config item, Namespace: "+ns)
 	c.putKV(ns, "k", "v")
-	c.ok(deleteKV(ns, "k"))
-	want(t, "emptied", string(c.ok(listKV(ns)).body), `{"table":{}}`)
+	c.OK(deleteKV(ns, "k"))
+	want(t, "emptied", string(c.OK(listKV(ns)).Body), `{"table":{}}`)
 }
 
 func TestRow052DeleteUnknown(t *testing.T) {
 	c := shared(t).dial(t)
 	ns := unique("ns")
-	c.ok(deleteKV(ns, "k"))
-	c.ok(request{code: 102})
-	c.refused(listKV(ns), 22, "")
+	c.OK(deleteKV(ns, "k"))
+	c.OK(kit.Request{Code: 102})
+	c.Refused(listKV(ns), 22, "")
 }
 
 func TestRow053MissingArguments(t *testing.T) {
 	c := shared(t).dial(t)
-	c.refused(request{code: 101}, 22, "No config item, Namespace: null Key: null")
-	c.refused(request{code: 101, ext: map[string]string{"namespace": "x"}}, 22, "No config item, Namespace: x Key: null")
-	c.refused(request{code: 219}, 22, "No config item, Namespace: null")
+	c.Refused(kit.Request{Code: 101}, 22, "No config item, Namespace: null Key: null")
+	c.Refused(kit.Request{Code: 101, Ext: map[string]string{"namespace": "x"}}, 22, "No config item, Namespace: x Key: null")
+	c.Refused(kit.Request{Code: 219}, 22, "No config item, Namespace: null")
 }
 
 // wantFile compares a whole file.
@@ -104,10 +106,10 @@ func TestRow054KVFile(t *testing.T) {
 	c.putKV("ns", "k", "w\u2028é/")
 	wantFile(t, s.kv, `{"configTable":{"ns":{"k":"w`+"\u2028"+`é/"}}}`)
 	wantFile(t, s.kv+".bak", `{"configTable":{"ns":{"k":"v"}}}`)
-	c.ok(deleteKV("ns", "k"))
+	c.OK(deleteKV("ns", "k"))
 	wantFile(t, s.kv, `{"configTable":{"ns":{}}}`)
 	wantFile(t, s.kv+".bak", `{"configTable":{"ns":{"k":"w`+"\u2028"+`é/"}}}`)
-	c.ok(deleteKV("unknown", "k"))
+	c.OK(deleteKV("unknown", "k"))
 	wantFile(t, s.kv+".bak", `{"configTable":{"ns":{}}}`)
 }
 
@@ -124,10 +126,10 @@ func TestRow055KVSurvivesRestart(t *testing.T) {
 	c := s.dial(t)
 	c.putKV("ns", "k", "ü€😀")
 	c.putKV("emptied", "k", "v")
-	c.ok(deleteKV("emptied", "k"))
+	c.OK(deleteKV("emptied", "k"))
 	c = s.restart(t).dial(t)
-	want(t, "value", c.ok(getKV("ns", "k")).ExtFields["value"], "ü€😀")
-	want(t, "emptied", string(c.ok(listKV("emptied")).body), `{"table":{}}`)
+	want(t, "value", c.OK(getKV("ns", "k")).ExtFields["value"], "ü€😀")
+	want(t, "emptied", string(c.OK(listKV("emptied")).Body), `{"table":{}}`)
 }
 
 func TestRow056KVFileAtStart(t *testing.T) {
@@ -139,7 +141,7 @@ func TestRow056KVFileAtStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := own(t, options{dir: dir}).dial(t)
-			if a := c.call(getKV("n", "k")); (a.Code == 0) != (len(text) > 30) {
+			if a := c.Call(getKV("n", "k")); (a.Code == 0) != (len(text) > 30) {
 				t.Fatal(a)
 			}
 			c.putKV("x", "k", "v")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // quickScan is a server that looks for silent brokers often; the original's first look is after five seconds.
@@ -17,16 +19,16 @@ func TestRow110Unregister(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r110")
 	c.register(b)
-	a := c.ok(b.unregister())
-	if a.Remark != nil || a.ExtFields != nil || len(a.body) != 0 {
+	a := c.OK(b.unregister())
+	if a.Remark != nil || a.ExtFields != nil || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
-	c.refused(routeRequest(b.t2()), 17, "")
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
+	c.Refused(routeRequest(b.t2()), 17, "")
 	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.BrokerName != "" {
 		t.Fatal(got)
 	}
-	c.ok(b.unregister()) // of nothing
+	c.OK(b.unregister()) // of nothing
 }
 
 func TestRow111UnregisterByAddress(t *testing.T) {
@@ -34,8 +36,8 @@ func TestRow111UnregisterByAddress(t *testing.T) {
 	b := newBroker("r111")
 	c.register(b)
 	b.id = 5
-	c.ok(b.unregister())
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	c.OK(b.unregister())
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 }
 
 // settled waits until everything that was unregistered on this connection before has been applied: the original
@@ -44,8 +46,8 @@ func (c *client) settled(t *testing.T) {
 	t.Helper()
 	b := newBroker("settled")
 	c.register(b)
-	c.ok(b.unregister())
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	c.OK(b.unregister())
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 }
 
 func TestRow112LateUnregisterOfOldAddress(t *testing.T) {
@@ -55,7 +57,7 @@ func TestRow112LateUnregisterOfOldAddress(t *testing.T) {
 	successor := b
 	successor.addr = address()
 	c.register(successor)
-	c.ok(b.unregister())
+	c.OK(b.unregister())
 	c.settled(t)
 	if got := c.route(b.t1()).broker(b.name); got.addrs() != "0="+successor.addr {
 		t.Fatal(got.addrs())
@@ -68,8 +70,8 @@ func TestRow113UnregisterSlave(t *testing.T) {
 	c.register(b)
 	slave := b.slave(1)
 	c.register(slave)
-	c.ok(slave.unregister())
-	eventually(t, patience, func() error {
+	c.OK(slave.unregister())
+	eventually(t, kit.Patience, func() error {
 		if got := c.route(b.t1()).broker(b.name).addrs(); got != "0="+b.addr {
 			return fmt.Errorf("route shows %s", got)
 		}
@@ -88,8 +90,8 @@ func TestRow114UnregisterMasterWithSlaveLeft(t *testing.T) {
 		c.register(b)
 		slave := b.slave(1)
 		c.register(slave)
-		c.ok(b.unregister())
-		eventually(t, patience, func() error {
+		c.OK(b.unregister())
+		eventually(t, kit.Patience, func() error {
 			if got := c.route(b.t1()).broker(b.name).addrs(); got != "1="+slave.addr {
 				return fmt.Errorf("route shows %s", got)
 			}
@@ -108,13 +110,13 @@ func TestRow115LastBrokerRemovesCluster(t *testing.T) {
 	other.cluster = b.cluster
 	c.register(b)
 	c.register(other)
-	c.ok(b.unregister())
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	c.OK(b.unregister())
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 	if got := c.clusterInfo().ClusterAddrTable[b.cluster]; len(got) != 1 || got[0] != other.name {
 		t.Fatal(got)
 	}
-	c.ok(other.unregister())
-	eventually(t, patience, func() error { return c.gone(other.t1()) })
+	c.OK(other.unregister())
+	eventually(t, kit.Patience, func() error { return c.gone(other.t1()) })
 	if got, ok := c.clusterInfo().ClusterAddrTable[b.cluster]; ok {
 		t.Fatal(got)
 	}
@@ -129,7 +131,7 @@ func TestRow117ConnectionLoss(t *testing.T) {
 	c.route(b.t1())
 	begin := time.Now()
 	bc.Close()
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 	if d := time.Since(begin); d > 20*time.Second {
 		t.Fatalf("gone after %s", d)
 	}
@@ -156,20 +158,20 @@ func sentinel(t *testing.T, s *server) {
 	bc, c := s.dial(t), s.dial(t)
 	bc.register(b)
 	bc.Close()
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 }
 
 func TestRow119HeartbeatDoesNotAdopt(t *testing.T) {
 	s := shared(t)
-	for name, beat := range map[string]func(broker) request{"904": broker.heartbeat, "322": broker.dataVersionQuery} {
+	for name, beat := range map[string]func(broker) kit.Request{"904": broker.heartbeat, "322": broker.dataVersionQuery} {
 		t.Run(name, func(t *testing.T) {
 			b := newBroker("r119")
 			first, second := s.dial(t), s.dial(t)
 			first.register(b)
-			second.ok(beat(b))
-			second.ok(beat(b))
+			second.OK(beat(b))
+			second.OK(beat(b))
 			first.Close()
-			eventually(t, patience, func() error { return second.gone(b.t1()) })
+			eventually(t, kit.Patience, func() error { return second.gone(b.t1()) })
 		})
 	}
 }
@@ -179,7 +181,7 @@ func TestRow120CloseOfOtherConnection(t *testing.T) {
 	b := newBroker("r120")
 	bc, reader := s.dial(t), s.dial(t)
 	bc.register(b)
-	reader.ok(b.heartbeat())
+	reader.OK(b.heartbeat())
 	reader.route(b.t1())
 	reader.Close()
 	s.dial(t).Close()
@@ -194,7 +196,7 @@ func TestRow121SeveralBrokersOnOneConnection(t *testing.T) {
 	bc.register(one)
 	bc.register(two)
 	bc.Close()
-	eventually(t, patience, func() error { // which one the original removes is not determined
+	eventually(t, kit.Patience, func() error { // which one the original removes is not determined
 		if err := c.gone(one.t1()); err == nil {
 			return nil
 		}
@@ -209,11 +211,11 @@ func TestRow122Expiry(t *testing.T) {
 	b.timeout = 1500
 	begin := time.Now()
 	bc.register(b)
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 	if d := time.Since(begin); d < 1500*time.Millisecond {
 		t.Fatalf("gone after %s", d)
 	}
-	bc.closed()
+	bc.Closed()
 }
 
 func TestRow122OddTimeouts(t *testing.T) {
@@ -221,9 +223,9 @@ func TestRow122OddTimeouts(t *testing.T) {
 	for _, timeout := range []string{"x", "", "99999999999999999999", "1.5"} {
 		b := newBroker("r122")
 		r := b.request()
-		r.ext["heartbeatTimeoutMillis"] = timeout // not a number: the default of 120 seconds
-		c.ok(r)
-		want(t, timeout, c.ok(b.dataVersionQuery()).ExtFields["changed"], "false")
+		r.Ext["heartbeatTimeoutMillis"] = timeout // not a number: the default of 120 seconds
+		c.OK(r)
+		want(t, timeout, c.OK(b.dataVersionQuery()).ExtFields["changed"], "false")
 	}
 }
 
@@ -243,17 +245,17 @@ func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 	s.dial(t).register(silent)
 	next := time.Now()
 	begin := time.Now()
-	eventually(t, patience, func() error {
+	eventually(t, kit.Patience, func() error {
 		if time.Now().After(next) {
 			next = time.Now().Add(400 * time.Millisecond)
-			conns["904"].ok(alive["904"].heartbeat())
-			conns["322"].ok(alive["322"].dataVersionQuery())
+			conns["904"].OK(alive["904"].heartbeat())
+			conns["322"].OK(alive["322"].dataVersionQuery())
 			other := alive["322 other version"]
 			other.dv.counter = 77
-			want(t, "changed", conns["322 other version"].ok(other.dataVersionQuery()).ExtFields["changed"], "true")
+			want(t, "changed", conns["322 other version"].OK(other.dataVersionQuery()).ExtFields["changed"], "true")
 			r := alive["oneway 322"].dataVersionQuery()
-			r.flag = 2
-			conns["oneway 322"].send(r)
+			r.Flag = 2
+			conns["oneway 322"].Send(r)
 		}
 		if d := time.Since(begin); d < 10*time.Second {
 			return fmt.Errorf("only %s passed", d)
@@ -270,9 +272,9 @@ func TestRow123HeartbeatsKeepAlive(t *testing.T) {
 func TestRow124HeartbeatOfUnknown(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r124")
-	want(t, "904", c.exchange(frame(0, b.heartbeat().header(5), nil)), fmt.Sprintf(success, 5))
-	a := c.ok(b.dataVersionQuery())
-	if a.ExtFields["changed"] != "true" || len(a.ExtFields) != 1 || len(a.body) != 0 {
+	want(t, "904", c.exchange(b.heartbeat().Frame(5)), fmt.Sprintf(success, 5))
+	a := c.OK(b.dataVersionQuery())
+	if a.ExtFields["changed"] != "true" || len(a.ExtFields) != 1 || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
 	if got := c.clusterInfo().BrokerAddrTable[b.name]; got.BrokerName != "" {
@@ -292,14 +294,14 @@ func TestRow125DataVersionQuery(t *testing.T) {
 	}{{b.dv, "false"}, {dataVersion{0, 1000, 3}, "true"}, {dataVersion{0, 1001, 2}, "true"}, {dataVersion{1, 1000, 2}, "true"}} {
 		query := b
 		query.dv = asked.dv
-		a := c.ok(query.dataVersionQuery())
-		has(t, "header", a.header, `{"code":0,"extFields":{"changed":"`+asked.changed+`"},"flag":1,`)
-		want(t, "stored", string(a.body), stored)
+		a := c.OK(query.dataVersionQuery())
+		has(t, "header", a.Header, `{"code":0,"extFields":{"changed":"`+asked.changed+`"},"flag":1,`)
+		want(t, "stored", string(a.Body), stored)
 	}
 	for _, missing := range []string{"clusterName", "brokerAddr"} {
 		r := b.dataVersionQuery()
-		delete(r.ext, missing)
-		c.refused(r, 1, "")
+		delete(r.Ext, missing)
+		c.Refused(r, 1, "")
 	}
 }
 
@@ -308,10 +310,10 @@ func TestRow126DataVersionQueryWithoutBody(t *testing.T) {
 	b := newBroker("r126")
 	c.register(b)
 	r := b.dataVersionQuery()
-	r.body = nil
-	a := c.ok(r)
+	r.Body = nil
+	a := c.OK(r)
 	want(t, "changed", a.ExtFields["changed"], "true")
-	want(t, "stored", string(a.body), `{"counter":1,"stateVersion":0,"timestamp":1700000000000}`)
+	want(t, "stored", string(a.Body), `{"counter":1,"stateVersion":0,"timestamp":1700000000000}`)
 }
 
 func TestRow126DataVersionQueryWithOddBody(t *testing.T) {
@@ -322,8 +324,8 @@ func TestRow126DataVersionQueryWithOddBody(t *testing.T) {
 		"xx": 1, "[]": 1, "1": 1, "{counter:1}": 1, "null": 0, "{}": 0, `{"counter":"1","timestamp":1700000000000.9}`: 0,
 	} {
 		r := b.dataVersionQuery()
-		r.body = []byte(body)
-		a := c.call(r)
+		r.Body = []byte(body)
+		a := c.Call(r)
 		same := strings.HasPrefix(body, `{"`)
 		if a.Code != code || (code == 0 && a.ExtFields["changed"] != fmt.Sprint(!same)) {
 			t.Errorf("%s: %s", body, a)
@@ -336,8 +338,8 @@ func TestRow127IdleBrokerConnection(t *testing.T) {
 	b := newBroker("r127")
 	bc := s.dial(t)
 	bc.register(b)
-	bc.closed()
-	eventually(t, patience, func() error { return s.dial(t).gone(b.t1()) })
+	bc.Closed()
+	eventually(t, kit.Patience, func() error { return s.dial(t).gone(b.t1()) })
 }
 
 func TestRow128DefaultTimeoutIsLong(t *testing.T) {
@@ -347,7 +349,7 @@ func TestRow128DefaultTimeoutIsLong(t *testing.T) {
 	quick.timeout = 3000
 	c.register(b)
 	s.dial(t).register(quick)
-	eventually(t, patience, func() error { return c.gone(quick.t1()) })
+	eventually(t, kit.Patience, func() error { return c.gone(quick.t1()) })
 	c.route(b.t1())
 }
 
@@ -374,14 +376,14 @@ func TestRow129RestartLosesRoutes(t *testing.T) {
 	c := s.dial(t)
 	b := newBroker("r129")
 	c.register(b)
-	c.ok(request{code: 205, ext: map[string]string{"brokerName": b.name}})
+	c.OK(kit.Request{Code: 205, Ext: map[string]string{"brokerName": b.name}})
 	c.putKV("ns", "k", "v")
 	c = s.restart(t).dial(t)
-	c.refused(routeRequest(b.t1()), 17, "")
-	want(t, "106", string(c.ok(request{code: 106}).body), `{"brokerAddrTable":{},"clusterAddrTable":{}}`)
-	want(t, "206", string(c.ok(request{code: 206}).body), `{"topicList":[]}`)
-	want(t, "304", string(c.ok(request{code: 304}).body), `{"topicList":[]}`)
-	want(t, "kv", c.ok(getKV("ns", "k")).ExtFields["value"], "v")
+	c.Refused(routeRequest(b.t1()), 17, "")
+	want(t, "106", string(c.OK(kit.Request{Code: 106}).Body), `{"brokerAddrTable":{},"clusterAddrTable":{}}`)
+	want(t, "206", string(c.OK(kit.Request{Code: 206}).Body), `{"topicList":[]}`)
+	want(t, "304", string(c.OK(kit.Request{Code: 304}).Body), `{"topicList":[]}`)
+	want(t, "kv", c.OK(getKV("ns", "k")).ExtFields["value"], "v")
 	c.register(b)
 	if q := c.queueOf(b.t1(), b.name); q.Perm != 6 {
 		t.Fatal(q)

@@ -1,62 +1,46 @@
 package wire
 
 import (
-	"bufio"
 	"fmt"
 	"maps"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // listener is a broker's port that collects what the name server sends to it.
 type listener struct {
 	addr string
-	got  chan *answer
+	got  chan *kit.Answer
 }
 
 func listen(t *testing.T) *listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	out := &listener{addr: l.Addr().String(), got: make(chan *answer, 16)}
-	go func() {
+	l := &listener{got: make(chan *kit.Answer, 16)}
+	l.addr = kit.Listen(t, func(conn net.Conn) {
 		for {
-			conn, err := l.Accept()
+			a, err := kit.ReadFrame(conn)
 			if err != nil {
 				return
 			}
-			go out.collect(t, conn)
+			l.got <- a
 		}
-	}()
-	return out
-}
-
-func (l *listener) collect(t *testing.T, conn net.Conn) {
-	defer conn.Close()
-	c := &client{t: t, Conn: conn, r: bufio.NewReader(conn)}
-	for {
-		a, err := c.tryRead(5 * time.Minute)
-		if err != nil {
-			return
-		}
-		l.got <- a
-	}
+	})
+	return l
 }
 
 // next waits for a notification and checks it down to the order of its members.
-func (l *listener) next(id int, addr, extra string) (*answer, error) {
+func (l *listener) next(id int, addr, extra string) (*kit.Answer, error) {
 	select {
 	case a := <-l.got:
 		key, value, _ := strings.Cut(extra, "=")
 		fields := map[string]string{"minBrokerId": fmt.Sprint(id), "minBrokerAddr": addr, key: value}
 		end := fmt.Sprintf(`},"flag":2,"language":"JAVA","opaque":%d,"serializeTypeCurrentRPC":"JSON","version":513}`, a.Opaque)
-		if !maps.Equal(a.ExtFields, fields) || len(a.body) != 0 ||
-			!strings.HasPrefix(a.header, `{"code":905,"extFields":{`) || !strings.HasSuffix(a.header, end) {
+		if !maps.Equal(a.ExtFields, fields) || len(a.Body) != 0 ||
+			!strings.HasPrefix(a.Header, `{"code":905,"extFields":{`) || !strings.HasSuffix(a.Header, end) {
 			return nil, fmt.Errorf("got %s, want fields %v and the end %s", a, fields, end)
 		}
 		return a, nil
@@ -130,12 +114,12 @@ func TestRow148MinBrokerIDNotification(t *testing.T) {
 		if err := all(0, b[0].addr, "haBrokerAddr=ha0", l[1], l[2]); err != nil {
 			return err
 		}
-		c.ok(b[0].unregister()) // told to all that are left
+		c.OK(b[0].unregister()) // told to all that are left
 		if err := all(1, b[1].addr, "offlineBrokerAddr="+b[0].addr, l[1], l[2]); err != nil {
 			return err
 		}
-		c.ok(b[2].unregister()) // not the minimum: no notification
-		c.ok(b[1].unregister()) // the last one: nobody to tell
+		c.OK(b[2].unregister()) // not the minimum: no notification
+		c.OK(b[1].unregister()) // the last one: nobody to tell
 		c.settled(t)
 		return quiet(l[:]...)
 	})
@@ -146,7 +130,7 @@ func TestRow148NotificationOffByDefault(t *testing.T) {
 	b, l := members(t, "r148-off")
 	c.register(b[1])
 	c.register(b[0])
-	c.ok(b[0].unregister())
+	c.OK(b[0].unregister())
 	c.settled(t)
 	if err := quiet(l[:]...); err != nil {
 		t.Fatal(err)
@@ -166,7 +150,7 @@ func TestRow148UnregisterOfOrdinaryGroup(t *testing.T) {
 		if err := all(0, b[0].addr, "haBrokerAddr=ha0", l[1]); err != nil {
 			return err
 		}
-		c.ok(b[0].unregister())
+		c.OK(b[0].unregister())
 		c.settled(t)
 		return quiet(l[:]...)
 	})

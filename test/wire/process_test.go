@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // outcome is how a command ended.
@@ -151,7 +152,7 @@ func TestRow151BootLine(t *testing.T) {
 func TestRow152ListenPortZero(t *testing.T) {
 	s := own(t, options{properties: map[string]string{"listenPort": "0", "bindAddress": "127.0.0.1"}})
 	has(t, "boot line", s.Output(), "address "+s.addr)
-	s.dial(t).usable()
+	s.dial(t).Usable()
 	want(t, "319", s.dial(t).options()["listenPort"], strings.Split(s.addr, ":")[1])
 }
 
@@ -171,12 +172,12 @@ func TestRow153DefaultKVPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Env = append(cmd.Env, "ROCKETMQ_HOME="+dir)
-	p := java.StartProgram(t, cmd)
+	p := kit.Start(t, cmd)
 	s := &server{Process: p}
 	if err := s.await(); err != nil {
 		t.Fatal(err)
 	}
 	c := s.dial(t)
-	want(t, "value", c.ok(getKV("ns", "k")).ExtFields["value"], "v")
+	want(t, "value", c.OK(getKV("ns", "k")).ExtFields["value"], "v")
 	want(t, "319", c.options()["kvConfigPath"], kv)
 }

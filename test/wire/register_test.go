@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestRow057MasterIsSeenEverywhere(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r57")
-	if a := c.register(b); len(a.ExtFields) != 0 || len(a.body) != 0 {
+	if a := c.register(b); len(a.ExtFields) != 0 || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
 	info := c.clusterInfo()
@@ -22,13 +24,13 @@ func TestRow057MasterIsSeenEverywhere(t *testing.T) {
 		t.Fatal(info.ClusterAddrTable)
 	}
 	topics := []string{b.t1(), b.t2()}
-	if all := c.topics(request{code: 206}); !slices.Contains(all, b.t1()) || !slices.Contains(all, b.t2()) {
+	if all := c.topics(kit.Request{Code: 206}); !slices.Contains(all, b.t1()) || !slices.Contains(all, b.t2()) {
 		t.Fatal(all)
 	}
-	if got := c.topics(request{code: 224, ext: map[string]string{"cluster": b.cluster}}); !slices.Equal(got, topics) {
+	if got := c.topics(kit.Request{Code: 224, Ext: map[string]string{"cluster": b.cluster}}); !slices.Equal(got, topics) {
 		t.Fatal(got)
 	}
-	if system := c.topics(request{code: 304}); !slices.Contains(system, b.cluster) || !slices.Contains(system, b.name) {
+	if system := c.topics(kit.Request{Code: 304}); !slices.Contains(system, b.cluster) || !slices.Contains(system, b.name) {
 		t.Fatal(system)
 	}
 	r := c.route(b.t1())
@@ -44,13 +46,13 @@ func TestRow057OddBrokerIDs(t *testing.T) {
 		b := newBroker("r57")
 		b.acting = "false"
 		r := b.request()
-		r.ext["brokerId"] = id
-		c.ok(r)
+		r.Ext["brokerId"] = id
+		c.OK(r)
 		want(t, id, addrsOf(c.clusterInfo(), b.name), shown+"="+b.addr)
 	}
 	r := newBroker("r57").request()
-	r.ext["brokerId"] = "9223372036854775808"
-	c.refused(r, 1, "")
+	r.Ext["brokerId"] = "9223372036854775808"
+	c.Refused(r, 1, "")
 }
 
 // golden registers the broker of the golden bytes (docs/spec/nameserver.md#golden-bytes) under names of this row, and returns
@@ -76,13 +78,13 @@ const (
 
 // routeAs asks for a topic as a client of some version.
 func (c *client) routeAs(topic string, version int, standard string) string {
-	c.t.Helper()
+	c.T.Helper()
 	r := routeRequest(topic)
-	r.version = version
+	r.Version = version
 	if standard != "" {
-		r.ext["acceptStandardJsonOnly"] = standard
+		r.Ext["acceptStandardJsonOnly"] = standard
 	}
-	return string(c.ok(r).body)
+	return string(c.OK(r).Body)
 }
 
 func TestRow058RouteGoldenDefault(t *testing.T) {
@@ -90,14 +92,14 @@ func TestRow058RouteGoldenDefault(t *testing.T) {
 	topic, expect := golden(t, c)
 	want(t, "version 317", c.routeAs(topic, 317, ""), expect(goldenDefault))
 	want(t, "version 400", c.routeAs(topic, 400, ""), expect(goldenDefault))
-	want(t, "version 0", c.exchangeBody(jsonFrame(`{"code":105,"opaque":1,"extFields":{"topic":"`+topic+`"}}`)), expect(goldenDefault))
+	want(t, "version 0", c.exchangeBody(kit.JSONFrame(`{"code":105,"opaque":1,"extFields":{"topic":"`+topic+`"}}`)), expect(goldenDefault))
 }
 
 // exchangeBody is exchange for the body.
 func (c *client) exchangeBody(raw []byte) string {
-	c.t.Helper()
-	c.write(raw)
-	return string(c.read().body)
+	c.T.Helper()
+	c.Put(raw)
+	return string(c.Next().Body)
 }
 
 func TestRow059RouteGoldenStandard(t *testing.T) {
@@ -106,7 +108,7 @@ func TestRow059RouteGoldenStandard(t *testing.T) {
 	want(t, "version 401", c.routeAs(topic, 401, ""), expect(goldenStandard))
 	want(t, "version 513", c.routeAs(topic, 513, "false"), expect(goldenStandard))
 	want(t, "acceptStandardJsonOnly", c.routeAs(topic, 317, "true"), expect(goldenStandard))
-	want(t, "by binary header", c.exchangeBody(frame(1, binaryHeader(105, 9, 401, 1, 0, "", entry("topic", topic)), nil)),
+	want(t, "by binary header", c.exchangeBody(kit.Frame(1, kit.BinaryHeader(105, 9, 401, 1, 0, "", kit.BinaryEntry("topic", topic)), nil)),
 		expect(goldenStandard))
 }
 
@@ -149,18 +151,18 @@ func TestRow061StringEscapes(t *testing.T) {
 	b.cluster = unique("c") + hostile
 	b.topics = []topic{rw(b.t1()), rw(b.t2())}
 	body := b.body() // under plain keys: 5.5.0 refuses keys that have both an escape and a character beyond 16 bits
-	body = strings.Replace(body, `{`+quote(b.t1())+`:`, `{"k1":`, 1)
-	body = strings.Replace(body, `,`+quote(b.t2())+`:`, `,"k2":`, 1)
-	c.ok(b.requestWith([]byte(body)))
+	body = strings.Replace(body, `{`+kit.Quote(b.t1())+`:`, `{"k1":`, 1)
+	body = strings.Replace(body, `,`+kit.Quote(b.t2())+`:`, `,"k2":`, 1)
+	c.OK(b.requestWith([]byte(body)))
 	name := b.name[:len(b.name)-len(hostile)] + hostileJSON
 	for _, version := range []int{317, 401} {
 		has(t, "broker entry", c.routeAs(b.t1(), version, ""), `"brokerName":"`+name+`","cluster":"`)
 		has(t, "queue entry", c.routeAs(b.t1(), version, ""), `"queueDatas":[{"brokerName":"`+name+`","perm"`)
 	}
-	has(t, "106", string(c.ok(request{code: 106}).body), hostileJSON+`","enableActingMaster"`)
-	has(t, "206", string(c.ok(request{code: 206}).body), `"`+name+`-T1"`)
-	a := c.refused(routeRequest("t"+hostile), 17, "")
-	has(t, "remark", a.header, `"remark":"No topic route info in name server for the topic: t`+hostileJSON+`\nSee`)
+	has(t, "106", string(c.OK(kit.Request{Code: 106}).Body), hostileJSON+`","enableActingMaster"`)
+	has(t, "206", string(c.OK(kit.Request{Code: 206}).Body), `"`+name+`-T1"`)
+	a := c.Refused(routeRequest("t"+hostile), 17, "")
+	has(t, "remark", a.Header, `"remark":"No topic route info in name server for the topic: t`+hostileJSON+`\nSee`)
 }
 
 // clientGo reads brokerAddrs as rocketmq-client-go does: cut at commas and first colons, quotes stripped.
@@ -198,36 +200,36 @@ const noRoute = "No topic route info in name server for the topic: %s\nSee https
 func TestRow063UnknownTopic(t *testing.T) {
 	c := shared(t).dial(t)
 	topic := unique("none")
-	a := c.refused(routeRequest(topic), 17, fmt.Sprintf(noRoute, topic))
-	if a.ExtFields != nil || len(a.body) != 0 {
+	a := c.Refused(routeRequest(topic), 17, fmt.Sprintf(noRoute, topic))
+	if a.ExtFields != nil || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
 }
 
 func TestRow064MissingTopic(t *testing.T) {
 	c := shared(t).dial(t)
-	c.refused(request{code: 105}, 17, fmt.Sprintf(noRoute, "null"))
-	c.refused(request{code: 105, ext: map[string]string{}}, 17, fmt.Sprintf(noRoute, "null"))
-	c.refused(routeRequest(""), 17, fmt.Sprintf(noRoute, ""))
+	c.Refused(kit.Request{Code: 105}, 17, fmt.Sprintf(noRoute, "null"))
+	c.Refused(kit.Request{Code: 105, Ext: map[string]string{}}, 17, fmt.Sprintf(noRoute, "null"))
+	c.Refused(routeRequest(""), 17, fmt.Sprintf(noRoute, ""))
 }
 
 func TestRow065SlaveGetsMaster(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r65")
-	has(t, "master", c.register(b).header, `"extFields":{},`)
+	has(t, "master", c.register(b).Header, `"extFields":{},`)
 	a := c.register(b.slave(1))
 	if len(a.ExtFields) != 2 || a.ExtFields["masterAddr"] != b.addr || a.ExtFields["haServerAddr"] != b.ha {
 		t.Fatal(a)
 	}
 	other := b.slave(2)
 	other.cluster = unique("other") // the master is not in the live table of this cluster
-	has(t, "other cluster", c.register(other).header, `"extFields":{},`)
+	has(t, "other cluster", c.register(other).Header, `"extFields":{},`)
 }
 
 func TestRow066SlaveBeforeMaster(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r66")
-	has(t, "slave", c.register(b.slave(1)).header, `"extFields":{},`)
+	has(t, "slave", c.register(b.slave(1)).Header, `"extFields":{},`)
 	c.register(b)
 	if a := c.register(b.slave(2)); a.ExtFields["masterAddr"] != b.addr {
 		t.Fatal(a)
@@ -245,17 +247,17 @@ func TestRow067SlaveDoesNotChangeTopics(t *testing.T) {
 	if q := c.route(b.t1()).queue(b.name); *q != (queueData{b.name, 4, 4, 6, 0}) {
 		t.Fatal(q)
 	}
-	c.refused(routeRequest(b.name+"-slave"), 17, "")
+	c.Refused(routeRequest(b.name+"-slave"), 17, "")
 }
 
 func TestRow081SingleTopicFirstRefused(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r81")
 	b.topics = b.topics[:1]
-	a := c.refused(b.request(), 1, "register broker failed")
-	has(t, "header", a.header, `"extFields":{},`)
-	c.refused(routeRequest(b.t1()), 17, "")
-	if a := c.ok(b.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.body) != 0 {
+	a := c.Refused(b.request(), 1, "register broker failed")
+	has(t, "header", a.Header, `"extFields":{},`)
+	c.Refused(routeRequest(b.t1()), 17, "")
+	if a := c.OK(b.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.Body) != 0 {
 		t.Fatal(a)
 	}
 }

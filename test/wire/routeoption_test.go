@@ -11,15 +11,15 @@ const orderNamespace = "ORDER_TOPIC_CONFIG"
 func TestRow094OrderConfigReturned(t *testing.T) {
 	c := own(t, options{}).dial(t)
 	b := newBroker("r94")
-	if a := c.register(b); len(a.body) != 0 {
+	if a := c.register(b); len(a.Body) != 0 {
 		t.Fatal(a)
 	}
 	c.putKV(orderNamespace, "p", "b0:4;b1:4")
-	want(t, "body", string(c.register(b).body), `{"table":{"p":"b0:4;b1:4"}}`)
-	c.ok(deleteKV(orderNamespace, "p"))
-	want(t, "emptied", string(c.register(b).body), `{"table":{}}`)
+	want(t, "body", string(c.register(b).Body), `{"table":{"p":"b0:4;b1:4"}}`)
+	c.OK(deleteKV(orderNamespace, "p"))
+	want(t, "emptied", string(c.register(b).Body), `{"table":{}}`)
 	c.config("returnOrderTopicConfigToBroker=false")
-	if a := c.register(b); len(a.body) != 0 {
+	if a := c.register(b); len(a.Body) != 0 {
 		t.Fatal(a)
 	}
 }
@@ -40,7 +40,7 @@ func TestRow095OrderConfigInRoute(t *testing.T) {
 	}
 	c.putKV(orderNamespace, b.t1(), "p:8")
 	has(t, "changed", c.routeAs(b.t1(), 401, ""), `"orderTopicConf":"p:8"`)
-	c.ok(deleteKV(orderNamespace, b.t1()))
+	c.OK(deleteKV(orderNamespace, b.t1()))
 	if r := c.route(b.t1()); r.OrderTopicConf != nil {
 		t.Fatal(*r.OrderTopicConf)
 	}
@@ -57,7 +57,7 @@ func TestRow096FilterServers(t *testing.T) {
 	for _, version := range []int{317, 401} {
 		has(t, "route", c.routeAs(b.t1(), version, ""), `"filterServerTable":{"`+b.addr+`":["f1:1","f2:2"]},`)
 	}
-	c.ok(b.requestWith([]byte(strings.Replace(b.body(), `"filterServerList":["f1:1","f2:2"]`, `"filterServerList":null`, 1))))
+	c.OK(b.requestWith([]byte(strings.Replace(b.body(), `"filterServerList":["f1:1","f2:2"]`, `"filterServerList":null`, 1))))
 	has(t, "null leaves it", c.routeAs(b.t1(), 401, ""), `"filterServerTable":{"`+b.addr+`":["f1:1","f2:2"]},`)
 	b.filters = nil
 	c.register(b)
@@ -77,12 +77,12 @@ func TestRow097ZoneName(t *testing.T) {
 
 // zoned asks for a topic with the zone fields that clients add.
 func (c *client) zoned(topic, mode, name string) *route {
-	c.t.Helper()
+	c.T.Helper()
 	r := routeRequest(topic)
-	r.version = 317
-	r.ext["__ZONE_MODE"], r.ext["__ZONE_NAME"] = mode, name
+	r.Version = 317
+	r.Ext["__ZONE_MODE"], r.Ext["__ZONE_NAME"] = mode, name
 	var out route
-	decode(c.t, c.ok(r), &out)
+	decode(c.T, c.OK(r), &out)
 	return &out
 }
 
@@ -122,8 +122,8 @@ func TestRow098ZoneFiltering(t *testing.T) {
 	check("", "east", names...)
 	check("true", "north")
 	r := routeRequest(topicName)
-	r.version, r.ext["__ZONE_MODE"], r.ext["__ZONE_NAME"] = 317, "true", "north"
-	want(t, "empty", string(c.ok(r).body), `{"brokerDatas":[],"filterServerTable":{},"queueDatas":[]}`)
+	r.Version, r.Ext["__ZONE_MODE"], r.Ext["__ZONE_NAME"] = 317, "true", "north"
+	want(t, "empty", string(c.OK(r).Body), `{"brokerDatas":[],"filterServerTable":{},"queueDatas":[]}`)
 }
 
 func TestRow099ZoneFilteringKeepsMasterless(t *testing.T) {

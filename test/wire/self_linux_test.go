@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // connectionsTo counts the established connections whose far end is a local port.
@@ -32,7 +34,7 @@ func TestDeviation10NoConnectionToItself(t *testing.T) {
 	s := own(t, options{})
 	port := portOf(t, s.addr)
 	deviation(t, "DEV-10", func() error {
-		seen := within(5*time.Second, func() error {
+		seen := kit.Within(5*time.Second, func() error {
 			if connectionsTo(t, port) == 0 {
 				return errors.New("none so far")
 			}

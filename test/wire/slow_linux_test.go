@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestRow043SlowReader(t *testing.T) {
@@ -23,9 +25,9 @@ func TestRow043SlowReader(t *testing.T) {
 	c.register(b)
 	slow := s.dial(t)
 	slow.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-	request := jsonFrame(`{"code":206,"opaque":43}`)
+	request := kit.JSONFrame(`{"code":206,"opaque":43}`)
 	const first = 500 // nearly 10 MB of answers: more than the sockets hold
-	slow.write(bytes.Repeat(request, first))
+	slow.Put(bytes.Repeat(request, first))
 	standsStill(t, slow)
 	batch := bytes.Repeat(request, 1000)
 	sent := 0
@@ -41,9 +43,9 @@ func TestRow043SlowReader(t *testing.T) {
 		}
 	}
 	t.Logf("the server stopped reading after %d requests", sent/len(request))
-	c.usable() // others are served
+	c.Usable() // others are served
 	for range first {
-		if a := slow.read(); a.Code != 0 || len(a.body) < 15000 {
+		if a := slow.Next(); a.Code != 0 || len(a.Body) < 15000 {
 			t.Fatal(a)
 		}
 	}
@@ -57,7 +59,7 @@ func standsStill(t *testing.T, c *client) {
 		t.Fatal(err)
 	}
 	last, since := 0, time.Now()
-	eventually(t, patience, func() error {
+	eventually(t, kit.Patience, func() error {
 		waiting := 0
 		if err := raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
 			return err

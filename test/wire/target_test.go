@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // javaVersion is the release that decides what is right.
@@ -31,7 +32,7 @@ type options struct {
 
 // server is a running target. Every server has its own directory with its configuration and its KV store.
 type server struct {
-	*java.Process
+	*kit.Process
 	addr, dir, config, kv string
 }
 
@@ -108,7 +109,7 @@ func (e epitaphTarget) run(o options) (*server, error) {
 	}
 	cmd.Env = append(append(cmd.Env, "JAVA_OPT_EXT="+strings.Join(system, " ")), o.env...)
 	var err error
-	s.Process, err = java.Exec(cmd)
+	s.Process, err = kit.Exec(cmd)
 	return s, err
 }
 
@@ -153,7 +154,6 @@ func (s *suite) main(m *testing.M) int {
 	case "java":
 		s.java, s.target = true, javaTarget{}
 	case "", "epitaph":
-		s.target = epitaphTarget{filepath.Join(scratch, "epitaph")}
 	default:
 		fmt.Fprintf(os.Stderr, "EPITAPH_WIRE_TARGET=%s: want java or epitaph\n", name)
 		return 1
@@ -169,17 +169,15 @@ func (s *suite) main(m *testing.M) int {
 	return status
 }
 
-// prepare builds the binary, once, on the first test that needs a server.
+// prepare has the binary built and starts the shared server, on the first test that needs a server.
 func (s *suite) prepare() error {
 	s.once.Do(func() {
 		if s.java {
 			s.commonErr = java.Available()
 		} else {
-			args := append([]string{"build", "-o", s.target.(epitaphTarget).binary}, raceFlag...)
-			out, err := exec.Command("go", append(args, "../..")...).CombinedOutput()
-			if err != nil {
-				s.commonErr = fmt.Errorf("build epitaph: %w\n%s", err, out)
-			}
+			var binary string
+			binary, s.commonErr = kit.TheBinary()
+			s.target = epitaphTarget{binary}
 		}
 		if s.commonErr != nil {
 			return
@@ -250,7 +248,7 @@ func prepareServer(t *testing.T, o options) *server {
 			t.Error(fault)
 		}
 	})
-	java.KillAtEnd(t, "server", s.Process)
+	kit.KillAtEnd(t, "server", s.Process)
 	return s
 }
 
@@ -268,7 +266,7 @@ func (s *server) fault() string {
 func (s *server) restart(t *testing.T) *server {
 	t.Helper()
 	s.Term()
-	if _, err := s.Wait(patience); err != nil {
+	if _, err := s.Wait(kit.Patience); err != nil {
 		t.Fatalf("end server: %v", err)
 	}
 	return start(t, options{dir: s.dir})
@@ -296,40 +294,19 @@ func watched(d time.Duration) time.Duration {
 	if run.java {
 		return d
 	}
-	return patience
+	return kit.Patience
 }
 
 // eventually polls until check returns nil.
 func eventually(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
-	if err := within(limit, check); err != nil {
-		t.Fatalf("not within %s: %v", limit, err)
-	}
-}
-
-// within is eventually for a caller that wants the last error.
-func within(limit time.Duration, check func() error) error {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return err
-		}
-	}
+	kit.Await(t, limit, "it", check)
 }
 
 // steadily fails when check fails at any time during d.
 func steadily(t *testing.T, d time.Duration, check func() error) {
 	t.Helper()
-	err := within(d, func() error {
+	err := kit.Within(d, func() error {
 		if check() == nil {
 			return errors.New("so far so good")
 		}

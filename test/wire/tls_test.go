@@ -15,26 +15,23 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // secure dials with TLS and shakes hands.
 func (s *server) secure(t testing.TB, config *tls.Config) (*client, error) {
 	t.Helper()
-	c := s.dial(t)
-	return c.secure(config)
+	return s.dial(t).secure(config)
 }
 
 // secure shakes hands on a connection that may already have sent a PROXY header.
 func (c *client) secure(config *tls.Config) (*client, error) {
-	if config == nil {
-		config = &tls.Config{InsecureSkipVerify: true}
-	}
-	conn := tls.Client(c.Conn, config)
-	conn.SetDeadline(time.Now().Add(patience))
-	if err := conn.Handshake(); err != nil {
+	inner, err := c.Secure(config)
+	if err != nil {
 		return nil, err
 	}
-	return over(c.t, conn), nil
+	return version479(inner), nil
 }
 
 // mustSecure is secure that must succeed.
@@ -49,24 +46,24 @@ func (s *server) mustSecure(t testing.TB, config *tls.Config) *client {
 
 func TestRow036PermissiveTLS(t *testing.T) {
 	s := shared(t)
-	s.mustSecure(t, nil).usable()
-	s.dial(t).usable()
+	s.mustSecure(t, nil).Usable()
+	s.dial(t).Usable()
 }
 
 func TestRow037DisabledTLS(t *testing.T) {
 	s := own(t, options{system: map[string]string{"tls.server.mode": "disabled"}})
 	c := s.dial(t)
-	c.write([]byte{0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3, 0, 0, 0, 0, 0})
-	c.closed()
-	s.dial(t).usable()
+	c.Put([]byte{0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3, 0, 0, 0, 0, 0})
+	c.Closed()
+	s.dial(t).Usable()
 }
 
 func TestRow038EnforcingTLS(t *testing.T) {
 	s := own(t, options{system: map[string]string{"tls.server.mode": "enforcing"}})
-	s.mustSecure(t, nil).usable()
+	s.mustSecure(t, nil).Usable()
 	c := s.dial(t)
-	c.write(jsonFrame(`{"code":206,"opaque":1}`))
-	c.closed()
+	c.Put(kit.JSONFrame(`{"code":206,"opaque":1}`))
+	c.Closed()
 }
 
 // DEV-1 is no deviation any more, for the original was mended: 5.5.0 throws before it hands the first bytes on, so this row
@@ -75,27 +72,26 @@ func TestRow039EnforcingExecutesNothing(t *testing.T) {
 	s := own(t, options{system: map[string]string{"tls.server.mode": "enforcing"}})
 	for i := range 50 {
 		plain := s.dial(t)
-		plain.write(frame(0, request{code: 100, ext: map[string]string{
-			"namespace": "n", "key": fmt.Sprint(i), "value": "v"}}.header(1), nil))
-		plain.closed()
+		plain.Put(kit.Request{Code: 100, Ext: map[string]string{"namespace": "n", "key": fmt.Sprint(i), "value": "v"}}.Frame(1))
+		plain.Closed()
 	}
-	s.mustSecure(t, nil).refused(listKV("n"), 22, "")
+	s.mustSecure(t, nil).Refused(listKV("n"), 22, "")
 }
 
 func TestRow040ProxyThenTLS(t *testing.T) {
 	s := shared(t)
 	for name, head := range map[string][]byte{
 		"v1": []byte("PROXY TCP4 192.0.2.1 192.0.2.2 56324 9876\r\n"),
-		"v2": proxyV2(0x21, 0x11, ipv4()...),
+		"v2": kit.ProxyV2(0x21, 0x11, ipv4()...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t)
-			c.write(head)
+			c.Put(head)
 			inner, err := c.secure(nil)
 			if err != nil {
 				t.Fatalf("handshake: %v", err)
 			}
-			inner.usable()
+			inner.Usable()
 		})
 	}
 }
@@ -186,13 +182,13 @@ func TestRow041CertificateReload(t *testing.T) {
 		t.Fatalf("serial %d, want 2", before)
 	}
 	files.write(t, issue(t, 3, &ca))
-	eventually(t, patience, func() error {
+	eventually(t, kit.Patience, func() error {
 		if got, _ := serial(); got != 3 {
 			return fmt.Errorf("serial %d, want 3", got)
 		}
 		return nil
 	})
-	old.usable()
+	old.Usable()
 }
 
 func TestRow042ClientCertificateRequired(t *testing.T) {
@@ -217,8 +213,8 @@ func TestRow042ClientCertificateRequired(t *testing.T) {
 			}
 			c, err := s.secure(t, config)
 			if err == nil { // TLS 1.3: the refusal comes with the first read
-				if err = c.tryWrite(jsonFrame(`{"code":206,"opaque":1}`)); err == nil {
-					_, err = c.tryRead(patience)
+				if err = c.TryPut(kit.JSONFrame(`{"code":206,"opaque":1}`)); err == nil {
+					_, err = c.TryNext(kit.Patience)
 				}
 			}
 			if served := err == nil; served != (name == "trusted") {

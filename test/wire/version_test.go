@@ -2,14 +2,16 @@ package wire
 
 import (
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // queueOf is the queue entry that a topic has with a broker.
 func (c *client) queueOf(topic, name string) queueData {
-	c.t.Helper()
+	c.T.Helper()
 	q := c.route(topic).queue(name)
 	if q == nil {
-		c.t.Fatalf("topic %s has no queue of %s", topic, name)
+		c.T.Fatalf("topic %s has no queue of %s", topic, name)
 	}
 	return *q
 }
@@ -29,8 +31,8 @@ func TestRow085SameVersionRestoresMissing(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r85")
 	c.register(b)
-	c.ok(request{code: 216, ext: map[string]string{"topic": b.t1()}})
-	c.refused(routeRequest(b.t1()), 17, "")
+	c.OK(kit.Request{Code: 216, Ext: map[string]string{"topic": b.t1()}})
+	c.Refused(routeRequest(b.t1()), 17, "")
 	c.register(b)
 	c.route(b.t1())
 	b.topics[0].read = 9 // restored, and from then on as stored as any other
@@ -46,8 +48,8 @@ func TestRow085SameBodyAfterUnregister(t *testing.T) {
 	for range 3 {
 		c.register(b)
 		c.route(b.t1())
-		c.ok(b.unregister())
-		eventually(t, patience, func() error { return c.gone(b.t1()) })
+		c.OK(b.unregister())
+		eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 	}
 }
 
@@ -79,9 +81,9 @@ func TestRow087OlderCounterAccepted(t *testing.T) {
 	if q := c.queueOf(b.t1(), b.name); q.ReadQueueNums != 9 {
 		t.Fatal(q)
 	}
-	a := c.ok(b.dataVersionQuery())
+	a := c.OK(b.dataVersionQuery())
 	want(t, "changed", a.ExtFields["changed"], "false")
-	want(t, "stored", string(a.body), `{"counter":2,"stateVersion":0,"timestamp":1700000000000}`)
+	want(t, "stored", string(a.Body), `{"counter":2,"stateVersion":0,"timestamp":1700000000000}`)
 }
 
 func TestRow088AbsentTopicsStay(t *testing.T) {
@@ -109,7 +111,7 @@ func TestRow089DeleteTopicWithRegistration(t *testing.T) {
 	c.route(b.t1())
 	b.mappings = ""
 	c.register(b) // also when the data version has not changed
-	c.refused(routeRequest(b.t1()), 17, "")
+	c.Refused(routeRequest(b.t1()), 17, "")
 	c.route(b.t2())
 	if r := c.route(t3); r.queue(b.name) != nil || r.queue(other.name) == nil {
 		t.Fatalf("%+v", r)
@@ -150,12 +152,12 @@ func TestRow092StateVersion(t *testing.T) {
 	lower.addr, lower.dv.state, lower.dv.counter = address(), 3, 99
 	lower.topics = []topic{{b.t1(), 9, 9, 4, 0}, rw(b.name + "-T3")}
 	a := c.register(lower)
-	has(t, "refused silently", a.header, `{"code":0,"extFields":{},`)
+	has(t, "refused silently", a.Header, `{"code":0,"extFields":{},`)
 	if r := c.route(b.t1()); r.broker(b.name).addrs() != "0="+b.addr || r.queue(b.name).ReadQueueNums != 4 {
 		t.Fatalf("%+v", r)
 	}
-	c.refused(routeRequest(b.name+"-T3"), 17, "")
-	if a := c.ok(lower.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.body) != 0 {
+	c.Refused(routeRequest(b.name+"-T3"), 17, "")
+	if a := c.OK(lower.dataVersionQuery()); a.ExtFields["changed"] != "true" || len(a.Body) != 0 {
 		t.Fatalf("the refused one has a live entry: %s", a)
 	}
 	for _, state := range []int64{5, 6} {
@@ -176,7 +178,7 @@ func TestRow093StateVersionOfDeadBrokerIgnored(t *testing.T) {
 	first := s.dial(t)
 	first.register(b)
 	first.Close()
-	eventually(t, patience, func() error { return c.gone(b.t1()) })
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
 	b.addr, b.dv.state = address(), 3
 	c.register(b)
 	if got := c.route(b.t1()).broker(b.name); got.addrs() != "0="+b.addr {

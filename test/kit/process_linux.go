@@ -1,4 +1,4 @@
-package java
+package kit
 
 import (
 	"os/exec"

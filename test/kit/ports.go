@@ -1,4 +1,4 @@
-package java
+package kit
 
 import (
 	"fmt"
@@ -24,10 +24,7 @@ const (
 // run side by side: a lock file says so.
 func PortBlock(t testing.TB) int {
 	t.Helper()
-	cache, err := cacheDir()
-	if err == nil {
-		err = os.MkdirAll(cache, 0o755)
-	}
+	cache, err := Cache()
 	if err != nil {
 		t.Fatalf("find a block of ports: %v", err)
 	}
@@ -50,11 +47,33 @@ func PortBlock(t testing.TB) int {
 
 func allFree(base int) bool {
 	for port := base; port < base+blockSize; port++ {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err := net.Listen("tcp", Loopback(port))
 		if err != nil {
 			return false
 		}
 		l.Close()
 	}
 	return true
+}
+
+// Loopback is a port of the loopback address, as HOST:PORT.
+func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// FreePort is a port of the loopback address that nothing used, for UDP and TCP, a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		_ = l.Close()
+		if err == nil {
+			_ = u.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }

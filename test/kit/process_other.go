@@ -1,6 +1,6 @@
 //go:build !linux
 
-package java
+package kit
 
 import "os/exec"
 

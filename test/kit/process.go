@@ -1,4 +1,4 @@
-package java
+package kit
 
 import (
 	"bufio"
@@ -18,16 +18,6 @@ import (
 // keptLines bounds what is kept of a program's output.
 const keptLines = 20000
 
-// Command says how to run one Java program.
-type Command struct {
-	ClassPath string   // see ClassPath
-	JVM       []string // flags before the class name, e.g. -Xmx256m
-	Main      string   // class name
-	Args      []string
-	Env       []string // NAME=value, added to this process's environment
-	Dir       string   // working directory
-}
-
 // Process is a running program. Its output is kept in memory, without the logging library's own chatter.
 type Process struct {
 	cmd  *exec.Cmd
@@ -39,40 +29,18 @@ type Process struct {
 	status int
 }
 
-// Start runs a Java program. It is killed when t ends, if it still runs then, and its output is logged when t failed.
-func Start(t testing.TB, c Command) *Process {
-	t.Helper()
-	Require(t)
-	p, err := Run(c)
-	if err != nil {
-		t.Fatalf("start %s: %v", c.Main, err)
-	}
-	KillAtEnd(t, c.Main, p)
-	return p
-}
-
 // KillAtEnd kills p when t ends and logs its output when t failed.
 func KillAtEnd(t testing.TB, name string, p *Process) {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("last output of %s:\n%s", name, tail(p.Output(), 4000))
+			t.Logf("last output of %s:\n%s", name, Tail(p.Output(), 4000))
 		}
 	})
 }
 
-// Run starts a Java program; the caller ends it with Kill.
-func Run(c Command) (*Process, error) {
-	args := append([]string{"-cp", c.ClassPath}, c.JVM...)
-	args = append(append(args, c.Main), c.Args...)
-	cmd := exec.Command("java", args...)
-	cmd.Dir = c.Dir
-	cmd.Env = append(os.Environ(), c.Env...)
-	return Exec(cmd)
-}
-
-// StartProgram runs any other program the same way: killed when t ends, output kept and logged on failure.
-func StartProgram(t testing.TB, cmd *exec.Cmd) *Process {
+// Start runs a program. It is killed when t ends, if it still runs then, and its output is logged when t failed.
+func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p, err := Exec(cmd)
 	if err != nil {
@@ -169,9 +137,9 @@ func (p *Process) Line(re *regexp.Regexp, limit time.Duration) ([]string, error)
 			if p.lastMatches(re) { // the line and the exit came together
 				continue
 			}
-			return nil, fmt.Errorf("program exited with status %d before printing %q:\n%s", p.status, re, tail(p.Output(), 4000))
+			return nil, fmt.Errorf("program exited with status %d before printing %q:\n%s", p.status, re, Tail(p.Output(), 4000))
 		case <-timer.C:
-			return nil, fmt.Errorf("no line %q within %s:\n%s", re, limit, tail(p.Output(), 4000))
+			return nil, fmt.Errorf("no line %q within %s:\n%s", re, limit, Tail(p.Output(), 4000))
 		}
 	}
 }
@@ -210,11 +178,12 @@ func (p *Process) Wait(limit time.Duration) (int, error) {
 	case <-p.done:
 		return p.status, nil
 	case <-timer.C:
-		return 0, fmt.Errorf("program still runs after %s:\n%s", limit, tail(p.Output(), 4000))
+		return 0, fmt.Errorf("program still runs after %s:\n%s", limit, Tail(p.Output(), 4000))
 	}
 }
 
-func tail(s string, n int) string {
+// Tail is the end of a text that may be long.
+func Tail(s string, n int) string {
 	if len(s) > n {
 		return "..." + s[len(s)-n:]
 	}

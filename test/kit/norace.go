@@ -1,0 +1,6 @@
+//go:build !race
+
+package kit
+
+// raceFlag makes the program look for races when the tests do.
+const raceFlag = ""
