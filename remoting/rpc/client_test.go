@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func dialClient(t *testing.T, s *Server, change func(*ClientConfig)) *Client {
@@ -89,7 +90,7 @@ func TestClientLimits(t *testing.T) {
 		_, err := c.Invoke(t.Context(), &remoting.Command{Code: 206})
 		first <- err
 	}()
-	until(t, "the first is being served", func() bool { return entered.Load() == 1 })
+	kit.Until(t, "the first is being served", func() bool { return entered.Load() == 1 })
 	if _, err := c.Invoke(t.Context(), &remoting.Command{Code: 206}); !errors.Is(err, ErrTooMany) {
 		t.Errorf("second request: %v", err)
 	}

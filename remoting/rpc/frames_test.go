@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestAnswersInOrderHoweverTheBytesArrive(t *testing.T) {
@@ -76,15 +77,15 @@ func TestFrameLengths(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dial(t, s)
-			p.send(request(206, 1, 0, ""))
+			p.Put(request(206, 1, 0, ""))
 			p.wantHeader(`"opaque":1,`)
 			before := s.Stats()
 			// The good frame before it in one segment must still be answered.
-			p.send(append(request(206, 2, 0, ""), c.bytes...))
+			p.Put(append(request(206, 2, 0, ""), c.bytes...))
 			p.wantHeader(`"opaque":2,`)
 			if c.closes {
-				p.wantClosed()
-				until(t, "malformed counted", func() bool { return s.Stats().Malformed == before.Malformed+1 })
+				p.Closed()
+				kit.Until(t, "malformed counted", func() bool { return s.Stats().Malformed == before.Malformed+1 })
 			}
 		})
 	}
@@ -113,25 +114,24 @@ func TestFlags(t *testing.T) {
 		}
 	}}, nil)
 	p := dial(t, s)
-	p.send(request(206, 1, 2, "")) // one-way: served, silent
-	p.send(request(999, 2, 2, "")) // so is its error
-	p.send(request(206, 3, 1, "")) // response: dropped
-	p.send(request(206, 4, 3, "")) // both: a response
-	p.send(request(206, 5, 4, "")) // unknown bit: ignored
+	p.Put(request(206, 1, 2, "")) // one-way: served, silent
+	p.Put(request(999, 2, 2, "")) // so is its error
+	p.Put(request(206, 3, 1, "")) // response: dropped
+	p.Put(request(206, 4, 3, "")) // both: a response
+	p.Put(request(206, 5, 4, "")) // unknown bit: ignored
 	p.wantHeader(`"opaque":5,`, `"flag":1,`)
 	if served.Load() != 3 {
 		t.Errorf("%d requests served, want 3", served.Load())
 	}
-	until(t, "counts", func() bool { st := s.Stats(); return st.Responses == 2 && st.Requests == 3 })
+	kit.Until(t, "counts", func() bool { st := s.Stats(); return st.Responses == 2 && st.Requests == 3 })
 }
 
 func TestSerializeTypeIsTheServers(t *testing.T) {
 	s := start(t, handlerFunc{serve: echo}, func(c *Config) { c.Serialize = remoting.RocketMQ })
 	p := dial(t, s)
-	p.send(request(206, 1, 0, ""))
-	frame, err := readFrame(p.r, 1<<20)
-	if err != nil || frame[0] != byte(remoting.RocketMQ) {
-		t.Fatalf("frame %x, %v: want a binary header", frame, err)
+	p.Put(request(206, 1, 0, ""))
+	if a := p.Next(); a.Type != byte(remoting.RocketMQ) {
+		t.Fatalf("type %d, %s: want a binary header", a.Type, a)
 	}
 }
 
@@ -143,8 +143,8 @@ func TestPanicIsCodeOne(t *testing.T) {
 		}
 	}}, nil)
 	p := dial(t, s)
-	p.send(append(request(904, 1, 0, ""), request(904, 2, 2, "")...))
-	p.send(request(206, 3, 0, ""))
+	p.Put(append(request(904, 1, 0, ""), request(904, 2, 2, "")...))
+	p.Put(request(206, 3, 0, ""))
 	h, _ := p.recv()
 	if !strings.Contains(h, `"code":1,`) || !strings.Contains(h, "no header") || strings.Contains(h, "extFields") {
 		t.Errorf("answer to a panic: %s", h)
@@ -160,10 +160,10 @@ func TestGoAway(t *testing.T) {
 	s := start(t, handlerFunc{serve: func(*Conn, *remoting.Request, *remoting.Response) { served.Add(1) }}, nil)
 	s.GoAway(true)
 	p := dial(t, s)
-	p.send(requestVersion(206, 1, 0, 476, ""))
+	p.Put(requestVersion(206, 1, 0, 476, ""))
 	p.wantHeader(`"code":1500,`, `"remark":"please go away"`)
-	p.send(requestVersion(206, 2, 2, 476, "")) // one-way: silent
-	p.send(requestVersion(206, 3, 0, 475, ""))
+	p.Put(requestVersion(206, 2, 2, 476, "")) // one-way: silent
+	p.Put(requestVersion(206, 3, 0, 475, ""))
 	p.wantHeader(`"code":0,`, `"opaque":3,`)
 	if served.Load() != 1 {
 		t.Errorf("%d requests served, want 1", served.Load())
@@ -180,19 +180,19 @@ func TestOverload(t *testing.T) {
 		}
 	}}, func(c *Config) { c.Pools[DefaultPool] = PoolSize{Threads: 1, Queue: 1} })
 	running, waiting, refused := dial(t, s), dial(t, s), dial(t, s)
-	running.send(request(206, 1, 0, ""))
+	running.Put(request(206, 1, 0, ""))
 	<-entered
-	waiting.send(request(206, 2, 0, ""))
-	until(t, "one waits", func() bool { return s.pools[DefaultPool].inside.Load() == 2 })
-	refused.send(request(206, 3, 2, "")) // silent
-	refused.send(request(206, 4, 0, ""))
+	waiting.Put(request(206, 2, 0, ""))
+	kit.Until(t, "one waits", func() bool { return s.pools[DefaultPool].inside.Load() == 2 })
+	refused.Put(request(206, 3, 2, "")) // silent
+	refused.Put(request(206, 4, 0, ""))
 	refused.wantHeader(`"code":2,`, `"opaque":4,`, `"remark":"`+overloadRemark+`"`)
-	refused.send(request(105, 5, 0, ""))
+	refused.Put(request(105, 5, 0, ""))
 	refused.wantHeader(`"code":0,`, `"opaque":5,`)
 	close(release)
 	running.wantHeader(`"code":0,`, `"opaque":1,`)
 	waiting.wantHeader(`"code":0,`, `"opaque":2,`)
-	refused.send(request(206, 6, 0, ""))
+	refused.Put(request(206, 6, 0, ""))
 	refused.wantHeader(`"code":0,`, `"opaque":6,`)
 	if n := s.Stats().Overloads; n != 2 {
 		t.Errorf("%d overloads counted, want 2", n)
@@ -234,12 +234,12 @@ func TestClosedComesOnceAfterTheLastServe(t *testing.T) {
 		c.SetValue("state")
 	}}, nil)
 	silent := dial(t, s) // no frame byte: no Closed
-	until(t, "accepted", func() bool { return s.ConnCount() == 1 })
+	kit.Until(t, "accepted", func() bool { return s.ConnCount() == 1 })
 	_ = silent.Close()
-	until(t, "gone", func() bool { return s.ConnCount() == 0 })
+	kit.Until(t, "gone", func() bool { return s.ConnCount() == 0 })
 	for range 3 {
 		p := dial(t, s)
-		p.send(request(206, 1, 0, ""))
+		p.Put(request(206, 1, 0, ""))
 		p.wantHeader(`"opaque":1,`)
 		_ = p.Close()
 		c := <-closed
@@ -248,9 +248,9 @@ func TestClosedComesOnceAfterTheLastServe(t *testing.T) {
 		}
 	}
 	p := dial(t, s)
-	p.send(request(206, 1, 0, ""))
+	p.Put(request(206, 1, 0, ""))
 	p.wantHeader(`"opaque":1,`)
-	until(t, "the ones before gone", func() bool { return s.ConnCount() == 1 })
+	kit.Until(t, "the ones before gone", func() bool { return s.ConnCount() == 1 })
 	for c := range s.Conns() {
 		if c.SocketAddr().String() != p.LocalAddr().String() || c.RemoteAddr() != c.SocketAddr() || c.Proxied() || c.TLS() {
 			t.Errorf("addresses %v %v", c.SocketAddr(), c.RemoteAddr())
@@ -259,7 +259,7 @@ func TestClosedComesOnceAfterTheLastServe(t *testing.T) {
 			t.Error("CloseConn")
 		}
 	}
-	p.wantClosed()
+	p.Closed()
 	<-closed
 	if len(closed) != 0 {
 		t.Error("Closed came more than once")
@@ -274,7 +274,7 @@ func TestAfterFlushComesAfterTheAnswer(t *testing.T) {
 	}}, nil)
 	for _, size := range []int{10, 2 * copyBody} {
 		p := dial(t, s)
-		p.send(request(206, 1, 0, strings.Repeat("x", size)))
+		p.Put(request(206, 1, 0, strings.Repeat("x", size)))
 		p.recv()
 		if n := <-flushed; n < int64(size) {
 			t.Errorf("AfterFlush ran after %d bytes of an answer of %d", n, size)
@@ -289,14 +289,14 @@ func TestShutdownFinishesTheRequest(t *testing.T) {
 		<-release
 	}}, nil)
 	p, idle := dial(t, s), dial(t, s)
-	p.send(request(206, 1, 0, ""))
+	p.Put(request(206, 1, 0, ""))
 	<-entered
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Shutdown(t.Context()) }()
-	idle.wantClosed()
+	idle.Closed()
 	close(release)
 	p.wantHeader(`"opaque":1,`)
-	p.wantClosed()
+	p.Closed()
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // memoryUse is what the Go process needs for its heap and stacks.
@@ -115,7 +116,7 @@ func TestHalfFramesAreBounded(t *testing.T) {
 		frame := request(206, 7, 0, "")
 		frame = request(206, 7, 0, string(make([]byte, size-len(frame))))
 		go whole.Write(frame)
-		p := &peer{Conn: whole, t: t, r: newPeerReader(whole)}
+		p := &peer{kit.Over(t, whole)}
 		p.wantHeader(`"opaque":7,`)
 	})
 }
@@ -143,7 +144,7 @@ func TestSlowReaderStopsItself(t *testing.T) {
 		t.Errorf("%d bytes held for it", used)
 	}
 	p := dial(t, s)
-	p.send(request(206, 2, 0, ""))
+	p.Put(request(206, 2, 0, ""))
 	p.wantHeader(`"opaque":2,`)
 	for c := range s.Conns() {
 		c.Close("end of test")
@@ -154,7 +155,7 @@ func TestSlowReaderStopsItself(t *testing.T) {
 func TestFloodOfConnects(t *testing.T) {
 	s := start(t, handlerFunc{serve: echo}, func(c *Config) { c.MaxConns = 50 })
 	p := dial(t, s)
-	p.send(request(206, 0, 0, ""))
+	p.Put(request(206, 0, 0, ""))
 	p.wantHeader(`"opaque":0,`)
 	var kept []net.Conn
 	for i := range 500 {
@@ -164,20 +165,20 @@ func TestFloodOfConnects(t *testing.T) {
 		}
 		kept = append(kept, c)
 		if i%50 == 0 {
-			p.send(request(206, i, 0, ""))
+			p.Put(request(206, i, 0, ""))
 			p.wantHeader(`"opaque":` + itoa(i) + `,`)
 		}
 	}
-	until(t, "all accepted", func() bool { return s.Stats().Accepted == 501 })
+	kit.Until(t, "all accepted", func() bool { return s.Stats().Accepted == 501 })
 	if st := s.Stats(); st.Conns > 50 || st.Refused != 451 {
 		t.Errorf("stats %+v", st)
 	}
 	for _, c := range kept {
 		_ = c.Close()
 	}
-	until(t, "all gone", func() bool { return s.ConnCount() == 1 })
+	kit.Until(t, "all gone", func() bool { return s.ConnCount() == 1 })
 	late := dial(t, s)
-	late.send(request(206, 9, 0, ""))
+	late.Put(request(206, 9, 0, ""))
 	late.wantHeader(`"opaque":9,`)
 }
 

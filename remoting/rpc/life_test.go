@@ -15,6 +15,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // The facts about acknowledgements that tombstones rest on, each on a real socket.
@@ -48,7 +49,7 @@ func (c *Conn) lifeNow() (clock.Stamp, bool) { return c.Life(clock.Now()) }
 // register sends a first request and waits for its answer, which is acknowledged when the next frame comes or soon after.
 func (l *lifeline) register(t *testing.T, p *peer) *Conn {
 	t.Helper()
-	p.send(request(103, 1, 0, ""))
+	p.Put(request(103, 1, 0, ""))
 	p.wantHeader(`"opaque":1,`)
 	return <-l.conn
 }
@@ -62,7 +63,7 @@ func TestLifeOfAnAcknowledgedAnswer(t *testing.T) {
 	if !c.CanProve() {
 		t.Fatal("cannot prove")
 	}
-	until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
+	kit.Until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
 	life, _ := c.lifeNow()
 	if !before.Before(life) || !life.Before(after) {
 		t.Errorf("life %v is not between %v and %v", life, before, after)
@@ -76,7 +77,7 @@ func TestLifeOfAnAcknowledgedAnswer(t *testing.T) {
 		got, ok := c.Life(c.FrameStart())
 		result <- ok && got == life
 	}
-	p.send(request(104, 2, 0, ""))
+	p.Put(request(104, 2, 0, ""))
 	p.wantHeader(`"opaque":2,`)
 	if !<-result {
 		t.Error("the answer to the first frame proves nothing when the second comes")
@@ -87,7 +88,7 @@ func TestNoLifeWithoutTracking(t *testing.T) {
 	conns := make(chan *Conn, 1)
 	s := start(t, handlerFunc{serve: func(c *Conn, _ *remoting.Request, _ *remoting.Response) { conns <- c }}, nil)
 	p := dial(t, s)
-	p.send(request(103, 1, 0, ""))
+	p.Put(request(103, 1, 0, ""))
 	p.wantHeader(`"opaque":1,`)
 	c := <-conns
 	if _, ok := c.lifeNow(); ok {
@@ -107,20 +108,20 @@ func TestNoLifeFromWhatIsInFlight(t *testing.T) {
 	}
 	p := newPeer(t, conn)
 	c := l.register(t, p)
-	until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
+	kit.Until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
 	first, _ := c.lifeNow()
 	flushed := make(chan struct{})
 	l.step <- func(c *Conn, resp *remoting.Response) {
 		resp.Body = make([]byte, copyBody+200<<10) // one write, larger than the peer's window
 		c.AfterFlush(func() { close(flushed) })
 	}
-	p.send(request(206, 2, 0, ""))
+	p.Put(request(206, 2, 0, ""))
 	<-flushed
 	if got, ok := c.lifeNow(); !ok || got != first {
 		t.Errorf("life %v, want that of the first answer %v: the second is in flight", got, first)
 	}
 	p.recv()
-	until(t, "all acknowledged", func() bool { got, _ := c.lifeNow(); return first.Before(got) })
+	kit.Until(t, "all acknowledged", func() bool { got, _ := c.lifeNow(); return first.Before(got) })
 }
 
 func smallWindow(_, _ string, rc syscall.RawConn) error {
@@ -132,7 +133,7 @@ func TestResetIsNoAcknowledgement(t *testing.T) {
 	l := startLifeline(t, nil)
 	p := dial(t, l.Server)
 	c := l.register(t, p)
-	until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
+	kit.Until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
 	first, _ := c.lifeNow()
 	gate := make(chan struct{})
 	var since clock.Stamp
@@ -140,12 +141,12 @@ func TestResetIsNoAcknowledgement(t *testing.T) {
 		<-gate
 		since = clock.Now()
 	}
-	p.send(request(104, 2, 0, ""))
-	until(t, "the request is being served", func() bool { return len(l.step) == 0 })
+	p.Put(request(104, 2, 0, ""))
+	kit.Until(t, "the request is being served", func() bool { return len(l.step) == 0 })
 	_ = p.Conn.(*net.TCPConn).SetLinger(0)
 	_ = p.Close() // RST
 	close(gate)
-	until(t, "closed", func() bool { return l.ConnCount() == 0 })
+	kit.Until(t, "closed", func() bool { return l.ConnCount() == 0 })
 	if got, ok := c.lifeNow(); !ok || got != first {
 		t.Errorf("life %v, want %v: the reset acknowledged nothing", got, first)
 	}
@@ -159,7 +160,7 @@ func TestClosedSocketAcknowledgesNothing(t *testing.T) {
 	l := startLifeline(t, nil)
 	p := dial(t, l.Server)
 	c := l.register(t, p)
-	until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
+	kit.Until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
 	first, _ := c.lifeNow()
 	gate := make(chan struct{})
 	var since clock.Stamp
@@ -167,11 +168,11 @@ func TestClosedSocketAcknowledgesNothing(t *testing.T) {
 		<-gate
 		since = clock.Now()
 	}
-	p.send(request(104, 2, 0, ""))
-	until(t, "the request is being served", func() bool { return len(l.step) == 0 })
+	p.Put(request(104, 2, 0, ""))
+	kit.Until(t, "the request is being served", func() bool { return len(l.step) == 0 })
 	_ = p.Close() // nothing unread: FIN
 	close(gate)
-	until(t, "closed", func() bool { return l.ConnCount() == 0 })
+	kit.Until(t, "closed", func() bool { return l.ConnCount() == 0 })
 	if got, ok := c.lifeNow(); !ok || got != first {
 		t.Errorf("life %v, want %v", got, first)
 	}
@@ -191,13 +192,13 @@ func TestHalfCloseStillAcknowledges(t *testing.T) {
 		<-gate
 		since = clock.Now()
 	}
-	p.send(request(104, 2, 0, ""))
-	until(t, "the request is being served", func() bool { return len(l.step) == 0 })
+	p.Put(request(104, 2, 0, ""))
+	kit.Until(t, "the request is being served", func() bool { return len(l.step) == 0 })
 	_ = p.Conn.(*net.TCPConn).CloseWrite()
 	close(gate)
 	p.wantHeader(`"opaque":2,`)
-	p.wantClosed()
-	until(t, "gone", func() bool { return l.ConnCount() == 0 })
+	p.Closed()
+	kit.Until(t, "gone", func() bool { return l.ConnCount() == 0 })
 	late, ok := c.LateLife(t.Context(), since)
 	if !ok || late.Before(since) {
 		// The acknowledgement of the last answer may come just after the server closed: then there is no proof, which
@@ -228,7 +229,7 @@ func TestLateLife(t *testing.T) {
 			}()
 		})
 	}
-	p.send(request(104, 2, 0, ""))
+	p.Put(request(104, 2, 0, ""))
 	p.wantHeader(`"opaque":2,`)
 	if got := <-late; !got.ok || got.stamp.Before(got.since) || !got.stamp.Before(clock.Now()) {
 		t.Errorf("late proof %+v", got)
@@ -253,7 +254,7 @@ func TestLifeBelowTLS(t *testing.T) {
 	if !c.TLS() || !c.CanProve() {
 		t.Fatal("no TLS, or no proof")
 	}
-	until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
+	kit.Until(t, "acknowledged", func() bool { _, ok := c.lifeNow(); return ok })
 	if acked, ok := c.wire.acked(); !ok || acked != c.wire.sent {
 		t.Errorf("%d bytes acknowledged, %d counted", acked, c.wire.sent)
 	}
@@ -271,13 +272,13 @@ func TestNoProofBehindAProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := startLifeline(t, nil)
 			p := dial(t, l.Server)
-			p.send([]byte(c.header))
+			p.Put([]byte(c.header))
 			conn := l.register(t, p)
 			want := c.remote
 			if want == "" {
 				want = p.LocalAddr().String()
 			}
-			until(t, "acknowledged", func() bool { n, ok := conn.wire.acked(); return ok && n > 0 })
+			kit.Until(t, "acknowledged", func() bool { n, ok := conn.wire.acked(); return ok && n > 0 })
 			if _, ok := conn.lifeNow(); ok || conn.CanProve() || !conn.Proxied() || conn.RemoteAddr().String() != want {
 				t.Errorf("proves %v, proxied %v, remote %v", conn.CanProve(), conn.Proxied(), conn.RemoteAddr())
 			}
@@ -293,9 +294,9 @@ func TestFrameStartIsTheFirstByte(t *testing.T) {
 	c := l.register(t, p)
 	sent := c.wire.meter.bytesIn.Load()
 	send := func(b []byte) {
-		p.send(b)
+		p.Put(b)
 		sent += int64(len(b))
-		until(t, "read by the server", func() bool { return c.wire.meter.bytesIn.Load() == sent })
+		kit.Until(t, "read by the server", func() bool { return c.wire.meter.bytesIn.Load() == sent })
 	}
 	starts := make(chan clock.Stamp, 2)
 	seen := func(c *Conn, _ *remoting.Response) { starts <- c.FrameStart() }

@@ -1,20 +1,17 @@
 package rpc
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func v2(verCmd, family byte, rest string) string {
-	b := append([]byte(nil), proxyV2...)
-	b = append(b, verCmd, family)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(rest)))
-	return string(b) + rest
+	return string(kit.ProxyV2(verCmd, family, []byte(rest)...))
 }
 
 const (
@@ -102,16 +99,16 @@ func TestProxyHeaderOnTheWire(t *testing.T) {
 		for _, split := range []bool{false, true} {
 			p := dial(t, s)
 			if split {
-				p.send([]byte(c.in))
+				p.Put([]byte(c.in))
 			} else {
-				p.send([]byte(c.in + string(request(206, 1, 0, ""))))
+				p.Put([]byte(c.in + string(request(206, 1, 0, ""))))
 			}
 			if c.bad {
-				p.wantClosed()
+				p.Closed()
 				continue
 			}
 			if split {
-				p.send(request(206, 1, 0, ""))
+				p.Put(request(206, 1, 0, ""))
 			}
 			p.wantHeader(`"opaque":1,`)
 			want := c.source
@@ -121,8 +118,8 @@ func TestProxyHeaderOnTheWire(t *testing.T) {
 			if got := (<-remote).String(); got != want {
 				t.Errorf("%s: remote %s, want %s", name, got, want)
 			}
-			p.send([]byte(c.in)) // a second one is no frame
-			p.wantClosed()
+			p.Put([]byte(c.in)) // a second one is no frame
+			p.Closed()
 		}
 	}
 }
@@ -137,16 +134,16 @@ func TestOnlyOneProxyHeader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			request := string(request(206, 1, 0, ""))
 			whole := dial(t, s)
-			whole.send([]byte(first + second + request))
-			whole.wantClosed()
+			whole.Put([]byte(first + second + request))
+			whole.Closed()
 			split, before := dial(t, s), s.Stats().BytesIn
-			split.send([]byte(first))
-			until(t, "the first header read", func() bool { return s.Stats().BytesIn == before+int64(len(first)) })
-			split.send([]byte(second + request))
-			split.wantClosed()
+			split.Put([]byte(first))
+			kit.Until(t, "the first header read", func() bool { return s.Stats().BytesIn == before+int64(len(first)) })
+			split.Put([]byte(second + request))
+			split.Closed()
 		})
 	}
-	until(t, "all gone", func() bool { return s.ConnCount() == 0 })
+	kit.Until(t, "all gone", func() bool { return s.ConnCount() == 0 })
 	if n := s.Stats().Malformed; n != 6 {
 		t.Errorf("%d connections counted as malformed, want 6", n)
 	}
@@ -155,11 +152,11 @@ func TestOnlyOneProxyHeader(t *testing.T) {
 func TestProxyHeaderMustCome(t *testing.T) {
 	s := start(t, handlerFunc{serve: echo}, func(c *Config) { c.FirstTimeout = 10 * time.Millisecond })
 	half, hello, silent := dial(t, s), dial(t, s), dial(t, s)
-	half.send([]byte("PROXY TCP4 10"))
-	hello.send([]byte("\x0d"))
-	half.wantClosed()
-	hello.wantClosed()
-	silent.send(request(206, 1, 0, "")) // the time counts from the first byte only
+	half.Put([]byte("PROXY TCP4 10"))
+	hello.Put([]byte("\x0d"))
+	half.Closed()
+	hello.Closed()
+	silent.Put(request(206, 1, 0, "")) // the time counts from the first byte only
 	silent.wantHeader(`"opaque":1,`)
 	if n := s.Stats().TooSlow; n != 2 {
 		t.Errorf("%d closed for slowness, want 2", n)

@@ -1,11 +1,8 @@
 package rpc
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -15,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,64 +77,32 @@ func serve(t testing.TB, s *Server) {
 }
 
 // peer is a raw connection.
-type peer struct {
-	net.Conn
-	t testing.TB
-	r *bufio.Reader
-}
+type peer struct{ *kit.Client }
 
 func dial(t testing.TB, s *Server) *peer {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", s.Addr().String(), patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newPeer(t, conn)
+	return &peer{kit.Dial(t, s.Addr().String())}
 }
 
 func newPeer(t testing.TB, conn net.Conn) *peer {
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	return &peer{Conn: conn, t: t, r: bufio.NewReader(conn)}
-}
-
-func (p *peer) send(b []byte) {
-	p.t.Helper()
-	if _, err := p.Write(b); err != nil {
-		p.t.Fatal(err)
-	}
+	return &peer{kit.Over(t, conn)}
 }
 
 // recv reads a frame and returns its header text and body.
 func (p *peer) recv() (header string, body []byte) {
-	p.t.Helper()
-	frame, err := readFrame(p.r, 1<<30)
-	if err != nil {
-		p.t.Fatalf("no answer: %v", err)
-	}
-	n := binary.BigEndian.Uint32(frame) & 0xFFFFFF
-	return string(frame[4 : 4+n]), frame[4+n:]
+	p.T.Helper()
+	a := p.Next()
+	return a.Header, a.Body
 }
 
 func (p *peer) wantHeader(parts ...string) {
-	p.t.Helper()
+	p.T.Helper()
 	h, _ := p.recv()
 	for _, s := range parts {
 		if !strings.Contains(h, s) {
-			p.t.Fatalf("answer %s lacks %s", h, s)
+			p.T.Fatalf("answer %s lacks %s", h, s)
 		}
-	}
-}
-
-// wantClosed checks that the server closes without another byte.
-func (p *peer) wantClosed() {
-	p.t.Helper()
-	b, err := p.r.ReadByte()
-	if err == nil {
-		p.t.Fatalf("got byte %#x, want a closed connection", b)
-	}
-	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
-		p.t.Fatal("the connection stays open")
 	}
 }
 
@@ -146,27 +112,7 @@ func request(code, opaque, flag int, body string) []byte {
 }
 
 func requestVersion(code, opaque, flag, version int, body string) []byte {
-	h := fmt.Sprintf(`{"code":%d,"flag":%d,"language":"JAVA","opaque":%d,"serializeTypeCurrentRPC":"JSON","version":%d}`,
-		code, flag, opaque, version)
-	b := binary.BigEndian.AppendUint32(nil, uint32(4+len(h)+len(body)))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(h)))
-	return append(append(b, h...), body...)
-}
-
-// until waits for a condition.
-func until(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !cond(); {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for: %s", what)
-		}
-		select { // a pause, not a guess: the condition decides
-		case <-t.Context().Done():
-		case <-time.After(time.Millisecond):
-		}
-	}
+	return kit.Request{Code: code, Flag: flag, Version: version, Body: []byte(body)}.Frame(int32(opaque))
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-func newPeerReader(conn net.Conn) *bufio.Reader { return bufio.NewReader(conn) }

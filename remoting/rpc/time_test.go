@@ -104,9 +104,9 @@ func TestIdle(t *testing.T) {
 func roundTrip(t *testing.T, c net.Conn) {
 	t.Helper()
 	p := newPeer(t, c)
-	_ = c.SetDeadline(time.Time{})
-	p.send(request(206, 7, 0, ""))
+	p.Put(request(206, 7, 0, ""))
 	p.wantHeader(`"opaque":7,`)
+	_ = c.SetDeadline(time.Time{})
 }
 
 // TestIdleCountsWhatIsWritten: a reader that takes a step now and then is not idle, one that takes none is.
@@ -178,7 +178,6 @@ func TestFrameMustBecomeComplete(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := newPeer(t, steady)
-		_ = steady.SetDeadline(time.Time{})
 		for range 10 {
 			p.wantHeader(`"opaque":1,`)
 		}

@@ -2,25 +2,20 @@ package rpc
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/youmark/pkcs8"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -66,9 +61,9 @@ func TestTLSModes(t *testing.T) {
 				resp.Body = make([]byte, 100<<10) // more than one record, by flushBody
 			}}, withTLS(t, DefaultTLSSettings(), mode))
 			plain := dial(t, s)
-			plain.send(request(100, 1, 0, ""))
+			plain.Put(request(100, 1, 0, ""))
 			if mode == Enforcing {
-				plain.wantClosed()
+				plain.Closed()
 				if served.Load() != 0 {
 					t.Error("plain bytes were executed in enforcing mode")
 				}
@@ -86,7 +81,7 @@ func TestTLSModes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 3 {
-				p.send(append(request(206, i, 2, ""), request(206, i, 0, strings.Repeat("x", 50<<10))...))
+				p.Put(append(request(206, i, 2, ""), request(206, i, 0, strings.Repeat("x", 50<<10))...))
 				p.wantHeader(`"opaque":` + itoa(i) + `,`)
 			}
 		})
@@ -99,10 +94,10 @@ func TestTLSBehindProxyHeader(t *testing.T) {
 		remote <- c.RemoteAddr().String()
 	}}, testTLS(t))
 	raw := dial(t, s)
-	raw.send([]byte("PROXY TCP6 2001:db8::1 ::1 1000 9876\r\n"))
+	raw.Put([]byte("PROXY TCP6 2001:db8::1 ::1 1000 9876\r\n"))
 	tc := tls.Client(raw.Conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // self-signed
 	p := newPeer(t, tc)
-	p.send(request(206, 1, 0, ""))
+	p.Put(request(206, 1, 0, ""))
 	p.wantHeader(`"opaque":1,`)
 	if got := <-remote; got != "[2001:db8::1]:1000" {
 		t.Errorf("remote %s", got)
@@ -119,63 +114,18 @@ func TestTLSWithoutCertificateCloses(t *testing.T) {
 		t.Error("handshake without a certificate")
 	}
 	p := dial(t, s)
-	p.send(request(206, 1, 0, ""))
+	p.Put(request(206, 1, 0, ""))
 	p.wantHeader(`"opaque":1,`)
-	until(t, "counted", func() bool { return s.Stats().TLSFailed == 1 })
+	kit.Until(t, "counted", func() bool { return s.Stats().TLSFailed == 1 })
 }
 
-// authority makes certificates for the tests.
-type authority struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	pem  []byte
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{}
-	a.pem, a.key = a.issue(t, "authority")
-	block, _ := pem.Decode(a.pem)
-	var err error
-	if a.cert, err = x509.ParseCertificate(block.Bytes); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func (a *authority) issue(t *testing.T, name string) (certPEM []byte, key *ecdsa.PrivateKey) {
+func encrypted(t *testing.T, key *ecdsa.PrivateKey, password string) []byte {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: a.key == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := a.cert, a.key
-	if signer == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key
-}
-
-func keyPEM(t *testing.T, key *ecdsa.PrivateKey, password string) []byte {
-	t.Helper()
-	kind := "PRIVATE KEY"
-	if password != "" {
-		kind = "ENCRYPTED PRIVATE KEY"
-	}
 	der, err := pkcs8.MarshalPrivateKey(key, []byte(password), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der})
 }
 
 func write(t *testing.T, path string, b []byte) string {
@@ -187,25 +137,25 @@ func write(t *testing.T, path string, b []byte) string {
 }
 
 // files writes a server's key pair and trust file.
-func (a *authority) files(t *testing.T, name string) TLSSettings {
+func files(t *testing.T, ca *kit.Identity, name string) TLSSettings {
 	dir := t.TempDir()
-	cert, key := a.issue(t, name)
+	id := ca.Issue(t, name)
 	return TLSSettings{
-		ServerCert:  write(t, filepath.Join(dir, "cert"), cert),
-		ServerKey:   write(t, filepath.Join(dir, "key"), keyPEM(t, key, "")),
-		ServerTrust: write(t, filepath.Join(dir, "trust"), a.pem),
+		ServerCert:  write(t, filepath.Join(dir, "cert"), id.PEM),
+		ServerKey:   write(t, filepath.Join(dir, "key"), id.KeyPEM),
+		ServerTrust: write(t, filepath.Join(dir, "trust"), ca.PEM),
 	}
 }
 
 func TestClientCertificates(t *testing.T) {
-	ours, foreign := newAuthority(t), newAuthority(t)
+	ours, foreign := kit.NewAuthority(t), kit.NewAuthority(t)
 	dir := t.TempDir()
-	client := func(a *authority, name string) *tls.Config {
+	client := func(a *kit.Identity, name string) *tls.Config {
 		set := TLSSettings{}
 		if a != nil {
-			cert, key := a.issue(t, name)
-			set.ClientCert = write(t, filepath.Join(dir, name+".cert"), cert)
-			set.ClientKey = write(t, filepath.Join(dir, name+".key"), keyPEM(t, key, "s3cret"))
+			id := a.Issue(t, name)
+			set.ClientCert = write(t, filepath.Join(dir, name+".cert"), id.PEM)
+			set.ClientKey = write(t, filepath.Join(dir, name+".key"), encrypted(t, id.Key, "s3cret"))
 			set.ClientPassword = "s3cret"
 		}
 		conf, err := ClientTLS(set)
@@ -228,7 +178,7 @@ func TestClientCertificates(t *testing.T) {
 		{"require", true, false, false},
 	} {
 		t.Run(c.need+"/"+map[bool]string{true: "verify", false: "any"}[c.verify], func(t *testing.T) {
-			set := ours.files(t, "server")
+			set := files(t, ours, "server")
 			set.NeedClientAuth, set.ServerAuthClient = c.need, c.verify
 			s := start(t, handlerFunc{serve: echo}, withTLS(t, set, Enforcing))
 			for name, p := range map[string]struct {
@@ -252,18 +202,18 @@ func asks(t *testing.T, s *Server, conf *tls.Config) bool {
 	if _, err := p.Write(request(206, 1, 0, "")); err != nil {
 		return false
 	}
-	_, err = readFrame(p.r, 1<<20)
+	_, err = p.TryNext(kit.Patience)
 	return err == nil
 }
 
 func TestClientVerifiesServer(t *testing.T) {
-	ours, foreign := newAuthority(t), newAuthority(t)
-	set := ours.files(t, "server")
+	ours, foreign := kit.NewAuthority(t), kit.NewAuthority(t)
+	set := files(t, ours, "server")
 	s := start(t, handlerFunc{serve: echo}, withTLS(t, set, Permissive))
 	for _, c := range []struct {
 		trust []byte
 		want  bool
-	}{{ours.pem, true}, {foreign.pem, false}} {
+	}{{ours.PEM, true}, {foreign.PEM, false}} {
 		conf, err := ClientTLS(TLSSettings{ClientAuthServer: true, ClientTrust: write(t, filepath.Join(t.TempDir(), "trust"), c.trust)})
 		if err != nil {
 			t.Fatal(err)
@@ -275,11 +225,11 @@ func TestClientVerifiesServer(t *testing.T) {
 }
 
 func TestPrivateKeys(t *testing.T) {
-	a := newAuthority(t)
-	set := a.files(t, "server")
-	cert, key := a.issue(t, "server")
-	write(t, set.ServerCert, cert)
-	write(t, set.ServerKey, keyPEM(t, key, "right"))
+	a := kit.NewAuthority(t)
+	set := files(t, a, "server")
+	id := a.Issue(t, "server")
+	write(t, set.ServerCert, id.PEM)
+	write(t, set.ServerKey, encrypted(t, id.Key, "right"))
 	set.ServerPassword = "right"
 	if _, err := NewTLS(set, quiet); err != nil {
 		t.Errorf("encrypted key: %v", err)
@@ -298,8 +248,8 @@ func TestPrivateKeys(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	a := newAuthority(t)
-	set := a.files(t, "first")
+	a := kit.NewAuthority(t)
+	set := files(t, a, "first")
 	s := start(t, handlerFunc{serve: echo}, withTLS(t, set, Permissive))
 	name := func() string {
 		p := dialTLS(t, s, nil)
@@ -316,8 +266,8 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := unwatched.config()
-	cert, key := a.issue(t, "second")
-	write(t, set.ServerCert, cert)
+	id := a.Issue(t, "second")
+	write(t, set.ServerCert, id.PEM)
 	unwatched.look()
 	if unwatched.config() != before {
 		t.Error("reloaded with half a pair")
@@ -325,14 +275,14 @@ func TestReload(t *testing.T) {
 	if err := os.Remove(set.ServerTrust); err != nil {
 		t.Fatal(err)
 	}
-	write(t, set.ServerKey, keyPEM(t, key, ""))
-	until(t, "reloaded", func() bool { return store.config() != first })
+	write(t, set.ServerKey, id.KeyPEM)
+	kit.Until(t, "reloaded", func() bool { return store.config() != first })
 	if got := name(); got != "second" {
 		t.Errorf("certificate %q after the change", got)
 	}
-	old.send(request(206, 1, 0, ""))
+	old.Put(request(206, 1, 0, ""))
 	old.wantHeader(`"opaque":1,`)
 	second := store.config()
-	write(t, set.ServerTrust, newAuthority(t).pem)
-	until(t, "reloaded for its trust file", func() bool { return store.config() != second })
+	write(t, set.ServerTrust, kit.NewAuthority(t).PEM)
+	kit.Until(t, "reloaded for its trust file", func() bool { return store.config() != second })
 }

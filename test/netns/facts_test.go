@@ -3,15 +3,10 @@
 package netns
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"syscall"
 	"testing"
@@ -204,7 +199,7 @@ func TestFacts(t *testing.T) {
 	t.Run("below TLS it counts what TLS writes", func(t *testing.T) {
 		l := newLine(t)
 		counted := &countingConn{Conn: l.served}
-		server := tls.Server(counted, selfSigned(t))
+		server := tls.Server(counted, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{kit.NewAuthority(t).TLS()}})
 		client := tls.Client(l.peer, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) //nolint:gosec // a test's own certificate
 		shaken := make(chan error, 1)
 		go func() {
@@ -240,16 +235,6 @@ func TestFacts(t *testing.T) {
 			t.Errorf("%d bytes acknowledged by a process that was gone", n)
 		}
 	})
-}
-
-func selfSigned(t *testing.T) *tls.Config {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
 type countingConn struct {

@@ -1,20 +1,12 @@
 package wire
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -96,47 +88,6 @@ func TestRow040ProxyThenTLS(t *testing.T) {
 	}
 }
 
-// identity is a certificate with its key, both also as PEM.
-type identity struct {
-	cert      *x509.Certificate
-	key       *ecdsa.PrivateKey
-	pem, pkcs []byte
-}
-
-// issue makes an identity signed by ca, or by itself when ca is nil.
-func issue(t *testing.T, serial int64, ca *identity) identity {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: fmt.Sprintf("test %d", serial)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: ca == nil, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	id := identity{cert: template, key: key}
-	signer := &id
-	if ca != nil {
-		signer = ca
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, &key.PublicKey, signer.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if id.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	id.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	pkcs, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id.pkcs = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})
-	return id
-}
-
 // tlsFiles are the files of a server with a certificate of its own, as system properties name them.
 type tlsFiles struct{ key, cert, trust string }
 
@@ -146,9 +97,9 @@ func newTLSFiles(t *testing.T) tlsFiles {
 }
 
 // write replaces key and certificate.
-func (f tlsFiles) write(t *testing.T, id identity) {
+func (f tlsFiles) write(t *testing.T, id *kit.Identity) {
 	t.Helper()
-	for path, text := range map[string][]byte{f.cert: id.pem, f.key: id.pkcs} {
+	for path, text := range map[string][]byte{f.cert: id.PEM, f.key: id.KeyPEM} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -164,27 +115,24 @@ func (f tlsFiles) system() map[string]string {
 
 func TestRow041CertificateReload(t *testing.T) {
 	t.Parallel()
-	ca := issue(t, 1, nil)
-	files := newTLSFiles(t)
-	files.write(t, issue(t, 2, &ca))
-	if err := os.WriteFile(files.trust, ca.pem, 0o600); err != nil {
+	ca, files := kit.NewAuthority(t), newTLSFiles(t)
+	files.write(t, ca.Issue(t, "first"))
+	if err := os.WriteFile(files.trust, ca.PEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, options{system: files.system()})
 	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
-	serial := func() (int64, *client) {
+	roots.AddCert(ca.Cert)
+	name := func() (string, *client) {
 		c := s.mustSecure(t, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
-		return c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64(), c
+		return c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, c
 	}
-	before, old := serial()
-	if before != 2 {
-		t.Fatalf("serial %d, want 2", before)
-	}
-	files.write(t, issue(t, 3, &ca))
+	before, old := name()
+	want(t, "certificate", before, "first")
+	files.write(t, ca.Issue(t, "second"))
 	eventually(t, kit.Patience, func() error {
-		if got, _ := serial(); got != 3 {
-			return fmt.Errorf("serial %d, want 3", got)
+		if got, _ := name(); got != "second" {
+			return fmt.Errorf("certificate %q", got)
 		}
 		return nil
 	})
@@ -193,22 +141,21 @@ func TestRow041CertificateReload(t *testing.T) {
 
 func TestRow042ClientCertificateRequired(t *testing.T) {
 	t.Parallel()
-	ca := issue(t, 1, nil)
-	files := newTLSFiles(t)
-	files.write(t, issue(t, 2, &ca))
-	if err := os.WriteFile(files.trust, ca.pem, 0o600); err != nil {
+	ca, files := kit.NewAuthority(t), newTLSFiles(t)
+	files.write(t, ca.Issue(t, "first"))
+	if err := os.WriteFile(files.trust, ca.PEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	system := files.system()
 	system["tls.server.need.client.auth"] = "require"
 	system["tls.server.authClient"] = "true"
 	s := start(t, options{system: system})
-	for name, id := range map[string]*identity{"none": nil, "trusted": new(issue(t, 4, &ca)), "foreign": new(issue(t, 5, nil))} {
+	for name, id := range map[string]*kit.Identity{"none": nil, "trusted": ca.Issue(t, "trusted"), "foreign": kit.NewAuthority(t)} {
 		t.Run(name, func(t *testing.T) {
 			config := &tls.Config{InsecureSkipVerify: true}
 			if id != nil { // also when the server would not ask for it
 				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-					return &tls.Certificate{Certificate: [][]byte{id.cert.Raw}, PrivateKey: id.key}, nil
+					return new(id.TLS()), nil
 				}
 			}
 			c, err := s.secure(t, config)

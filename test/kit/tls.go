@@ -1,0 +1,64 @@
+package kit
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+)
+
+// Identity is a certificate for loopback with its key, both also as PEM (the key as PKCS #8).
+type Identity struct {
+	Cert        *x509.Certificate
+	Key         *ecdsa.PrivateKey
+	PEM, KeyPEM []byte
+}
+
+// NewAuthority is an identity that signed itself and may sign others.
+func NewAuthority(t testing.TB) *Identity { return (*Identity)(nil).Issue(t, "authority") }
+
+// Issue makes an identity that ca signed, or that signed itself for nil.
+func (ca *Identity) Issue(t testing.TB, name string) *Identity {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := &Identity{Key: key, Cert: &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: ca == nil, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}}
+	signer := ca
+	if ca == nil {
+		signer = id
+	}
+	der, err := x509.CreateCertificate(rand.Reader, id.Cert, signer.Cert, &key.PublicKey, signer.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.Cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	id.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pkcs, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id.KeyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})
+	return id
+}
+
+// TLS is the identity as package tls wants it.
+func (ca *Identity) TLS() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{ca.Cert.Raw}, PrivateKey: ca.Key}
+}
