@@ -17,6 +17,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cluster"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func demoKey(i int) (name, addr string) {
@@ -162,7 +163,7 @@ func TestLiveScreenGivesTheTerminalBack(t *testing.T) {
 // Without a terminal: a first screen that says what is to be seen, the nodes' log, all in order until the signal.
 func TestClusterCommand(t *testing.T) {
 	out, stdout := io.Pipe()
-	p := &program{stdout: stdout, stderr: &journal{}, newNode: newNode}
+	p := &program{stdout: stdout, stderr: &kit.Log{}, newNode: newNode}
 	status := make(chan int, 1)
 	go func() {
 		status <- p.main([]string{"epitaph", "cluster", "--listen", "127.0.0.1:0", "--demo-brokers", "2", "--data", t.TempDir()})
@@ -193,7 +194,7 @@ func TestClusterCommand(t *testing.T) {
 		}
 	}
 	fits(t, text)
-	p.stderr.(*journal).await(t, "broker registered")
+	p.stderr.(*kit.Log).AwaitText(t, "broker registered")
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

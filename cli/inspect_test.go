@@ -14,12 +14,12 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	urfave "github.com/urfave/cli/v2"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -139,22 +139,9 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// golden compares with what somebody saw.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", "screens", name+".txt")
-	if os.Getenv("EPITAPH_ACCEPT") != "" {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s: seen (-) and printed (+):\n%s", name, diff)
-	}
+	kit.Golden(t, filepath.Join("testdata", "screens", name+".txt"), got)
 }
 
 func sampleBrokers() *api.Brokers {

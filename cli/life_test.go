@@ -12,9 +12,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // started is a command line that serves in this process.
@@ -22,38 +22,9 @@ type started struct {
 	screen string // stdout up to the line that tells the address
 	addr   string
 	http   string   // empty where it is off
-	log    *journal // stderr
+	log    *kit.Log // stderr
 	status chan int
 	rest   chan string // stdout behind screen
-}
-
-// journal is a log that is read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-// await waits until the log has text.
-func (j *journal) await(t *testing.T, text string) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(j.String(), text); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %q: %s", text, j)
-		}
-		<-time.After(time.Millisecond)
-	}
 }
 
 var httpLine = regexp.MustCompile(`(?m)^  http +(?:http://(\S+)|off)`)
@@ -63,7 +34,7 @@ var listening = regexp.MustCompile(`(?m)(?:listening +|address )(127\.0\.0\.1:\d
 func start(t *testing.T, environ []string, args ...string) *started {
 	t.Helper()
 	out, stdout := io.Pipe()
-	s := &started{log: &journal{}, status: make(chan int, 1), rest: make(chan string, 1)}
+	s := &started{log: &kit.Log{}, status: make(chan int, 1), rest: make(chan string, 1)}
 	p := &program{stdout: stdout, stderr: s.log, environ: environ, newNode: newNode}
 	go func() {
 		s.status <- p.main(args)
@@ -196,14 +167,14 @@ func TestHangupReloadsKeys(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.log.await(t, "gossip keys reloaded")
+	s.log.AwaitText(t, "gossip keys reloaded")
 	if err := os.WriteFile(keys, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.log.await(t, "gossip keys not reloaded, the old ones stay in use")
+	s.log.AwaitText(t, "gossip keys not reloaded, the old ones stay in use")
 	if !connects(s.addr) {
 		t.Error("does not serve on")
 	}
@@ -228,9 +199,9 @@ func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
 		"EPITAPH_CLUSTER=c", "EPITAPH_NAME=drop-in", "EPITAPH_HTTP=127.0.0.1:0",
 	}
 	s := start(t, environ, "mqnamesrv", "-c", file)
-	s.log.await(t, "node drop-in of cluster c")
-	s.log.await(t, "msg=http addr=127.0.0.1:")
-	s.log.await(t, "seed does not answer")
+	s.log.AwaitText(t, "node drop-in of cluster c")
+	s.log.AwaitText(t, "msg=http addr=127.0.0.1:")
+	s.log.AwaitText(t, "seed does not answer")
 	screen := s.stop(t, syscall.SIGTERM)
 	if strings.Contains(s.log.String(), "environment variable is not used") || strings.Count(screen, "\n") != 2 {
 		t.Errorf("stdout %q, log %s", screen, s.log)

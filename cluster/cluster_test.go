@@ -3,9 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func testConfig(t *testing.T) Config {
@@ -45,16 +44,6 @@ func stop(t *testing.T, c *Cluster) {
 	}
 }
 
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-}
-
 // What the demonstration is for: a broker leaves, one node does not hear it and evicts it all the same. The nodes do
 // not disturb each other, and nothing is left of them.
 func TestDemoEvicts(t *testing.T) {
@@ -67,7 +56,7 @@ func TestDemoEvicts(t *testing.T) {
 	defer stop(t, c)
 	w := &Watch{}
 	var first Departure
-	await(t, "an eviction", func() bool {
+	kit.Until(t, "an eviction", func() bool {
 		w.Take(time.Now(), c.Look())
 		for _, d := range w.Departures() {
 			if d.How == Left && len(d.Nodes) == 2 && len(d.Others) == 1 && d.Others[0].Evicted {
@@ -95,7 +84,7 @@ func TestDemoEvicts(t *testing.T) {
 	}
 	sent := regexp.MustCompile(`(?m)^epitaph_memberlist_udp_sent [1-9]`)
 	for i, n := range c.Nodes() {
-		await(t, "memberlist's series of "+c.Names()[i], func() bool { return sent.MatchString(get(t, n, "/metrics")) })
+		kit.Until(t, "memberlist's series of "+c.Names()[i], func() bool { return sent.MatchString(get(t, n, "/metrics")) })
 		if text := get(t, n, "/v1/members"); strings.Count(text, `"self":true`) != 1 || strings.Count(text, `"name"`) != 3 {
 			t.Errorf("members of %s: %s", c.Names()[i], text)
 		}
@@ -104,17 +93,11 @@ func TestDemoEvicts(t *testing.T) {
 
 func get(t *testing.T, n *node.Node, path string) string {
 	t.Helper()
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + n.HTTPAddr().String() + path)
-	if err != nil {
-		t.Fatal(err)
+	status, body := kit.Get("http://" + n.HTTPAddr().String() + path)
+	if status == 0 {
+		t.Fatal(body)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return body
 }
 
 // The second node's port is taken: told with the remedy, and the first node is gone again.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -77,21 +78,9 @@ func startCluster(t *testing.T, n int) []testNode {
 		nodes = append(nodes, testNode{g, tables})
 	}
 	for _, g := range nodes {
-		await(t, "all members at "+g.Self().Name, func() bool { return len(g.Members()) == n })
+		kit.Until(t, "all members at "+g.Self().Name, func() bool { return len(g.Members()) == n })
 	}
 	return nodes
-}
-
-// await polls a condition; 20 s is far more than any of them needs.
-func await(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for: %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
 }
 
 func TestDepartureIsGoneEverywhere(t *testing.T) {
@@ -111,9 +100,9 @@ func TestDepartureIsGoneEverywhere(t *testing.T) {
 		t.Fatalf("no tombstone: %v", why)
 	}
 	for _, n := range nodes[1:] {
-		await(t, "eviction at "+n.Self().Name, func() bool { return !n.tables.Holds(key) })
+		kit.Until(t, "eviction at "+n.Self().Name, func() bool { return !n.tables.Holds(key) })
 	}
-	await(t, "both reports at the origin", func() bool {
+	kit.Until(t, "both reports at the origin", func() bool {
 		s := nodes[0].Status(10)
 		if len(s.Own) != 1 || len(s.Own[0].Reports) != 2 {
 			return false

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // padded is a message that claims memberlist's padded encryption and has no padding: its plain text ends in a byte that
@@ -63,7 +65,7 @@ func TestPaddedMessagesAreRefused(t *testing.T) {
 	if _, err := packet.Write(append([]byte(label), padded(key, "keyed")...)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the packet refused", func() bool { return refused() == 1 })
+	kit.Until(t, "the packet refused", func() bool { return refused() == 1 })
 
 	// In one piece, byte by byte, and with the version at the beginning of a piece.
 	whole := append([]byte(label), paddedStream(key, "keyed")...)
@@ -77,7 +79,7 @@ func TestPaddedMessagesAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		await(t, "the stream refused", func() bool { return refused() == uint64(2+i) })
+		kit.Until(t, "the stream refused", func() bool { return refused() == uint64(2+i) })
 		_ = stream.SetReadDeadline(time.Now().Add(10 * time.Second))
 		if answer, _ := io.ReadAll(stream); len(answer) > 0 {
 			t.Errorf("answered with %x", answer)
@@ -106,7 +108,7 @@ func TestPaddedAnswersAreRefused(t *testing.T) {
 		}
 	}()
 	run(t, g)
-	await(t, "the seed refused", func() bool { return g.Counts().RejoinsFailed > 0 })
+	kit.Until(t, "the seed refused", func() bool { return g.Counts().RejoinsFailed > 0 })
 }
 
 // The version of an ordinary message passes, in pieces of whatever size.

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -92,7 +93,7 @@ func TestMembersTellWhatTheyAre(t *testing.T) {
 	nodes := startCluster(t, 3)
 	nodes[0].Announce(Meta{Phase: PhaseReady, NameServer: "10.0.0.1:9876", HTTP: "10.0.0.1:9886"})
 	for _, n := range nodes {
-		await(t, "the description at "+n.Self().Name, func() bool {
+		kit.Until(t, "the description at "+n.Self().Name, func() bool {
 			m, _ := memberNamed(n.Gossip, "n1")
 			return m.Ready && m.Release == "test" && m.NameServer == "10.0.0.1:9876" && m.HTTP == "10.0.0.1:9886"
 		})
@@ -103,7 +104,7 @@ func TestMembersTellWhatTheyAre(t *testing.T) {
 	}
 	nodes[0].Announce(Meta{Phase: PhaseDraining})
 	for _, n := range nodes {
-		await(t, "draining at "+n.Self().Name, func() bool {
+		kit.Until(t, "draining at "+n.Self().Name, func() bool {
 			m, _ := memberNamed(n.Gossip, "n1")
 			return !m.Ready && m.Phase == PhaseDraining
 		})
@@ -116,7 +117,7 @@ func TestLeavingMemberIsNoLostOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range nodes[:2] {
-		await(t, "n3 to be gone at "+n.Self().Name, func() bool {
+		kit.Until(t, "n3 to be gone at "+n.Self().Name, func() bool {
 			m, ok := memberNamed(n.Gossip, "n3")
 			return ok && m.State == StateLeft && len(n.Members()) == 2
 		})
@@ -136,7 +137,7 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 	nodes[2].group.Wait()
 	nodes[2].list = nil
 	for _, n := range nodes[:2] {
-		await(t, "n3 to be lost at "+n.Self().Name, func() bool {
+		kit.Until(t, "n3 to be lost at "+n.Self().Name, func() bool {
 			m, ok := memberNamed(n.Gossip, "n3")
 			return ok && m.State == StateFailed && m.Gone > 0 && !m.Ready
 		})
@@ -150,7 +151,7 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range nodes[:2] {
-		await(t, "n3 to be forgotten at "+n.Self().Name, func() bool {
+		kit.Until(t, "n3 to be forgotten at "+n.Self().Name, func() bool {
 			_, ok := memberNamed(n.Gossip, "n3")
 			return !ok
 		})

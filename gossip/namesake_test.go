@@ -3,38 +3,20 @@ package gossip
 import (
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
-
-// text is a log that is read while it is written.
-type text struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *text) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *text) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // Two living nodes of one name are told after a while, with the flag and the other's address, and once; a restart, which
 // looks the same at first, is not.
 func TestTwoLivingNodesOfOneName(t *testing.T) {
 	var ahead atomic.Int64
-	var log text
+	var log kit.Log
 	var nodes []*Gossip
 	for i := range 2 {
 		cfg := DefaultConfig()

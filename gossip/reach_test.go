@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/memberlist"
 	"go.uber.org/goleak"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -49,9 +50,9 @@ func run(t *testing.T, g *Gossip) {
 }
 
 // logged starts a node that writes to the log it answers with.
-func logged(t *testing.T, change func(*Config)) (*Gossip, *text) {
+func logged(t *testing.T, change func(*Config)) (*Gossip, *kit.Log) {
 	t.Helper()
-	var lines text
+	var lines kit.Log
 	g := made(t, func(c *Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
 		change(c)
@@ -60,29 +61,19 @@ func logged(t *testing.T, change func(*Config)) (*Gossip, *text) {
 	return g, &lines
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // A list that all nodes share may name the node itself; one that names nobody else is a mistake.
 func TestSeedsThatAreTheNodeItself(t *testing.T) {
 	const told = "--join names only this node itself"
-	addr := freePort(t)
+	addr := kit.Loopback(kit.FreePort(t))
 	alone, lines := logged(t, func(c *Config) { c.Bind, c.Seeds = addr, []string{addr} })
-	await(t, "the sentence", func() bool { return strings.Contains(lines.String(), told) })
+	kit.Until(t, "the sentence", func() bool { return strings.Contains(lines.String(), told) })
 	if n := alone.counts.rejoins.Load(); n != 0 {
 		t.Errorf("it joined itself %d times", n)
 	}
 
-	addr = freePort(t)
+	addr = kit.Loopback(kit.FreePort(t))
 	other, lines := logged(t, func(c *Config) { c.Bind, c.Seeds = addr, []string{addr, alone.Addr()} })
-	await(t, "the other one", func() bool { return other.joined.Load() })
+	kit.Until(t, "the other one", func() bool { return other.joined.Load() })
 	if strings.Contains(lines.String(), told) {
 		t.Errorf("told although another node is named:\n%s", lines)
 	}
@@ -137,7 +128,7 @@ func TestUnreadableStreamsAreNotAnswered(t *testing.T) {
 		if len(answer) > 0 || isTimeout(err) {
 			t.Errorf("%s: answered %q, %v", name, answer, err)
 		}
-		await(t, name+" is counted", func() bool { return g.counts.refused() == before+1 })
+		kit.Until(t, name+" is counted", func() bool { return g.counts.refused() == before+1 })
 		conn.Close()
 	}
 }
@@ -161,10 +152,10 @@ func TestMuteSeedHoldsUpNothing(t *testing.T) {
 	began := time.Now()
 	other, _ := logged(t, func(*Config) {})
 	g, _ := logged(t, func(c *Config) { c.Seeds, c.Name = []string{mute.Addr().String(), other.Addr()}, "n2" })
-	await(t, "the living seed", func() bool { return len(g.Members()) == 2 })
-	await(t, "that it counts as joined", g.Joined)
+	kit.Until(t, "the living seed", func() bool { return len(g.Members()) == 2 })
+	kit.Until(t, "that it counts as joined", g.Joined)
 	_ = other.Stop(t.Context())
-	await(t, "nobody else", func() bool { return len(g.Members()) == 1 })
+	kit.Until(t, "nobody else", func() bool { return len(g.Members()) == 1 })
 	if err := g.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -203,16 +194,16 @@ func TestSeedThatMoves(t *testing.T) {
 		return []netip.Addr{netip.MustParseAddr(behind.Load().(string))}, nil
 	}
 	run(t, g)
-	await(t, "a try in vain", func() bool { return g.Counts().RejoinsFailed > 0 })
+	kit.Until(t, "a try in vain", func() bool { return g.Counts().RejoinsFailed > 0 })
 	behind.Store("127.0.0.2")
-	await(t, "the seed at its first address", func() bool { return len(g.Members()) == 2 })
+	kit.Until(t, "the seed at its first address", func() bool { return len(g.Members()) == 2 })
 
 	if err := old.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	moved, _ := logged(t, func(c *Config) { c.Bind = net.JoinHostPort("127.0.0.3", port) })
 	behind.Store("127.0.0.3")
-	await(t, "the seed at its next address", func() bool {
+	kit.Until(t, "the seed at its next address", func() bool {
 		m := g.Members()
 		return len(m) == 2 && m[1].Addr == moved.Addr()
 	})
@@ -338,5 +329,5 @@ func TestStrangersCannotFillTheMemory(t *testing.T) {
 		})
 	}
 	group.Wait()
-	await(t, "that all are counted", func() bool { return g.Counts().RefusedSize == strangers })
+	kit.Until(t, "that all are counted", func() bool { return g.Counts().RefusedSize == strangers })
 }

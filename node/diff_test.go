@@ -19,6 +19,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func diffOf(t *testing.T, n *Node, query string) (v api.Diff) {
@@ -47,14 +48,14 @@ func agreed(t *testing.T, n *Node) bool {
 func awaitAgreement(t *testing.T, nodes []*Node) {
 	t.Helper()
 	for _, n := range nodes {
-		await(t, "agreement at "+n.Gossip().Self().Name, func() bool { return agreed(t, n) })
+		kit.Until(t, "agreement at "+n.Gossip().Self().Name, func() bool { return agreed(t, n) })
 	}
 }
 
 func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string) api.Diff {
 	t.Helper()
 	var v api.Diff
-	await(t, reason+" at "+n.Gossip().Self().Name, func() bool {
+	kit.Until(t, reason+" at "+n.Gossip().Self().Name, func() bool {
 		v = diffOf(t, n, "")
 		if len(v.Brokers) != 1 || v.Agree || v.Brokers[0].Reason != reason || !strings.Contains(v.Brokers[0].Why, words) {
 			return false
@@ -113,7 +114,7 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 	}
 	ask(t, c2, remoting.RegisterBroker, brokerHeader("0"), update)
 	for _, n := range nodes {
-		await(t, "agreement on the broker", func() bool { return len(diffOf(t, n, "").Brokers) == 0 })
+		kit.Until(t, "agreement on the broker", func() bool { return len(diffOf(t, n, "").Brokers) == 0 })
 	}
 
 	// A topic is deleted at one node; which one is told on demand.
@@ -151,7 +152,7 @@ func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 		}
 		c.Gossip.Transport, c.Gossip.Bind = transport, transport.Addr()
 	})
-	await(t, "a whole answer", func() bool { v := diffOf(t, nodes[0], ""); return v.Agree && v.Complete && len(v.Nodes) == 2 })
+	kit.Until(t, "a whole answer", func() bool { v := diffOf(t, nodes[0], ""); return v.Agree && v.Complete && len(v.Nodes) == 2 })
 	if alone := startClusterWith(t, 1, withHTTP); diffOf(t, alone[0], "").Complete {
 		t.Error("whole, though there is nobody to compare with")
 	}
@@ -159,7 +160,7 @@ func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 		t.Errorf("a broker that nobody holds: %d %s", status, body)
 	}
 	network.Partition(map[string]int{nodes[1].Gossip().Addr(): 1})
-	await(t, "the lost one", func() bool {
+	kit.Until(t, "the lost one", func() bool {
 		v := diffOf(t, nodes[0], "")
 		return v.Agree && !v.Complete && len(v.Nodes) == 2 && v.Nodes[1].Name == "n2" && strings.Contains(v.Nodes[1].Why, "lost")
 	})
@@ -167,7 +168,7 @@ func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 
 // Every change is one line at every node that sees it, and what is over is one.
 func TestDivergenceIsLoggedOnce(t *testing.T) {
-	book := &logBook{}
+	book := &kit.Log{}
 	start := func(log slog.Handler, name string, seeds ...string) *Node {
 		return startNodeTo(t, log, func(c *config.Config) {
 			g := gossip.DefaultConfig()
@@ -179,7 +180,7 @@ func TestDivergenceIsLoggedOnce(t *testing.T) {
 	n2 := start(slog.DiscardHandler, "n2", n1.Gossip().Addr())
 	c1, c2 := dial(t, n1), dial(t, n2)
 	var lines []string
-	until := func(words ...string) { lines = append(lines, book.await(t, words...)...) }
+	until := func(words ...string) { lines = append(lines, book.Await(t, words...)...) }
 
 	ask(t, c1, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	until("nodes differ about a broker", "broker=b0", "held_by=n1", "n2 started")
@@ -249,8 +250,8 @@ func TestDriftIsNamed(t *testing.T) {
 		}
 		return found == 2
 	}
-	await(t, "n1 to name what differs at n2", func() bool { return named(nodes[0], "n2") })
-	await(t, "n2 to name what differs from n1 and n3", func() bool { return named(nodes[1], "n1") && named(nodes[1], "n3") })
+	kit.Until(t, "n1 to name what differs at n2", func() bool { return named(nodes[0], "n2") })
+	kit.Until(t, "n2 to name what differs from n1 and n3", func() bool { return named(nodes[1], "n1") && named(nodes[1], "n3") })
 	if v := diffOf(t, nodes[0], ""); v.Agree || len(v.Brokers) != 0 {
 		t.Errorf("%+v", v)
 	}
@@ -281,7 +282,7 @@ func TestDigestsNeverAlterAnAnswer(t *testing.T) {
 		diffOf(t, n, "?broker=b0")
 	}
 	sent, _ := nodes[2].Gossip().DigestCounts()
-	await(t, "some more summaries", func() bool {
+	kit.Until(t, "some more summaries", func() bool {
 		now, _ := nodes[2].Gossip().DigestCounts()
 		return now.SummariesReceived > sent.SummariesReceived+4
 	})
@@ -347,11 +348,11 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 		c.Options.NeedWaitForService = true
 		c.CloseClientsUntilReady = true
 	})
-	await(t, "n3 to know what it lacks", func() bool {
+	kit.Until(t, "n3 to know what it lacks", func() bool {
 		status, why := get(t, back, "/readyz")
 		return status == 503 && strings.Contains(why, "waiting for 1 of the 1 brokers") && strings.Contains(why, "b0 id 0 at 1.1.1.1:10911")
 	})
-	await(t, "the others to see it waiting", func() bool {
+	kit.Until(t, "the others to see it waiting", func() bool {
 		v := diffOf(t, nodes[0], "")
 		return len(v.Nodes) == 3 && v.Nodes[2].Waiting && v.Settling == 1 && v.Agree
 	})
@@ -366,7 +367,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 		a.Remark != "name server not ready" {
 		t.Errorf("while not ready: %d %s", a.Code, a.Remark)
 	}
-	await(t, "the client's connection to be closed", func() bool {
+	kit.Until(t, "the client's connection to be closed", func() bool {
 		_, err := client.Invoke(t.Context(), &remoting.Command{Code: remoting.GetBrokerClusterInfo, Version: remoting.Version})
 		return err != nil
 	})
@@ -380,7 +381,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 		}
 	}
 	ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
-	await(t, "n3 to be ready", func() bool { status, _ := get(t, back, "/readyz"); return status == 200 })
+	kit.Until(t, "n3 to be ready", func() bool { status, _ := get(t, back, "/readyz"); return status == 200 })
 	if a := ask(t, dial(t, back), remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
 		t.Errorf("when ready: %d %s", a.Code, a.Remark)
 	}
@@ -395,7 +396,7 @@ func TestFullRestartFallsBack(t *testing.T) {
 	nodes := startClusterWith(t, 3, func(c *config.Config) { withHTTP(c); c.Options.NeedWaitForService = true })
 	ask(t, dial(t, nodes[0]), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	for _, n := range nodes {
-		await(t, "the original's rule", func() bool {
+		kit.Until(t, "the original's rule", func() bool {
 			status, why := get(t, n, "/readyz")
 			return status == 503 && strings.Contains(why, "needWaitForService") && n.gate.at() == stageAlone
 		})
@@ -425,12 +426,12 @@ func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
 			return true
 		}
 	}
-	await(t, "both waiting", seen(false))
+	kit.Until(t, "both waiting", seen(false))
 	if v, _ := scrape(t, nodes[0]); v["epitaph_ready_after_milliseconds"] != 0 {
 		t.Errorf("ready after %v ms while it waits", v["epitaph_ready_after_milliseconds"])
 	}
 	old.by.Store(int64(nodes[0].runtime.Options().WaitSecondsForService) * int64(time.Second))
-	await(t, "both ready", seen(true))
+	kit.Until(t, "both ready", seen(true))
 	if v, _ := scrape(t, nodes[0]); v["epitaph_ready_after_milliseconds"] < 45_000 {
 		t.Errorf("ready after %v ms", v["epitaph_ready_after_milliseconds"])
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // A client that never finishes its request is let go, and nobody waits for it meanwhile.
@@ -84,7 +86,7 @@ func TestForceLeave(t *testing.T) {
 // A client that never ends its request is told of, and only such a one: not one that leaves, nor one that is merely idle.
 func TestSlowClientsAreToldOf(t *testing.T) {
 	const told = "did not finish its request"
-	book := &logBook{}
+	book := &kit.Log{}
 	n := startNodeTo(t, slog.NewTextHandler(book, nil), withHTTP)
 	for range 3 {
 		if status, body := get(t, n, "/v1/brokers"); status != http.StatusOK {
@@ -106,10 +108,10 @@ func TestSlowClientsAreToldOf(t *testing.T) {
 	}
 	defer slow.Close()
 	fmt.Fprint(slow, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-	lines := book.await(t, told, slow.LocalAddr().String())
+	lines := book.Await(t, told, slow.LocalAddr().String())
 	client.CloseIdleConnections()
 	count := 0
-	for _, line := range append(lines, book.take()...) {
+	for _, line := range append(lines, book.Take()...) {
 		if strings.Contains(line, told) {
 			count++
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func withHTTP(c *config.Config) { c.HTTP = "127.0.0.1:0" }
@@ -28,17 +29,11 @@ func withHTTP(c *config.Config) { c.HTTP = "127.0.0.1:0" }
 // get asks the node's HTTP and answers status and body.
 func get(t *testing.T, n *Node, path string) (status int, body string) {
 	t.Helper()
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + n.HTTPAddr().String() + path)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+	status, body = kit.Get("http://" + n.HTTPAddr().String() + path)
+	if status == 0 {
+		t.Fatalf("%s: %s", path, body)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	return resp.StatusCode, string(b)
+	return status, body
 }
 
 func getJSON(t *testing.T, n *Node, path string, v any) {
@@ -131,7 +126,7 @@ func TestReadiness(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var draining sync.WaitGroup
 	draining.Go(func() { n.Drain(ctx) })
-	await(t, "draining to show", func() bool {
+	kit.Until(t, "draining to show", func() bool {
 		status, body := get(t, n, "/readyz")
 		return status == 503 && strings.Contains(body, "draining")
 	})

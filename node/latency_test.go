@@ -9,6 +9,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Every time is below the top of its bucket, by at most an eighth, and not below the top of the bucket before.
@@ -39,7 +40,7 @@ func TestLoad(t *testing.T) {
 		ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, "")
 	}
 	var l api.Load
-	await(t, "the last request to be timed", func() bool {
+	kit.Until(t, "the last request to be timed", func() bool {
 		getJSON(t, n, "/v1/load", &l)
 		return len(l.Requests) == 2 && l.Requests[0].Timed == 1 && l.Requests[1].Timed == 2
 	})

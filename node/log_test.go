@@ -1,77 +1,22 @@
 package node
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// logBook keeps the lines of a log.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// take returns the lines since the last call, without their times.
-func (b *logBook) take() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	lines := strings.Split(strings.TrimSuffix(b.text.String(), "\n"), "\n")
-	b.text.Reset()
-	if lines[0] == "" {
-		return nil
-	}
-	for i, line := range lines {
-		_, lines[i], _ = strings.Cut(line, " ")
-	}
-	return lines
-}
-
-// await waits until a line with all the words has come, and returns the lines since the last call.
-func (b *logBook) await(t *testing.T, words ...string) []string {
+func startLoggingNode(t *testing.T, level slog.Level) (*Node, *kit.Log) {
 	t.Helper()
-	var all []string
-	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(time.Millisecond) {
-		all = append(all, b.take()...)
-		for _, line := range all {
-			if containsAll(line, words) {
-				return all
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no line with %q:\n%s", words, strings.Join(all, "\n"))
-		}
-	}
-}
-
-func containsAll(line string, words []string) bool {
-	for _, word := range words {
-		if !strings.Contains(line, word) {
-			return false
-		}
-	}
-	return true
-}
-
-func startLoggingNode(t *testing.T, level slog.Level) (*Node, *logBook) {
-	t.Helper()
-	book := &logBook{}
+	book := &kit.Log{}
 	return startNodeTo(t, slog.NewTextHandler(book, &slog.HandlerOptions{Level: level}), nil), book
 }
 
@@ -80,15 +25,15 @@ func startLoggingNode(t *testing.T, level slog.Level) (*Node, *logBook) {
 func TestOneLineForEachChange(t *testing.T) {
 	n, book := startLoggingNode(t, slog.LevelInfo)
 	c, broker := dial(t, n), dial(t, n)
-	book.take() // the start
+	book.Take() // the start
 	want := func(lines ...string) {
 		t.Helper()
-		got := book.take()
+		got := book.Take()
 		if len(got) != len(lines) {
 			t.Fatalf("%d lines, want %d:\n%s", len(got), len(lines), strings.Join(got, "\n"))
 		}
 		for i, line := range lines {
-			if !containsAll(got[i], strings.Split(line, "|")) {
+			if !kit.ContainsAll(got[i], strings.Split(line, "|")...) {
 				t.Errorf("line %d is %q, want %q", i, got[i], line)
 			}
 		}
@@ -114,9 +59,9 @@ func TestOneLineForEachChange(t *testing.T) {
 	ask(t, broker, remoting.UnregisterBroker, brokerHeader("0"), "")
 	want()
 	register()
-	book.take()
+	book.Take()
 	broker.Close()
-	lines := book.await(t, "level=INFO", "broker=b0")
+	lines := book.Await(t, "level=INFO", "broker=b0")
 	if len(lines) != 1 {
 		t.Errorf("the loss of a broker is %d lines:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
@@ -125,12 +70,12 @@ func TestOneLineForEachChange(t *testing.T) {
 // TestConnectionsAreToldAtDebugLevel, each once when it comes and once when it goes.
 func TestConnectionsAreToldAtDebugLevel(t *testing.T) {
 	n, book := startLoggingNode(t, slog.LevelDebug)
-	book.take()
+	book.Take()
 	c := dial(t, n)
 	ask(t, c, remoting.GetBrokerClusterInfo, nil, "")
-	opened := book.await(t, "level=DEBUG", `msg="connection opened"`, "remote="+c.LocalAddr().String())
+	opened := book.Await(t, "level=DEBUG", `msg="connection opened"`, "remote="+c.LocalAddr().String())
 	c.Close()
-	closed := book.await(t, "level=DEBUG", `msg="connection closed"`, "remote="+c.LocalAddr().String())
+	closed := book.Await(t, "level=DEBUG", `msg="connection closed"`, "remote="+c.LocalAddr().String())
 	if len(opened) != 1 || len(closed) != 1 {
 		t.Errorf("%q and %q", opened, closed)
 	}
@@ -147,7 +92,7 @@ func TestFourWarnings(t *testing.T) {
 		ask(t, c, remoting.RegisterBroker, ext, twoTopics)
 	}
 	warnings := func() (lines []string) {
-		for _, line := range book.take() {
+		for _, line := range book.Take() {
 			if strings.Contains(line, "level=WARN") {
 				lines = append(lines, line)
 			}
@@ -158,7 +103,7 @@ func TestFourWarnings(t *testing.T) {
 		t.Helper()
 		again()
 		lines := warnings()
-		if len(lines) != 1 || !containsAll(lines[0], words) {
+		if len(lines) != 1 || !kit.ContainsAll(lines[0], words...) {
 			t.Errorf("%s: %d warnings, want one with %q:\n%s", what, len(lines), words, strings.Join(lines, "\n"))
 		}
 		for range 20 {

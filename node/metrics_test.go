@@ -20,6 +20,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -168,7 +169,7 @@ func TestNamesForPrograms(t *testing.T) {
 func TestMemberlistSeriesArrive(t *testing.T) {
 	nodes := startClusterWith(t, 3, withHTTP)
 	for _, n := range nodes {
-		await(t, "memberlist's series", func() bool {
+		kit.Until(t, "memberlist's series", func() bool {
 			v, _ := scrape(t, n)
 			return v["epitaph_memberlist_udp_sent"] > 0 && v["epitaph_memberlist_udp_received"] > 0 &&
 				v["epitaph_memberlist_msg_alive"] >= 2 && v["epitaph_memberlist_gossip_count"] > 0 && v["epitaph_gossip_members"] == 3
@@ -193,7 +194,7 @@ func TestTombstonesAreCounted(t *testing.T) {
 	nodes := startClusterWith(t, 2, withHTTP)
 	conns := registerAt(t, brokerHeader("0"), nodes[1], nodes[0])
 	ask(t, conns[1], remoting.UnregisterBroker, brokerHeader("0"), "")
-	await(t, "the eviction, reported", func() bool {
+	kit.Until(t, "the eviction, reported", func() bool {
 		v, _ := scrape(t, nodes[1])
 		var own api.Tombstones
 		getJSON(t, nodes[0], "/v1/tombstones", &own)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Every path that is served is described, and the other way round.
@@ -56,13 +57,13 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 	registerAt(t, conflict, nodes...)
 	conns := registerAt(t, second, nodes...)
 	ask(t, conns[1], remoting.UnregisterBroker, second, "")
-	await(t, "a decision on what the other node told", func() bool { return len(n.apiTombstones(10).Decisions) > 0 })
+	kit.Until(t, "a decision on what the other node told", func() bool { return len(n.apiTombstones(10).Decisions) > 0 })
 	// Something of everything that differs, to be shown.
 	ask(t, conns[0], remoting.PutKVConfig, map[string]string{"namespace": "N", "key": "k", "value": "v"}, "")
 	third := brokerHeader("0")
 	third["brokerName"], third["brokerAddr"] = "b3", "1.1.1.3:10911"
 	ask(t, conns[0], remoting.RegisterBroker, third, twoTopics)
-	await(t, "a difference and a drift", func() bool {
+	kit.Until(t, "a difference and a drift", func() bool {
 		v := n.apiDiff(t.Context(), 10, "")
 		return len(v.Brokers) > 0 && len(v.Drifts) > 0
 	})

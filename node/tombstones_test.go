@@ -11,6 +11,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // startCluster runs n nodes that gossip on loopback.
@@ -34,20 +35,9 @@ func startClusterWith(t *testing.T, n int, change func(*config.Config)) []*Node 
 		}))
 	}
 	for _, node := range nodes {
-		await(t, "all members", func() bool { return len(node.Gossip().Members()) == n })
+		kit.Until(t, "all members", func() bool { return len(node.Gossip().Members()) == n })
 	}
 	return nodes
-}
-
-func await(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for: %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
 }
 
 func registrations(n *Node) int { return n.Table().Stats().Registrations }
@@ -64,7 +54,7 @@ func registerAt(t *testing.T, header map[string]string, nodes ...*Node) (conns [
 	}
 	// A bound is as wide as the question's round trip: connections must be older than that to be judged at all.
 	born := clock.Now()
-	await(t, "connections of some age", func() bool { return clock.Now().Sub(born) > 100*time.Millisecond })
+	kit.Until(t, "connections of some age", func() bool { return clock.Now().Sub(born) > 100*time.Millisecond })
 	return conns
 }
 
@@ -76,7 +66,7 @@ func TestUnregisterAtOneNodeIsGoneAtAll(t *testing.T) {
 	conns := registerAt(t, brokerHeader("0"), nodes[1], nodes[2], nodes[0])
 	ask(t, conns[2], remoting.UnregisterBroker, brokerHeader("0"), "")
 	for _, n := range nodes {
-		await(t, "no registration", func() bool { return registrations(n) == 0 })
+		kit.Until(t, "no registration", func() bool { return registrations(n) == 0 })
 	}
 }
 
@@ -86,7 +76,7 @@ func TestLateProofEvictsYoungerConnection(t *testing.T) {
 	nodes := startCluster(t, 2)
 	conns := registerAt(t, brokerHeader("0"), nodes[0], nodes[1])
 	ask(t, conns[0], remoting.UnregisterBroker, brokerHeader("0"), "")
-	await(t, "eviction by late proof", func() bool { return registrations(nodes[1]) == 0 })
+	kit.Until(t, "eviction by late proof", func() bool { return registrations(nodes[1]) == 0 })
 }
 
 // A registration that came after the departure is never evicted, and a broker on a 4.x version gets no late proof
@@ -105,7 +95,7 @@ func TestYoungerConnectionIsKept(t *testing.T) {
 	register(old)
 	register(dial(t, nodes[1]))
 	ask(t, old, remoting.UnregisterBroker, brokerHeader("0"), "")
-	await(t, "the report of the other node", func() bool {
+	kit.Until(t, "the report of the other node", func() bool {
 		s := nodes[0].Gossip().Status(1)
 		return len(s.Own) == 1 && len(s.Own[0].Reports) == 1 && s.Own[0].Reports[0].Reported
 	})
@@ -120,7 +110,7 @@ func TestMembersKnowEachOther(t *testing.T) {
 	nodes := startClusterWith(t, 3, func(c *config.Config) { c.HTTP, c.Release = "127.0.0.1:0", "v0.9" })
 	for _, n := range nodes {
 		for _, other := range nodes {
-			await(t, "the description of "+other.Gossip().Self().Name, func() bool {
+			kit.Until(t, "the description of "+other.Gossip().Self().Name, func() bool {
 				for _, m := range n.Gossip().Members() {
 					if m.Peer == other.Gossip().Self() {
 						return m.Ready && m.Release == "v0.9" && m.NameServer == other.Addr().String() &&
@@ -151,7 +141,7 @@ func TestLastAnnouncementIsTrue(t *testing.T) {
 			n.announce()
 		})
 		group.Wait()
-		await(t, "the truth", func() bool {
+		kit.Until(t, "the truth", func() bool {
 			ready, _ := n.Ready()
 			return n.Gossip().Members()[0].Ready == ready
 		})

@@ -104,6 +104,12 @@ func (l *Log) Await(t testing.TB, words ...string) (lines []string) {
 	return lines
 }
 
+// AwaitText waits until text stands anywhere in the log.
+func (l *Log) AwaitText(t testing.TB, text string) {
+	t.Helper()
+	Until(t, fmt.Sprintf("the log has %q", text), func() bool { return strings.Contains(l.String(), text) })
+}
+
 // ContainsAll says that every word stands in text.
 func ContainsAll(text string, words ...string) bool {
 	for _, word := range words {

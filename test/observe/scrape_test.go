@@ -154,10 +154,11 @@ func TestRealScrape(t *testing.T) {
 	p.awaitFiring(t, "EpitaphEvictionsOnHold", n2.HTTP)
 
 	// A member that stands still answers nobody, while a thousand brokers leave.
+	leave := exodus(t, n1, 1_100)
 	if err := n3.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	exodus(t, n1, 1_100)
+	leave()
 	p.awaitFiring(t, "EpitaphQueueFilling", n1.HTTP)
 	flood(t, n1, seed)
 	p.awaitFiring(t, "EpitaphGossipLost", n1.HTTP)
@@ -191,19 +192,24 @@ func crowd(t *testing.T, n *kit.Node) {
 	})
 }
 
-// exodus registers brokers at n and lets all of them leave.
-func exodus(t *testing.T, n *kit.Node, brokers int) {
+// exodus registers brokers at n and returns how all of them leave at one moment.
+func exodus(t *testing.T, n *kit.Node, brokers int) (leave func()) {
 	t.Helper()
 	conn := kit.Dial(t, n.Addr)
-	var all []*kit.Broker
+	var departures []byte
 	for i := range brokers {
 		b := kit.NewBroker(t, fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
 		b.Use(n.Addr, conn)
 		b.Register(t, n.Addr)
-		all = append(all, b)
+		departures = append(departures, b.Departure().Frame(int32(i))...)
 	}
-	for _, b := range all {
-		b.Unregister(t, n.Addr)
+	return func() {
+		conn.Put(departures)
+		for range brokers {
+			if a := conn.Next(); a.Code != 0 {
+				t.Fatal(a)
+			}
+		}
 	}
 }
 
