@@ -192,23 +192,20 @@ func crowd(t *testing.T, n *kit.Node) {
 	})
 }
 
-// exodus registers brokers at n and returns how all of them leave at one moment.
+// exodus registers brokers at n, on one connection, and returns how all of them leave.
 func exodus(t *testing.T, n *kit.Node, brokers int) (leave func()) {
 	t.Helper()
 	conn := kit.Dial(t, n.Addr)
-	var departures []byte
+	var departures []kit.Request
 	for i := range brokers {
 		b := kit.NewBroker(t, fmt.Sprint("exodus", i), fmt.Sprintf("198.18.%d.%d:10911", i/200, i%200))
 		b.Use(n.Addr, conn)
 		b.Register(t, n.Addr)
-		departures = append(departures, b.Departure().Frame(int32(i))...)
+		departures = append(departures, b.Departure())
 	}
 	return func() {
-		conn.Put(departures)
-		for range brokers {
-			if a := conn.Next(); a.Code != 0 {
-				t.Fatal(a)
-			}
+		for _, departure := range departures {
+			conn.OK(departure)
 		}
 	}
 }
