@@ -17,6 +17,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/gossip/impair"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -296,33 +297,6 @@ func TestDigestsNeverAlterAnAnswer(t *testing.T) {
 	}
 }
 
-// The likely reasons, for what is not easily made to happen.
-func TestReasons(t *testing.T) {
-	item := func(counter int64, topics, writable uint32, hash uint64, kept uint8) digest.Item {
-		return digest.Item{Version: digest.Version{Counter: counter}, Topics: topics, Writable: writable, Hash: hash, Kept: kept}
-	}
-	same := item(1, 10, 10, 5, 0)
-	for name, c := range map[string]struct {
-		held []holding
-		kind string
-		want string
-	}{
-		"no connection": {[]holding{{"n1", true, same}, {"n2", true, same}, {"n3", false, digest.Item{}}},
-			"no_connection", "registers at n1, n2 and not at n3"},
-		"kept here": {[]holding{{"n1", true, item(1, 10, 10, 5, 7)}, {"n2", false, digest.Item{}}}, "missed_unregister", "n1 kept: "},
-		"older":     {[]holding{{"n1", true, same}, {"n2", true, item(2, 10, 10, 6, 0)}}, "older_data_version", "at n1"},
-		"wiped":     {[]holding{{"n1", true, same}, {"n2", true, item(1, 10, 0, 6, 0)}}, "write_permission", "at n2 only"},
-		"topics":    {[]holding{{"n1", true, item(1, 9, 9, 4, 0)}, {"n2", true, same}, {"n3", true, same}}, "topics", "at n1 only"},
-		"queues":    {[]holding{{"n1", true, same}, {"n2", true, item(1, 10, 10, 4, 0)}, {"n3", true, same}}, "queues", "at n2"},
-	} {
-		d := divergence{held: c.held}
-		kind, words := d.reason(&clues{})
-		if kind != c.kind || !strings.Contains(words, c.want) {
-			t.Errorf("%s: %s, %q", name, kind, words)
-		}
-	}
-}
-
 // aged is a clock that can be turned forward, for nodes that are to be older than they are.
 type aged struct{ by atomic.Int64 }
 
@@ -385,8 +359,8 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 	if a := ask(t, dial(t, back), remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
 		t.Errorf("when ready: %d %s", a.Code, a.Remark)
 	}
-	if back.gate.at() != stageCaught {
-		t.Errorf("stage %d", back.gate.at())
+	if stage := back.ready.Stage(); stage != readiness.Caught {
+		t.Errorf("stage %d", stage)
 	}
 	_ = brokers
 }
@@ -398,7 +372,7 @@ func TestFullRestartFallsBack(t *testing.T) {
 	for _, n := range nodes {
 		kit.Until(t, "the original's rule", func() bool {
 			status, why := get(t, n, "/readyz")
-			return status == 503 && strings.Contains(why, "needWaitForService") && n.gate.at() == stageAlone
+			return status == 503 && strings.Contains(why, "needWaitForService") && n.ready.Stage() == readiness.Alone
 		})
 		n.runtime.Update([]byte("needWaitForService=false\n"))
 		if status, why := get(t, n, "/readyz"); status != 200 {
@@ -434,45 +408,5 @@ func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
 	kit.Until(t, "both ready", seen(true))
 	if v, _ := scrape(t, nodes[0]); v["epitaph_ready_after_milliseconds"] < 45_000 {
 		t.Errorf("ready after %v ms", v["epitaph_ready_after_milliseconds"])
-	}
-}
-
-// The wait is capped by waitSecondsForService, whatever the peers hold.
-func TestGateIsCapped(t *testing.T) {
-	witness := digest.Catchup{Witnesses: []string{"n1"}, Held: 2, Missing: []digest.Missing{{Key: digest.Key{Name: "b"}, Holder: "n1"}}}
-	var g gate
-	const limit = 45 * time.Second
-	steps := []struct {
-		c       digest.Catchup
-		joined  bool
-		elapsed time.Duration
-		want    stage
-	}{
-		{digest.Catchup{}, false, 0, stageAsking},
-		{digest.Catchup{Undecided: []string{"n1"}}, true, time.Second, stageAsking},
-		{witness, true, 2 * time.Second, stageCatching},
-		{digest.Catchup{Undecided: []string{"n1"}, Witnesses: []string{"n1"}}, true, 3 * time.Second, stageAsking},
-		{witness, true, limit - 1, stageCatching},
-		{witness, true, limit, stageCaught},
-		{digest.Catchup{}, true, limit + 1, stageCaught},
-	}
-	for i, s := range steps {
-		if got := g.step(s.c, s.joined, s.elapsed, limit); got != s.want {
-			t.Fatalf("step %d: %d, want %d", i, got, s.want)
-		}
-	}
-	if g.lacking != 1 {
-		t.Errorf("%d missing", g.lacking)
-	}
-	if !g.ready(limit) || g.ready(limit+1) || g.took != limit {
-		t.Errorf("ready after %v", g.took)
-	}
-	var alone gate
-	if got := alone.step(digest.Catchup{}, true, 0, limit); got != stageAlone {
-		t.Errorf("alone: %d", got)
-	}
-	var whole gate
-	if got := whole.step(digest.Catchup{Witnesses: []string{"n1"}, Held: 2}, true, time.Second, limit); got != stageCaught {
-		t.Errorf("nothing missing: %d", got)
 	}
 }

@@ -18,10 +18,7 @@ func (n *Node) apply(eff routes.Effects) {
 	}
 	for i := range eff.Events {
 		e := &eff.Events[i]
-		n.counts.events[e.Kind].Add(1)
-		if e.Kind.Conflict() {
-			n.conflicts.add(e)
-		}
+		n.counts.Event(e)
 		n.logEvent(e)
 		if n.onEvent != nil {
 			n.onEvent(e)
@@ -65,6 +62,9 @@ func (n *Node) logEvent(e *routes.Event) {
 	text("broker", e.Name)
 	if e.Name != "" && e.Addr != "" {
 		attrs = append(attrs, slog.Int64("id", e.ID))
+	}
+	if e.Kind == routes.BrokerMoved {
+		attrs = append(attrs, slog.Int64("old_id", e.OldID))
 	}
 	text("addr", e.Addr)
 	text("topic", e.Topic)

@@ -19,7 +19,7 @@ func TestHTTPClientNeverFinishes(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, withHTTP)
 	var slow []net.Conn
-	for range 2 * httpAtOnce { // more than requests may be handled at once
+	for range 2 * 16 { // more than requests may be handled at once
 		c, err := net.Dial("tcp", n.HTTPAddr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestForceLeave(t *testing.T) {
 		if local {
 			req.RemoteAddr = "127.0.0.1:1"
 		}
-		n.httpHandler().ServeHTTP(rec, req)
+		n.admin.Handler().ServeHTTP(rec, req)
 		return rec.Code, rec.Body.String()
 	}
 	for _, c := range []struct {
@@ -77,7 +77,7 @@ func TestForceLeave(t *testing.T) {
 	rec := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodPost, "/v1/force-leave?name=x", nil)
 	req.RemoteAddr = "[::1]:1"
-	alone.httpHandler().ServeHTTP(rec, req)
+	alone.admin.Handler().ServeHTTP(rec, req)
 	if rec.Code != http.StatusConflict || !strings.Contains(rec.Body.String(), "gossips with nobody") {
 		t.Errorf("without gossip: %d %s", rec.Code, rec.Body)
 	}

@@ -10,25 +10,20 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	hashicorp "github.com/hashicorp/go-metrics"
 
 	"github.com/epitaph-mq/epitaph/api"
-	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/remoting"
-	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/kit"
-	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // scrape asks for /metrics without a socket: the value of each series, and the kind of each name.
 func scrape(t *testing.T, n *Node) (values map[string]float64, kinds map[string]string) {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	n.httpHandler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	n.admin.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if rec.Code != http.StatusOK {
 		t.Fatalf("scrape: %d %s", rec.Code, rec.Body)
 	}
@@ -121,50 +116,6 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// What go-metrics passes on are 32-bit floats; counters stay exact all the same.
-func TestCountersAreExact(t *testing.T) {
-	m, err := newMetrics()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := startNode(t, nil)
-	n.metrics = m
-	at := slices.IndexFunc(m.series, func(s series) bool { return s.name == "received_bytes_total" })
-	var sum uint64
-	for _, now := range []uint64{1, 1<<24 + 1, 1<<40 + 12345, 1<<52 + 7} {
-		m.series[at].read = func(*reading) uint64 { return now }
-		sum = now
-		values, _ := scrape(t, n)
-		if got := values["epitaph_received_bytes_total"]; got != float64(sum) {
-			t.Errorf("%v, want %d", got, sum)
-		}
-	}
-	m.series[at].read = func(*reading) uint64 { return 5 } // a counter never goes back
-	if values, _ := scrape(t, n); values["epitaph_received_bytes_total"] != float64(sum) {
-		t.Error("went back")
-	}
-}
-
-// The names for programs cover every kind and are distinct.
-func TestNamesForPrograms(t *testing.T) {
-	for _, names := range [][]string{eventNames[:], outcomeNames[:], leavingNames[:]} {
-		seen := map[string]bool{}
-		for i, name := range names {
-			if name == "" || seen[name] {
-				t.Errorf("%d of %v is empty or there twice", i, names)
-			}
-			seen[name] = true
-		}
-	}
-	if len(eventNames) != int(routes.ConflictLoopback)+1 || len(outcomeNames) != int(tombstone.SawItself)+1 ||
-		len(leavingNames) != int(routes.LeavingNoProof)+1 {
-		t.Error("a kind has no name")
-	}
-	if outcomeName(200) != "other" || tombstone.Outcome(len(outcomeNames)).String() != tombstone.Outcome(200).String() {
-		t.Error("an outcome of this version has no name")
-	}
-}
-
 // memberlist's own series arrive, each at the node that they are about, although all nodes share one global.
 func TestMemberlistSeriesArrive(t *testing.T) {
 	nodes := startClusterWith(t, 3, withHTTP)
@@ -175,17 +126,20 @@ func TestMemberlistSeriesArrive(t *testing.T) {
 				v["epitaph_memberlist_msg_alive"] >= 2 && v["epitaph_memberlist_gossip_count"] > 0 && v["epitaph_gossip_members"] == 3
 		})
 	}
-	declared := len(memberlistSeries())
-	v, _ := scrape(t, nodes[0])
-	names := map[string]bool{}
-	for line := range v {
-		if strings.HasPrefix(line, "epitaph_memberlist_") && !strings.Contains(line, "quantile") &&
-			!strings.HasSuffix(line, "_sum") {
-			names[line] = true
+	// What arrives is what is there from the start, and nothing more.
+	names := func(n *Node) (all []string) {
+		v, _ := scrape(t, n)
+		for line := range v {
+			if strings.HasPrefix(line, "epitaph_memberlist_") && !strings.Contains(line, "quantile") &&
+				!strings.HasSuffix(line, "_sum") {
+				all = append(all, line)
+			}
 		}
+		slices.Sort(all)
+		return all
 	}
-	if len(names) != declared {
-		t.Errorf("%d series of memberlist, %d are declared: %v", len(names), declared, names)
+	if diff := cmp.Diff(names(startNode(t, withHTTP)), names(nodes[0])); diff != "" {
+		t.Errorf("memberlist's series at the start (-) and later (+):\n%s", diff)
 	}
 }
 
@@ -226,41 +180,4 @@ func TestTombstonesAreCounted(t *testing.T) {
 	if len(m.Members) != 2 || !m.Members[0].Self || m.Members[0].Name != "n1" || m.Members[1].Name != "n2" || m.Cluster == "" {
 		t.Errorf("members: %+v", m)
 	}
-}
-
-// A node that cannot be told apart gets nothing of others, and a stopped one nothing more.
-func TestBridgeRoutesByMember(t *testing.T) {
-	m, err := newMetrics()
-	if err != nil {
-		t.Fatal(err)
-	}
-	detach, err := memberlistBridge.attach("me~1", m.sink)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := startNode(t, nil)
-	n.metrics = m
-	add := func(member string) {
-		memberlistBridge.IncrCounterWithLabels([]string{"memberlist", "tcp", "accept"}, 1,
-			[]hashicorp.Label{{Name: gossip.MetricLabel, Value: member}})
-	}
-	add("me~1")
-	add("other~1")
-	memberlistBridge.IncrCounterWithLabels([]string{"memberlist", "tcp", "accept"}, 1, nil)
-	detach()
-	add("me~1")
-	if v, _ := scrape(t, n); v["epitaph_memberlist_tcp_accept"] != 1 {
-		t.Errorf("%v accepts, want 1", v["epitaph_memberlist_tcp_accept"])
-	}
-}
-
-func BenchmarkCountRequest(b *testing.B) {
-	c := newCounts()
-	var conns atomic.Uint64
-	b.RunParallel(func(pb *testing.PB) {
-		id := conns.Add(1)
-		for pb.Next() {
-			c.request(id, remoting.GetRouteInfoByTopic)
-		}
-	})
 }

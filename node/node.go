@@ -15,8 +15,12 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/departures"
+	"github.com/epitaph-mq/epitaph/node/divergence"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
+	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -25,29 +29,24 @@ import (
 
 // Node is one NameServer. Make it with New, then Start, then Stop.
 type Node struct {
-	log     *slog.Logger
-	runtime *config.Runtime
-	kv      *kvconfig.Store
-	table   *routes.Table
-	server  *rpc.Server
-	notify  *notifier
-	depart  *departures // nil: the node gossips with nobody
-	faults  *repeats
-	counts  *counts
-	times   *times      // nil: nobody can ask
-	metrics *metrics    // nil: nobody can ask
-	http    *httpServer // nil: off
-	phase   phases
-	gate    gate
-	divs    divergences
-	onEvent func(*routes.Event) // nil: nobody
-	closing bool                // connections of clients are closed while the node is not ready
-	parsing chan struct{}       // slots for large registrations
-	clock   func() clock.Stamp
-	socket  net.Listener // nil: Start binds one
-	started clock.Stamp
+	log      *slog.Logger
+	runtime  *config.Runtime
+	kv       *kvconfig.Store
+	table    *routes.Table
+	server   *rpc.Server
+	notify   *notifier
+	depart   *departures.Shell // nil: the node gossips with nobody
+	faults   *repeats
+	dispatch *dispatch
+	counts   *admin.Counts
+	admin    *admin.Server // nil: off
+	ready    readiness.Readiness
+	onEvent  func(*routes.Event) // nil: nobody
+	closing  bool                // connections of clients are closed while the node is not ready
+	parsing  chan struct{}       // slots for large registrations
+	clock    func() clock.Stamp
+	socket   net.Listener // nil: Start binds one
 
-	conflicts  conflicts
 	announcing sync.Mutex // one announcement at a time
 
 	stops []stopStep
@@ -71,17 +70,18 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		log.Warn("kv config cannot be read, starting with an empty one", "path", kv.Path(), "err", err)
 	}
 	n := &Node{
-		log:     log,
-		runtime: config.NewRuntime(cfg, log.With("component", "config")),
-		kv:      kv,
-		notify:  newNotifier(&cfg.TLS, log.With("component", "notify")),
-		faults:  newRepeats(),
-		counts:  newCounts(),
-		clock:   cfg.Clock,
-		socket:  cfg.Listener,
-		onEvent: cfg.OnEvent,
-		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		log:      log,
+		runtime:  config.NewRuntime(cfg, log.With("component", "config")),
+		kv:       kv,
+		notify:   newNotifier(&cfg.TLS, log.With("component", "notify")),
+		faults:   newRepeats(),
+		dispatch: newDispatch(),
+		clock:    cfg.Clock,
+		socket:   cfg.Listener,
+		onEvent:  cfg.OnEvent,
+		parsing:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
+	n.counts = admin.NewCounts(n.dispatch.codes(), cfg.HTTP != "")
 	n.closing = cfg.CloseClientsUntilReady
 	n.table = routes.New(routes.Config{
 		Clock:        cfg.Clock,
@@ -91,25 +91,29 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})
-	if cfg.Gossip == nil {
-		n.gate.stage.Store(int32(stageAlone))
-	}
 	n.server, err = newServer(&cfg, n, log.With("component", "rpc"))
 	if err != nil {
 		return nil, err
 	}
 	if cfg.HTTP != "" {
-		if n.metrics, err = newMetrics(); err != nil {
+		if n.admin, err = admin.New(cfg.HTTP, view{n}, n.counts, log.With("component", "http")); err != nil {
 			return nil, err
 		}
-		n.http = newHTTP(cfg.HTTP, log.With("component", "http"))
 	}
 	if cfg.Gossip != nil {
 		g := *cfg.Gossip
 		g.Logger, g.Release = log.With("component", "gossip"), cfg.Release
 		g.Clock = cfg.Clock // that of the tables: their stamps are compared
-		g.Holdings = &holdings{n: n}
-		if n.depart, err = newDepartures(n.table, n.apply, g, n.metrics); err != nil {
+		g.Holdings = &divergence.Holdings{Table: n.table, KVStore: kv, Runtime: n.runtime, Standing: n.standing}
+		if also := g.OnDecision; n.admin != nil {
+			g.OnDecision = func(d tombstone.Decision) {
+				n.admin.Decided(&d)
+				if also != nil {
+					also(d)
+				}
+			}
+		}
+		if n.depart, err = departures.New(n.table, n.apply, g); err != nil {
 			return nil, err
 		}
 	}
@@ -123,8 +127,7 @@ func newServer(cfg *config.Config, n *Node, log *slog.Logger) (*rpc.Server, erro
 	o := &cfg.Options
 	rc := rpc.DefaultConfig()
 	if cfg.HTTP != "" {
-		n.times = new(times)
-		rc.Timed = func(code int32, took time.Duration) { n.times.add(n.counts.slot(code), took) }
+		rc.Timed = func(code int32, took time.Duration) { n.counts.Timed(n.dispatch.slot(code), took) }
 	}
 	rc.Addr = net.JoinHostPort(o.BindAddress, strconv.Itoa(int(o.ListenPort)))
 	rc.Idle = func() time.Duration {
@@ -140,6 +143,7 @@ func newServer(cfg *config.Config, n *Node, log *slog.Logger) (*rpc.Server, erro
 	if cfg.BinaryHeaders {
 		rc.Serialize = remoting.RocketMQ
 	}
+	rc.Pool = n.dispatch.pool
 	rc.Pools[rpc.ClientPool] = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
 	rc.Pools[rpc.DefaultPool] = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
 	rc.Clock, rc.Logger = cfg.Clock, log
@@ -164,29 +168,30 @@ func tableOptions(o *config.Options) routes.Options {
 
 // Start binds the port and serves. When it fails, what had started is stopped again.
 func (n *Node) Start(ctx context.Context) error {
-	n.started = n.clock()
+	n.ready.Start(n.clock(), n.depart != nil)
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
 	n.runtime.Bound(int32(n.Addr().Port()))
 	n.checkDataDir()
-	if n.http != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
-		if err := n.http.start(ctx, n); err != nil {
+	if n.admin != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
+		if err := n.admin.Start(ctx); err != nil {
 			return errors.Join(err, n.server.Shutdown(ctx))
 		}
-		n.onStop("http", n.http.stop)
+		n.onStop("http", n.admin.Stop)
 	}
 	n.onStop("notifier", n.notify.stop)
 	if n.depart != nil {
-		if err := n.depart.start(); err != nil {
+		if err := n.startGossip(); err != nil {
 			return errors.Join(err, n.Stop(ctx), n.server.Shutdown(ctx))
 		}
-		n.onStop("gossip", n.depart.stop)
 	}
 	n.goOnStop("expiry scan", n.sweep)
 	if n.depart != nil {
-		n.goOnStop("readiness", n.watchGate)
-		n.goOnStop("divergence", n.watchDivergence)
+		n.goOnStop("readiness", n.watchReadiness)
+		n.goOnStop("divergence", func(ctx context.Context) {
+			divergence.Watch(ctx, n.Gossip(), view{n}.Up, n.log)
+		})
 	}
 	go func() {
 		if err := n.server.Serve(); err != nil && !errors.Is(err, rpc.ErrClosed) {
@@ -194,7 +199,22 @@ func (n *Node) Start(ctx context.Context) error {
 		}
 	}()
 	n.onStop("server", n.server.Shutdown)
-	n.enter(phaseServing)
+	n.enter(readiness.Serving)
+	return nil
+}
+
+func (n *Node) startGossip() error {
+	if n.admin != nil {
+		detach, err := n.admin.Attach(n.Gossip().MemberName())
+		if err != nil {
+			return err
+		}
+		n.onStop("series of memberlist", func(context.Context) error { detach(); return nil })
+	}
+	if err := n.Gossip().Start(); err != nil {
+		return err
+	}
+	n.onStop("gossip", n.depart.Stop)
 	return nil
 }
 
@@ -215,12 +235,20 @@ func (n *Node) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
+// HTTPAddr is the bound address of --http; invalid when there is none.
+func (n *Node) HTTPAddr() netip.AddrPort {
+	if n.admin == nil {
+		return netip.AddrPort{}
+	}
+	return n.admin.Addr()
+}
+
 // Gossip is the node's membership; nil when it gossips with nobody.
 func (n *Node) Gossip() *gossip.Gossip {
 	if n.depart == nil {
 		return nil
 	}
-	return n.depart.gossip
+	return n.depart.Gossip()
 }
 
 // ReloadKeys reads the gossip keys again; a fault is logged and leaves the old ones in use. Without gossip it does
@@ -229,7 +257,7 @@ func (n *Node) ReloadKeys() error {
 	if n.depart == nil {
 		return nil
 	}
-	return n.depart.gossip.ReloadKeys()
+	return n.depart.Gossip().ReloadKeys()
 }
 
 // Table is the node's routing tables, for inspection.
@@ -247,7 +275,7 @@ func (n *Node) Drain(ctx context.Context) {
 	}
 	wait := time.Duration(o.ShutdownWaitTimeSeconds) * time.Second
 	n.log.Info("draining", "for", wait)
-	n.enter(phaseDraining)
+	n.enter(readiness.Draining)
 	n.server.GoAway(true)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -259,7 +287,7 @@ func (n *Node) Drain(ctx context.Context) {
 
 // Stop undoes Start in reverse order, within the context's deadline. It may be called again.
 func (n *Node) Stop(ctx context.Context) error {
-	n.enter(phaseStopping)
+	n.enter(readiness.Stopping)
 	var errs []error
 	for i := len(n.stops) - 1; i >= 0; i-- {
 		step := n.stops[i]

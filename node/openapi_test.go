@@ -3,47 +3,18 @@ package node
 import (
 	"bytes"
 	"net/http"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
-
-// Every path that is served is described, and the other way round.
-func TestOpenAPIDescribesEveryPath(t *testing.T) {
-	served := map[string]bool{}
-	for _, file := range []string{"http.go", "api.go"} {
-		source, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`"(GET|POST) (/[a-z0-9./_-]+)"|limited\("(/[a-z0-9/]+)"`).FindAllStringSubmatch(string(source), -1) {
-			if path := m[2] + m[3]; !strings.HasPrefix(path, "/debug/") {
-				served[path] = true
-			}
-		}
-	}
-	loaded, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	described := map[string]bool{}
-	for path := range loaded.Paths.Map() {
-		described[path] = true
-	}
-	if diff := cmp.Diff(served, described); diff != "" || len(served) < 8 {
-		t.Errorf("served (-) and described (+): describe a new path by hand in openapi.json, then run with EPITAPH_ACCEPT=1\n%s", diff)
-	}
-}
 
 // What a node answers is what is described: every path, good and bad parameters, with a broker, a tombstone and a
 // conflict there to be shown.
@@ -57,14 +28,14 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 	registerAt(t, conflict, nodes...)
 	conns := registerAt(t, second, nodes...)
 	ask(t, conns[1], remoting.UnregisterBroker, second, "")
-	kit.Until(t, "a decision on what the other node told", func() bool { return len(n.apiTombstones(10).Decisions) > 0 })
+	kit.Until(t, "a decision on what the other node told", func() bool { return len(n.Tombstones(10).Decisions) > 0 })
 	// Something of everything that differs, to be shown.
 	ask(t, conns[0], remoting.PutKVConfig, map[string]string{"namespace": "N", "key": "k", "value": "v"}, "")
 	third := brokerHeader("0")
 	third["brokerName"], third["brokerAddr"] = "b3", "1.1.1.3:10911"
 	ask(t, conns[0], remoting.RegisterBroker, third, twoTopics)
 	kit.Until(t, "a difference and a drift", func() bool {
-		v := n.apiDiff(t.Context(), 10, "")
+		v := admin.Diff(t.Context(), view{n}, 10, "")
 		return len(v.Brokers) > 0 && len(v.Drifts) > 0
 	})
 	loaded, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -121,7 +122,7 @@ func TestMembersKnowEachOther(t *testing.T) {
 			})
 		}
 	}
-	if v := nodes[0].apiMembers(); v.Members[1].Phase != "ready" || v.Members[1].State != "alive" || v.Members[1].AgeMS <= 0 {
+	if v := admin.Members(view{nodes[0]}); v.Members[1].Phase != "ready" || v.Members[1].State != "alive" || v.Members[1].AgeMS <= 0 {
 		t.Errorf("%+v", v.Members[1])
 	}
 }

@@ -45,29 +45,37 @@ const (
 	ConflictLoopback                       // a loopback address advertised by another host
 )
 
-var eventNames = [...]string{
-	BrokerRegistered:      "broker registered",
-	BrokerUnregistered:    "broker unregistered",
-	BrokerLost:            "broker connection lost",
-	BrokerExpired:         "broker expired",
-	BrokerEvicted:         "broker evicted by tombstone",
-	BrokerMoved:           "broker id changed",
-	TopicsChanged:         "broker topics changed",
-	RegisterRefused:       "registration refused: single topic before the first full registration",
-	RegisterDropped:       "registration dropped: registered address has a greater state version",
-	UnregisterIgnored:     "unregister ignored: connection is older than the registration's",
-	WritePermWiped:        "write permission wiped",
-	WritePermAdded:        "write permission added",
-	TopicDeleted:          "topic deleted",
-	TopicRegistered:       "topic registered",
-	ConflictNames:         "conflict: one address under two broker names",
-	ConflictClusters:      "conflict: one broker name in two clusters",
-	ConflictMasterAddress: "conflict: master address changed without unregister",
-	ConflictLoopback:      "conflict: loopback address registered from another host",
+// EventKinds is how many kinds there are.
+const EventKinds = int(ConflictLoopback) + 1
+
+// eventTexts are the kinds' names for programs, which never change (labels of metrics, values of /v1), and their words for
+// log lines.
+var eventTexts = [EventKinds]struct{ name, words string }{
+	BrokerRegistered:      {"broker_registered", "broker registered"},
+	BrokerUnregistered:    {"broker_unregistered", "broker unregistered"},
+	BrokerLost:            {"broker_connection_lost", "broker connection lost"},
+	BrokerExpired:         {"broker_expired", "broker expired"},
+	BrokerEvicted:         {"broker_evicted", "broker evicted by tombstone"},
+	BrokerMoved:           {"broker_id_changed", "broker id changed"},
+	TopicsChanged:         {"topics_changed", "broker topics changed"},
+	RegisterRefused:       {"registration_refused", "registration refused: single topic before the first full registration"},
+	RegisterDropped:       {"registration_dropped", "registration dropped: registered address has a greater state version"},
+	UnregisterIgnored:     {"unregister_ignored", "unregister ignored: connection is older than the registration's"},
+	WritePermWiped:        {"write_permission_wiped", "write permission wiped"},
+	WritePermAdded:        {"write_permission_added", "write permission added"},
+	TopicDeleted:          {"topic_deleted", "topic deleted"},
+	TopicRegistered:       {"topic_registered", "topic registered"},
+	ConflictNames:         {"one_address_two_names", "conflict: one address under two broker names"},
+	ConflictClusters:      {"one_name_two_clusters", "conflict: one broker name in two clusters"},
+	ConflictMasterAddress: {"master_address_changed", "conflict: master address changed without unregister"},
+	ConflictLoopback:      {"loopback_address", "conflict: loopback address registered from another host"},
 }
 
 // String is a constant message, fit for a log line.
-func (k EventKind) String() string { return eventNames[k] }
+func (k EventKind) String() string { return eventTexts[k].words }
+
+// Name is the kind for programs.
+func (k EventKind) Name() string { return eventTexts[k].name }
 
 // Conflict says that the event is a warning to the operator.
 func (k EventKind) Conflict() bool { return k >= ConflictNames }

@@ -84,19 +84,38 @@ const (
 	outcomes                         // how many there are
 )
 
-var outcomeNames = [outcomes]string{
-	"not held", "evicted", "kept: other broker name", "kept: other broker id", "kept: other source address",
-	"kept: no proof of life", "kept: connection younger than the proof of life", "kept: registered after the departure",
-	"kept: no connection to judge", "kept: the origin lost time", "kept: evictions are on hold", "unknown at its origin",
-	"saw it itself",
+// outcomeTexts are the outcomes' names for programs, which never change (labels of metrics, values of /v1), and their words
+// for people.
+var outcomeTexts = [outcomes]struct{ name, words string }{
+	NotHeld:           {"not_held", "not held"},
+	Evicted:           {"evicted", "evicted"},
+	KeptName:          {"kept_other_name", "kept: other broker name"},
+	KeptID:            {"kept_other_id", "kept: other broker id"},
+	KeptRemoteIP:      {"kept_other_source", "kept: other source address"},
+	KeptNoLife:        {"kept_no_proof_of_life", "kept: no proof of life"},
+	KeptYoungerConn:   {"kept_younger_connection", "kept: connection younger than the proof of life"},
+	KeptNewerRegister: {"kept_newer_register", "kept: registered after the departure"},
+	KeptNoOwner:       {"kept_no_connection", "kept: no connection to judge"},
+	KeptLostTime:      {"kept_origin_lost_time", "kept: the origin lost time"},
+	KeptHolding:       {"kept_on_hold", "kept: evictions are on hold"},
+	Unknown:           {"unknown_at_origin", "unknown at its origin"},
+	SawItself:         {"saw_itself", "saw it itself"},
 }
 
 // String is the outcome in the words of an operator.
 func (o Outcome) String() string {
 	if o < outcomes {
-		return outcomeNames[o]
+		return outcomeTexts[o].words
 	}
 	return "outcome of a later version"
+}
+
+// Name is the outcome for programs.
+func (o Outcome) Name() string {
+	if o < outcomes {
+		return outcomeTexts[o].name
+	}
+	return "other"
 }
 
 // Verdict is an Outcome with the figures of both comparisons, for the log, the metrics and the report to the

@@ -1,0 +1,166 @@
+package node
+
+// REGISTER_BROKER (103), by every version; single topics by 5.1.4 and later. Deviations: DEV-2 (a malformed one changes
+// nothing), DEV-5 (one that is refused leaves nothing behind), DEV-6 (a zlib body that is not announced), DEV-13 (of several
+// connections the one accepted last owns the registration).
+
+import (
+	"hash/crc32"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/node/kvconfig"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/body"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// largeBody is the size in bytes from which on registrations are parsed and applied on half of the cores at most.
+const largeBody = 64 << 10
+
+// keptTopics bounds the scratch space that is kept between registrations.
+const keptTopics = 100_000
+
+// scratch is what parsing one registration body needs.
+type scratch struct {
+	breather breather
+	decoder  body.RegisterDecoder
+	topics   []routes.Topic
+}
+
+func newScratch() any {
+	s := new(scratch)
+	s.decoder.Yield = s.breather.yield
+	return s
+}
+
+var (
+	scratches = sync.Pool{New: newScratch}
+	// printSeed keys the hashes of register bodies, so that nobody can make two bodies collide on purpose.
+	printSeed = maphash.MakeSeed()
+)
+
+// registerBroker answers code 103.
+func (n *Node) registerBroker(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	resp.HasExt = true
+	if sum, ok := req.Int32("bodyCrc32"); ok && sum != 0 && sum != int32(crc32.ChecksumIEEE(req.Body)&0x7FFFFFFF) {
+		resp.Fail(remoting.SystemError, "crc32 not match")
+		return
+	}
+	if req.Version < 0 {
+		failed(resp, "version: must not be negative")
+		return
+	}
+	r, idOK, named := registration(req)
+	if !idOK {
+		failed(resp, "brokerId: missing or not a number")
+		return
+	}
+	r.Conn = n.connOf(c)
+	res, eff, known := routes.RegisterResult{}, routes.Effects{}, false
+	if named {
+		res, eff, known = n.table.RegisterUnchanged(&r)
+	}
+	if !known {
+		var err error
+		if res, eff, err = n.registerParsed(req, &r, named); err != nil {
+			failed(resp, "decode register body: "+err.Error())
+			return
+		}
+	}
+	n.apply(eff)
+	if n.depart != nil && named {
+		n.depart.Registered(c, &r)
+	}
+	if res.Refused {
+		resp.Fail(remoting.SystemError, "register broker failed")
+		return
+	}
+	if res.HasMaster {
+		if res.HAAddr.Valid {
+			resp.Set("haServerAddr", res.HAAddr.S)
+		}
+		resp.Set("masterAddr", res.MasterAddr)
+	}
+	if n.runtime.Options().ReturnOrderTopicConfigToBroker {
+		resp.Body, _ = n.kv.List(kvconfig.OrderTopicConfig)
+	}
+}
+
+// failed is an answer in the place of an exception: without extFields.
+func failed(resp *remoting.Response, remark string) {
+	resp.HasExt = false
+	resp.Fail(remoting.SystemError, remark)
+}
+
+// registration reads the header of a REGISTER. named is false when one of the three names is missing.
+func registration(req *remoting.Request) (r routes.Registration, idOK, named bool) {
+	r.ID, idOK = req.Int64("brokerId")
+	var haveCluster, haveAddr, haveName bool
+	r.Cluster, haveCluster = req.Str("clusterName")
+	r.Addr, haveAddr = req.Str("brokerAddr")
+	r.Name, haveName = req.Str("brokerName")
+	r.HAAddr.S, r.HAAddr.Valid = req.Str("haServerAddr")
+	r.Zone.S, r.Zone.Valid = req.Str("__ZONE_NAME")
+	r.Timeout.N, r.Timeout.Valid = req.Int64("heartbeatTimeoutMillis")
+	if acting, ok := req.Bool("enableActingMaster"); ok {
+		r.Acting = routes.False
+		if acting {
+			r.Acting = routes.True
+		}
+	}
+	r.Version, r.Language = req.Version, uint8(req.Language)
+	compressed, _ := req.Bool("compressed")
+	r.Print = routes.Fingerprint{
+		Length: len(req.Body), Hash: maphash.Bytes(printSeed, req.Body),
+		Version: req.Version, Compressed: compressed, Valid: true,
+	}
+	return r, idOK, haveCluster && haveAddr && haveName
+}
+
+// registerParsed parses the body, outside of every lock, and applies the registration if it names its broker. A body
+// that does not parse changes nothing.
+func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, named bool) (
+	res routes.RegisterResult, eff routes.Effects, err error,
+) {
+	if len(req.Body) >= largeBody {
+		// Parsing is work without a pause. Were every core at it, route queries would wait for a whole body.
+		n.parsing <- struct{}{}
+		defer func() { <-n.parsing }()
+	}
+	s := scratches.Get().(*scratch)
+	s.breather.start(n.routeQueries)
+	reg, err := s.decoder.Decode(req.Body, req.Version, r.Print.Compressed, time.Now().UnixMilli())
+	if err == nil {
+		s.topics = tableBody(r, reg, s.topics[:0])
+		if named {
+			r.Yield = s.breather.yield
+			res, eff = n.table.Register(r)
+		}
+	}
+	s.release(r)
+	return res, eff, err
+}
+
+// release gives the scratch back. What the registration took from it goes first: the tables have copied what they keep, and
+// the next owner writes over the rest.
+func (s *scratch) release(r *routes.Registration) {
+	r.Topics, r.Mappings, r.Yield = nil, nil, nil
+	if cap(s.topics) <= keptTopics {
+		scratches.Put(s)
+	}
+}
+
+// connOf is the connection as the tables know it. The first time, its writes are remembered from then on: the newest
+// acknowledged one is the broker's proof of life.
+func (n *Node) connOf(c *rpc.Conn) *routes.Conn {
+	if known, ok := c.Value().(*routes.Conn); ok {
+		return known
+	}
+	c.TrackWrites()
+	rc := &routes.Conn{ID: c.ID(), FirstByte: c.FirstByte(), Remote: c.RemoteAddr(), CanProve: c.CanProve()}
+	c.SetValue(rc)
+	return rc
+}

@@ -1,0 +1,35 @@
+package node
+
+// UPDATE_NAMESRV_CONFIG (318) and GET_NAMESRV_CONFIG (319), by every version. Deviations: DEV-8 (the file is replaced
+// atomically), DEV-14 (it is escaped).
+
+import (
+	"errors"
+
+	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+)
+
+// updateConfig answers code 318. What it changes takes effect at once.
+func (n *Node) updateConfig(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	before := n.runtime.Options()
+	if err := n.runtime.Update(req.Body); err != nil {
+		code := remoting.SystemError
+		if errors.Is(err, config.ErrLocked) || errors.Is(err, config.ErrReadOnly) {
+			code = remoting.NoPermission
+		}
+		resp.Fail(code, err.Error())
+		return
+	}
+	after := n.runtime.Options()
+	n.table.SetOptions(tableOptions(after))
+	if before.OrderMessageEnable != after.OrderMessageEnable {
+		n.table.InvalidateAll()
+	}
+}
+
+// getConfig answers code 319.
+func (n *Node) getConfig(_ *rpc.Conn, _ *remoting.Request, resp *remoting.Response) {
+	resp.Body = n.runtime.Listing()
+}

@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/node/departures"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// idle is a node that is ready, holds nothing and gossips with nobody.
+type idle struct{ table *routes.Table }
+
+func (idle) Ready() (bool, string)                   { return true, "ready" }
+func (idle) Up() time.Duration                       { return time.Second }
+func (idle) Missing() (brokers int, _ time.Duration) { return 0, 0 }
+func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }
+func (v idle) Table() *routes.Table                  { return v.table }
+func (idle) Departures() *departures.Shell           { return nil }
+
+// start runs a listener on a free port.
+func start(t *testing.T) *Server {
+	t.Helper()
+	table := routes.New(routes.Config{Clock: clock.Now, Encode: func(dst []byte, _ *routes.Route, _ bool) []byte { return dst }})
+	h, err := New("127.0.0.1:0", idle{table}, NewCounts([]Code{{105, "GET_ROUTEINFO_BY_TOPIC"}, {OtherCode, "other"}}, true), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Stop(t.Context()) })
+	return h
+}
+
+func get(t *testing.T, h *Server, path string) (status int, body string) {
+	t.Helper()
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + h.Addr().String() + path)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestHTTPLimits(t *testing.T) {
+	h := start(t)
+	for range atOnce {
+		h.slots <- struct{}{}
+	}
+	if status, body := get(t, h, "/healthz"); status != 503 || !strings.Contains(body, "too many") {
+		t.Errorf("above the limit: %d %s", status, body)
+	}
+	for range atOnce {
+		<-h.slots
+	}
+	c, err := net.Dial("tcp", h.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", headerMax+8<<10))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("large header: %d", resp.StatusCode)
+	}
+}
+
+// However many conflicts there are, few are kept.
+func TestConflictsAreBounded(t *testing.T) {
+	c := NewCounts(nil, false)
+	for i := range conflictsKept + 10 {
+		c.Event(&routes.Event{Kind: routes.ConflictNames, Name: fmt.Sprint(i)})
+	}
+	if v := c.conflicts.list(apiLimitMax); len(v.Conflicts) != conflictsKept || v.Total != conflictsKept+10 {
+		t.Errorf("%d conflicts kept of %d", len(v.Conflicts), v.Total)
+	}
+}

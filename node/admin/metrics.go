@@ -1,0 +1,209 @@
+package admin
+
+import (
+	"fmt"
+	"math/bits"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	armon "github.com/armon/go-metrics"
+	sink "github.com/armon/go-metrics/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// metricPrefix begins the name of every series of ours.
+const metricPrefix = "epitaph"
+
+// scrapeTime bounds the gathering of one scrape.
+const scrapeTime = 10 * time.Second
+
+// series is one declared time series. What it shows is read when somebody asks: counting costs an atomic where it
+// happens and nothing else.
+type series struct {
+	name    string // behind epitaph_
+	help    string
+	labels  []armon.Label
+	counter bool // it only grows
+	read    func(*reading) uint64
+}
+
+// reading is everything that one scrape shows.
+type reading struct {
+	server rpc.Stats
+	table  routes.Stats
+	ready  bool
+	gossip gossipReading
+	digest digestReading
+}
+
+// metrics feeds the Prometheus sink. All series exist from the start, at zero.
+type metrics struct {
+	series  []series
+	sink    *sink.PrometheusSink
+	exposed http.Handler
+
+	mu   sync.Mutex // guards the following, and makes one scrape read at a time
+	last []uint64   // of each counter
+}
+
+func newMetrics(counts *Counts) (*metrics, error) {
+	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries())}
+	m.last = make([]uint64, len(m.series))
+	registry := prometheus.NewRegistry()
+	opts := sink.PrometheusOpts{Name: metricPrefix, Registerer: registry}
+	for _, s := range m.series {
+		if s.counter {
+			opts.CounterDefinitions = append(opts.CounterDefinitions,
+				sink.CounterDefinition{Name: s.key(), ConstLabels: s.labels, Help: s.help})
+		} else {
+			opts.GaugeDefinitions = append(opts.GaugeDefinitions,
+				sink.GaugeDefinition{Name: s.key(), ConstLabels: s.labels, Help: s.help})
+		}
+	}
+	opts.SummaryDefinitions = append(opts.SummaryDefinitions, sink.SummaryDefinition{
+		Name: evictionAge, Help: "Age of departures, in seconds, when they evicted a registration here.",
+	})
+	declareMemberlist(&opts)
+	var err error
+	if m.sink, err = sink.NewPrometheusSinkFrom(opts); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	m.exposed = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: scrapeTime})
+	return m, nil
+}
+
+func (s *series) key() []string { return []string{metricPrefix, s.name} }
+
+// handler answers a scrape. It works at any time between New and the end of the process.
+func (m *metrics) handler(view View) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.sample(view)
+		m.exposed.ServeHTTP(w, r)
+	})
+}
+
+func (m *metrics) sample(view View) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
+	r.ready, _ = view.Ready()
+	for i := range m.series {
+		s := &m.series[i]
+		now := s.read(&r)
+		if !s.counter {
+			m.sink.SetGaugeWithLabels(s.key(), float32(now), s.labels)
+			continue
+		}
+		if now > m.last[i] {
+			m.increase(s, now-m.last[i])
+			m.last[i] = now
+		}
+	}
+}
+
+// increase adds to a counter in steps that a float32, which is what go-metrics passes on, holds exactly.
+func (m *metrics) increase(s *series, by uint64) {
+	const precision = 24 // bits of a float32
+	for by > 0 {
+		shift := max(bits.Len64(by)-precision, 0)
+		step := by >> shift << shift
+		m.sink.IncrCounterWithLabels(s.key(), float32(step), s.labels)
+		by -= step
+	}
+}
+
+func label(name, value string) []armon.Label { return []armon.Label{{Name: name, Value: value}} }
+
+func counter(name, help string, read func(*reading) uint64) series {
+	return series{name: name, help: help, counter: true, read: read}
+}
+
+func gauge(name, help string, read func(*reading) uint64) series {
+	return series{name: name, help: help, read: read}
+}
+
+// with labels a series.
+func (s series) with(name, value string) series {
+	s.labels = label(name, value)
+	return s
+}
+
+func flag(on bool) uint64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// nodeSeries are those of the server, its tables and its connections.
+func nodeSeries(counts *Counts) []series {
+	all := []series{
+		gauge("ready", "1 when clients should be sent here, as /readyz says.",
+			func(r *reading) uint64 { return flag(r.ready) }),
+		gauge("topics", "Topics that any broker serves.", func(r *reading) uint64 { return uint64(r.table.Topics) }),
+		gauge("queue_settings", "Pairs of topic and broker.", func(r *reading) uint64 { return uint64(r.table.Queues) }),
+		gauge("brokers", "Broker names.", func(r *reading) uint64 { return uint64(r.table.Brokers) }),
+		gauge("registrations", "Registered broker addresses.",
+			func(r *reading) uint64 { return uint64(r.table.Registrations) }),
+		gauge("clusters", "Clusters of brokers.", func(r *reading) uint64 { return uint64(r.table.Clusters) }),
+		gauge("cached_routes", "Routes kept encoded.", func(r *reading) uint64 { return uint64(r.table.CachedRoutes) }),
+		gauge("cached_route_bytes", "Bytes of routes kept encoded.",
+			func(r *reading) uint64 { return uint64(r.table.CachedBytes) }),
+	}
+	all = append(all, serverSeries()...)
+	for slot, code := range counts.codes {
+		all = append(all, counter("requests_total", "Requests handled, by request code.",
+			func(*reading) uint64 { return counts.Handled(slot) }).with("code", code.label()))
+	}
+	for i := range counts.events {
+		kind, read := routes.EventKind(i), func(*reading) uint64 { return counts.events[i].Load() }
+		if kind.Conflict() {
+			all = append(all, counter("conflicts_total",
+				"Registrations that contradict another one, each time they came.", read).with("kind", kind.Name()))
+		} else {
+			all = append(all, counter("events_total", "Changes of the tables, by kind.", read).with("event", kind.Name()))
+		}
+	}
+	return all
+}
+
+func serverSeries() []series {
+	const closed, closedHelp = "connections_closed_total", "Connections that the server closed, by reason."
+	stat := func(f func(*rpc.Stats) int64) func(*reading) uint64 {
+		return func(r *reading) uint64 { return uint64(max(f(&r.server), 0)) }
+	}
+	return []series{
+		gauge("connections", "Open connections of brokers and clients.", stat(func(s *rpc.Stats) int64 { return s.Conns })),
+		counter("connections_accepted_total", "Connections accepted.", stat(func(s *rpc.Stats) int64 { return s.Accepted })),
+		counter("connections_refused_total", "Connections above the limit.", stat(func(s *rpc.Stats) int64 { return s.Refused })),
+		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.Malformed })).with("reason", "malformed"),
+		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.Idle })).with("reason", "idle"),
+		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.TooSlow })).with("reason", "too_slow"),
+		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.NoBudget })).with("reason", "no_budget"),
+		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.TLSFailed })).with("reason", "tls"),
+		counter("received_bytes_total", "Bytes received, below TLS.", stat(func(s *rpc.Stats) int64 { return s.BytesIn })),
+		counter("sent_bytes_total", "Bytes sent, below TLS.", stat(func(s *rpc.Stats) int64 { return s.BytesOut })),
+		counter("overloads_total", "Requests answered with code 2: too many at once.",
+			stat(func(s *rpc.Stats) int64 { return s.Overloads })),
+		counter("go_aways_total", "Requests answered with code 1500 while draining.",
+			stat(func(s *rpc.Stats) int64 { return s.GoAways })),
+		counter("panics_total", "Requests that failed by a fault of this program.",
+			stat(func(s *rpc.Stats) int64 { return s.Panics })),
+		counter("stray_responses_total", "Frames that answer nothing, ignored.",
+			stat(func(s *rpc.Stats) int64 { return s.Responses })),
+	}
+}

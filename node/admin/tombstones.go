@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+func bootText(boot uint64) string { return fmt.Sprintf("%016x", boot) }
+
+// Tombstones is what /v1/tombstones answers.
+func Tombstones(view View, limit int) api.Tombstones {
+	v := api.Tombstones{Own: []api.Own{}, Decisions: []api.Decision{}}
+	d := view.Departures()
+	if d == nil {
+		return v
+	}
+	g := d.Gossip()
+	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, d.Cluster()
+	s, now := g.Status(limit), clock.Now()
+	v.Live = s.Live
+	if !s.HeldUntil.IsZero() {
+		until := wall(s.HeldUntil, now)
+		v.HeldUntil = &until
+	}
+	for _, o := range s.Own {
+		own := api.Own{
+			Tombstone: apiTombstone(o.ID), Left: time.Now().Add(-o.Age).Round(time.Millisecond),
+			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []api.Report{},
+		}
+		for _, r := range o.Reports {
+			own.Reports = append(own.Reports, apiReport(r))
+		}
+		v.Own = append(v.Own, own)
+	}
+	for _, d := range s.Decisions {
+		v.Decisions = append(v.Decisions, api.Decision{
+			Tombstone: apiTombstone(d.ID), At: wall(d.At, now), Verdict: apiVerdict(d.Verdict),
+		})
+	}
+	return v
+}
+
+func apiTombstone(id tombstone.ID) api.Tombstone {
+	return api.Tombstone{
+		Cluster: id.Cluster, Broker: id.Name, ID: id.BrokerID, Addr: id.Addr, Remote: id.RemoteIP.String(),
+		Origin: id.Origin.Name, Boot: bootText(id.Origin.Boot), Seq: id.Seq, Revision: id.Revision,
+	}
+}
+
+func apiReport(r tombstone.MemberReport) api.Report {
+	v := api.Report{Member: r.Member, State: "no answer"}
+	if !r.Answered {
+		return v
+	}
+	after := millis(r.After)
+	v.State, v.AfterMS = "asked", &after
+	if r.Reported {
+		v.State, v.Outcome, v.Why = "reported", r.Outcome.Name(), r.Outcome.String()
+	}
+	return v
+}
+
+func apiVerdict(d tombstone.Verdict) api.Verdict {
+	v := api.Verdict{Outcome: d.Outcome.Name(), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
+	register := millis(d.RegisterMargin)
+	switch d.Outcome {
+	case tombstone.Evicted, tombstone.KeptYoungerConn, tombstone.KeptNewerRegister:
+		life := millis(d.LifeMargin)
+		v.LifeMargin, v.RegisterMargin = &life, &register
+	case tombstone.KeptNoLife:
+		v.RegisterMargin = &register
+	}
+	return v
+}

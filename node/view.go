@@ -1,0 +1,36 @@
+package node
+
+import (
+	"time"
+
+	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/node/admin"
+	"github.com/epitaph-mq/epitaph/node/departures"
+	"github.com/epitaph-mq/epitaph/node/readiness"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+)
+
+// view is what the listener for operators sees of the node.
+type view struct{ n *Node }
+
+var _ admin.View = view{}
+
+func (v view) Ready() (ready bool, why string)             { return v.n.Ready() }
+func (v view) Up() time.Duration                           { return v.n.ready.Up(v.n.clock()) }
+func (v view) Missing() (brokers int, ready time.Duration) { return v.n.ready.Figures() }
+func (v view) Connections() rpc.Stats                      { return v.n.server.Stats() }
+func (v view) Table() *routes.Table                        { return v.n.table }
+func (v view) Departures() *departures.Shell               { return v.n.depart }
+
+// standing is what members are told of the node in digests.
+func (n *Node) standing() (ready, waiting bool) {
+	ready, _ = n.Ready()
+	return ready, n.ready.Waits() && n.ready.Phase() <= readiness.Serving
+}
+
+// Registrations is what /v1/brokers answers, for programs that run nodes themselves.
+func (n *Node) Registrations(limit int) api.Brokers { return admin.Brokers(view{n}, limit) }
+
+// Tombstones is what /v1/tombstones answers, likewise.
+func (n *Node) Tombstones(limit int) api.Tombstones { return admin.Tombstones(view{n}, limit) }
