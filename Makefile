@@ -71,11 +71,17 @@ differential: ## SEED=.. STEPS=..: the same requests to the Java NameServer and 
 	EPITAPH_INTEROP=1 DIFFERENTIAL_SEED=$(SEED) DIFFERENTIAL_STEPS=$(STEPS) \
 		$(GO) test -count=1 -timeout 120m -v ./test/differential
 
-sim: ## SCHEDULES=50000 SEED=1: tables and tombstones under a hostile virtual network
-	SCHEDULES=$(or $(SCHEDULES),50000) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v ./test/sim
+# What the simulations play: SCHEDULES seeds from SEED on, then for SIM_BUDGET those of the day.
+SIM_BUDGET ?= 30s
+sim whole: export SEED := $(SEED)
+sim whole: export SIM_BUDGET := $(SIM_BUDGET)
+sim whole: export GOGC := 400
 
-whole: ## SCHEDULES=100 SEED=1: the same schedules with whole nodes and memberlist in virtual time
-	SCHEDULES=$(or $(SCHEDULES),100) SEED=$(SEED) $(GO) test -count=1 -timeout 600m -v -run TestNoSchedule ./test/whole
+sim: ## SCHEDULES=50000 SEED=1 SIM_BUDGET=30s: tables and tombstones under a hostile virtual network
+	SCHEDULES=$(or $(SCHEDULES),50000) $(GO) test -count=1 -timeout 600m -v ./test/sim
+
+whole: ## SCHEDULES=100 SEED=1 SIM_BUDGET=30s: the same schedules with whole nodes and memberlist in virtual time
+	SCHEDULES=$(or $(SCHEDULES),100) $(GO) test -count=1 -timeout 600m -v -run TestNoSchedule ./test/whole
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
 	LONG=$(or $(LONG),0) sh test/model/run.sh

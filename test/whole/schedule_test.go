@@ -1,30 +1,12 @@
 package whole
 
 import (
-	"os"
-	"runtime"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/world"
 )
-
-// number reads an environment variable.
-func number(t *testing.T, name string, otherwise uint64) uint64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 63)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%q: want a number", name, s)
-	}
-	return n
-}
 
 // result is what a run was like.
 type result struct {
@@ -63,50 +45,32 @@ func run(t *testing.T, s world.Schedule) (r result) {
 	return r
 }
 
-// play runs seeds on all cores until each says stop.
-func play(t *testing.T, from, n uint64, each func(s world.Schedule, r result) (stop bool)) {
-	var next atomic.Uint64
-	var stop atomic.Bool
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for !stop.Load() && !t.Failed() {
-				i := next.Add(1) - 1
-				if i >= n {
-					return
-				}
-				s := world.Generate(from+i, world.NoResidual).Fold(maxNodes)
-				r := run(t, s)
-				mu.Lock()
-				if each(s, r) {
-					stop.Store(true)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-}
-
 func TestNoScheduleBreaksAnInvariant(t *testing.T) {
-	few := uint64(20)
+	few := 20
 	if testing.Short() {
 		few = 4
 	}
-	n, from := number(t, "SCHEDULES", few), number(t, "SEED", 1)
-	tombstones, evicted := 0, 0
-	play(t, from, n, func(s world.Schedule, r result) bool {
+	p := world.ReadPlan(t, few)
+	tombstones, evicted, n := 0, 0, 0
+	began := time.Now()
+	played := world.Play(p, func(seed uint64) result {
+		return run(t, world.Generate(seed, world.NoResidual).Fold(maxNodes))
+	}, func(seed uint64, r result) bool {
+		if n++; n%20 == 0 {
+			t.Logf("%d schedules in %v, no invariant broken", n, time.Since(began).Round(time.Second))
+		}
 		tombstones += r.tombstones
 		evicted += r.evicted
 		if len(r.failures) == 0 {
-			return false
+			return t.Failed()
 		}
-		t.Errorf("seed %d: %v\nschedule, %d nodes:\n%v\nwhat happened:\n%s", s.Seed, r.failures, s.Nodes, s, r.report)
+		s := world.Generate(seed, world.NoResidual).Fold(maxNodes)
+		t.Errorf("seed %d: %v\nschedule, %d nodes:\n%v\nwhat happened:\n%s", seed, r.failures, s.Nodes, s, r.report)
+		p.Join(t, seed, "test/whole")
 		return true
 	})
-	t.Logf("seeds %d to %d: %d tombstones, %d evictions", from, from+n-1, tombstones, evicted)
-	if !t.Failed() && (tombstones < int(n)/4 || n > 20 && evicted < int(n)/20) {
+	t.Logf("%v: %d tombstones, %d evictions", played, tombstones, evicted)
+	if !t.Failed() && (tombstones < n/4 || n > 20 && evicted < n/20) {
 		t.Errorf("%d tombstones and %d evictions in %d schedules: too few to show anything", tombstones, evicted, n)
 	}
 }
