@@ -21,7 +21,7 @@ const (
 	askAgain   = 400 * time.Millisecond
 	askTries   = 5
 	streamTry  = 3               // from this try on by stream: packets may be blocked
-	restTime   = 2 * time.Second // after the last try
+	retryAfter   = 2 * time.Second // after the last try
 	maxRounds  = 4               // comparisons under way at once
 
 	silentAfter = 3 * time.Second // without summaries a member is silent: it is asked for one by stream
@@ -184,9 +184,6 @@ func (l *Ledger) MemberUp(p Peer, now clock.Stamp) (out []Packet) {
 	l.order = nil
 	return l.send(out, Packet{To: p, Msg: l.summary(false, now)})
 }
-
-// Members are those that live, this node not among them.
-func (l *Ledger) Members() []Peer { return slices.Collect(maps.Keys(l.peers)) }
 
 // MemberLeft says that a member is gone, and with it what it held.
 func (l *Ledger) MemberLeft(p Peer) {
@@ -377,7 +374,7 @@ func (l *Ledger) retry(out []Packet, p *peer, now clock.Stamp) []Packet {
 	case now.Sub(p.round.asked) < askAgain:
 	case p.round.tries >= askTries:
 		l.counters.Unanswered++
-		p.round, p.notAgain = nil, now.Add(restTime)
+		p.round, p.notAgain = nil, now.Add(retryAfter)
 	default:
 		out = l.compare(out, p, now)
 	}

@@ -28,19 +28,26 @@ type Holdings interface {
 // digests is the part of a member that compares nodes. It has a lock, a queue and a goroutine of its own, so that no
 // tombstone ever waits for it.
 type digests struct {
-	g       *Gossip
-	from    Holdings
-	in      chan func(now clock.Stamp) []digest.Packet
-	mu      sync.Mutex // guards the following fields
-	ledger  *digest.Ledger
-	changes uint64 // of the members that the ledger was told
-	asking  map[uint64]chan digest.Answer
-	bytes   uint64 // sent, as handed to memberlist
+	g      *Gossip
+	from   Holdings
+	in     chan digestEvent
+	mu     sync.Mutex // guards the following fields
+	ledger *digest.Ledger
+	asking map[uint64]chan digest.Answer
+	bytes  uint64 // sent, as handed to memberlist
+
+	comings struct { // and goings of members; like the exchange's they are never dropped
+		mu     sync.Mutex // guards the following field; may be taken while the other is held
+		events []digestEvent
+	}
 }
+
+// digestEvent is something that happened, to be run through the ledger.
+type digestEvent func(now clock.Stamp) []digest.Packet
 
 func newDigests(g *Gossip, from Holdings) *digests {
 	d := &digests{
-		g: g, from: from, in: make(chan func(clock.Stamp) []digest.Packet, maxDigestIn),
+		g: g, from: from, in: make(chan digestEvent, maxDigestIn),
 		asking: map[uint64]chan digest.Answer{},
 	}
 	d.ledger = digest.New(digest.Config{Self: g.self, Random: random64, Source: from}, g.started)
@@ -66,7 +73,7 @@ func (d *digests) message(b []byte) {
 	})
 }
 
-func (d *digests) event(e func(now clock.Stamp) []digest.Packet) {
+func (d *digests) event(e digestEvent) {
 	select {
 	case d.in <- e:
 	default:
@@ -74,22 +81,36 @@ func (d *digests) event(e func(now clock.Stamp) []digest.Packet) {
 	}
 }
 
-// members tells the ledger who lives. Memory of who came and went is not needed: the list is short.
-func (d *digests) members(now clock.Stamp) (out []digest.Packet) {
-	changes := d.g.inbox.membersChanged()
-	if changes == d.changes {
+// memberUp queues that a member came. A node that compares nothing (nil) queues nothing.
+func (d *digests) memberUp(p tombstone.Peer) {
+	d.queue(func(now clock.Stamp) []digest.Packet { return d.ledger.MemberUp(p, now) })
+}
+
+// memberLeft queues that a member is gone. One that is missing is gone at once: what it held may not be true any more.
+func (d *digests) memberLeft(p tombstone.Peer) {
+	d.queue(func(clock.Stamp) []digest.Packet {
+		d.ledger.MemberLeft(p)
 		return nil
+	})
+}
+
+func (d *digests) queue(e digestEvent) {
+	if d == nil {
+		return
 	}
-	d.changes = changes
-	living := map[tombstone.Peer]bool{}
-	for _, m := range d.g.Members() {
-		living[m.Peer] = true
-		out = append(out, d.ledger.MemberUp(m.Peer, now)...)
-	}
-	for _, p := range d.ledger.Members() {
-		if !living[p] {
-			d.ledger.MemberLeft(p)
-		}
+	d.comings.mu.Lock()
+	defer d.comings.mu.Unlock()
+	d.comings.events = append(d.comings.events, e)
+}
+
+// members tells the ledger who came and went.
+func (d *digests) members(now clock.Stamp) (out []digest.Packet) {
+	d.comings.mu.Lock()
+	events := d.comings.events
+	d.comings.events = nil
+	d.comings.mu.Unlock()
+	for _, e := range events {
+		out = append(out, e(now)...)
 	}
 	return out
 }
@@ -121,7 +142,7 @@ func (d *digests) tick(now clock.Stamp) []digest.Packet {
 }
 
 // step runs one event and sends what comes of it.
-func (d *digests) step(e func(now clock.Stamp) []digest.Packet) {
+func (d *digests) step(e digestEvent) {
 	d.mu.Lock()
 	out := e(d.g.cfg.Clock())
 	d.mu.Unlock()

@@ -353,3 +353,20 @@ func TestRefusedMessagesAreCountedByReason(t *testing.T) {
 		}
 	}
 }
+
+// The ledger hears of every coming and going, also of a member that is gone and back before anybody looks.
+func TestLedgerHearsOfMembersByEvents(t *testing.T) {
+	g := deaf(t)
+	n2 := member("n2~8000000000000000")
+	p, _ := peerOf(n2.Name)
+	delegate{g}.NotifyLeave(n2)
+	delegate{g}.NotifyJoin(n2)
+	if to := settle(t, g); !slices.Contains(to, p) {
+		t.Errorf("told %v, want a summary to the member that is back", to)
+	}
+	delegate{g}.NotifyLeave(n2)
+	settle(t, g)
+	if _, _, ok := g.digests.ledger.Ask(p, digest.KV, "", g.cfg.Clock()); ok {
+		t.Error("a member that is gone can be asked")
+	}
+}

@@ -40,7 +40,7 @@ type memberEntry struct {
 	rtt       time.Duration
 	onlyTCP   bool
 	leaves    bool // it said goodbye
-	forgotten bool // an operator gave it up elsewhere: it is not listed when it is gone
+	forcedOut bool // an operator gave it up elsewhere: it is not listed when it is gone
 }
 
 // inbox is between memberlist's callbacks and the loop.
@@ -50,7 +50,6 @@ type inbox struct {
 	events   []event
 	messages int // of events
 	living   map[tombstone.Peer]*memberEntry
-	changes  uint64 // grows whenever somebody comes or goes
 	gone     map[tombstone.Peer]*gone
 	missing  map[tombstone.Peer]missing
 }
@@ -79,7 +78,6 @@ func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, meta Meta, now clock.St
 	if first = known == nil; first {
 		known = &memberEntry{since: time.Now(), heard: now}
 		b.living[p] = known
-		b.changes++
 		b.tidy(now)
 	}
 	known.node = *n
@@ -96,7 +94,6 @@ func (b *inbox) down(p tombstone.Peer, now clock.Stamp, e event) State {
 	defer b.mu.Unlock()
 	m := b.living[p]
 	state := b.bury(p, now)
-	b.changes++
 	if state == StateFailed && p != b.self {
 		if b.missing == nil {
 			b.missing = map[tombstone.Peer]missing{}
@@ -122,13 +119,6 @@ func (b *inbox) answeredByTCP(p tombstone.Peer) {
 	if m := b.living[p]; m != nil {
 		m.onlyTCP = true
 	}
-}
-
-// membersChanged is a number that is another one when somebody came or went.
-func (b *inbox) membersChanged() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.changes
 }
 
 // take empties the queue.
