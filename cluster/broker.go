@@ -26,7 +26,7 @@ type broker struct {
 	name    string
 	addr    string        // of a documentation network (RFC 5737): nobody is there
 	ha      string        // for its slaves, had it any
-	timeout time.Duration // after which a silent one is forgotten; 0: the nodes' default
+	timeout time.Duration // after which a silent one expires; 0: the nodes' default
 	topics  []string
 	started time.Time
 	conns   []*rpc.Client // one for each node, in their order

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// How the demo brokers live. A real broker registers every 30 s and is forgotten after 120 s of silence.
+// How the demo brokers live. A real broker registers every 30 s and expires after 120 s of silence.
 const (
 	demoFirst    = 3 * time.Second  // from the start until the first of them leaves
 	demoEvery    = 3 * time.Second  // from one leaving to the next
 	demoRegister = time.Second      // from REGISTER to REGISTER
 	demoAway     = 7 * time.Second  // from leaving to coming back
-	demoSilence  = 10 * time.Second // after which a broker is forgotten that is going to vanish
+	demoSilence  = 10 * time.Second // after which a broker that is going to vanish expires
 	demoGone     = 25 * time.Second // from vanishing to coming back: longer than silence and scan
 )
 

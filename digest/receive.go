@@ -183,7 +183,7 @@ func (r *round) take(m *Items) bool {
 	return r.have == len(r.got)
 }
 
-// apply notes what differs in the buckets that were answered, and forgets what differed there before.
+// apply notes what differs in the buckets that were answered, and drops what differed there before.
 func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 	equal, covered := r.got[0].Equal, r.got[0].Covered
 	theirs := map[Key]Item{}

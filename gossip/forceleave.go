@@ -21,7 +21,7 @@ type State uint8
 // The states of a member. memberlist does not tell whom it suspects.
 const (
 	StateAlive  State = iota
-	StateFailed       // it stopped answering without saying so; listed for a day, or until Forget
+	StateFailed       // it stopped answering without saying so; listed for a day, or until ForceLeave
 	StateLeft         // it said that it leaves; listed for ten minutes
 )
 
@@ -36,7 +36,7 @@ func (s State) String() string {
 	}
 }
 
-// A goodbye says that a member leaves by its own will, a forget that an operator gave a failed one up. memberlist tells
+// A goodbye says that a member leaves by its own will, a forced leave that an operator gave a failed one up. memberlist tells
 // neither: it has one event for all who are gone.
 type farewell struct {
 	from tombstone.Peer
@@ -59,12 +59,12 @@ func decodeFarewell(b []byte) (farewell, error) {
 	if len(b) > tombstone.MaxMessage {
 		return farewell{}, fmt.Errorf("%w: %d bytes, want at most %d", errSize, len(b), tombstone.MaxMessage)
 	}
-	_, rest, err := head(b)
+	_, payload, err := head(b)
 	if err != nil {
 		return farewell{}, err
 	}
 	var w wireFarewell
-	if err := decode(rest, &w); err != nil {
+	if err := decode(payload, &w); err != nil {
 		return farewell{}, err
 	}
 	f := farewell{from: w.From.peer(), gone: w.Gone.peer()}
@@ -87,7 +87,7 @@ func (d delegate) farewell(b []byte) {
 	if f.from == f.gone {
 		d.g.inbox.leaves(f.gone, now)
 	} else {
-		d.g.inbox.forget(f.gone, now)
+		d.g.inbox.forceLeave(f.gone, now)
 	}
 }
 
@@ -112,9 +112,9 @@ func (g *Gossip) tellAll(f farewell, stream bool) {
 	}
 }
 
-// Forget takes a failed member off the list, here and at the other members. It refuses a member that lives; one that
+// ForceLeave takes a failed member off the list, here and at the other members. It refuses a member that lives; one that
 // is not listed is an error too. Nothing about brokers changes by it.
-func (g *Gossip) Forget(name string) error {
+func (g *Gossip) ForceLeave(name string) error {
 	now := g.cfg.Clock()
 	var failed []tombstone.Peer
 	for _, m := range g.inbox.members(now) {
@@ -132,7 +132,7 @@ func (g *Gossip) Forget(name string) error {
 		return fmt.Errorf("no failed member has the name %q; epitaph members lists them", name)
 	}
 	for _, p := range failed {
-		g.inbox.forget(p, now)
+		g.inbox.forceLeave(p, now)
 		g.tellAll(farewell{from: g.self, gone: p}, true)
 		g.cfg.Logger.Info("failed member forgotten", "member", p.Name, "boot", fmt.Sprintf("%016x", p.Boot))
 	}
@@ -161,12 +161,12 @@ func (b *inbox) leaves(p tombstone.Peer, now clock.Stamp) {
 	b.tidy(now)
 }
 
-// forget takes a member that is gone off the list, or keeps one off that this node will only see go.
-func (b *inbox) forget(p tombstone.Peer, now clock.Stamp) {
+// forceLeave takes a member that is gone off the list, or keeps one off that this node will only see go.
+func (b *inbox) forceLeave(p tombstone.Peer, now clock.Stamp) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.living[p] != nil {
-		b.living[p].forgotten = true
+		b.living[p].forcedOut = true
 	}
 	b.giveUp(p)
 	delete(b.gone, p)
@@ -184,7 +184,7 @@ func (b *inbox) bury(p tombstone.Peer, now clock.Stamp) State {
 	if m.leaves || m.meta.Phase == PhaseStopping {
 		state = StateLeft
 	}
-	if !m.forgotten && p != b.self {
+	if !m.forcedOut && p != b.self {
 		if b.gone == nil {
 			b.gone = map[tombstone.Peer]*gone{}
 		}

@@ -166,11 +166,11 @@ func (g *Gossip) Self() tombstone.Peer { return g.self }
 // Addr is the address that others are told to reach this node at; only after Start.
 func (g *Gossip) Addr() string { return g.addr }
 
-// Made tells the others of a departure. It does not wait for the network. ok is false when no tombstone was made.
-func (g *Gossip) Made(d tombstone.Departure) (id tombstone.ID, why tombstone.NotMade, ok bool) {
+// Departed tells the others of a departure. It does not wait for the network. ok is false when no tombstone was made.
+func (g *Gossip) Departed(d tombstone.Departure) (id tombstone.ID, why tombstone.NotMade, ok bool) {
 	g.step(func(now clock.Stamp) tombstone.Output {
 		var out tombstone.Output
-		id, why, out = g.exchange.Made(d, now)
+		id, why, out = g.exchange.Departed(d, now)
 		return out
 	})
 	if ok = why == tombstone.Made; ok && g.cfg.OnMade != nil {
@@ -390,7 +390,7 @@ func (g *Gossip) Members() []Member {
 }
 
 // AllMembers lists the living, this node first, then those that failed and those that left, each by name. A member
-// that failed stays for a day, or until its name lives again, or until Forget; one that left for ten minutes.
+// that failed stays for a day, or until its name lives again, or until ForceLeave; one that left for ten minutes.
 func (g *Gossip) AllMembers() []Member {
 	all := g.inbox.members(g.cfg.Clock())
 	slices.SortFunc(all, compareMembers)

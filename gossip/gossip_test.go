@@ -93,7 +93,7 @@ func TestDepartureIsGoneEverywhere(t *testing.T) {
 			Identity: who, FirstByte: begin.Add(-time.Minute), LastRegister: begin.Add(-time.Second), Conn: 1,
 		})
 	}
-	_, why, ok := nodes[0].Made(tombstone.Departure{
+	_, why, ok := nodes[0].Departed(tombstone.Departure{
 		Key: key, Identity: who, Unregistered: clock.Now(), Life: begin.Add(-time.Second),
 	})
 	if !ok {

@@ -139,9 +139,9 @@ func (g *Gossip) rejoin(ctx context.Context) {
 
 const (
 	joinsAtOnce = 16
-	// joinRest is how long, once a seed has answered, others are waited for before this node counts as joined: the one that
+	// joinWait is how long, once a seed has answered, others are waited for before this node counts as joined: the one that
 	// answered has told of all members, and a dead host takes ten seconds.
-	joinRest = time.Second
+	joinWait = time.Second
 )
 
 // join tries seeds, all at once: one that does not answer holds up no other.
@@ -164,7 +164,7 @@ func (g *Gossip) joinOne(ctx context.Context, seed string, first bool) {
 	g.counts.rejoins.Add(1)
 	_, err := g.list.Join([]string{seed})
 	if err == nil {
-		time.AfterFunc(joinRest, func() { g.joined.Store(true) })
+		time.AfterFunc(joinWait, func() { g.joined.Store(true) })
 		return
 	}
 	if ctx.Err() != nil {

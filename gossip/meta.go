@@ -87,7 +87,7 @@ func DecodeMeta(b []byte) (Meta, error) {
 	if len(b) > metaMax {
 		return Meta{}, fmt.Errorf("%w: %d bytes of a member's description, want at most %d", errSize, len(b), metaMax)
 	}
-	kind, rest, err := head(b)
+	kind, payload, err := head(b)
 	if err != nil {
 		return Meta{}, err
 	}
@@ -95,7 +95,7 @@ func DecodeMeta(b []byte) (Meta, error) {
 		return Meta{}, fmt.Errorf("%w %d of a member's description", errVersion, kind)
 	}
 	var w wireMeta
-	if err := decode(rest, &w); err != nil {
+	if err := decode(payload, &w); err != nil {
 		return Meta{}, err
 	}
 	if len(w.Release) > maxRelease || len(w.NameServer) > maxAddress || len(w.HTTP) > maxAddress ||

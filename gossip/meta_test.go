@@ -121,8 +121,8 @@ func TestLeavingMemberIsNoLostOne(t *testing.T) {
 			m, ok := memberNamed(n.Gossip, "n3")
 			return ok && m.State == StateLeft && len(n.Members()) == 2
 		})
-		if err := n.Forget("n3"); err == nil || !strings.Contains(err.Error(), "no failed member") {
-			t.Errorf("forget of one that left: %v", err)
+		if err := n.ForceLeave("n3"); err == nil || !strings.Contains(err.Error(), "no failed member") {
+			t.Errorf("force-leave of one that left: %v", err)
 		}
 	}
 }
@@ -143,15 +143,15 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 		})
 	}
 	for name, want := range map[string]string{"n2": "lives", "n1": "this node itself", "n9": "no failed member"} {
-		if err := nodes[0].Forget(name); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("forget %s: %v, want %q", name, err, want)
+		if err := nodes[0].ForceLeave(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("force-leave %s: %v, want %q", name, err, want)
 		}
 	}
-	if err := nodes[0].Forget("n3"); err != nil {
+	if err := nodes[0].ForceLeave("n3"); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range nodes[:2] {
-		kit.Until(t, "n3 to be forgotten at "+n.Self().Name, func() bool {
+		kit.Until(t, "n3 to be off the list at "+n.Self().Name, func() bool {
 			_, ok := memberNamed(n.Gossip, "n3")
 			return !ok
 		})

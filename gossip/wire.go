@@ -21,7 +21,7 @@ const (
 	typeDone  = 'D'
 	typeState = 'S' // push/pull state: a hint of many ids
 
-	typeFarewell = 'L' // a member leaves, or is given up: see forget.go
+	typeFarewell = 'L' // a member leaves, or is given up: see forceleave.go
 
 	wireVersion = 1
 	headLen     = 2
@@ -160,29 +160,29 @@ func Decode(b []byte) (tombstone.Message, error) {
 	if len(b) > tombstone.MaxMessage {
 		return nil, fmt.Errorf("%w: %d bytes, want at most %d", errSize, len(b), tombstone.MaxMessage)
 	}
-	kind, rest, err := head(b)
+	kind, payload, err := head(b)
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
 	case typeHint:
 		var w wireHint
-		if err := decode(rest, &w); err != nil {
+		if err := decode(payload, &w); err != nil {
 			return nil, err
 		}
 		ids, err := tableIDs(w.IDs)
 		return tombstone.Hint{From: w.From.peer(), Stream: w.Stream, IDs: ids}, err
 	case typePull:
 		var w wirePull
-		if err := decode(rest, &w); err != nil {
+		if err := decode(payload, &w); err != nil {
 			return nil, err
 		}
 		ids, err := tableIDs(w.IDs)
 		return tombstone.Pull{From: w.From.peer(), Stream: w.Stream, Nonce: w.Nonce, IDs: ids}, err
 	case typeProof:
-		return decodeProof(rest)
+		return decodeProof(payload)
 	case typeDone:
-		return decodeDone(rest)
+		return decodeDone(payload)
 	}
 	return nil, fmt.Errorf("%w %q", errType, kind)
 }
@@ -192,7 +192,7 @@ func DecodeState(b []byte) (tombstone.Hint, error) {
 	if len(b) > maxState {
 		return tombstone.Hint{}, fmt.Errorf("%w: %d bytes, want at most %d", errSize, len(b), maxState)
 	}
-	kind, rest, err := head(b)
+	kind, payload, err := head(b)
 	if err != nil {
 		return tombstone.Hint{}, err
 	}
@@ -200,14 +200,14 @@ func DecodeState(b []byte) (tombstone.Hint, error) {
 		return tombstone.Hint{}, fmt.Errorf("%w %q", errType, kind)
 	}
 	var w wireHint
-	if err := decode(rest, &w); err != nil {
+	if err := decode(payload, &w); err != nil {
 		return tombstone.Hint{}, err
 	}
 	ids, err := tableIDs(w.IDs)
 	return tombstone.Hint{From: w.From.peer(), IDs: ids}, err
 }
 
-func head(b []byte) (kind byte, rest []byte, err error) {
+func head(b []byte) (kind byte, payload []byte, err error) {
 	if len(b) < headLen {
 		return 0, nil, fmt.Errorf("%w: %d bytes", errSize, len(b))
 	}

@@ -108,14 +108,14 @@ func DecodeDigest(b []byte) (digest.Message, error) {
 	if len(b) > digest.MaxStream {
 		return nil, fmt.Errorf("%w: %d bytes, want at most %d", errSize, len(b), digest.MaxStream)
 	}
-	kind, rest, err := head(b)
+	kind, payload, err := head(b)
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
 	case typeSummary:
 		var w wireSummary
-		if err := decode(rest, &w); err != nil {
+		if err := decode(payload, &w); err != nil {
 			return nil, err
 		}
 		if w.Age < 0 || w.Age > maxMicros/1000 {
@@ -128,7 +128,7 @@ func DecodeDigest(b []byte) (digest.Message, error) {
 		}, nil
 	case typeCompare:
 		var w wireCompare
-		if err := decode(rest, &w); err != nil {
+		if err := decode(payload, &w); err != nil {
 			return nil, err
 		}
 		return &digest.Compare{
@@ -136,7 +136,7 @@ func DecodeDigest(b []byte) (digest.Message, error) {
 			Mask: w.Mask, Sums: w.Sums,
 		}, nil
 	case typeItems:
-		return decodeItems(rest)
+		return decodeItems(payload)
 	}
 	return nil, fmt.Errorf("%w %q", errType, kind)
 }

@@ -8,48 +8,50 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
-// maxMergeReports bounds what one push/pull makes this node say at once; the next push/pull asks for the rest.
+// maxMergeReports bounds the reports that this node sends at once because of one push/pull. The next push/pull brings the
+// remaining ids again.
 const maxMergeReports = 16 * MaxReports
 
-// want is a tombstone of another node that this one holds a registration for.
-type want struct {
+// pullID is a tombstone of another node that this node holds a registration for, so that it has to ask the origin.
+type pullID struct {
 	id    ID          // with the newest revision hinted
-	since clock.Stamp // when it was hinted first
+	since clock.Stamp // when this node was first told of it
 }
 
-// pullBatch is one Pull under way.
+// pullBatch is one Pull that was sent and is not answered yet.
 type pullBatch struct {
 	schedule
 	origin *member
-	wants  []*want
+	ids    []*pullID
 	nonces []uint64 // of its tries, all outstanding until it is closed
 }
 
-// find is the index of the want with that sequence number, or -1.
+// find is the index of the id with that sequence number, or -1.
 func (b *pullBatch) find(seq uint64) int {
-	return slices.IndexFunc(b.wants, func(w *want) bool { return w.id.Seq == seq })
+	return slices.IndexFunc(b.ids, func(w *pullID) bool { return w.id.Seq == seq })
 }
 
-// try is one question that was sent: its answer counts once and with its own t0.
+// try is one question that this node has sent. Its answer counts once, and with the t0 of this very try.
 type try struct {
 	batch *pullBatch
-	asked clock.Stamp
+	asked clock.Stamp // t0
 }
 
-// hinted looks at ids that somebody told. What is not held is reported at once, what is held asked for at its origin.
-func (x *Exchange) hinted(h Hint, maxSay int, now clock.Stamp, out *Output) {
+// receiveHints handles the ids of a HINT or a push/pull. For an id whose key is not held here, this node reports that to the
+// origin at once. For one that is held, this node asks the origin. It sends at most maxSay reports.
+func (x *Exchange) receiveHints(h Hint, maxSay int, now clock.Stamp, out *Output) {
 	say := map[*member][]Report{}
 	var origins []*member
 	said := 0
 	for _, id := range h.IDs {
 		m := x.members[id.Origin]
 		if m == nil || !m.up {
-			x.counters.HintsUnknownOrigin++ // our own, a former life's, or one that cannot be asked
+			x.counters.HintsUnknownOrigin++ // this node itself, a former life of a member, or one that cannot be asked
 			continue
 		}
-		r, ok := x.recall(id)
+		r, ok := x.reportAtOnce(id)
 		if !ok {
-			x.wish(m, id, now)
+			x.queuePull(m, id, now)
 		} else if said < maxSay {
 			said++
 			say[m] = append(say[m], r)
@@ -59,13 +61,13 @@ func (x *Exchange) hinted(h Hint, maxSay int, now clock.Stamp, out *Output) {
 		}
 	}
 	for _, m := range origins {
-		x.say(m, say[m], h.Stream, out)
-		x.flushPulls(m, now, out)
+		x.report(m, say[m], h.Stream, out)
+		x.startPulls(m, now, out)
 	}
 }
 
-// recall answers what can be said about id without asking.
-func (x *Exchange) recall(id ID) (Report, bool) {
+// reportAtOnce is the report about id, if this node can give one without asking the origin.
+func (x *Exchange) reportAtOnce(id ID) (Report, bool) {
 	d, known := x.decided[id.anyRevision()]
 	if known && d.Final && (d.ID.Revision >= id.Revision || !needsLife(d.Verdict.Outcome)) {
 		return Report{Seq: id.Seq, Revision: min(id.Revision, d.ID.Revision), Outcome: d.Verdict.Outcome}, true
@@ -76,24 +78,24 @@ func (x *Exchange) recall(id ID) (Report, bool) {
 	return Report{}, false
 }
 
-// wish puts id on top of what is to be asked from m.
-func (x *Exchange) wish(m *member, id ID, since clock.Stamp) {
+// queuePull puts id on top of the ids that m will be asked for.
+func (x *Exchange) queuePull(m *member, id ID, since clock.Stamp) {
 	if w := x.asking[id.anyRevision()]; w != nil {
 		w.id.Revision = max(w.id.Revision, id.Revision)
 		return
 	}
-	if len(m.wanted) >= maxWanted {
+	if len(m.toPull) >= maxWanted {
 		x.counters.WantedDropped++
-		delete(x.asking, m.wanted[0].id.anyRevision())
-		m.wanted = m.wanted[1:]
+		delete(x.asking, m.toPull[0].id.anyRevision())
+		m.toPull = m.toPull[1:]
 	}
-	w := &want{id: id, since: since}
+	w := &pullID{id: id, since: since}
 	x.asking[id.anyRevision()] = w
-	m.wanted = append(m.wanted, w)
+	m.toPull = append(m.toPull, w)
 }
 
-// say sends reports in messages of at most MaxReports.
-func (x *Exchange) say(m *member, reports []Report, stream bool, out *Output) {
+// report sends DONEs to the origin m, each with at most MaxReports reports.
+func (x *Exchange) report(m *member, reports []Report, stream bool, out *Output) {
 	for part := range slices.Chunk(reports, MaxReports) {
 		d := Done{From: x.self, Boot: m.Boot, Reports: part}
 		x.send(out, Packet{To: m.Peer, Path: Datagram, Msg: d})
@@ -103,51 +105,51 @@ func (x *Exchange) say(m *member, reports []Report, stream bool, out *Output) {
 	}
 }
 
-// flushPulls starts batches, newest ids first, while the window has room.
-func (x *Exchange) flushPulls(m *member, now clock.Stamp, out *Output) {
-	for len(m.pulls) < maxWindow && len(m.wanted) > 0 {
+// startPulls sends new PULLs to m, newest ids first, while its window has room.
+func (x *Exchange) startPulls(m *member, now clock.Stamp, out *Output) {
+	for len(m.pulls) < maxWindow && len(m.toPull) > 0 {
 		b := &pullBatch{origin: m}
 		size := 0
-		for len(b.wants) < MaxBatch && len(m.wanted) > 0 {
-			w := m.wanted[len(m.wanted)-1]
+		for len(b.ids) < MaxBatch && len(m.toPull) > 0 {
+			w := m.toPull[len(m.toPull)-1]
 			if size += w.id.Size(); size > maxID || b.find(w.id.Seq) >= 0 {
-				break // answers are told apart by their sequence numbers, and a liar may have used one twice
+				break // sequence numbers tell answers apart, and a member that lies may have used one twice
 			}
-			b.wants = append(b.wants, w)
-			m.wanted = m.wanted[:len(m.wanted)-1]
+			b.ids = append(b.ids, w)
+			m.toPull = m.toPull[:len(m.toPull)-1]
 		}
 		if x.sendPull(b, now, out) {
 			m.pulls = append(m.pulls, b)
-			x.begins(m)
+			x.markBusy(m)
 		}
 	}
 }
 
-// sendPull takes one try of b with a nonce and a t0 of its own. It answers false when the batch is closed.
+// sendPull sends one try of b to the origin, with a nonce and a t0 of its own. It returns false when it has closed b.
 func (x *Exchange) sendPull(b *pullBatch, now clock.Stamp, out *Output) bool {
 	var gone []Report
-	b.wants = slices.DeleteFunc(b.wants, func(w *want) bool {
-		r, ok := x.recall(w.id)
+	b.ids = slices.DeleteFunc(b.ids, func(w *pullID) bool {
+		r, ok := x.reportAtOnce(w.id)
 		if ok {
 			gone = append(gone, r)
 			delete(x.asking, w.id.anyRevision())
 		}
 		return ok
 	})
-	x.say(b.origin, gone, b.reliable, out)
+	x.report(b.origin, gone, b.reliable, out)
 	packets, stream := 0, false
-	if len(b.wants) > 0 {
+	if len(b.ids) > 0 {
 		packets, stream = b.step(now)
 	}
 	if packets == 0 {
-		x.counters.PullsUnanswered += uint64(len(b.wants))
-		b.origin.rest.giveUp(now, nil, b.wants)
+		x.counters.PullsUnanswered += uint64(len(b.ids))
+		b.origin.givenUp.add(now, nil, b.ids)
 		x.closePull(b)
 		return false
 	}
 	p := Pull{From: x.self, Nonce: x.freshNonce(b)}
 	x.tries[p.Nonce] = &try{batch: b, asked: now}
-	for _, w := range b.wants {
+	for _, w := range b.ids {
 		p.IDs = append(p.IDs, w.id)
 	}
 	for range packets {
@@ -176,19 +178,20 @@ func (x *Exchange) closePull(b *pullBatch) {
 	for _, n := range b.nonces {
 		delete(x.tries, n)
 	}
-	for _, w := range b.wants {
+	for _, w := range b.ids {
 		delete(x.asking, w.id.anyRevision())
 	}
-	b.wants, b.nonces = nil, nil
+	b.ids, b.nonces = nil, nil
 }
 
 func (x *Exchange) retryPulls(m *member, now clock.Stamp, out *Output) {
 	m.pulls = slices.DeleteFunc(m.pulls, func(b *pullBatch) bool { return b.isDue(&x.pace, now) && !x.sendPull(b, now, out) })
-	x.flushPulls(m, now, out)
+	x.startPulls(m, now, out)
 }
 
-// proved takes an answer: only to an outstanding question, once, and from the very life of the member that was asked.
-func (x *Exchange) proved(m *member, p Proof, now clock.Stamp, out *Output) {
+// receiveProof handles an origin's answer to a PULL. The answer counts only while its question is open, once, and only when it
+// comes from the very life of the member that was asked.
+func (x *Exchange) receiveProof(m *member, p Proof, now clock.Stamp, out *Output) {
 	t := x.tries[p.Nonce]
 	if t == nil || t.batch.origin != m {
 		x.counters.RefusedNonce++
@@ -196,7 +199,7 @@ func (x *Exchange) proved(m *member, p Proof, now clock.Stamp, out *Output) {
 	}
 	delete(x.tries, p.Nonce)
 	b, asked := t.batch, t.asked
-	if !b.reliable { // a stream's answer says nothing of packets
+	if !b.reliable { // how long an answer by stream takes says nothing about packets
 		x.pace.answered(now.Age(asked))
 	}
 	lost := x.flaw != FlawNoOffsetBounds && x.clocks.lostTime(m.Peer, p.Clock, asked)
@@ -213,27 +216,27 @@ func (x *Exchange) proved(m *member, p Proof, now clock.Stamp, out *Output) {
 		if i < 0 {
 			continue
 		}
-		w := b.wants[i]
+		w := b.ids[i]
 		d := x.decide(w.id, a, asked, lost, now)
 		if needsLife(d.Verdict.Outcome) && a.Revision < w.id.Revision {
-			continue // an older answer overtook the late proof: the next try brings it
+			continue // the origin wrote this before it had the late proof: the next try brings that
 		}
 		reports = append(reports, Report{Seq: a.Seq, Revision: a.Revision, Outcome: d.Verdict.Outcome})
-		b.wants = slices.Delete(b.wants, i, i+1)
+		b.ids = slices.Delete(b.ids, i, i+1)
 		delete(x.asking, w.id.anyRevision())
-		x.remember(d)
+		x.keep(d)
 		out.Decisions = append(out.Decisions, d)
 	}
-	x.say(m, reports, b.reliable, out)
-	if len(b.wants) == 0 {
+	x.report(m, reports, b.reliable, out)
+	if len(b.ids) == 0 {
 		m.byStream = b.reliable
 		x.closePull(b)
 		m.pulls = slices.DeleteFunc(m.pulls, func(o *pullBatch) bool { return o == b })
 	}
-	x.flushPulls(m, now, out)
+	x.startPulls(m, now, out)
 }
 
-// decide has the tables judge one answer, unless its ages cannot be believed or evictions are on hold.
+// decide lets the tables judge one answer, unless the ages cannot be believed or evictions are on hold.
 func (x *Exchange) decide(id ID, a Answer, asked clock.Stamp, lost bool, now clock.Stamp) Decision {
 	id.Revision = a.Revision
 	d := Decision{ID: id, At: now}
@@ -242,7 +245,7 @@ func (x *Exchange) decide(id ID, a Answer, asked clock.Stamp, lost bool, now clo
 		d.Verdict.Outcome = Unknown
 	case lost:
 		d.Verdict.Outcome = KeptLostTime
-	case x.refutes.holding(now):
+	case x.check.holding(now):
 		d.Verdict.Outcome = KeptHolding
 	default:
 		b := Bounds{Asked: asked, Life: a.Life, HasLife: a.HasLife, Unregistered: a.Unregistered}
@@ -252,9 +255,9 @@ func (x *Exchange) decide(id ID, a Answer, asked clock.Stamp, lost bool, now clo
 	return d
 }
 
-// final says that no other proof of the same revision can lead to an eviction here. Whatever registers after this
-// moment registered after the departure, so only the registration that was judged matters, and for it only the
-// comparisons that the question's way to the origin made worse than the truth.
+// final says that no other proof of the same revision can lead to an eviction here. A broker that registers after this
+// moment has registered after the departure. So only the registration that was judged matters. For that one, another
+// proof can change a comparison only by the time that this question took on its way to the origin.
 func final(v Verdict, b Bounds, now clock.Stamp) bool {
 	slack := -(now.Age(b.Asked) + (b.Life+b.Unregistered)/100 + time.Millisecond)
 	switch v.Outcome {
@@ -266,24 +269,24 @@ func final(v Verdict, b Bounds, now clock.Stamp) bool {
 	return true
 }
 
-// remember keeps the newest decision on each tombstone, so that a repeated hint is answered without another pull.
-func (x *Exchange) remember(d Decision) {
-	d.Effects = nil // they are carried out once
+// keep stores the newest decision on each tombstone, so that this node answers a repeated HINT without another PULL.
+func (x *Exchange) keep(d Decision) {
+	d.Effects = nil // the shell carries them out once
 	x.counters.Decided[d.Verdict.Outcome]++
 	if d.Verdict.Outcome == Evicted {
-		x.refutes.evicted(d)
+		x.check.evicted(d)
 	}
 	r := d.ID.anyRevision()
 	if _, known := x.decided[r]; known {
 		x.history = slices.DeleteFunc(x.history, func(o ID) bool { return o == r })
 	} else if len(x.history) >= maxDecisions {
-		x.forgetOldestDecision()
+		x.dropOldestDecision()
 	}
 	x.history = append(x.history, r)
 	x.decided[r] = d
 }
 
-func (x *Exchange) forgetOldestDecision() {
+func (x *Exchange) dropOldestDecision() {
 	delete(x.decided, x.history[0])
 	x.history = x.history[1:]
 }

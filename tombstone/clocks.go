@@ -18,11 +18,11 @@ import (
 // probe only hides a freeze shorter than itself.
 
 const (
-	sampleSlot = time.Minute                // one best sample is kept for each slot, so memory does not grow with probes
-	slots      = int(TTL/sampleSlot) + 1    // so that the last TTL is always covered
-	forget     = TTL + sampleSlot           // a pair without samples for so long is forgotten
-	leeway     = time.Millisecond           // the two readings of one stamp are not taken at one moment
-	maxLead    = 100 * 365 * 24 * time.Hour // readings beyond are refused: sums of two must not overflow
+	sampleSlot  = time.Minute                // one best sample is kept for each slot, so memory does not grow with probes
+	slots       = int(TTL/sampleSlot) + 1    // so that the last TTL is always covered
+	clockMemory = TTL + sampleSlot           // a pair without samples for so long is dropped
+	leeway      = time.Millisecond           // the two readings of one stamp are not taken at one moment
+	maxLead     = 100 * 365 * 24 * time.Hour // readings beyond are refused: sums of two must not overflow
 )
 
 // sample is one reading of a peer's clocks and our time when it arrived.
@@ -90,10 +90,10 @@ func slower(theirs, theirThen, ours, ourThen clock.Stamp) bool {
 // raw is the stamp by the clock that is never slewed alone.
 func raw(s clock.Stamp) clock.Stamp { return clock.Stamp{Raw: s.Raw, Boot: s.Raw} }
 
-// expire forgets who has not been heard for a TTL.
+// expire drops the lives that were not heard for a TTL.
 func (c *clocks) expire(now clock.Stamp) {
 	for p, s := range c.by {
-		if now.Sub(s.last) > forget {
+		if now.Sub(s.last) > clockMemory {
 			delete(c.by, p)
 		}
 	}

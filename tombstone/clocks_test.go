@@ -70,7 +70,7 @@ func TestLostTimeIsForgottenAfterTheTTL(t *testing.T) {
 	if cs.lostTime(Peer{"A", 12}, at(0), at(time.Minute)) {
 		t.Error("another boot of the same name has another clock")
 	}
-	cs.expire(at(forget + time.Second))
+	cs.expire(at(clockMemory + time.Second))
 	if len(cs.by) != 0 {
 		t.Error("not forgotten")
 	}

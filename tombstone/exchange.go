@@ -45,7 +45,7 @@ const (
 	Queue                // memberlist's gossip queue, named by the tombstone; a Hint of one id, above 128 members
 )
 
-// Output is everything a call wants done. Nothing of it is needed for the Exchange to be right: what is lost is repeated.
+// Output is everything a call ids done. Nothing of it is needed for the Exchange to be right: what is lost is repeated.
 type Output struct {
 	Packets   []Packet
 	Decisions []Decision   // made by this call: one log line each, and its effects
@@ -62,9 +62,9 @@ type Decision struct {
 }
 
 // Exchange is the state machine of tombstones at one node: it tells the others about its own (origin.go) and asks
-// them about theirs (asker.go). It is not safe for concurrent use; the shell holds one lock around it, which comes
-// before the lock of the tables. now must be read after the event it stands for has happened and must not lie in
-// another process: a proof's ages are computed from it.
+// them about theirs (asker.go). It is not safe for concurrent use: the shell holds one lock around it, and takes that lock
+// before the lock of the tables. The shell must read now after the event has happened, from the clocks of this process:
+// a proof's ages are computed from it.
 type Exchange struct {
 	self   Peer
 	nonce  func() uint64
@@ -73,7 +73,7 @@ type Exchange struct {
 
 	members map[Peer]*member
 	order   []*member // in the order of their arrival, so that runs with one seed are alike
-	busy    []*member // those with batches under way, and some that had: for NextTick, which is asked at every event
+	busy    []*member // those with batches under way, and some that had: NextTick, which runs at every event, looks at no others
 	up      int       // members that are present
 
 	seq    uint64
@@ -81,14 +81,14 @@ type Exchange struct {
 	byAge  []*own          // the same, oldest U first
 	latest map[Key]*own    // the newest of each key
 
-	asking   map[ID]*want    // waiting for a proof, by anyRevision of their ids
+	asking   map[ID]*pullID  // ids that wait for a proof, by anyRevision
 	tries    map[uint64]*try // outstanding questions by nonce
 	decided  map[ID]Decision // newest decision on each tombstone, by anyRevision, at most maxDecisions
 	history  []ID            // of decided, oldest first
 	clocks   clocks          // readings of the others' clocks
 	making   making
-	refutes  refutes
-	pace     pace // of proofs
+	check    selfCheck // on evictions
+	pace     pace      // of repeats
 	swept    clock.Stamp
 	counters Counters
 }
@@ -98,16 +98,16 @@ type member struct {
 	Peer
 	up       bool
 	left     clock.Stamp
-	pending  []uint64     // own tombstones to hint to it, newest last
+	toHint   []uint64     // own tombstones to hint to it, newest last
 	hints    []*hintBatch // unanswered, at most maxWindow
-	wanted   []*want      // tombstones of its to ask for, newest last
+	toPull   []*pullID    // tombstones of its to ask for, newest last
 	pulls    []*pullBatch // unanswered, at most maxWindow
 	busy     bool         // it is in Exchange.busy
 	byStream bool         // the last batch was answered only after it had gone by stream: UDP may be blocked
-	rest     rest
+	givenUp  givenUp
 }
 
-// New answers an Exchange that knows no member.
+// New makes an Exchange that knows no member.
 func New(c Config, t Tables) (*Exchange, error) {
 	if err := c.Self.valid(); err != nil {
 		return nil, fmt.Errorf("tombstone: self: %w", err)
@@ -118,13 +118,13 @@ func New(c Config, t Tables) (*Exchange, error) {
 	return &Exchange{
 		self: c.Self, nonce: c.Nonce, flaw: c.Flaw, tables: t,
 		members: map[Peer]*member{}, own: map[uint64]*own{}, latest: map[Key]*own{},
-		asking: map[ID]*want{}, tries: map[uint64]*try{}, decided: map[ID]Decision{},
-		clocks: clocks{by: map[Peer]*samples{}}, making: newMaking(), refutes: newRefutes(),
+		asking: map[ID]*pullID{}, tries: map[uint64]*try{}, decided: map[ID]Decision{},
+		clocks: clocks{by: map[Peer]*samples{}}, making: newMaking(), check: newSelfCheck(),
 	}, nil
 }
 
-// MemberUp says that memberlist lists p as alive. One that was gone for a while, or may not have listened, is hinted what it
-// has not answered for; a new one gets everything by the push/pull of its join.
+// MemberUp says that memberlist lists p as alive. This node hints again what a member that was gone, or may not have listened,
+// has not answered. A new member gets everything by the push/pull of its join.
 func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 	var out Output
 	if p == x.self || p.valid() != nil {
@@ -143,18 +143,18 @@ func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 		m.up = true
 		x.up++
 		for _, o := range x.byAge {
-			if o.about(m).state == hinting {
-				m.queue(o.id.Seq)
+			if o.progressOf(m).state == hinting {
+				m.queueHint(o.id.Seq)
 			}
 		}
-		x.flushHints(m, now, &out)
+		x.startHints(m, now, &out)
 	default:
-		x.resume(m, now, &out)
+		x.retryGivenUp(m, now, &out)
 	}
 	return out
 }
 
-// MemberLeft says that memberlist lists p no more (left or dead). Nothing is hinted to it or asked from it until it
+// MemberLeft says that memberlist lists p no more (left or dead). This node hints nothing to it and asks it nothing until it
 // is back. It makes no tombstone and evicts nothing.
 func (x *Exchange) MemberLeft(p Peer, now clock.Stamp) {
 	m := x.members[p]
@@ -163,14 +163,14 @@ func (x *Exchange) MemberLeft(p Peer, now clock.Stamp) {
 	}
 	x.up--
 	m.up, m.left = false, now
-	m.pending, m.hints, m.rest = nil, nil, rest{} // MemberUp queues again what was not answered
+	m.toHint, m.hints, m.givenUp = nil, nil, givenUp{} // MemberUp queues again what p has not answered
 	for _, b := range m.pulls {
 		x.closePull(b)
 	}
-	for _, w := range m.wanted {
+	for _, w := range m.toPull {
 		delete(x.asking, w.id.anyRevision())
 	}
-	m.wanted, m.pulls = nil, nil
+	m.toPull, m.pulls = nil, nil
 }
 
 // ProbeAck records that p's clocks showed reading some time before now (memberlist's PingDelegate).
@@ -181,16 +181,16 @@ func (x *Exchange) ProbeAck(p Peer, reading, now clock.Stamp) {
 	}
 }
 
-// Registered says that conn registered k at this node. It feeds the check on evictions (refute.go) only.
+// Registered says that conn registered k at this node. Only the self-check uses it.
 func (x *Exchange) Registered(conn uint64, k Key, who Identity, now clock.Stamp) {
-	x.refutes.registered(conn, k, who, now)
+	x.check.registered(conn, k, who, now)
 }
 
 // Unregistered says that conn sent an UNREGISTER of k.
-func (x *Exchange) Unregistered(conn uint64, k Key) { x.refutes.forget(conn, k) }
+func (x *Exchange) Unregistered(conn uint64, k Key) { x.check.unwatch(conn, k) }
 
 // Closed says that conn is gone.
-func (x *Exchange) Closed(conn uint64) { x.refutes.closed(conn) }
+func (x *Exchange) Closed(conn uint64) { x.check.closed(conn) }
 
 // Receive handles one message from the network. It is checked again here, so that whoever decodes may be lax.
 func (x *Exchange) Receive(msg Message, now clock.Stamp) Output {
@@ -208,27 +208,28 @@ func (x *Exchange) Receive(msg Message, now clock.Stamp) Output {
 	case Hint:
 		x.counters.HintsReceived++
 		for _, id := range msg.IDs {
-			// Of the same departure, as a rule. A hint may also be a repeated one of an earlier departure of that key: then the
-			// member must hear of the newer one, so only what has just been made here is taken for told.
+			// The member hints a departure of a key of which this node has a tombstone: as a rule the same departure. But the
+			// hint may repeat an earlier departure of that key. Then the member must hear of the newer one, so only a
+			// tombstone that was made here a moment ago counts as known to it.
 			if o := x.latest[id.Key]; id.Origin == m.Peer && o != nil && now.Sub(o.u) < freshFor {
-				x.goneAt(m, id.Key, SawItself, now)
+				x.sawItGo(m, id.Key, SawItself, now)
 			}
 		}
-		x.hinted(msg, MaxBatch, now, &out)
+		x.receiveHints(msg, MaxBatch, now, &out)
 	case Pull:
 		x.counters.PullsReceived++
-		x.pulled(m, msg, now, &out)
+		x.receivePull(m, msg, now, &out)
 	case Proof:
 		x.counters.ProofsReceived++
-		x.proved(m, msg, now, &out)
+		x.receiveProof(m, msg, now, &out)
 	case Done:
 		x.counters.DonesReceived++
-		x.reported(m, msg, now, &out)
+		x.receiveDone(m, msg, now, &out)
 	}
 	return out
 }
 
-// Merge treats the ids of a push/pull state as hints. The sender may be one whose join is not known yet.
+// Merge treats the ids of a push/pull state as hints. The sender may be a member whose join is not known yet.
 func (x *Exchange) Merge(h Hint, now clock.Stamp) Output {
 	var out Output
 	if validIDs(h.From, h.IDs, MaxMerge) != nil {
@@ -236,17 +237,17 @@ func (x *Exchange) Merge(h Hint, now clock.Stamp) Output {
 		return out
 	}
 	x.counters.MergesReceived++
-	x.hinted(h, maxMergeReports, now, &out)
+	x.receiveHints(h, maxMergeReports, now, &out)
 	return out
 }
 
-// freshFor is how long after a departure another node's hint of the same broker is taken for one of the same departure.
+// freshFor is how long after a departure another node's hint of the same key counts as a hint of the same departure.
 const freshFor = time.Second
 
-// sweepInterval is how often everything that merely gets old is looked at.
+// sweepInterval is how often Tick looks at everything that merely gets old.
 const sweepInterval = time.Second
 
-// Tick takes every retry that is due and forgets what is too old.
+// Tick sends every retry that is due and drops what is too old.
 func (x *Exchange) Tick(now clock.Stamp) Output {
 	var out Output
 	for _, m := range x.order {
@@ -280,8 +281,8 @@ func (x *Exchange) NextTick() clock.Stamp {
 	return next
 }
 
-// begins says that a batch for m is under way.
-func (x *Exchange) begins(m *member) {
+// markBusy notes that a batch for m is under way.
+func (x *Exchange) markBusy(m *member) {
 	if !m.busy {
 		m.busy = true
 		x.busy = append(x.busy, m)
@@ -298,11 +299,11 @@ func earlier(a, b clock.Stamp) clock.Stamp {
 func (x *Exchange) sweep(now clock.Stamp, out *Output) {
 	x.expireOwn(now)
 	x.clocks.expire(now)
-	out.Refuted = x.refutes.sweep(now)
+	out.Refuted = x.check.sweep(now)
 	x.counters.Refuted += uint64(len(out.Refuted))
 	for _, m := range x.order {
-		if m.rest.over(now) {
-			x.resume(m, now, out)
+		if m.givenUp.due(now) {
+			x.retryGivenUp(m, now, out)
 		}
 	}
 	kept := x.order[:0]
@@ -313,12 +314,12 @@ func (x *Exchange) sweep(now clock.Stamp, out *Output) {
 		}
 		delete(x.members, m.Peer)
 		for _, o := range x.byAge {
-			o.forget(m)
+			o.drop(m)
 		}
 	}
 	clear(x.order[len(kept):])
 	x.order = kept
 	for len(x.history) > 0 && now.Sub(x.decided[x.history[0]].At) > TTL {
-		x.forgetOldestDecision()
+		x.dropOldestDecision()
 	}
 }

@@ -32,7 +32,7 @@ func TestAnyOrderEndsInTheSameTables(t *testing.T) {
 		var wire []Packet
 		for i := range brokers {
 			if gone[i] {
-				_, _, out := a.Made(departure(i, u, life), at(now))
+				_, _, out := a.Departed(departure(i, u, life), at(now))
 				wire = append(wire, out.Packets...)
 			}
 		}
@@ -132,7 +132,7 @@ func TestCapsLimitsAndTTL(t *testing.T) {
 				if _, ok := tokens[ip]; !ok {
 					tokens[ip] = burstPerIP
 				}
-				id, why, _ := x.Made(d, at(now))
+				id, why, _ := x.Departed(d, at(now))
 				if may := tokens[ip] >= 1.001 && node >= 1.001; why == Made && (tokens[ip] < 0.999 || node < 0.999) || why != Made && may {
 					t.Fatalf("%v with %v tokens of the source and %v of the node", why, tokens[ip], node)
 				}

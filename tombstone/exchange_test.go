@@ -264,7 +264,7 @@ func TestTTL(t *testing.T) {
 	if len(a.own) != 0 || a.Counters().Expired != 1 {
 		t.Errorf("%d live after the TTL", len(a.own))
 	}
-	if _, why, _ := a.Made(departure(2, 0, 0), at(TTL+time.Second)); why != TooOld {
+	if _, why, _ := a.Departed(departure(2, 0, 0), at(TTL+time.Second)); why != TooOld {
 		t.Errorf("made of an UNREGISTER older than the TTL: %v", why)
 	}
 }
@@ -279,7 +279,7 @@ func TestCapDropsTheOldestU(t *testing.T) {
 		if made == 5 {
 			d.Unregistered = at(0) // handled late: the oldest U of all
 		}
-		if _, why, _ := a.Made(d, at(now)); why == Made {
+		if _, why, _ := a.Departed(d, at(now)); why == Made {
 			made++
 		}
 		if now > TTL/2 {
@@ -406,17 +406,17 @@ func TestLongNamesStayLocal(t *testing.T) {
 	d := departure(1, 0, 0)
 	id := ID{Key: d.Key, Identity: d.Identity, Origin: peerA}
 	d.Name += strings.Repeat("x", maxID-id.Size())
-	if _, why, out := a.Made(d, at(0)); why != Made || len(out.Packets) != 1 {
+	if _, why, out := a.Departed(d, at(0)); why != Made || len(out.Packets) != 1 {
 		t.Errorf("an id of %d bytes: %v", maxID, why)
 	}
 	d.Name += "x"
-	if _, why, _ := a.Made(d, at(0)); why != TooLong {
+	if _, why, _ := a.Departed(d, at(0)); why != TooLong {
 		t.Errorf("an id of %d bytes: %v", maxID+1, why)
 	}
 	d = departure(1, 0, 0)
 	d.Unregistered = at(0).Add(-time.Duration(at(0).Raw))
 	d.Unregistered.Boot = 0
-	if _, why, _ := a.Made(d, at(0)); why != NoStamp {
+	if _, why, _ := a.Departed(d, at(0)); why != NoStamp {
 		t.Errorf("without a stamp: %v", why)
 	}
 }
@@ -489,15 +489,15 @@ func TestQueuesAreBounded(t *testing.T) {
 		c.Merge(h, at(0))
 	}
 	m := c.members[peerA]
-	if len(m.wanted) != maxWanted || len(m.pulls) != maxWindow || c.Counters().WantedDropped == 0 {
-		t.Errorf("%d wanted, %d pulls under way", len(m.wanted), len(m.pulls))
+	if len(m.toPull) != maxWanted || len(m.pulls) != maxWindow || c.Counters().WantedDropped == 0 {
+		t.Errorf("%d toPull, %d pulls under way", len(m.toPull), len(m.pulls))
 	}
-	if m.wanted[len(m.wanted)-1].id.Seq != seq {
+	if m.toPull[len(m.toPull)-1].id.Seq != seq {
 		t.Error("the newest is not on top")
 	}
 	checked(t, 0, c)
 	for i := range maxDecisions + 10 {
-		c.remember(Decision{ID: ID{Key: keyOf(i), Origin: peerA, Seq: uint64(i) + 1}, At: at(0)})
+		c.keep(Decision{ID: ID{Key: keyOf(i), Origin: peerA, Seq: uint64(i) + 1}, At: at(0)})
 	}
 	checked(t, 0, c)
 }

@@ -71,7 +71,7 @@ func entry(i int, first, last time.Duration) Entry {
 
 func mustMake(t testing.TB, x *Exchange, d Departure, now time.Duration) (ID, Output) {
 	t.Helper()
-	id, why, out := x.Made(d, at(now))
+	id, why, out := x.Departed(d, at(now))
 	if why != Made {
 		t.Fatalf("not made: %v", why)
 	}

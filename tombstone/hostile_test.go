@@ -33,7 +33,7 @@ func TestAnyMessageIsHarmless(t *testing.T) {
 		}
 		c.MemberUp(peerA, at(0))
 		c.MemberUp(peerB, at(0))
-		c.Made(departure(5, 0, 0), at(0))
+		c.Departed(departure(5, 0, 0), at(0))
 		now := time.Hour
 		for range rapid.IntRange(1, 50).Draw(t, "messages") {
 			now += time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * ms

@@ -45,7 +45,7 @@ func (m *making) allow(ip netip.Addr, now clock.Stamp) NotMade {
 	source := m.sources[ip]
 	if source == nil {
 		if len(m.sources) >= maxSources {
-			m.forgetFull(at)
+			m.dropFull(at)
 		}
 		if len(m.sources) >= maxSources {
 			return SourceLimit
@@ -63,8 +63,8 @@ func (m *making) allow(ip netip.Addr, now clock.Stamp) NotMade {
 	return Made
 }
 
-// forgetFull drops the sources whose buckets are full again: a new bucket would be the same.
-func (m *making) forgetFull(at time.Time) {
+// dropFull drops the sources whose buckets are full again: a new bucket would be the same.
+func (m *making) dropFull(at time.Time) {
 	for ip, source := range m.sources {
 		if source.TokensAt(at) >= burstPerIP {
 			delete(m.sources, ip)

@@ -8,31 +8,31 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
-// Message is one of Hint, Pull, Proof and Done. memberlist hands messages over without a source, so each carries
-// its sender; an answer goes only to the address that memberlist lists for that name.
+// Message is one of Hint, Pull, Proof and Done (docs/spec/tombstones.md#messages). memberlist hands messages over without a
+// source, so each carries its sender. A node sends an answer only to the address that memberlist lists for that name.
 type Message interface {
-	// Sender is who says to have sent it.
+	// Sender is the member that the message names as its sender.
 	Sender() Peer
-	// Valid says what is wrong with a message that was decoded, naming the field; nil when nothing is.
+	// Valid says what is wrong with a decoded message, and names the field; nil when nothing is wrong.
 	Valid() error
 }
 
-// Hint says "these brokers left"; it proves nothing and only makes the receiver ask the origin.
+// Hint tells a member that brokers left. It proves nothing: the receiver asks the origin.
 type Hint struct {
 	From   Peer
-	Stream bool // this copy goes by stream, so UDP may be blocked: answer by stream as well
+	Stream bool // the sender sent this copy by stream, so UDP may be blocked: the receiver answers by stream as well
 	IDs    []ID // 1 to MaxBatch; in push/pull state (Merge) up to MaxMerge bytes
 }
 
-// Pull asks an origin for proof. Every try has a fresh nonce.
+// Pull asks an origin for proof of its tombstones. Every try has a fresh nonce.
 type Pull struct {
 	From   Peer
 	Stream bool // as in Hint
 	Nonce  uint64
-	IDs    []ID // 1 to MaxBatch, all of the receiver's
+	IDs    []ID // 1 to MaxBatch; the receiver made all of them
 }
 
-// Proof answers a Pull, in the order of its ids, with ages computed at the moment of sending.
+// Proof is the origin's answer to a Pull, in the order of its ids. The origin computes the ages when it sends.
 type Proof struct {
 	From    Peer
 	Clock   clock.Stamp // the sender's clocks at the moment of sending
@@ -40,20 +40,20 @@ type Proof struct {
 	Answers []Answer
 }
 
-// Answer is the proof of one tombstone.
+// Answer is what the origin says about one tombstone.
 type Answer struct {
 	Seq          uint64
-	Known        bool // false: never made by this process, expired or dropped; the ages mean nothing
+	Known        bool // false: this process never made it, or it expired, or was dropped; the ages mean nothing
 	Revision     uint8
 	HasLife      bool
 	Life         time.Duration // age of L, an upper bound, in whole microseconds
 	Unregistered time.Duration // age of U, an upper bound, in whole microseconds
 }
 
-// Done tells an origin what its tombstones did here.
+// Done tells an origin what the sender did with its tombstones.
 type Done struct {
 	From    Peer
-	Boot    uint64   // the origin's boot: sequence numbers of another life mean nothing
+	Boot    uint64   // of the origin: sequence numbers of another life mean nothing
 	Reports []Report // 1 to MaxReports
 }
 
@@ -168,7 +168,7 @@ func (id ID) Size() int {
 	return heads + len(id.Cluster) + len(id.Addr) + len(id.Name) + len(id.Origin.Name) + 16 + len(id.RemoteIP.Zone())
 }
 
-// anyRevision is what stays the same when the tombstone is revised: the id as it was made.
+// anyRevision is the id as it was first made, without a late proof: it stays the same when the revision changes.
 func (id ID) anyRevision() ID {
 	id.Revision = 0
 	return id

@@ -10,15 +10,15 @@ import (
 
 // own is a tombstone that this node made.
 type own struct {
-	id   ID
-	u    clock.Stamp
-	life clock.Stamp // L; zero: no proof of life (yet)
-	late bool        // L may be raised by the acknowledged reply
-	told []told      // what is known of each member, in the order of asking
+	id       ID
+	u        clock.Stamp
+	life     clock.Stamp // L; zero: no proof of life (yet)
+	late     bool        // the acknowledged reply may raise L
+	progress []progress  // what is known of each member, in the order of asking
 }
 
-// told is what one member has made of one own tombstone.
-type told struct {
+// progress is how far one member is with one tombstone of this node.
+type progress struct {
 	m        *member
 	state    state
 	outcome  Outcome       // with state reported
@@ -29,21 +29,21 @@ type told struct {
 type state uint8
 
 const (
-	hinting  state = iota // not answered: in its queue, in a batch under way, or given up
+	hinting  state = iota // it has not answered: the id waits for it, is in a batch under way, or was given up
 	pulling               // it asked for proof
 	reported              // it said what it did
 )
 
-// hintBatch is one Hint under way: its ids are looked up again at every try.
+// hintBatch is one Hint that was sent and is not answered yet. Every try looks its ids up again.
 type hintBatch struct {
 	schedule
 	seqs []uint64
 }
 
-// Made turns a departure into a tombstone of this node and tells the members at once. It answers the id for
-// LateProof, or why there is none. The newest acknowledged write must have been looked up before the UNREGISTER's
-// reply was written.
-func (x *Exchange) Made(d Departure, now clock.Stamp) (ID, NotMade, Output) {
+// Departed makes a tombstone of a departure and hints it to the members at once. It returns the id for LateProof, or the
+// reason why there is none. The shell must have looked up the newest acknowledged write before it wrote the reply to the
+// UNREGISTER.
+func (x *Exchange) Departed(d Departure, now clock.Stamp) (ID, NotMade, Output) {
 	var out Output
 	id := ID{Key: d.Key, Identity: d.Identity, Origin: x.self, Seq: x.seq + 1}
 	id.RemoteIP = id.RemoteIP.Unmap()
@@ -60,12 +60,12 @@ func (x *Exchange) Made(d Departure, now clock.Stamp) (ID, NotMade, Output) {
 	o := &own{id: id, u: d.Unregistered, life: d.Life, late: d.LateProof || x.flaw == FlawLateProofForAll}
 	x.own[id.Seq] = o
 	x.latest[id.Key] = o
-	at := len(x.byAge) // U is stamped by readers, so the newest one made is nearly the newest
+	at := len(x.byAge) // connections stamp U, so tombstones are made nearly in the order of their U
 	for at > 0 && x.byAge[at-1].u.Boot > o.u.Boot {
 		at--
 	}
 	x.byAge = slices.Insert(x.byAge, at, o)
-	x.tell(o, now, &out)
+	x.hintAll(o, now, &out)
 	return id, Made, out
 }
 
@@ -81,8 +81,9 @@ func (x *Exchange) mayMake(d Departure, id ID, now clock.Stamp) NotMade {
 	return x.making.allow(id.RemoteIP, now)
 }
 
-// tell hints o to every member, or to some random ones and by gossip when there are too many.
-func (x *Exchange) tell(o *own, now clock.Stamp, out *Output) {
+// hintAll hints o to every member. When there are too many, it hints o to some random members and puts it into the gossip
+// queue.
+func (x *Exchange) hintAll(o *own, now clock.Stamp, out *Output) {
 	direct := x.order
 	if x.up > maxDirect {
 		direct = x.someMembers(int(math.Sqrt(float64(x.up))) + 16)
@@ -92,10 +93,10 @@ func (x *Exchange) tell(o *own, now clock.Stamp, out *Output) {
 		if !m.up || o.settled(m) {
 			continue
 		}
-		t := o.about(m)
+		t := o.progressOf(m)
 		t.state = hinting
-		m.queue(o.id.Seq)
-		x.flushHints(m, now, out)
+		m.queueHint(o.id.Seq)
+		x.startHints(m, now, out)
 	}
 }
 
@@ -110,9 +111,9 @@ func (x *Exchange) someMembers(n int) []*member {
 	return all[:min(n, len(all))]
 }
 
-// LateProof raises L of the tombstone id to life, the stamp of the UNREGISTER's own reply, which the broker's open
-// socket has acknowledged. Those who may have kept the registration for want of it are hinted again. It does
-// nothing unless the broker's kind allows it (Departure.LateProof).
+// LateProof raises L of the tombstone id to life: the stamp of the reply to the UNREGISTER, which the broker's open socket
+// has acknowledged. It hints the members again that may have kept the registration because L was missing or too old. It
+// does nothing unless the broker's kind allows it (Departure.LateProof; docs/spec/tombstones.md#late-proof).
 func (x *Exchange) LateProof(id ID, life, now clock.Stamp) Output {
 	var out Output
 	o := x.own[id.Seq]
@@ -121,7 +122,7 @@ func (x *Exchange) LateProof(id ID, life, now clock.Stamp) Output {
 	}
 	x.counters.LateProofs++
 	o.life, o.id.Revision = life, 1
-	x.tell(o, now, &out)
+	x.hintAll(o, now, &out)
 	return out
 }
 
@@ -139,8 +140,8 @@ func (x *Exchange) LocalIDs(size int, now clock.Stamp) []ID {
 	return ids
 }
 
-// pulled answers a question, for every id with the ages of this moment. Whoever asks needs no more hints.
-func (x *Exchange) pulled(m *member, p Pull, now clock.Stamp, out *Output) {
+// receivePull answers a PULL with a PROOF: for every id the ages of this moment. A member that asks needs no more hints.
+func (x *Exchange) receivePull(m *member, p Pull, now clock.Stamp, out *Output) {
 	if p.IDs[0].Origin != x.self {
 		x.counters.RefusedOrigin++
 		return
@@ -157,7 +158,7 @@ func (x *Exchange) pulled(m *member, p Pull, now clock.Stamp, out *Output) {
 			a.HasLife, a.Life = true, microseconds(now.Age(o.life))
 		}
 		proof.Answers = append(proof.Answers, a)
-		if t := o.about(m); t.state == hinting {
+		if t := o.progressOf(m); t.state == hinting {
 			t.state, t.revision, t.after = pulling, o.id.Revision, now.Sub(o.u)
 		}
 	}
@@ -165,11 +166,11 @@ func (x *Exchange) pulled(m *member, p Pull, now clock.Stamp, out *Output) {
 	if p.Stream {
 		x.send(out, Packet{To: m.Peer, Path: Stream, Msg: proof})
 	}
-	x.answered(m, now, out)
+	x.closeAnswered(m, now, out)
 }
 
-// reported takes down what a member did.
-func (x *Exchange) reported(m *member, d Done, now clock.Stamp, out *Output) {
+// receiveDone notes what a member did with tombstones of this node.
+func (x *Exchange) receiveDone(m *member, d Done, now clock.Stamp, out *Output) {
 	if d.Boot != x.self.Boot {
 		x.counters.RefusedOrigin++
 		return
@@ -179,108 +180,108 @@ func (x *Exchange) reported(m *member, d Done, now clock.Stamp, out *Output) {
 		if o == nil || r.Revision > o.id.Revision {
 			continue
 		}
-		o.report(m, r, now)
-		if r.Outcome == NotHeld { // at this moment, so that it answers for a newer tombstone of that key as well
-			x.goneAt(m, o.id.Key, NotHeld, now)
+		o.note(m, r, now)
+		if r.Outcome == NotHeld { // that is true of this moment, so it answers for a newer tombstone of that key, too
+			x.sawItGo(m, o.id.Key, NotHeld, now)
 		}
 	}
-	x.answered(m, now, out)
+	x.closeAnswered(m, now, out)
 }
 
-// report keeps the most telling answer: an eviction stays one when a repeated hint found nothing, and an answer to
-// an older revision does not end the hints of a newer one.
-func (o *own) report(m *member, r Report, now clock.Stamp) {
-	t := o.about(m)
+// note keeps the report of m that tells most. An eviction stays one when a repeated hint later finds nothing, and a report
+// on an older revision does not end the hints of a newer one.
+func (o *own) note(m *member, r Report, now clock.Stamp) {
+	t := o.progressOf(m)
 	if t.state == reported && (t.outcome == Evicted || r.Revision < t.revision || r.Outcome == t.outcome) {
 		t.revision = max(t.revision, r.Revision)
 		return
 	}
 	late := needsLife(r.Outcome) && r.Revision < o.id.Revision
 	if late && t.state == hinting {
-		return // its queue holds the newer revision
+		return // the newer revision waits to be hinted to m
 	}
-	*t = told{m: m, state: reported, outcome: r.Outcome, revision: r.Revision, after: now.Sub(o.u)}
+	*t = progress{m: m, state: reported, outcome: r.Outcome, revision: r.Revision, after: now.Sub(o.u)}
 }
 
-// goneAt says that m has itself seen a departure of k since U: nothing more is to be told to it about k.
-func (x *Exchange) goneAt(m *member, k Key, as Outcome, now clock.Stamp) {
+// sawItGo notes that m itself saw a departure of k after U: this node tells m no more about k.
+func (x *Exchange) sawItGo(m *member, k Key, as Outcome, now clock.Stamp) {
 	o := x.latest[k]
 	if o == nil {
 		return
 	}
-	if t := o.about(m); t.state != reported {
-		*t = told{m: m, state: reported, outcome: as, revision: o.id.Revision, after: now.Sub(o.u)}
+	if t := o.progressOf(m); t.state != reported {
+		*t = progress{m: m, state: reported, outcome: as, revision: o.id.Revision, after: now.Sub(o.u)}
 	}
 }
 
 // needsLife says that a newer proof of life may turn this outcome into an eviction.
 func needsLife(o Outcome) bool { return o == KeptNoLife || o == KeptYoungerConn }
 
-// settled says that nothing this node can say changes what m did.
+// settled says that no message of this node can change what m did.
 func (o *own) settled(m *member) bool {
-	t := o.find(m)
+	t := o.lookUp(m)
 	return t != nil && t.state == reported && !(needsLife(t.outcome) && t.revision < o.id.Revision)
 }
 
-func (o *own) find(m *member) *told {
-	for i := range o.told {
-		if o.told[i].m == m {
-			return &o.told[i]
+func (o *own) lookUp(m *member) *progress {
+	for i := range o.progress {
+		if o.progress[i].m == m {
+			return &o.progress[i]
 		}
 	}
 	return nil
 }
 
-func (o *own) about(m *member) *told {
-	if t := o.find(m); t != nil {
+func (o *own) progressOf(m *member) *progress {
+	if t := o.lookUp(m); t != nil {
 		return t
 	}
-	o.told = append(o.told, told{m: m})
-	return &o.told[len(o.told)-1]
+	o.progress = append(o.progress, progress{m: m})
+	return &o.progress[len(o.progress)-1]
 }
 
-func (o *own) forget(m *member) {
-	o.told = slices.DeleteFunc(o.told, func(t told) bool { return t.m == m })
+func (o *own) drop(m *member) {
+	o.progress = slices.DeleteFunc(o.progress, func(t progress) bool { return t.m == m })
 }
 
 func (o *own) live(now clock.Stamp) bool { return now.Age(o.u) <= TTL }
 
-// queue puts a tombstone on top of what waits for m. A member that stays mute keeps the newest only.
-func (m *member) queue(seq uint64) {
-	if len(m.pending) >= 2*MaxLive {
-		m.pending = append(m.pending[:0], m.pending[MaxLive:]...)
+// queueHint puts a tombstone on top of those that will be hinted to m. For a member that stays mute only the newest wait.
+func (m *member) queueHint(seq uint64) {
+	if len(m.toHint) >= 2*MaxLive {
+		m.toHint = append(m.toHint[:0], m.toHint[MaxLive:]...)
 	}
-	m.pending = append(m.pending, seq)
+	m.toHint = append(m.toHint, seq)
 }
 
-// flushHints starts batches, newest ids first, while the window has room.
-func (x *Exchange) flushHints(m *member, now clock.Stamp, out *Output) {
-	for len(m.hints) < maxWindow && len(m.pending) > 0 {
+// startHints sends new HINTs to m, newest ids first, while its window has room.
+func (x *Exchange) startHints(m *member, now clock.Stamp, out *Output) {
+	for len(m.hints) < maxWindow && len(m.toHint) > 0 {
 		b := &hintBatch{}
 		size := 0
-		for len(b.seqs) < MaxBatch && len(m.pending) > 0 {
-			seq := m.pending[len(m.pending)-1]
-			if x.wantsHint(m, seq) && !slices.Contains(b.seqs, seq) && !m.underWay(seq) {
+		for len(b.seqs) < MaxBatch && len(m.toHint) > 0 {
+			seq := m.toHint[len(m.toHint)-1]
+			if x.needsHint(m, seq) && !slices.Contains(b.seqs, seq) && !m.underWay(seq) {
 				if size += x.own[seq].id.Size(); size > maxID {
 					break
 				}
 				b.seqs = append(b.seqs, seq)
 			}
-			m.pending = m.pending[:len(m.pending)-1]
+			m.toHint = m.toHint[:len(m.toHint)-1]
 		}
 		if x.sendHint(m, b, now, out) {
 			m.hints = append(m.hints, b)
-			x.begins(m)
+			x.markBusy(m)
 		}
 	}
 }
 
-func (x *Exchange) wantsHint(m *member, seq uint64) bool {
+func (x *Exchange) needsHint(m *member, seq uint64) bool {
 	o := x.own[seq]
 	if o == nil {
 		return false
 	}
-	t := o.find(m)
+	t := o.lookUp(m)
 	return t != nil && t.state == hinting
 }
 
@@ -288,16 +289,16 @@ func (m *member) underWay(seq uint64) bool {
 	return slices.ContainsFunc(m.hints, func(b *hintBatch) bool { return slices.Contains(b.seqs, seq) })
 }
 
-// sendHint takes one try of b. It answers false when nothing is left to say or the tries are used up.
+// sendHint sends one try of b to m. It returns false when m has answered for every id, or the tries are used up.
 func (x *Exchange) sendHint(m *member, b *hintBatch, now clock.Stamp, out *Output) bool {
-	b.seqs = slices.DeleteFunc(b.seqs, func(seq uint64) bool { return !x.wantsHint(m, seq) })
+	b.seqs = slices.DeleteFunc(b.seqs, func(seq uint64) bool { return !x.needsHint(m, seq) })
 	if len(b.seqs) == 0 {
 		return false
 	}
 	packets, stream := b.step(now)
 	if packets == 0 {
 		x.counters.HintsUnanswered += uint64(len(b.seqs))
-		m.rest.giveUp(now, b.seqs, nil)
+		m.givenUp.add(now, b.seqs, nil)
 		return false
 	}
 	h := Hint{From: x.self}
@@ -314,21 +315,21 @@ func (x *Exchange) sendHint(m *member, b *hintBatch, now clock.Stamp, out *Outpu
 	return true
 }
 
-// answered closes the batches that m's answer has made empty and starts the next.
-func (x *Exchange) answered(m *member, now clock.Stamp, out *Output) {
+// closeAnswered closes the batches whose ids m has answered, all of them, and sends the next HINTs.
+func (x *Exchange) closeAnswered(m *member, now clock.Stamp, out *Output) {
 	m.hints = slices.DeleteFunc(m.hints, func(b *hintBatch) bool {
-		empty := !slices.ContainsFunc(b.seqs, func(seq uint64) bool { return x.wantsHint(m, seq) })
+		empty := !slices.ContainsFunc(b.seqs, func(seq uint64) bool { return x.needsHint(m, seq) })
 		if empty {
 			m.byStream = b.reliable
 		}
 		return empty
 	})
-	x.flushHints(m, now, out)
+	x.startHints(m, now, out)
 }
 
 func (x *Exchange) retryHints(m *member, now clock.Stamp, out *Output) {
 	m.hints = slices.DeleteFunc(m.hints, func(b *hintBatch) bool { return b.isDue(&x.pace, now) && !x.sendHint(m, b, now, out) })
-	x.flushHints(m, now, out)
+	x.startHints(m, now, out)
 }
 
 func (x *Exchange) expireOwn(now clock.Stamp) {

@@ -6,18 +6,19 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
-// restTime is after how long what was given up is tried again. A member may be listed here and yet hear nothing: it may take
-// this node for dead for longer than it listens to the dead, or its path may be cut for less than memberlist notices.
-const restTime = 2 * time.Second
+// retryAfter is how long this node waits before it tries again what it has given up. A member may be listed here and yet hear
+// nothing: it may take this node for dead for longer than it listens to the dead, or its path may be cut for a time that
+// is too short for memberlist to notice.
+const retryAfter = 2 * time.Second
 
-// rest is what was given up with a member that is present.
-type rest struct {
-	since clock.Stamp // the first of what follows
-	hints []uint64    // own tombstones
-	pulls []*want     // its tombstones
+// givenUp is what this node has given up with a member that is present, until it tries again.
+type givenUp struct {
+	since clock.Stamp // when the first of what follows was given up
+	hints []uint64    // sequence numbers of own tombstones
+	pulls []*pullID   // tombstones of the member
 }
 
-func (r *rest) giveUp(now clock.Stamp, hints []uint64, pulls []*want) {
+func (r *givenUp) add(now clock.Stamp, hints []uint64, pulls []*pullID) {
 	if r.empty() {
 		r.since = now
 	}
@@ -29,29 +30,29 @@ func (r *rest) giveUp(now clock.Stamp, hints []uint64, pulls []*want) {
 	}
 }
 
-func (r *rest) empty() bool { return len(r.hints)+len(r.pulls) == 0 }
+func (r *givenUp) empty() bool { return len(r.hints)+len(r.pulls) == 0 }
 
-// over says that it is time to try again.
-func (r *rest) over(now clock.Stamp) bool { return !r.empty() && now.Sub(r.since) >= restTime }
+// due says that it is time to try again.
+func (r *givenUp) due(now clock.Stamp) bool { return !r.empty() && now.Sub(r.since) >= retryAfter }
 
-// resume tries again what rests, as far as it still matters: own tombstones as long as they live, those of others for as
-// long as one lives from when it was hinted first.
-func (x *Exchange) resume(m *member, now clock.Stamp, out *Output) {
-	r := m.rest
+// retryGivenUp tries again what was given up with m and still matters: own tombstones as long as they live, and those of m for
+// a TTL after this node was first told of them.
+func (x *Exchange) retryGivenUp(m *member, now clock.Stamp, out *Output) {
+	r := m.givenUp
 	if r.empty() {
 		return
 	}
-	m.rest = rest{}
+	m.givenUp = givenUp{}
 	for _, seq := range r.hints {
-		if x.wantsHint(m, seq) {
-			m.queue(seq)
+		if x.needsHint(m, seq) {
+			m.queueHint(seq)
 		}
 	}
 	for _, w := range r.pulls {
-		if _, known := x.recall(w.id); !known && now.Sub(w.since) < TTL {
-			x.wish(m, w.id, w.since)
+		if _, known := x.reportAtOnce(w.id); !known && now.Sub(w.since) < TTL {
+			x.queuePull(m, w.id, w.since)
 		}
 	}
-	x.flushHints(m, now, out)
-	x.flushPulls(m, now, out)
+	x.startHints(m, now, out)
+	x.startPulls(m, now, out)
 }

@@ -2,7 +2,7 @@ package tombstone
 
 import "github.com/epitaph-mq/epitaph/clock"
 
-// Decide is the whole rule. A registration is evicted if and only if
+// Decide is the whole rule (docs/spec/tombstones.md#the-rule). A registration is evicted if and only if
 //
 //	E.FirstByte < lo(L)  and  E.LastRegister < lo(U)
 //

@@ -32,8 +32,8 @@ func (s *schedule) due(p *pace) clock.Stamp { return s.last.Add(interval(s.try, 
 
 func (s *schedule) isDue(p *pace, now clock.Stamp) bool { return s.try == 0 || now.Sub(s.due(p)) >= 0 }
 
-// step takes the next try: how many packets to send and whether to send by stream as well. It answers no packets
-// when the tries are used up and the batch is to be given up.
+// step takes the next try: it says how many packets to send and whether to send by stream as well. No packets means that
+// the tries are used up and the batch is given up.
 func (s *schedule) step(now clock.Stamp) (packets int, reliable bool) {
 	if s.try >= maxTries {
 		return 0, false
@@ -61,8 +61,8 @@ func interval(n int, first time.Duration) time.Duration {
 	}
 }
 
-// pace is how long a question's answer takes, smoothed as TCP does it (RFC 6298). Nonces tell which try was answered. A
-// hint's answer would not do: it is a question, and may itself be a repeated one.
+// pace is how long an answer to a PULL takes, smoothed as TCP does it (RFC 6298). Nonces tell which try was answered. The
+// answer to a HINT would not do: it is a PULL, and may itself be a repeated one.
 type pace struct {
 	smoothed, deviation time.Duration
 	known               bool

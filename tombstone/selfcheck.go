@@ -31,21 +31,21 @@ type watched struct {
 	back     clock.Stamp // first REGISTER after the eviction on the same connection; zero before
 }
 
-// refutes watches evictions, by connection and key. It is fed by events from the connections; a connection never
-// comes back under its number.
-type refutes struct {
+// selfCheck watches evictions, by connection and key (docs/spec/tombstones.md#self-check). The shell feeds it with the events
+// of connections; a connection never comes back under its number.
+type selfCheck struct {
 	by    map[uint64]map[Key]*watched
 	n     int           // watched in all, at most maxWatched
 	times []clock.Stamp // of the last refutations, oldest first, at most maxRefuted
 	until clock.Stamp   // evictions are on hold before; zero when they never were
 }
 
-func newRefutes() refutes { return refutes{by: map[uint64]map[Key]*watched{}} }
+func newSelfCheck() selfCheck { return selfCheck{by: map[uint64]map[Key]*watched{}} }
 
 // evicted starts to watch the connection that held the evicted registration.
-func (r *refutes) evicted(d Decision) {
+func (r *selfCheck) evicted(d Decision) {
 	conn := d.Verdict.Conn
-	r.forget(conn, d.ID.Key)
+	r.unwatch(conn, d.ID.Key)
 	if r.n >= maxWatched {
 		return
 	}
@@ -56,16 +56,16 @@ func (r *refutes) evicted(d Decision) {
 	r.n++
 }
 
-// registered notes that a broker was registered again by the connection that held the evicted registration.
-func (r *refutes) registered(conn uint64, k Key, who Identity, now clock.Stamp) {
+// registered notes that the connection that held the evicted registration registered the broker again.
+func (r *selfCheck) registered(conn uint64, k Key, who Identity, now clock.Stamp) {
 	w := r.by[conn][k]
 	if w != nil && w.back.IsZero() && w.decision.ID.Name == who.Name && w.decision.ID.BrokerID == who.BrokerID {
 		w.back = now
 	}
 }
 
-// forget stops to watch: the connection sent an UNREGISTER of k, or something newer is watched.
-func (r *refutes) forget(conn uint64, k Key) {
+// unwatch ends a watch: the connection sent an UNREGISTER of k, or a newer eviction of it is watched.
+func (r *selfCheck) unwatch(conn uint64, k Key) {
 	if r.by[conn][k] == nil {
 		return
 	}
@@ -76,25 +76,25 @@ func (r *refutes) forget(conn uint64, k Key) {
 	}
 }
 
-func (r *refutes) closed(conn uint64) {
+func (r *selfCheck) closed(conn uint64) {
 	r.n -= len(r.by[conn])
 	delete(r.by, conn)
 }
 
 // holding says that this node evicts nothing by tombstone for the moment.
-func (r *refutes) holding(now clock.Stamp) bool { return !r.until.IsZero() && now.Sub(r.until) < 0 }
+func (r *selfCheck) holding(now clock.Stamp) bool { return !r.until.IsZero() && now.Sub(r.until) < 0 }
 
-// sweep answers the evictions that are refuted by now, oldest first, and forgets those that were never taken back.
-func (r *refutes) sweep(now clock.Stamp) []Refutation {
+// sweep returns the evictions that are refuted by now, oldest first, and ends the watch of those whose broker never came back.
+func (r *selfCheck) sweep(now clock.Stamp) []Refutation {
 	var out []Refutation
 	for conn, keys := range r.by {
 		for k, w := range keys {
 			switch {
 			case !w.back.IsZero() && now.Sub(w.back) >= refuteAfter:
 				out = append(out, Refutation{Decision: w.decision, Back: w.back.Sub(w.decision.At)})
-				r.forget(conn, k)
+				r.unwatch(conn, k)
 			case w.back.IsZero() && now.Sub(w.decision.At) >= TTL:
-				r.forget(conn, k)
+				r.unwatch(conn, k)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func (r *refutes) sweep(now clock.Stamp) []Refutation {
 }
 
 // count adds one refutation and says whether it is the one that starts a hold.
-func (r *refutes) count(now clock.Stamp) bool {
+func (r *selfCheck) count(now clock.Stamp) bool {
 	r.times = append(r.times, now)
 	r.times = r.times[max(0, len(r.times)-maxRefuted):]
 	if len(r.times) < maxRefuted || now.Sub(r.times[0]) > refuteWindow || r.holding(now) {

@@ -92,7 +92,7 @@ func TestRefutedEvictionsFarApartHoldNothing(t *testing.T) {
 }
 
 func TestWatchedEvictionsAreBounded(t *testing.T) {
-	r := newRefutes()
+	r := newSelfCheck()
 	for i := range maxWatched + 5 {
 		r.evicted(Decision{ID: ID{Key: keyOf(i)}, Verdict: Verdict{Conn: uint64(i % 100)}, At: at(0)})
 	}

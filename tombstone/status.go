@@ -23,7 +23,7 @@ type Counters struct {
 	RefusedMalformed, RefusedSender, RefusedOrigin, RefusedNonce                uint64 // messages by reason
 }
 
-// Counters answers a copy.
+// Counters returns a copy.
 func (x *Exchange) Counters() Counters { return x.counters }
 
 // send counts and puts out one packet.
@@ -75,12 +75,12 @@ type MemberReport struct {
 type MemberStatus struct {
 	Peer
 	Up       bool
-	Hints    int  // own tombstones waiting to be hinted, with those under way and those that rest
-	Pulls    int  // tombstones of its waiting to be asked for, with those under way and those that rest
+	Hints    int  // own tombstones waiting to be hinted, with those under way and those given up
+	Pulls    int  // tombstones of its waiting to be asked for, with those under way and those given up
 	ByStream bool // its last answer came only after a try by stream: UDP may be blocked
 }
 
-// Status answers at most limit tombstones and limit decisions, newest first.
+// Status returns at most limit tombstones and limit decisions, newest first.
 func (x *Exchange) Status(limit int, now clock.Stamp) Status {
 	s := Status{Live: len(x.own)}
 	for _, o := range slices.Backward(x.byAge) {
@@ -97,26 +97,26 @@ func (x *Exchange) Status(limit int, now clock.Stamp) Status {
 	}
 	for _, m := range x.order {
 		ms := MemberStatus{
-			Peer: m.Peer, Up: m.up, Hints: len(m.pending) + len(m.rest.hints), Pulls: len(m.wanted) + len(m.rest.pulls),
+			Peer: m.Peer, Up: m.up, Hints: len(m.toHint) + len(m.givenUp.hints), Pulls: len(m.toPull) + len(m.givenUp.pulls),
 			ByStream: m.byStream,
 		}
 		for _, b := range m.hints {
 			ms.Hints += len(b.seqs)
 		}
 		for _, b := range m.pulls {
-			ms.Pulls += len(b.wants)
+			ms.Pulls += len(b.ids)
 		}
 		s.Members = append(s.Members, ms)
 	}
-	if x.refutes.holding(now) {
-		s.HeldUntil = x.refutes.until
+	if x.check.holding(now) {
+		s.HeldUntil = x.check.until
 	}
 	return s
 }
 
 func (o *own) status(now clock.Stamp) OwnStatus {
 	s := OwnStatus{ID: o.id, Age: now.Sub(o.u), HasLife: !o.life.IsZero()}
-	for _, t := range o.told {
+	for _, t := range o.progress {
 		s.Reports = append(s.Reports, MemberReport{
 			Member: t.m.Name, Answered: t.state != hinting, Reported: t.state == reported,
 			Outcome: t.outcome, Revision: t.revision, After: t.after,
@@ -147,37 +147,37 @@ func (x *Exchange) Check(now clock.Stamp) error {
 	if len(x.clocks.by) > maxClocks {
 		fail("%d clocks", len(x.clocks.by))
 	}
-	if x.refutes.n > maxWatched {
-		fail("%d watched evictions", x.refutes.n)
+	if x.check.n > maxWatched {
+		fail("%d watched evictions", x.check.n)
 	}
-	wants, nonces := 0, 0
+	ids, nonces := 0, 0
 	for _, m := range x.order {
 		if len(m.hints) > maxWindow || len(m.pulls) > maxWindow {
 			fail("windows of %d and %d to %s", len(m.hints), len(m.pulls), m.Name)
 		}
-		if len(m.pending) > 2*MaxLive || len(m.wanted) > maxWanted {
-			fail("queues of %d and %d to %s", len(m.pending), len(m.wanted), m.Name)
+		if len(m.toHint) > 2*MaxLive || len(m.toPull) > maxWanted {
+			fail("queues of %d and %d to %s", len(m.toHint), len(m.toPull), m.Name)
 		}
 		if len(m.hints)+len(m.pulls) > 0 && !m.busy {
 			fail("%s has batches and is not busy", m.Name)
 		}
-		if !m.up && len(m.hints)+len(m.pulls)+len(m.pending)+len(m.wanted) > 0 {
+		if !m.up && len(m.hints)+len(m.pulls)+len(m.toHint)+len(m.toPull) > 0 {
 			fail("%s is gone and waited for", m.Name)
 		}
-		if len(m.rest.hints) > 2*MaxLive || len(m.rest.pulls) > maxWanted {
-			fail("%d hints and %d pulls of %s rest", len(m.rest.hints), len(m.rest.pulls), m.Name)
+		if len(m.givenUp.hints) > 2*MaxLive || len(m.givenUp.pulls) > maxWanted {
+			fail("%d hints and %d pulls of %s given up", len(m.givenUp.hints), len(m.givenUp.pulls), m.Name)
 		}
-		if !m.up && len(m.rest.hints)+len(m.rest.pulls) > 0 {
-			fail("%s is gone, and something rests for it", m.Name)
+		if !m.up && len(m.givenUp.hints)+len(m.givenUp.pulls) > 0 {
+			fail("%s is gone, and something waits for it to be tried again", m.Name)
 		}
-		wants += len(m.wanted)
+		ids += len(m.toPull)
 		for _, b := range m.pulls {
-			wants += len(b.wants)
+			ids += len(b.ids)
 			nonces += len(b.nonces)
 		}
 	}
-	if wants != len(x.asking) {
-		fail("%d ids asked for, %d in batches and queues", len(x.asking), wants)
+	if ids != len(x.asking) {
+		fail("%d ids asked for, %d in batches and queues", len(x.asking), ids)
 	}
 	if len(x.tries) > nonces {
 		fail("%d outstanding questions of %d nonces", len(x.tries), nonces)

@@ -20,14 +20,14 @@ type Identity struct {
 	RemoteIP netip.Addr // unmapped source address of the connection
 }
 
-// Departure is what the routing tables report when an UNREGISTER was handled on the owning connection:
-// the raw material of a tombstone. It carries stamps of this node's clocks only.
+// Departure is what the routing tables report when they have handled an UNREGISTER on the owning connection: the raw
+// material of a tombstone. It carries stamps of this node's clocks only.
 type Departure struct {
 	Key
 	Identity
 	Unregistered clock.Stamp // U: when the UNREGISTER's first byte was there
 	Life         clock.Stamp // L: newest acknowledged write before U; zero when there is none
-	LateProof    bool        // version >= V5_0_0 and language JAVA: L may be raised by the acknowledged reply
+	LateProof    bool        // the broker unregisters before it gives up its port: the acknowledged reply may raise L
 	Conn         uint64      // accept sequence number of the owning connection
 }
 

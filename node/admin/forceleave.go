@@ -17,7 +17,7 @@ func (h *Server) forceLeave() http.Handler {
 		case h.view.Departures() == nil:
 			writeJSON(w, http.StatusConflict, api.Error{Error: "this node gossips with nobody, so there is no member to forget"})
 		default:
-			if err := h.view.Departures().Gossip().Forget(name); err != nil {
+			if err := h.view.Departures().Gossip().ForceLeave(name); err != nil {
 				writeJSON(w, http.StatusConflict, api.Error{Error: err.Error()})
 				return
 			}

@@ -141,7 +141,7 @@ func (d *Shell) Unregistered(c *rpc.Conn, u *routes.Unregistration, left *routes
 	}
 	// Whatever is acknowledged of what is written from here on is the answer to the UNREGISTER.
 	since := d.clock()
-	id, why, made := d.gossip.Made(dep)
+	id, why, made := d.gossip.Departed(dep)
 	if !made {
 		d.notMade(dep, why)
 		return

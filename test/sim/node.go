@@ -226,7 +226,7 @@ func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 
 // made turns a departure into a tombstone and notes its truth for the ghosts.
 func (n *node) made(c *conn, f *world.Frame, d tombstone.Departure) (m *world.Mark) {
-	id, why, out := n.x.Made(d, n.stamp())
+	id, why, out := n.x.Departed(d, n.stamp())
 	if why == tombstone.Made {
 		life := int64(0)
 		for _, wr := range c.Writes {
