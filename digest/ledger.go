@@ -21,7 +21,7 @@ const (
 	askAgain   = 400 * time.Millisecond
 	askTries   = 5
 	streamTry  = 3               // from this try on by stream: packets may be blocked
-	retryAfter   = 2 * time.Second // after the last try
+	retryAfter = 2 * time.Second // after the last try
 	maxRounds  = 4               // comparisons under way at once
 
 	silentAfter = 3 * time.Second // without summaries a member is silent: it is asked for one by stream
