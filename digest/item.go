@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // Buckets is into how many parts items are divided by the hash of their key.
@@ -26,13 +28,10 @@ type Key struct {
 	ID                  int64
 }
 
-// Version orders the topic tables of one broker (RocketMQ's DataVersion; Timestamp in milliseconds).
-type Version struct{ State, Timestamp, Counter int64 }
-
 // Item is what a node says of one key. Everything but Hash is there for brokers only.
 type Item struct {
 	Key
-	Version  Version
+	Version  mq.DataVersion
 	Topics   uint32
 	Writable uint32
 	Kept     uint8  // 1 + why a tombstone did not evict the registration (tombstone.Outcome); 0: there was none
@@ -63,7 +62,7 @@ func (k *Key) hash() uint64 {
 func (i *Item) sum(key uint64) uint64 {
 	var b [8 * 7]byte
 	for n, v := range []uint64{
-		key, uint64(i.Version.State), uint64(i.Version.Timestamp), uint64(i.Version.Counter),
+		key, uint64(i.Version.StateVersion), uint64(i.Version.Timestamp), uint64(i.Version.Counter),
 		uint64(i.Topics)<<32 | uint64(i.Writable), uint64(i.Kept), i.Hash,
 	} {
 		binary.LittleEndian.PutUint64(b[8*n:], v)

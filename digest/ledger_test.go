@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // world is some nodes with a network between them, in virtual time.
@@ -146,7 +147,7 @@ func (w *world) unset(n *testNode, keys ...Key) {
 func broker(i int) Item {
 	return Item{
 		Key:     Key{Cluster: "DefaultCluster", Name: fmt.Sprintf("broker-%03d", i), Addr: fmt.Sprintf("10.0.%d.%d:10911", i/250, i%250)},
-		Version: Version{Timestamp: 1700000000000 + int64(i), Counter: int64(i)}, Topics: 10_000, Writable: 10_000, Hash: uint64(i) * 7919,
+		Version: mq.DataVersion{Timestamp: 1700000000000 + int64(i), Counter: int64(i)}, Topics: 10_000, Writable: 10_000, Hash: uint64(i) * 7919,
 	}
 }
 

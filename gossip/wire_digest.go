@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // The messages of package digest. A node of a version that does not know them counts and drops them.
@@ -93,7 +94,7 @@ func EncodeDigest(msg digest.Message) ([]byte, error) {
 		}
 		for i, it := range m.Items {
 			w.Items[i] = wireItem{
-				Cluster: it.Cluster, Name: it.Name, Addr: it.Addr, ID: it.ID, State: it.Version.State,
+				Cluster: it.Cluster, Name: it.Name, Addr: it.Addr, ID: it.ID, State: it.Version.StateVersion,
 				Timestamp: it.Version.Timestamp, Counter: it.Version.Counter, Topics: it.Topics, Writable: it.Writable,
 				Kept: it.Kept, Hash: it.Hash,
 			}
@@ -153,7 +154,7 @@ func decodeItems(b []byte) (digest.Message, error) {
 	for i, it := range w.Items {
 		m.Items[i] = digest.Item{
 			Key:     digest.Key{Cluster: it.Cluster, Name: it.Name, Addr: it.Addr, ID: it.ID},
-			Version: digest.Version{State: it.State, Timestamp: it.Timestamp, Counter: it.Counter},
+			Version: mq.DataVersion{StateVersion: it.State, Timestamp: it.Timestamp, Counter: it.Counter},
 			Topics:  it.Topics, Writable: it.Writable, Kept: it.Kept, Hash: it.Hash,
 		}
 	}

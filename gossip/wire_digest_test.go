@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -19,7 +20,7 @@ func digestMessages() []digest.Message {
 	from := tombstone.Peer{Name: "n1", Boot: 0xfeedfacefeedface}
 	item := digest.Item{
 		Key:     digest.Key{Cluster: "DefaultCluster", Name: "broker-a", Addr: "10.0.0.9:10911", ID: 1},
-		Version: digest.Version{State: 1, Timestamp: 1700000000000, Counter: 7}, Topics: 3, Writable: 2, Kept: 4, Hash: 1 << 63,
+		Version: mq.DataVersion{StateVersion: 1, Timestamp: 1700000000000, Counter: 7}, Topics: 3, Writable: 2, Kept: 4, Hash: 1 << 63,
 	}
 	return []digest.Message{
 		&digest.Summary{From: from, Age: time.Hour, Ready: true, Reply: true, Count: 3, Skipped: 1, Root: 1 << 62, KV: 5, Options: 6},
@@ -151,7 +152,7 @@ func TestDigestMessagesFit(t *testing.T) {
 		for i := range rapid.IntRange(1, 200).Draw(t, "items") {
 			items = append(items, digest.Item{
 				Key:     digest.Key{Cluster: strings.Repeat("c", size), Name: fmt.Sprintf("%08x", i), ID: -1 << 63},
-				Version: digest.Version{State: -1 << 63, Timestamp: 1<<63 - 1, Counter: -1 << 63}, Topics: ^uint32(0), Writable: ^uint32(0),
+				Version: mq.DataVersion{StateVersion: -1 << 63, Timestamp: 1<<63 - 1, Counter: -1 << 63}, Topics: ^uint32(0), Writable: ^uint32(0),
 				Kept: 255, Hash: ^uint64(0),
 			})
 		}
@@ -180,7 +181,7 @@ func TestSummariesAreCheap(t *testing.T) {
 		for i := range 100 {
 			items = append(items, digest.Item{
 				Key:     digest.Key{Cluster: "DefaultCluster", Name: fmt.Sprintf("broker-%03d", i), Addr: fmt.Sprintf("10.0.0.%d:10911", i)},
-				Version: digest.Version{Timestamp: 1700000000000, Counter: 1}, Topics: 10_000, Writable: 10_000, Hash: uint64(i) << 40,
+				Version: mq.DataVersion{Timestamp: 1700000000000, Counter: 1}, Topics: 10_000, Writable: 10_000, Hash: uint64(i) << 40,
 			})
 		}
 		for _, l := range all {

@@ -47,7 +47,7 @@ func unitTopics(kind routes.TopicKind) handler {
 // systemTopics answers code 304: not the system topics, but where to ask for them. No option turns it off.
 func (n *Node) systemTopics(_ *rpc.Conn, _ *remoting.Request, resp *remoting.Response) {
 	names, addr := n.table.SystemTopics()
-	resp.Body = body.AppendTopicList(nil, &body.TopicList{Topics: names, BrokerAddr: wireOpt(addr)})
+	resp.Body = body.AppendTopicList(nil, &body.TopicList{Topics: names, BrokerAddr: addr})
 }
 
 func answerTopics(resp *remoting.Response, topics []string) {

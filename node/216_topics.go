@@ -3,6 +3,7 @@ package node
 // DELETE_TOPIC_IN_NAMESRV (216), by every version, and REGISTER_TOPIC_IN_NAMESRV (217), by 5.0.0 and later. No deviation.
 
 import (
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -35,7 +36,7 @@ func (n *Node) registerTopic(_ *rpc.Conn, req *remoting.Request, resp *remoting.
 	queues := make([]routes.TopicQueue, len(route.Queues))
 	for i, q := range route.Queues {
 		queues[i] = routes.TopicQueue{
-			Broker: routes.Some(q.BrokerName),
+			Broker: mq.Some(q.BrokerName),
 			Queue:  routes.Queue{Read: q.ReadQueueNums, Write: q.WriteQueueNums, Perm: q.Perm, SysFlag: q.TopicSysFlag},
 		}
 	}

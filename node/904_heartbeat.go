@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
-	"github.com/epitaph-mq/epitaph/routes"
 )
 
 // brokerHeartbeat answers code 904. A broker that is not known is ignored, as in the original.
@@ -43,13 +43,13 @@ func (n *Node) queryDataVersion(_ *rpc.Conn, req *remoting.Request, resp *remoti
 	if !keyed {
 		return
 	}
-	var version *routes.DataVersion
+	var version *mq.DataVersion
 	if ok {
-		version = (*routes.DataVersion)(&sent)
+		version = &sent
 	}
 	stored, known, changed := n.table.QueryDataVersion(cluster, addr, version)
 	resp.Set("changed", strconv.FormatBool(changed))
 	if known {
-		resp.Body = body.AppendDataVersion(nil, body.DataVersion(stored))
+		resp.Body = body.AppendDataVersion(nil, stored)
 	}
 }

@@ -7,8 +7,6 @@ import (
 
 // This file is the only one that sees both the wire's bodies and the tables' types.
 
-func wireOpt(o routes.Opt) body.Opt { return body.Opt{S: o.S, Valid: o.Valid} }
-
 func wireMembers(members []routes.Member) []body.BrokerAddr {
 	addrs := make([]body.BrokerAddr, len(members))
 	for i, m := range members {
@@ -20,7 +18,7 @@ func wireMembers(members []routes.Member) []body.BrokerAddr {
 func wireBroker(b *routes.Broker) body.BrokerData {
 	return body.BrokerData{
 		Cluster: b.Cluster, BrokerName: b.Name, Addrs: wireMembers(b.Members),
-		ZoneName: wireOpt(b.Zone), EnableActingMaster: b.Acting,
+		ZoneName: b.Zone, EnableActingMaster: b.Acting,
 	}
 }
 
@@ -34,7 +32,7 @@ func wireBrokers(brokers []routes.Broker) []body.BrokerData {
 
 func wireRoute(r *routes.Route) *body.TopicRoute {
 	w := &body.TopicRoute{
-		OrderTopicConf: wireOpt(r.Order),
+		OrderTopicConf: r.Order,
 		Queues:         make([]body.QueueData, len(r.Queues)),
 		Brokers:        wireBrokers(r.Brokers),
 		HasMappings:    r.HasMappings,
@@ -75,7 +73,7 @@ func tableBody(r *routes.Registration, reg *body.Register, topics []routes.Topic
 	// An explicit null in place of the wrapper or of its table says nothing about topics.
 	r.HasTopics = reg.Wrapper != body.Null && reg.TopicTable != body.Null
 	r.Topics = topics
-	r.DataVersion = routes.DataVersion(reg.Version)
+	r.DataVersion = reg.Version
 	r.FreshVersion = reg.TimestampAbsent
 	for i := range reg.Mappings {
 		// A mapping without a broker name has no place in the table; the original fails on it half-way.

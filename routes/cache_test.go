@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // plain is an Encoder whose bytes tell everything a route has.
@@ -85,7 +86,7 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 	slave := fleet(0, 0, 3, 1)
 	slave.ID, slave.Addr, slave.Conn = 1, "10.0.9.9:10911", &Conn{ID: 900}
 	zoned := fleet(0, 0, 3, 1)
-	zoned.Zone = Some("z")
+	zoned.Zone = mq.Some("z")
 	filtered := fleet(0, 0, 3, 2)
 	filtered.Filters = Filters{Valid: true, Servers: []string{"f"}}
 	elsewhere := fleet(0, 0, 3, 2)
@@ -114,7 +115,7 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 			table.ConnLost(1)
 		}},
 		{"217", func() {
-			table.RegisterTopics(string(topic), []TopicQueue{{Broker: Some("broker-001"), Queue: Queue{Perm: 1}}})
+			table.RegisterTopics(string(topic), []TopicQueue{{Broker: mq.Some("broker-001"), Queue: Queue{Perm: 1}}})
 		}},
 		{"wipe", func() { table.WipeWritePerm("broker-001") }},
 		{"order", func() { order = "o:2"; table.InvalidateAll() }},

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -106,7 +107,7 @@ func (s *state) leaveBroker(b *broker, addr string, id int64, eff *Effects) {
 		s.setPerms(b, wipeWrite)
 	}
 	if minChanged && b.acting && s.opts.NotifyMinBrokerID {
-		eff.Notify = append(eff.Notify, b.notification(Some(addr), Opt{}))
+		eff.Notify = append(eff.Notify, b.notification(mq.Some(addr), Opt{}))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 func (s *state) clusterInfo() ClusterInfo {
@@ -82,7 +84,7 @@ func (s *state) systemTopics() (names []string, addr Opt) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
-		addr = Some(s.byName[name].members[0].addr)
+		addr = mq.Some(s.byName[name].members[0].addr)
 		break
 	}
 	return slices.Sorted(maps.Keys(set)), addr

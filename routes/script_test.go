@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -352,7 +353,7 @@ func (p *stepper) topic(a *args) {
 	var queues []TopicQueue
 	for _, w := range a.words[2:] {
 		parts := strings.Split(w, ":")
-		queues = append(queues, TopicQueue{Broker: Some(parts[0]), Queue: a.queue(parts[1:])})
+		queues = append(queues, TopicQueue{Broker: mq.Some(parts[0]), Queue: a.queue(parts[1:])})
 	}
 	p.effects(p.s.registerTopics(a.word(1), queues))
 }

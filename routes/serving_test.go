@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // What is served decides the hash: not the order in which it came about, and nothing but it.
@@ -34,7 +35,7 @@ func TestServingTellsApart(t *testing.T) {
 		},
 		"a topic that came and went": func(s *state, r *Registration) {
 			s.register(r, comparison{}, now)
-			s.registerTopics("t9", []TopicQueue{{Broker: Some("b"), Queue: Queue{1, 1, 6, 0}}})
+			s.registerTopics("t9", []TopicQueue{{Broker: mq.Some("b"), Queue: Queue{1, 1, 6, 0}}})
 			s.deleteTopic("t9", "")
 		},
 		"write permission wiped and given back": func(s *state, r *Registration) {
@@ -56,7 +57,7 @@ func TestServingTellsApart(t *testing.T) {
 			r.Topics[0].Queue, r.Topics[1].Queue = r.Topics[1].Queue, r.Topics[0].Queue
 		},
 		"one topic less": func(_ *state, r *Registration) { r.Topics = r.Topics[:2] },
-		"zone":           func(_ *state, r *Registration) { r.Zone = Some("z") },
+		"zone":           func(_ *state, r *Registration) { r.Zone = mq.Some("z") },
 		"acting master":  func(_ *state, r *Registration) { r.Acting = True },
 	}
 	seen := map[uint64]string{plain.Hash: "plain"}

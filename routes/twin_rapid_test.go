@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -101,9 +102,9 @@ func (m *machine) register(t *rapid.T) {
 	body := rapid.IntRange(0, len(m.bodies)-1).Draw(t, "body")
 	r := m.bodies[body]
 	r.Cluster, r.Name, r.Addr, r.ID = pick(t, someClusters, "cluster"), pick(t, someNames, "name"), pick(t, someAddrs, "addr"), pick(t, someIDs, "id")
-	r.HAAddr = Some("ha" + r.Addr)
+	r.HAAddr = mq.Some("ha" + r.Addr)
 	r.Acting = pick(t, []Tri{Absent, False, True, True}, "acting")
-	r.Zone = pick(t, []Opt{{}, Some("z1")}, "zone")
+	r.Zone = pick(t, []Opt{{}, mq.Some("z1")}, "zone")
 	r.Timeout = pick(t, []Opt64{{}, {N: 1500, Valid: true}}, "timeout")
 	r.Version = pick(t, []int32{300, 500}, "version")
 	r.Language = pick(t, []uint8{0, 9}, "language")
@@ -219,7 +220,7 @@ func (m *machine) admin(t *rapid.T) {
 	case 3:
 		var queues []TopicQueue
 		for range rapid.IntRange(0, 3).Draw(t, "n") {
-			queues = append(queues, TopicQueue{Broker: Some(pick(t, someNames, "name")), Queue: drawQueue(t)})
+			queues = append(queues, TopicQueue{Broker: mq.Some(pick(t, someNames, "name")), Queue: drawQueue(t)})
 		}
 		topic := pick(t, someTopics, "topic")
 		m.s.registerTopics(topic, queues)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -336,7 +337,7 @@ func (w *twin) remove(key tombstone.Key, name string, id int64) (notes []Notific
 				}
 			}
 			if minChanged && b.acting && w.opts.NotifyMinBrokerID {
-				notes = append(notes, w.note(name, Some(key.Addr), Opt{}))
+				notes = append(notes, w.note(name, mq.Some(key.Addr), Opt{}))
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -22,14 +23,11 @@ const (
 	PermPriority int32 = 8
 )
 
-// Opt is a string that may be absent (Java's null). The zero Opt is absent.
-type Opt struct {
-	S     string
-	Valid bool
-}
-
-// Some is a string that is there.
-func Some(s string) Opt { return Opt{S: s, Valid: true} }
+// The values that the wire has, too.
+type (
+	Opt         = mq.Opt
+	DataVersion = mq.DataVersion
+)
 
 // Tri is a boolean that may be absent. Absence of enableActingMaster marks a 4.x broker.
 type Tri uint8
@@ -47,13 +45,6 @@ type Conn struct {
 	FirstByte clock.Stamp    // when the first application byte was read (after PROXY header and TLS handshake)
 	Remote    netip.AddrPort // source address
 	CanProve  bool           // acknowledged bytes can be told, and no PROXY header stands between
-}
-
-// DataVersion orders the topic tables of one broker. Timestamp is in milliseconds since 1970.
-type DataVersion struct {
-	StateVersion int64
-	Timestamp    int64
-	Counter      int64
 }
 
 // Queue is a queue setting: what one broker offers for one topic.

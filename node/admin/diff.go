@@ -89,7 +89,7 @@ func diffBroker(d *divergence.Divergence, c *divergence.Clues) api.DiffBroker {
 		h := &d.Held[i]
 		one := api.DiffHolding{Node: h.Node, Held: h.Has}
 		if h.Has {
-			version := api.DataVersion{StateVersion: h.Item.Version.State, Timestamp: h.Item.Version.Timestamp, Counter: h.Item.Version.Counter}
+			version := api.DataVersion(h.Item.Version)
 			one.DataVersion, one.Topics, one.Writable = &version, int(h.Item.Topics), int(h.Item.Writable)
 			one.Hash = fmt.Sprintf("%016x", h.Item.Hash)
 			if h.Item.Kept > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -200,8 +201,8 @@ func (d *Divergence) content() (kind, words string) {
 
 // older are the nodes whose data version is not the newest.
 func (d *Divergence) older() []string {
-	compare := func(a, b digest.Version) int {
-		return cmp.Or(cmp.Compare(a.State, b.State), cmp.Compare(a.Counter, b.Counter), cmp.Compare(a.Timestamp, b.Timestamp))
+	compare := func(a, b mq.DataVersion) int {
+		return cmp.Or(cmp.Compare(a.StateVersion, b.StateVersion), cmp.Compare(a.Counter, b.Counter), cmp.Compare(a.Timestamp, b.Timestamp))
 	}
 	newest := d.Held[0].Item.Version
 	for i := range d.Held {

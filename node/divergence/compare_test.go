@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // The likely reasons, for what is not easily made to happen.
 func TestReasons(t *testing.T) {
 	item := func(counter int64, topics, writable uint32, hash uint64, kept uint8) digest.Item {
-		return digest.Item{Version: digest.Version{Counter: counter}, Topics: topics, Writable: writable, Hash: hash, Kept: kept}
+		return digest.Item{Version: mq.DataVersion{Counter: counter}, Topics: topics, Writable: writable, Hash: hash, Kept: kept}
 	}
 	same := item(1, 10, 10, 5, 0)
 	for name, c := range map[string]struct {

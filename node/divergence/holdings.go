@@ -43,7 +43,7 @@ func (h *Holdings) Own() (own digest.Own, changed bool) {
 			s := &list[i]
 			it := &h.own.Brokers[i]
 			it.Key = digest.Key{Cluster: s.Cluster, Name: s.Name, Addr: s.Addr, ID: s.ID}
-			it.Version = digest.Version{State: s.DataVersion.StateVersion, Timestamp: s.DataVersion.Timestamp, Counter: s.DataVersion.Counter}
+			it.Version = s.DataVersion
 			it.Topics, it.Writable, it.Hash = uint32(s.Topics), uint32(s.Writable), s.Hash
 			if s.HasKept {
 				it.Kept = 1 + uint8(s.Kept)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 func same(t *testing.T, got []byte, want string) {
@@ -22,8 +24,8 @@ func TestBodiesOfTheSpecification(t *testing.T) {
 	same(t, AppendTopicRoute(nil, route, Default), `{"brokerDatas":[{"brokerAddrs":{0:"1.1.1.1:10911",1:"1.1.1.2:10911"},"brokerName":"b0","cluster":"C1","enableActingMaster":false}],"filterServerTable":{},`+queues+`}`)
 	same(t, AppendTopicRoute(nil, route, Standard), `{"brokerDatas":[{"brokerAddrs":{"0":"1.1.1.1:10911","1":"1.1.1.2:10911"},"brokerName":"b0","cluster":"C1","enableActingMaster":false}],"filterServerTable":{},`+queues+`}`)
 	same(t, AppendTopicRoute(nil, &TopicRoute{}, Default), `{"brokerDatas":[],"filterServerTable":{},"queueDatas":[]}`)
-	route = &TopicRoute{OrderTopicConf: Some(""), FilterServers: []FilterServers{{"7:1", []string{"f1:1", "f2:2"}}},
-		Mappings: []BrokerMapping{{"z1", Mapping{Topic: Some("TZ"), Scope: Some("__global__"), Bname: Some("z1"), TotalQueues: 3, Epoch: 7,
+	route = &TopicRoute{OrderTopicConf: mq.Some(""), FilterServers: []FilterServers{{"7:1", []string{"f1:1", "f2:2"}}},
+		Mappings: []BrokerMapping{{"z1", Mapping{Topic: mq.Some("TZ"), Scope: mq.Some("__global__"), Bname: mq.Some("z1"), TotalQueues: 3, Epoch: 7,
 			CurrIDs: []QueueID{{0, 0}, {1, 1}}}}}}
 	same(t, AppendTopicRoute(nil, route, Default), `{"brokerDatas":[],"filterServerTable":{"7:1":["f1:1","f2:2"]},"orderTopicConf":"","queueDatas":[],"topicQueueMappingByBroker":{"z1":{"bname":"z1","currIdMap":{0:0,1:1},"dirty":false,"epoch":7,"scope":"__global__","topic":"TZ","totalQueues":3}}}`)
 
@@ -31,10 +33,10 @@ func TestBodiesOfTheSpecification(t *testing.T) {
 	same(t, AppendClusterInfo(nil, &ClusterInfo{Brokers: []BrokerData{broker}, Clusters: []ClusterMembers{{"C1", []string{"b0"}}}}),
 		`{"brokerAddrTable":{"b0":{"brokerAddrs":{0:"1.1.1.1:10911"},"brokerName":"b0","cluster":"C1","enableActingMaster":false}},"clusterAddrTable":{"C1":["b0"]}}`)
 	same(t, AppendClusterInfo(nil, &ClusterInfo{}), `{"brokerAddrTable":{},"clusterAddrTable":{}}`)
-	same(t, AppendMemberGroup(nil, &MemberGroup{Some("C1"), Some("b0"), []BrokerAddr{{0, "a"}, {1, "b"}}}),
+	same(t, AppendMemberGroup(nil, &MemberGroup{mq.Some("C1"), mq.Some("b0"), []BrokerAddr{{0, "a"}, {1, "b"}}}),
 		`{"brokerMemberGroup":{"brokerAddrs":{0:"a",1:"b"},"brokerName":"b0","cluster":"C1"}}`)
 	same(t, AppendMemberGroup(nil, &MemberGroup{}), `{"brokerMemberGroup":{"brokerAddrs":{}}}`)
-	same(t, AppendTopicList(nil, &TopicList{Topics: []string{"a", "b"}, BrokerAddr: Some("ip:1")}), `{"brokerAddr":"ip:1","topicList":["a","b"]}`)
+	same(t, AppendTopicList(nil, &TopicList{Topics: []string{"a", "b"}, BrokerAddr: mq.Some("ip:1")}), `{"brokerAddr":"ip:1","topicList":["a","b"]}`)
 	same(t, AppendTopicList(nil, &TopicList{}), `{"topicList":[]}`)
 	same(t, AppendKVTable(nil, []KV{{"k", "v"}, {"k2", "\""}}), `{"table":{"k":"v","k2":"\""}}`)
 	same(t, AppendKVTable(nil, nil), `{"table":{}}`)
@@ -63,14 +65,14 @@ func TestAnswersSurviveTheWire(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	broker := BrokerData{Cluster: "C\"1", BrokerName: "b\n0", Addrs: []BrokerAddr{{-1, "x"}, {0, "é"}}, ZoneName: Some(""), EnableActingMaster: true}
+	broker := BrokerData{Cluster: "C\"1", BrokerName: "b\n0", Addrs: []BrokerAddr{{-1, "x"}, {0, "é"}}, ZoneName: mq.Some(""), EnableActingMaster: true}
 	info := &ClusterInfo{Brokers: []BrokerData{broker}, Clusters: []ClusterMembers{{"C\"1", []string{"b\n0", "c"}}}}
 	gotInfo, err := DecodeClusterInfo(AppendClusterInfo(nil, info))
 	check(info, gotInfo, err)
-	group := &MemberGroup{Cluster: Some("c"), Addrs: broker.Addrs}
+	group := &MemberGroup{Cluster: mq.Some("c"), Addrs: broker.Addrs}
 	gotGroup, err := DecodeMemberGroup(AppendMemberGroup(nil, group))
 	check(group, gotGroup, err)
-	list := &TopicList{Topics: []string{"a", "\\"}, BrokerAddr: Some("x:1")}
+	list := &TopicList{Topics: []string{"a", "\\"}, BrokerAddr: mq.Some("x:1")}
 	gotList, err := DecodeTopicList(AppendTopicList(nil, list))
 	check(list, gotList, err)
 	table := []KV{{"a", "1"}, {"b", ""}}

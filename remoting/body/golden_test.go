@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 const goldenNow = 1<<62 + 7 // no body has this timestamp
@@ -196,12 +198,12 @@ func TestGoldenBodies(t *testing.T) {
 
 // goldenRoute is the route that Probe.java writes with every string set to name.
 func goldenRoute(name string) *TopicRoute {
-	mapping := Mapping{Topic: Some(name), Scope: Some("__global__"), Bname: Some(name), TotalQueues: 4, Epoch: 9007199254740993,
+	mapping := Mapping{Topic: mq.Some(name), Scope: mq.Some("__global__"), Bname: mq.Some(name), TotalQueues: 4, Epoch: 9007199254740993,
 		CurrIDs: []QueueID{{0, 1}, {1, -2}}}
 	return &TopicRoute{
-		OrderTopicConf: Some(name),
+		OrderTopicConf: mq.Some(name),
 		Queues:         []QueueData{{BrokerName: name, ReadQueueNums: 1<<31 - 1, WriteQueueNums: -1 << 31}},
-		Brokers: []BrokerData{{Cluster: name, BrokerName: name, ZoneName: Some(name), EnableActingMaster: true,
+		Brokers: []BrokerData{{Cluster: name, BrokerName: name, ZoneName: mq.Some(name), EnableActingMaster: true,
 			Addrs: []BrokerAddr{{0, name}, {9007199254740993, name}}}},
 		FilterServers: []FilterServers{{name, []string{name, name}}},
 		Mappings:      []BrokerMapping{{name, mapping}},
@@ -232,14 +234,14 @@ func goldenAdmin(kind, name string) []byte {
 	case "cluster-info":
 		return AppendClusterInfo(nil, &ClusterInfo{Brokers: route.Brokers, Clusters: []ClusterMembers{{name, []string{name}}}})
 	case "member-group":
-		return AppendMemberGroup(nil, &MemberGroup{Some(name), Some(name), route.Brokers[0].Addrs})
+		return AppendMemberGroup(nil, &MemberGroup{mq.Some(name), mq.Some(name), route.Brokers[0].Addrs})
 	case "topic-list":
-		return AppendTopicList(nil, &TopicList{Topics: []string{name}, BrokerAddr: Some(name)})
+		return AppendTopicList(nil, &TopicList{Topics: []string{name}, BrokerAddr: mq.Some(name)})
 	case "kv-table":
 		return AppendKVTable(nil, []KV{{name, name}})
 	case "register-body":
 		topic := TopicConfig{Name: []byte(name), Key: []byte(name), ReadQueueNums: 4, WriteQueueNums: 5, Perm: 6, TopicSysFlag: 7}
-		return AppendRegister(nil, &Register{Version: DataVersion{1, 2, 3}, Topics: []TopicConfig{topic},
+		return AppendRegister(nil, &Register{Version: DataVersion{StateVersion: 1, Timestamp: 2, Counter: 3}, Topics: []TopicConfig{topic},
 			FilterServers: [][]byte{[]byte(name)}, Mappings: []TopicMapping{{name, route.Mappings[0].Mapping}}})
 	}
 	return nil

@@ -3,12 +3,13 @@ package body
 import (
 	"math"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
 // readMapping reads one TopicQueueMappingInfo; false says that it is null. A null currIdMap is an empty one.
 func readMapping(s *fastjson.Scanner, m *Mapping) bool {
-	*m = Mapping{Scope: Some("__global__")}
+	*m = Mapping{Scope: mq.Some("__global__")}
 	if !s.Open() {
 		return false
 	}
@@ -37,7 +38,7 @@ func readMapping(s *fastjson.Scanner, m *Mapping) bool {
 
 func readOpt(s *fastjson.Scanner) Opt {
 	if b := s.String(); b != nil {
-		return Some(string(b))
+		return mq.Some(string(b))
 	}
 	return Opt{}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
@@ -71,7 +72,7 @@ func TestRegisterFormsByVersion(t *testing.T) {
 	for _, name := range []string{"TopicA", "TopicB", "%RETRY%group"} {
 		reg.Topics = append(reg.Topics, TopicConfig{Name: []byte(name), Key: []byte(name), ReadQueueNums: 4, WriteQueueNums: 5, Perm: 6})
 	}
-	reg.Mappings = []TopicMapping{{"M", Mapping{Topic: Some("M"), Scope: Some("__global__"), Bname: Some("b"), TotalQueues: 2,
+	reg.Mappings = []TopicMapping{{"M", Mapping{Topic: mq.Some("M"), Scope: mq.Some("__global__"), Bname: mq.Some("b"), TotalQueues: 2,
 		Epoch: 9, CurrIDs: []QueueID{{0, 0}, {1, 1}}}}}
 	const topics = `topics={"%RETRY%group":"%RETRY%group"/4/5/6/0,"TopicA":"TopicA"/4/5/6/0,"TopicB":"TopicB"/4/5/6/0,}`
 	const mappings = `{"M":"M"/"__global__"/"b"/2/9/false/{0=0, 1=1},}`

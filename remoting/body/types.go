@@ -6,6 +6,8 @@
 // written in the order given. Bodies are read with fastjson2's tolerances (see remoting/fastjson).
 package body
 
+import "github.com/epitaph-mq/epitaph/mq"
+
 // Dialect is how map keys that are numbers are written.
 type Dialect byte
 
@@ -16,21 +18,11 @@ const (
 	Standard
 )
 
-// Opt is a string that may be absent (Java's null). The zero Opt is absent.
-type Opt struct {
-	S     string
-	Valid bool
-}
-
-// Some is a string that is there.
-func Some(s string) Opt { return Opt{S: s, Valid: true} }
-
-// DataVersion orders the topic tables of one broker (Java's DataVersion). Timestamp is in milliseconds since 1970.
-type DataVersion struct {
-	StateVersion int64
-	Timestamp    int64
-	Counter      int64
-}
+// The values that the tables have, too.
+type (
+	Opt         = mq.Opt
+	DataVersion = mq.DataVersion
+)
 
 // QueueData is the queue setting of one topic on one broker (Java's QueueData).
 type QueueData struct {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -139,7 +140,7 @@ func (r *registration) encode(prefix, broker string, version int32) ([]byte, err
 	for i, name := range r.Mappings {
 		name, broker := under(prefix, name), under(prefix, broker)
 		reg.Mappings = append(reg.Mappings, body.TopicMapping{Topic: name, Mapping: body.Mapping{
-			Topic: body.Some(name), Scope: body.Some("__global__"), Bname: body.Some(broker), TotalQueues: 4, Epoch: int64(i + 1),
+			Topic: mq.Some(name), Scope: mq.Some("__global__"), Bname: mq.Some(broker), TotalQueues: 4, Epoch: int64(i + 1),
 			CurrIDs: []body.QueueID{{Global: 0, Local: 0}, {Global: 3, Local: 1}},
 		}})
 	}
