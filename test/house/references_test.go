@@ -153,17 +153,24 @@ func TestReferencesLeadSomewhere(t *testing.T) {
 }
 
 var (
-	goFile    = regexp.MustCompile(`[\w./-]*\w\.go\b`)
-	goComment = regexp.MustCompile(`(?m)//.*$`)
+	quotedPath = regexp.MustCompile("`(\\w[\\w.-]*/[\\w./-]*)`")
+	goFile     = regexp.MustCompile(`[\w./-]*\w\.go\b`)
+	goComment  = regexp.MustCompile(`(?m)//.*$`)
 	// foreignFiles are those of memberlist and of rocketmq-client-go that somebody may want to look up.
 	foreignFiles = []string{"internal/route.go", "label.go", "net.go", "security.go"}
 )
 
-// Whatever names a Go file, in a document or a comment, names one that is there: from the root, or beside it.
+// Whatever names a Go file, in a document or a comment, names one that is there: from the root, or beside it. So does what a
+// document puts into backquotes, when it begins with a folder of ours.
 func TestNamedFilesExist(t *testing.T) {
-	exists := map[string]bool{}
+	exists, folders := map[string]bool{}, map[string]bool{}
 	for _, name := range tracked(t) {
-		exists[name] = true
+		if folder, _, deep := strings.Cut(name, "/"); deep {
+			folders[folder] = true
+		}
+		for ; name != "."; name = path.Dir(name) {
+			exists[name] = true
+		}
 	}
 	for _, f := range texts(t) {
 		said := []string{f.body}
@@ -171,6 +178,14 @@ func TestNamedFilesExist(t *testing.T) {
 			said = goComment.FindAllString(f.body, -1)
 		} else if !f.isDoc() {
 			continue
+		}
+		if f.isDoc() {
+			for _, m := range quotedPath.FindAllStringSubmatch(f.body, -1) {
+				name, _, _ := strings.Cut(strings.TrimSuffix(m[1], "/"), ".Test")
+				if folder, _, _ := strings.Cut(name, "/"); folders[folder] && !exists[name] {
+					t.Errorf("%s names %s, which does not exist", f.path, name)
+				}
+			}
 		}
 		for _, part := range said {
 			for _, name := range goFile.FindAllString(part, -1) {
