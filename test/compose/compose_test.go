@@ -127,6 +127,13 @@ func (e *engine) testBuild(t *testing.T) {
 		t.Errorf("the image has %d bytes, want less than 25 MB, %v", size, err)
 	}
 	t.Logf("image: %.1f MB", float64(size)/(1<<20))
+	from := strings.TrimSpace(e.run(t, "docker", "create", "epitaph"))
+	dir := t.TempDir()
+	e.run(t, "docker", "cp", from+":/licenses", dir)
+	e.run(t, "docker", "rm", from)
+	for _, name := range []string{"LICENSE", "NOTICE", "THIRD_PARTY_LICENSES"} {
+		e.run(t, "cmp", name, filepath.Join(dir, "licenses", name))
+	}
 }
 
 func (e *engine) testUp(t *testing.T) {
