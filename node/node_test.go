@@ -10,6 +10,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // startNode runs a node on a free port with its files in a directory of the test's own.
@@ -30,16 +31,7 @@ func startNodeTo(t *testing.T, log slog.Handler, change func(*config.Config)) *N
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	kit.Launch(t, n)
 	return n
 }
 
@@ -75,9 +67,7 @@ func brokerHeader(id string) map[string]string {
 	}
 }
 
-const twoTopics = `{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":1,"stateVersion":0,` +
-	`"timestamp":1700000000000},"topicConfigTable":{"TA":{"topicName":"TA","readQueueNums":4,"writeQueueNums":4,` +
-	`"perm":6},"TB":{"topicName":"TB"}}}}`
+var twoTopics = string(kit.RegisterBody("TA", "TB"))
 
 func TestRegisterRouteUnregister(t *testing.T) {
 	n := startNode(t, nil)

@@ -3,7 +3,6 @@ package admin
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // idle is a node that is ready, holds nothing and gossips with nobody.
@@ -35,26 +35,17 @@ func start(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = h.Stop(t.Context()) })
+	kit.Launch(t, h)
 	return h
 }
 
 func get(t *testing.T, h *Server, path string) (status int, body string) {
 	t.Helper()
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + h.Addr().String() + path)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+	status, body = kit.Get("http://" + h.Addr().String() + path)
+	if status == 0 {
+		t.Fatalf("%s: %s", path, body)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	return resp.StatusCode, string(b)
+	return status, body
 }
 
 func TestHTTPLimits(t *testing.T) {

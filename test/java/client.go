@@ -2,7 +2,9 @@ package java
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -17,18 +19,45 @@ import (
 // compileLimit bounds one run of javac.
 const compileLimit = 2 * time.Minute
 
-// Compile compiles one Java source file against the jars of lib and returns a directory with the classes.
+// Compile compiles one Java source file against the jars of lib and returns a directory with the classes, once for each
+// text of the source.
 func Compile(t testing.TB, source, lib string) string {
 	t.Helper()
 	Require(t)
-	out := t.TempDir()
+	classes, err := compile(source, lib)
+	if err != nil {
+		t.Fatalf("compile %s: %v", source, err)
+	}
+	return classes
+}
+
+func compile(source, lib string) (classes string, err error) {
+	text, err := os.ReadFile(source)
+	if err != nil {
+		return "", err
+	}
+	cache, err := kit.Cache()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(append(text, lib...))
+	classes = filepath.Join(cache, fmt.Sprintf("classes-%x", sum[:8]))
+	unlock, err := kit.Lock(classes + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(classes); err == nil {
+		return classes, nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), compileLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "javac", "-nowarn", "-cp", ClassPath(lib), "-d", out, source)
+	work := classes + ".new"
+	cmd := exec.CommandContext(ctx, "javac", "-nowarn", "-cp", ClassPath(lib), "-d", work, source)
 	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("compile %s: %v\n%s", source, err, text)
+		return "", fmt.Errorf("%w\n%s", err, text)
 	}
-	return out
+	return classes, os.Rename(work, classes)
 }
 
 // ClientOptions are what a test may choose of the compiled clients (test/interop/java) and of those that print the

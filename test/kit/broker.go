@@ -122,15 +122,22 @@ func (b *Broker) Unregister(t testing.TB, server string) {
 // Registration is the REGISTER of a broker without static topics. It is the same at every start: a broker keeps its data
 // version on disk, so no field tells its lives apart.
 func (b *Broker) Registration() Request {
-	reg := body.Register{Version: body.DataVersion{Timestamp: 1_700_000_000_000, Counter: 1}}
-	for _, name := range b.Topics {
-		reg.Topics = append(reg.Topics, body.TopicConfig{Name: []byte(name), ReadQueueNums: 4, WriteQueueNums: b.WriteQueues, Perm: 6})
-	}
 	r := b.request(103)
-	r.Body = body.AppendRegister(nil, &reg)
+	r.Body = registerBody(b.WriteQueues, b.Topics)
 	r.Ext["bodyCrc32"], r.Ext["compressed"] = CRC(r.Body), "false"
 	r.Ext["enableActingMaster"], r.Ext["haServerAddr"] = "false", b.Addr
 	return r
+}
+
+// RegisterBody is the body of a REGISTER with topics of 4 queues each way.
+func RegisterBody(topics ...string) []byte { return registerBody(4, topics) }
+
+func registerBody(writeQueues int32, topics []string) []byte {
+	reg := body.Register{Version: body.DataVersion{Timestamp: 1_700_000_000_000, Counter: 1}}
+	for _, name := range topics {
+		reg.Topics = append(reg.Topics, body.TopicConfig{Name: []byte(name), ReadQueueNums: 4, WriteQueueNums: writeQueues, Perm: 6})
+	}
+	return body.AppendRegister(nil, &reg)
 }
 
 // CRC is a body's checksum as brokers send it: CRC-32 without the top bit.

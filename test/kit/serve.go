@@ -50,6 +50,24 @@ func Serve(t testing.TB, binary, name, data string, args ...string) *Node {
 	return n
 }
 
+// Launch starts something inside the test, a node or a part of one, and stops it in order when t ends.
+func Launch(t testing.TB, s interface {
+	Start(ctx context.Context) error
+	Stop(ctx context.Context) error
+}) {
+	t.Helper()
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Gossiping is Serve with gossip, joined to seed (empty: the first node). It returns the gossip address too.
 func Gossiping(t testing.TB, binary, name, data, seed string, args ...string) (*Node, string) {
 	t.Helper()

@@ -1,26 +1,18 @@
 package whole
 
 import (
-	"hash/crc32"
 	"net"
 	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // registerBody is what a broker with two topics sends: a first registration of one topic is refused.
-var registerBody = []byte(`{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":1,"stateVersion":0,` +
-	`"timestamp":1700000000000},"mappingDataVersion":{"counter":0,"stateVersion":0,"timestamp":1700000000000},` +
-	`"topicConfigTable":{` + topicConfig("TopicA") + `,` + topicConfig("TopicB") + `},` +
-	`"topicQueueMappingDetailMap":{},"topicQueueMappingInfoMap":{}}}`)
-
-func topicConfig(name string) string {
-	return `"` + name + `":{"attributes":{},"order":false,"perm":6,"readQueueNums":4,"topicFilterType":"SINGLE_TAG",` +
-		`"topicName":"` + name + `","topicSysFlag":0,"writeQueueNums":4}`
-}
+var registerBody = kit.RegisterBody("TopicA", "TopicB")
 
 // encode is the REGISTER or UNREGISTER as a process of that kind sends it.
 func encode(k world.Kind, f *world.Frame) []byte {
@@ -34,7 +26,7 @@ func encode(k world.Kind, f *world.Frame) []byte {
 		c.Code, c.Body = remoting.RegisterBroker, registerBody
 		c.Ext["haServerAddr"] = f.Key.Addr + "2"
 		c.Ext["compressed"] = "false"
-		c.Ext["bodyCrc32"] = strconv.FormatUint(uint64(crc32.ChecksumIEEE(c.Body)&0x7fffffff), 10)
+		c.Ext["bodyCrc32"] = kit.CRC(c.Body)
 		if f.Timeout > 0 {
 			c.Ext["heartbeatTimeoutMillis"] = strconv.FormatInt(f.Timeout.Milliseconds(), 10)
 		}

@@ -2,13 +2,12 @@
 package inproc
 
 import (
-	"context"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // StartNode runs a node inside the test until it ends, and checks the invariants of its tables then. It listens at a free
@@ -24,18 +23,11 @@ func StartNode(t testing.TB, change func(*config.Config)) *node.Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Stop(ctx); err != nil {
-			t.Error(err)
-		}
+	t.Cleanup(func() { // runs after the stop
 		if err := n.Table().Check(); err != nil {
 			t.Errorf("invariants of the tables: %v", err)
 		}
 	})
+	kit.Launch(t, n)
 	return n
 }
