@@ -72,7 +72,7 @@ func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
 	}
 	b.Process = Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-broker", o.Version)),
-		JVM:       append(ModuleFlags(), "-Duser.home="+o.Dir, "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m", "-XX:+UseSerialGC"),
+		JVM:       append(ModuleFlags(), "-Duser.home="+o.Dir, "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
 		Main:      "org.apache.rocketmq.broker.BrokerStartup",
 		Args:      []string{"-c", config},
 		Env:       []string{"ROCKETMQ_HOME=" + o.Dir},

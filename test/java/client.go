@@ -90,7 +90,7 @@ func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Clie
 	return &Client{Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
 		JVM: []string{
-			"-Duser.home=" + home, "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC",
+			"-Duser.home=" + home, "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 			"-Drocketmq.client.rebalance.waitInterval=1000",
 		},
 		Main: main,
@@ -106,7 +106,7 @@ func StartBoth(t testing.TB, classes, lib, nameServer, topic string) *kit.Proces
 	home := t.TempDir()
 	return Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
-		JVM:       []string{"-Duser.home=" + home, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-Drocketmq.client.rebalance.waitInterval=1000"},
+		JVM:       []string{"-Duser.home=" + home, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Drocketmq.client.rebalance.waitInterval=1000"},
 		Main:      "Both",
 		Args:      []string{nameServer, topic},
 		Dir:       home,

@@ -153,7 +153,7 @@ func startDriver(t *testing.T) *driver {
 		t.Fatal(err)
 	}
 	classes := java.Compile(t, filepath.Join("java", "Drive.java"), lib)
-	cmd := exec.Command("java", "-cp", java.ClassPath(lib)+":"+classes, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC",
+	cmd := exec.Command("java", "-cp", java.ClassPath(lib)+":"+classes, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dfile.encoding=UTF-8", "-Duser.home="+home, "-Drocketmq.home.dir="+home, "-Djava.io.tmpdir="+home, "Drive")
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+home)

@@ -84,7 +84,7 @@ const enough = 10
 
 func TestOnlyTheKnownCasesRemain(t *testing.T) {
 	long(t)
-	asked := int(world.Number(t, "SCHEDULES", 1)) / 10
+	asked := int(world.Number(t, "SCHEDULES", 1)) / 25
 	p := fixed(t, max(asked, 2_000))
 	for residual := world.NoResidual + 1; residual < world.Residuals; residual++ {
 		t.Run(residual.String(), func(t *testing.T) {
