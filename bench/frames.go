@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"strconv"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
@@ -14,7 +15,6 @@ const (
 	opaqueMask   = 1<<29 - 1     // and fits an int32
 	opaqueDigits = 10
 	topicDigits  = 7
-	protoVersion = 513 // V5_5_0, what a current broker sends
 )
 
 // frame is a request whose opaque (and topic) digits are patched before it is sent.
@@ -31,7 +31,7 @@ func routeFrame(prefix string) frame {
 	f := frame{topicAt: 8 + len(header)}
 	header += "0000000" + `"},"flag":0,"language":"JAVA","opaque":`
 	f.opaqueAt = 8 + len(header)
-	header += "1000000000" + `,"serializeTypeCurrentRPC":"JSON","version":` + strconv.Itoa(protoVersion) + `}`
+	header += "1000000000" + `,"serializeTypeCurrentRPC":"JSON","version":` + strconv.Itoa(int(mq.V5_5_0)) + `}`
 	f.bytes = appendFrame(nil, header, nil)
 	return f
 }
@@ -77,7 +77,7 @@ func header(code int32, seq uint32, ext ...string) string {
 	h = append(h, `},"flag":0,"language":"JAVA","opaque":`...)
 	h = strconv.AppendUint(h, uint64(opaqueBase+seq&opaqueMask), 10)
 	h = append(h, `,"serializeTypeCurrentRPC":"JSON","version":`...)
-	h = strconv.AppendInt(h, protoVersion, 10)
+	h = strconv.AppendInt(h, int64(mq.V5_5_0), 10)
 	return string(append(h, '}'))
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -92,7 +93,7 @@ func (b *broker) call(ctx context.Context, code int32, header map[string]string,
 			continue
 		}
 		asking, cancel := context.WithTimeout(ctx, callTime)
-		answer, err := c.Invoke(asking, &remoting.Command{Code: code, Version: remoting.V5_5_0, Ext: header, Body: content})
+		answer, err := c.Invoke(asking, &remoting.Command{Code: code, Version: mq.V5_5_0, Ext: header, Body: content})
 		cancel()
 		if err == nil && answer.Code != remoting.Success {
 			err = fmt.Errorf("code %d: %s", answer.Code, answer.Remark)

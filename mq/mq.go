@@ -16,3 +16,7 @@ type DataVersion struct {
 	Timestamp    int64
 	Counter      int64
 }
+
+// SyncMemberPrefix begins the pseudo-topics by which brokers in compatible mode read their member group. Their routes never
+// show an acting master (TopicValidator.SYNC_BROKER_MEMBER_GROUP_PREFIX).
+const SyncMemberPrefix = "rmq_sys_SYNC_BROKER_MEMBER_"

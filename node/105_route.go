@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
@@ -15,20 +16,13 @@ import (
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-// syncTopicPrefix marks the pseudo-topic by which brokers in compatible mode read their member group
-// (TopicValidator.SYNC_BROKER_MEMBER_GROUP_PREFIX).
-const syncTopicPrefix = "rmq_sys_SYNC_BROKER_MEMBER_"
-
-// standardJSONVersion is V4_9_4: from there on a client reads quoted numeric keys.
-const standardJSONVersion = 401
-
 const noRoute = "No topic route info in name server for the topic: "
 const seeFAQ = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
 
 // getRoute answers code 105. A cached route costs no allocation.
 func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	topic, named := req.Get("topic")
-	if !bytes.HasPrefix(topic, []byte(syncTopicPrefix)) && n.gated(c) {
+	if !bytes.HasPrefix(topic, []byte(mq.SyncMemberPrefix)) && n.gated(c) {
 		// The pseudo-topic is served all the same: an old broker takes any error for an empty group.
 		resp.Fail(remoting.SystemError, "name server not ready")
 		return
@@ -37,7 +31,7 @@ func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Respo
 		resp.Fail(remoting.TopicNotExist, noRoute+"null"+seeFAQ)
 		return
 	}
-	standard := req.Version >= standardJSONVersion
+	standard := req.Version >= mq.V4_9_4
 	if !standard {
 		standard, _ = req.Bool("acceptStandardJsonOnly")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/gossip/impair"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/remoting"
@@ -333,7 +334,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 	client, broker := dial(t, back), dial(t, back)
 	// The pseudo-topic is served; what it is asked for is what a broker asks, so nothing is closed.
 	for range 2 {
-		if a := ask(t, client, remoting.GetRouteInfoByTopic, map[string]string{"topic": syncTopicPrefix + "b0"}, ""); a.Code != remoting.TopicNotExist {
+		if a := ask(t, client, remoting.GetRouteInfoByTopic, map[string]string{"topic": mq.SyncMemberPrefix + "b0"}, ""); a.Code != remoting.TopicNotExist {
 			t.Errorf("pseudo-topic: %d %s", a.Code, a.Remark)
 		}
 	}

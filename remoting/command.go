@@ -10,6 +10,8 @@
 // It follows RemotingCommand, RocketMQSerializable and NettyDecoder of Apache RocketMQ 5.5.0.
 package remoting
 
+import "github.com/epitaph-mq/epitaph/mq"
+
 // SerializeType says how a header is written: the top byte of the frame's header word.
 type SerializeType byte
 
@@ -19,8 +21,8 @@ const (
 	RocketMQ SerializeType = 1
 )
 
-// Version is the version ordinal (MQVersion.Version) that this server reports: V5_5_0.
-const Version = 513
+// Version is the version ordinal that this server reports.
+const Version = mq.V5_5_0
 
 // Flag bits of a header.
 const (

@@ -4,14 +4,16 @@ import (
 	"math"
 	"strconv"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 func TestVersionNames(t *testing.T) {
-	for v, want := range map[int32]string{0: "V3_0_0_SNAPSHOT", 36: "V3_0_11_SNAPSHOT", V3_0_11: "V3_0_11", 45: "V3_0_15", 47: "V3_1_0",
+	for v, want := range map[int32]string{0: "V3_0_0_SNAPSHOT", 36: "V3_0_11_SNAPSHOT", mq.V3_0_11: "V3_0_11", 45: "V3_0_15", 47: "V3_1_0",
 		79: "V3_2_6", 85: "V3_2_9", 87: "V3_3_1", 115: "V3_4_6", 137: "V3_5_8", 211: "V3_9_9", 212: "V4_0_0_SNAPSHOT",
-		213: "V4_0_0", 233: "V4_1_0", 317: "V4_5_2", 393: "V4_9_0", V4_9_4: "V4_9_4", 407: "V4_9_7", 409: "V4_9_8", V5_0_0: "V5_0_0",
-		439: "V5_1_3", V5_3_1: "V5_3_1", 479: "V5_3_3", V5_5_0: "V5_5_0", 512: "V5_5_0_SNAPSHOT", 611: "V5_9_9",
-		HigherVersion: "HIGHER_VERSION", 99999: "HIGHER_VERSION", -1: "invalid(-1)"} {
+		213: "V4_0_0", 233: "V4_1_0", 317: "V4_5_2", 393: "V4_9_0", mq.V4_9_4: "V4_9_4", 407: "V4_9_7", 409: "V4_9_8", mq.V5_0_0: "V5_0_0",
+		439: "V5_1_3", mq.V5_3_1: "V5_3_1", 479: "V5_3_3", mq.V5_5_0: "V5_5_0", 512: "V5_5_0_SNAPSHOT", 611: "V5_9_9",
+		mq.HigherVersion: "HIGHER_VERSION", 99999: "HIGHER_VERSION", -1: "invalid(-1)"} {
 		if got := VersionName(v); got != want {
 			t.Errorf("%d: %s, want %s", v, got, want)
 		}
@@ -20,10 +22,10 @@ func TestVersionNames(t *testing.T) {
 		"4.9.7 5.5.0-SNAPSHOT invalid(-7) HIGHER_VERSION" {
 		t.Error(got)
 	}
-	if Version != V5_5_0 {
+	if Version != mq.V5_5_0 {
 		t.Error("the server's version is", Version)
 	}
-	if want := `"version":` + strconv.Itoa(Version) + "}"; responseTail[len(responseTail)-len(want):] != want {
+	if want := `"version":` + strconv.Itoa(int(Version)) + "}"; responseTail[len(responseTail)-len(want):] != want {
 		t.Errorf("responses end in %s", responseTail)
 	}
 }

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
-
-// syncMemberPrefix begins the topics that never see an acting master (TopicValidator.SYNC_BROKER_MEMBER_GROUP_PREFIX).
-const syncMemberPrefix = "rmq_sys_SYNC_BROKER_MEMBER_"
 
 // route makes the route of a topic (RouteInfoManager.pickupTopicRouteData), without the order configuration. What it returns
 // shares nothing with the tables that ever changes.
@@ -19,7 +17,7 @@ func (s *state) route(t *topic) *Route {
 		Queues:  make([]BrokerQueue, len(t.entries)),
 		Brokers: make([]Broker, len(t.entries)),
 	}
-	acting := s.opts.SupportActingMaster && !strings.HasPrefix(t.name, syncMemberPrefix)
+	acting := s.opts.SupportActingMaster && !strings.HasPrefix(t.name, mq.SyncMemberPrefix)
 	byName := slices.Clone(t.entries)
 	slices.SortFunc(byName, func(a, b entry) int { return cmp.Compare(s.brokers[a.broker].name, s.brokers[b.broker].name) })
 	for i, e := range byName {

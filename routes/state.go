@@ -7,6 +7,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -289,12 +290,9 @@ func (e *live) identity() tombstone.Identity {
 
 // lateProof says that the broker unregisters first of all when it stops, while it still holds its port, and reads the
 // answer: then that answer proves life, too (docs/spec/tombstones.md#late-proof).
-func (e *live) lateProof() bool { return e.version >= version5 && e.language == languageJava }
+func (e *live) lateProof() bool { return e.version >= mq.V5_0_0 && e.language == languageJava }
 
-const (
-	version5     = 413 // MQVersion.Version.V5_0_0
-	languageJava = 0   // LanguageCode.JAVA
-)
+const languageJava = 0 // LanguageCode.JAVA
 
 // event starts an event about a registration.
 func (e *live) event(kind EventKind) Event {

@@ -294,7 +294,7 @@ func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now cl
 	case e != nil && e.owner.ID != u.Conn:
 		return Left{Leaving: LeavingOtherConn}
 	case e != nil:
-		owner, d.LateProof = e.owner, e.version >= 413 && e.language == 0
+		owner, d.LateProof = e.owner, e.version >= mq.V5_0_0 && e.language == 0
 		d.Identity = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Remote.Addr()}
 	case rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.at) <= w.ttl:
 		owner, d.LateProof, d.Identity = rem.owner, rem.late, rem.id
@@ -435,7 +435,7 @@ func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Boun
 	if !lifeOK || !regOK {
 		return false, nil
 	}
-	w.evic[key] = &twinEvicted{id: id, owner: e.owner, late: e.version >= 413 && e.language == 0, at: now}
+	w.evic[key] = &twinEvicted{id: id, owner: e.owner, late: e.version >= mq.V5_0_0 && e.language == 0, at: now}
 	return true, w.remove(key, e.name, e.id)
 }
 

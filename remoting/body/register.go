@@ -3,6 +3,7 @@ package body
 import (
 	"fmt"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
@@ -49,12 +50,6 @@ type Register struct {
 	Empty           bool     // there was no body at all: Version is all zeros
 }
 
-// Thresholds of the request's version (MQVersion) that change the form of the body.
-const (
-	versionBody     = 37  // 3.0.11: before it the body is the bare wrapper
-	versionMappings = 413 // 5.0.0: compressed bodies carry mappings
-)
-
 // RegisterDecoder reads register bodies. It is made to be pooled: what Decode returns aliases the decoder and
 // the data, and is valid until the next Decode. The zero value is ready.
 type RegisterDecoder struct {
@@ -84,14 +79,14 @@ func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, no
 	switch {
 	case len(data) == 0:
 		reg.Version, reg.TimestampAbsent, reg.Empty = DataVersion{}, false, true
-		if version < versionBody {
+		if version < mq.V3_0_11 {
 			reg.Filters = Null
 		}
-	case version < versionBody:
+	case version < mq.V3_0_11:
 		reg.Filters = Null
 		err = d.decodeJSON(data, d.bareWrapper)
 	case compressed || isZlib(data):
-		err = d.decodeCompressed(data, version >= versionMappings)
+		err = d.decodeCompressed(data, version >= mq.V5_0_0)
 	default:
 		err = d.decodeJSON(data, d.body)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
@@ -92,7 +93,7 @@ func AppendRegisterCompressed(dst []byte, reg *Register, version int32) ([]byte,
 			t.WriteQueueNums, t.Perm))
 	}
 	plain = appendBlock(plain, appendFilters(nil, reg.FilterServers))
-	if version >= versionMappings {
+	if version >= mq.V5_0_0 {
 		plain = binary.BigEndian.AppendUint32(plain, uint32(len(reg.Mappings)))
 		for i := range reg.Mappings {
 			plain = appendBlock(plain, appendMapping(nil, &reg.Mappings[i].Mapping, Default))

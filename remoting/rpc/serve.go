@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
-// Remarks and the version above which a client understands GO_AWAY (NettyRemotingAbstract; V5_3_1).
+// Remarks (NettyRemotingAbstract).
 const (
 	overloadRemark = "[OVERLOAD]system busy, start flow control for a while"
 	goAwayRemark   = "please go away"
-	goAwayAbove    = 475
 )
 
 // serve handles one frame, given without its length word, and appends its answer. An error means that the
@@ -31,7 +31,7 @@ func (c *Conn) serve(frame []byte) error {
 	}
 	l.resp.Reset()
 	switch {
-	case s.goAway.Load() && l.req.Version > goAwayAbove:
+	case s.goAway.Load() && l.req.Version > mq.V5_3_1:
 		s.counts.goAways.Add(1)
 		l.resp.Fail(remoting.GoAway, goAwayRemark)
 	default:

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // Request is what tests vary of a request with a JSON header. It is written from the protocol's description and not by our
@@ -23,8 +25,8 @@ type Request struct {
 
 // Versions that brokers and clients name themselves by.
 const (
-	Version5 = 513 // V5_5_0
-	Version4 = 401 // of the 4.9 line
+	Version5 = int(mq.V5_5_0)
+	Version4 = int(mq.V4_9_4)
 )
 
 // Header is the request's header as Java writes it, members in alphabetical order.

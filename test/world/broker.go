@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -34,9 +35,9 @@ var kindNames = [kinds]string{"v5", "v4", "rust", "container", "proxied", "v5kee
 // Version is the ordinal that the process says.
 func (k Kind) Version() int32 {
 	if k == V4 {
-		return remoting.V4_9_4
+		return mq.V4_9_4
 	}
-	return remoting.V5_5_0
+	return mq.V5_5_0
 }
 
 // Language is the one that the process says.
