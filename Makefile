@@ -18,7 +18,7 @@ build: ## static binaries: bin/epitaph, and bin/epitaph-bench, which measures Na
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
 
 notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
-	$(GO) test -count=1 ./test/house -run TestNotice -update
+	EPITAPH_ACCEPT=1 $(GO) test -count=1 ./test/house -run TestNotice
 
 run: build ## three nodes in one process with brokers that come and go (DEMO=0: with none; LISTEN=HOST:PORT)
 	$(BIN) cluster --listen $(or $(LISTEN),127.0.0.1:9876) --demo-brokers $(or $(DEMO),4)
@@ -47,7 +47,7 @@ bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=
 interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
 	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/hostile ./test/interop/... ./test/mqadmin
 
-interop-wire: ## the rows of compat.md against the Java NameServer, and beside them the two minutes of row 128 with ours
+interop-wire: ## the rows of docs/compat.md against the Java NameServer, and beside them the two minutes of row 128 with ours
 	EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m -v -run TestRow128 ./test/wire & ours=$$!; \
 	EPITAPH_WIRE_TARGET=java EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m -v ./test/wire; java=$$?; \
 	wait $$ours && exit $$java

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -19,12 +18,12 @@ import (
 	"testing"
 
 	"github.com/google/licensecheck"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // root is the top of the repository, seen from here.
 const root = "../.."
-
-var update = flag.Bool("update", false, "write NOTICE and THIRD_PARTY_LICENSES anew")
 
 // mayBeLinked are the licences that a binary under Apache-2.0 may contain without a further question.
 var mayBeLinked = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0"}
@@ -40,20 +39,10 @@ const standardLibrary = "Go's standard library"
 // TestNotice holds NOTICE and THIRD_PARTY_LICENSES to what the server links in.
 func TestNotice(t *testing.T) {
 	papers := papersOfServer(t)
-	for name, want := range map[string]string{
-		"NOTICE":               notice(t, papers),
-		"THIRD_PARTY_LICENSES": thirdParty(papers),
-	} {
-		file := filepath.Join(root, name)
-		if *update {
-			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if got := read(t, file); got != want {
-			t.Errorf("%s is not what the server links in; run: make notice, and look at what changed", name)
-		}
+	kit.Golden(t, filepath.Join(root, "NOTICE"), notice(t, papers))
+	kit.Golden(t, filepath.Join(root, "THIRD_PARTY_LICENSES"), thirdParty(papers))
+	if t.Failed() {
+		t.Log("run: make notice, and look at what changed")
 	}
 }
 
