@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/epitaph-mq/epitaph/clock"
 )
 
 // Pauses after an accept that failed, as when file descriptors ran out.
@@ -26,6 +28,7 @@ func newLogLimits() logLimits {
 
 // Serve accepts connections until Shutdown, then returns ErrClosed. Listen or Use must have succeeded.
 func (s *Server) Serve() error {
+	var err error
 	s.mu.Lock()
 	l := s.listener
 	if s.closed || l == nil {
@@ -34,6 +37,13 @@ func (s *Server) Serve() error {
 			return errors.New("rpc: serve: call Listen first")
 		}
 		return ErrClosed
+	}
+	if _, ok := l.(*net.TCPListener); ok {
+		if s.poller, err = newPoller(s); err != nil {
+			s.cfg.Logger.Warn("silent connections keep their goroutines", "err", err)
+		} else {
+			s.group.Go(s.poller.run)
+		}
 	}
 	s.group.Go(s.sweep)
 	if s.cfg.TLS != nil && s.cfg.TLSMode != Disabled {
@@ -96,7 +106,9 @@ func (s *Server) accept(nc net.Conn) {
 		return
 	}
 	s.cfg.Logger.Debug("connection opened", "conn", c.id, "remote", c.socketAddr)
-	go c.run()
+	if !c.park() {
+		go c.run(clock.Stamp{})
+	}
 }
 
 func (s *Server) newConn(nc net.Conn) *Conn {
@@ -107,6 +119,9 @@ func (s *Server) newConn(nc net.Conn) *Conn {
 	c.remoteAddr = c.socketAddr
 	if idle := s.cfg.Idle(); idle > 0 {
 		c.idle = steps(idle)
+	}
+	if s.poller != nil && c.raw() {
+		c.state.Store(active)
 	}
 	return c
 }
@@ -133,12 +148,6 @@ func (s *Server) remove(c *Conn) {
 	s.counts.closedBytesOut.Add(c.wire.meter.bytesOut.Load())
 }
 
-// run is the life of one connection.
-func (c *Conn) run() {
-	c.loop = c.server.takeLoop(c)
-	c.end(c.read())
-}
-
 func (c *Conn) end(err error) {
 	s := c.server
 	defer s.group.Done()
@@ -155,24 +164,35 @@ func (c *Conn) end(err error) {
 	c.ended(err)
 }
 
+// read serves what comes until there is an end to it, or errSilent.
 func (c *Conn) read() error {
-	err := c.readPlain()
-	if !errors.Is(err, errUpgrade) {
-		return err
+	for {
+		err := c.readOn()
+		if errors.Is(err, errUpgrade) {
+			err = c.upgrade()
+		} else {
+			err = c.silent(err)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err := c.secure(); err != nil {
-		c.server.counts.tlsFailed.Add(1)
-		c.server.logs.tls.Do(func() { c.server.cfg.Logger.Info("tls failed", "remote", c.remoteAddr, "err", err) })
-		return err
+}
+
+func (c *Conn) readOn() error {
+	if c.raw() && !c.tls {
+		return c.readRaw()
 	}
 	return c.readFrom(c.net)
 }
 
-func (c *Conn) readPlain() error {
-	if c.raw() {
-		return c.readRaw()
+func (c *Conn) upgrade() error {
+	err := c.secure()
+	if err != nil {
+		c.server.counts.tlsFailed.Add(1)
+		c.server.logs.tls.Do(func() { c.server.cfg.Logger.Info("tls failed", "remote", c.remoteAddr, "err", err) })
 	}
-	return c.readFrom(&c.wire)
+	return err
 }
 
 // ended counts and logs why the connection is over.
@@ -203,10 +223,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	s.cancel()
-	l := s.listener
+	l, p := s.listener, s.poller
 	s.mu.Unlock()
 	if l != nil {
 		_ = l.Close()
+	}
+	if p != nil {
+		p.close() // waits for it, and so without the lock
 	}
 	all := s.snapshot()
 	for _, c := range all {

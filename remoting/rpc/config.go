@@ -12,7 +12,7 @@ import (
 
 // Handler is what a server does with requests.
 type Handler interface {
-	// Serve handles one request and fills in resp, which was Reset. It runs in the connection's goroutine, so the
+	// Serve handles one request and fills in resp, which was Reset. It runs in the goroutine that serves the connection, so the
 	// requests of one connection come in order and a Serve that waits holds up its own connection only. req is
 	// valid until Serve returns. For a one-way request the server drops resp. A panic becomes code 1.
 	Serve(c *Conn, req *remoting.Request, resp *remoting.Response)
@@ -79,7 +79,7 @@ type Config struct {
 	TLS     *TLS // nil: a TLS handshake closes the connection
 
 	// Timed is told how long requests took, of route queries one in 64: from the decoded frame until the answer was handed
-	// to the socket. It is called in the connection's goroutine and must not wait. Nil: nothing is timed.
+	// to the socket. It is called where the connection is served and must not wait. Nil: nothing is timed.
 	Timed func(code int32, took time.Duration)
 
 	Clock  func() clock.Stamp // of every stamp

@@ -21,6 +21,7 @@ type Conn struct {
 	idle    int64        // steps of the sweeper; 0: never
 	expires atomic.Int64 // step at which the present frame or handshake is too late; 0: none under way
 	closing atomic.Pointer[string]
+	state   atomic.Int32 // unparkable, active or parked
 
 	socketAddr netip.AddrPort
 	remoteAddr netip.AddrPort
@@ -45,8 +46,8 @@ func (c *Conn) Accepted() clock.Stamp { return c.accepted }
 // Only valid in Serve and Closed, or after them.
 func (c *Conn) FirstByte() clock.Stamp { return c.firstByte }
 
-// FrameStart is a stamp at which the first byte of the frame now being served had been read. Stamps of frames are taken
-// only once TrackWrites was called; before that it is FirstByte, which is earlier and so errs towards keeping.
+// FrameStart is a stamp at which the first byte of the frame now being served had arrived, taken before the connection
+// waited for a goroutine where it had none. Stamps of frames are taken only once TrackWrites was called; before that it is FirstByte, which is earlier and so errs towards keeping.
 // Only valid in Serve.
 func (c *Conn) FrameStart() clock.Stamp { return c.loop.frameStart }
 
@@ -104,10 +105,11 @@ func (c *Conn) AfterFlush(f func()) { c.loop.afterFlush = append(c.loop.afterFlu
 // Close ends the connection without waiting for it: answers not yet written are dropped. The first reason is logged.
 func (c *Conn) Close(reason string) { c.stop(reason, net.Conn.SetDeadline) }
 
-// stop wakes the connection's goroutine, which closes the socket. To close it here would wait for that goroutine, which
-// may be the caller.
+// stop wakes the connection or its goroutine, which closes the socket. To close it here would wait for that goroutine,
+// which may be the caller.
 func (c *Conn) stop(reason string, deadline func(net.Conn, time.Time) error) {
 	if c.closing.CompareAndSwap(nil, &reason) {
 		_ = deadline(c.wire.Conn, past)
+		c.wake(clock.Stamp{})
 	}
 }

@@ -74,6 +74,8 @@ func (c *Conn) secure() error {
 	c.wire.prefix = append([]byte(nil), l.in.b[l.r:l.w]...)
 	l.r = l.w
 	c.release()
+	c.wire.closing = &c.closing
+	defer func() { c.wire.closing = nil }()
 	tc := tls.Server(&c.wire, conf)
 	if err := tc.HandshakeContext(context.Background()); err != nil { // the sweeper ends it in time
 		return fmt.Errorf("tls handshake: %w", err)

@@ -104,8 +104,8 @@ func (t *tracker) finally() (uint64, bool) {
 
 // acked is how many bytes the peer's TCP has acknowledged, also after a reset or FIN.
 func (w *wire) acked() (n uint64, ok bool) {
-	if w.memory != nil {
-		return w.memory.BytesAcked(), true
+	if a, ok := w.Conn.(acknowledger); ok {
+		return a.BytesAcked(), true
 	}
 	if w.raw == nil {
 		return 0, false

@@ -26,6 +26,7 @@ type loop struct {
 	holds      *pool // entered for the requests since the last flush
 	pending    int64 // requests not yet in tally
 
+	woken      clock.Stamp // when the poller saw the bytes of the first read
 	readStamp  clock.Stamp // of the last read, once writes are tracked
 	nextStamp  clock.Stamp // of the first byte of the frame that in.b[r:w] begins
 	frameStart clock.Stamp // of the first byte of the frame that is being handled
@@ -61,7 +62,7 @@ func (s *Server) putLoop(c *Conn) {
 func (c *Conn) space() ([]byte, error) {
 	l, pool := c.loop, c.server.buffers
 	switch {
-	case l.in == nil && c.raw():
+	case l.in == nil && c.raw() && !c.tls:
 		l.in = pool.getRead()
 	case l.in == nil: // held while waiting
 		l.in = pool.getSmall()
@@ -85,7 +86,10 @@ func (c *Conn) space() ([]byte, error) {
 func (c *Conn) got(n int) {
 	l := c.loop
 	if c.wire.track.Load() != nil {
-		l.readStamp = c.server.cfg.Clock()
+		l.readStamp, l.woken = l.woken, clock.Stamp{}
+		if l.readStamp.IsZero() {
+			l.readStamp = c.server.cfg.Clock()
+		}
 		if l.r == l.w {
 			l.nextStamp = l.readStamp
 		}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// raw says that the connection is read by readRaw.
-func (c *Conn) raw() bool { return c.wire.raw != nil && !c.tls }
+// raw says that the socket is read by readRaw as long as it is plain text, and can be parked.
+func (c *Conn) raw() bool { return c.wire.raw != nil }
 
 // readRaw is the reader of a plain TCP connection. One call of RawConn.Read spans the connection's life: it waits for
 // the socket with no buffer held, and Go's net.Conn.Read would prepare and lock for each read anew.

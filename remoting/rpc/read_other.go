@@ -4,4 +4,4 @@ package rpc
 
 func (c *Conn) raw() bool { return false }
 
-func (c *Conn) readRaw() error { return c.readFrom(c.wire) }
+func (c *Conn) readRaw() error { return c.readFrom(c.net) }

@@ -30,6 +30,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards the following fields
 	listener net.Listener
+	poller   *poller // nil: every connection has a goroutine; set by Serve
 	conns    map[uint64]*Conn
 	closed   bool
 

@@ -30,7 +30,7 @@ type counters struct {
 	closedRequests, closedBytesIn, closedBytesOut atomic.Int64 // of connections that are gone
 }
 
-// meter is written by its connection's goroutine only and read by anyone.
+// meter is written by the goroutine that serves the connection and read by anyone.
 type meter struct {
 	ticks                       *atomic.Int64 // the sweeper's time
 	active                      atomic.Int64  // step of the last byte read or written

@@ -10,7 +10,7 @@ const sweepEvery = 250 * time.Millisecond
 // steps rounds up.
 func steps(d time.Duration) int64 { return int64((d + sweepEvery - 1) / sweepEvery) }
 
-// sweep closes connections that are idle or take too long. One ticker for all is what keeps timers and deadlines, which
+// sweep closes connections that are idle or take too long, and has the silent ones parked. One ticker for all is what keeps timers and deadlines, which
 // cost a lock and at times a system call, off the path of a request.
 func (s *Server) sweep() {
 	ticker := time.NewTicker(sweepEvery)
@@ -23,15 +23,21 @@ func (s *Server) sweep() {
 		}
 		now := s.ticks.Add(1)
 		for _, v := range s.overdue(now) {
-			v.conn.Close(v.reason)
+			if v.reason == silent {
+				_ = v.conn.wire.SetReadDeadline(past) // its goroutine finds out whether it can be parked
+			} else {
+				v.conn.Close(v.reason)
+			}
 		}
 	}
 }
 
 type overdue struct {
 	conn   *Conn
-	reason string
+	reason string // to close it, or silent
 }
+
+const silent = "silent"
 
 func (s *Server) overdue(now int64) (all []overdue) {
 	s.mu.Lock()
@@ -46,6 +52,8 @@ func (s *Server) overdue(now int64) (all []overdue) {
 		} else if c.idle > 0 && now-c.wire.meter.active.Load() > c.idle {
 			s.counts.idle.Add(1)
 			all = append(all, overdue{c, "idle"})
+		} else if c.state.Load() == active && t == 0 && now-c.wire.meter.active.Load() >= parkAfter {
+			all = append(all, overdue{c, silent})
 		}
 	}
 	return all

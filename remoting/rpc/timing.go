@@ -14,7 +14,7 @@ const (
 )
 
 // timings are requests under way whose time is taken: from when the frame was decoded until its answer was handed to
-// the socket. Only the connection's goroutine touches them.
+// the socket. Only the goroutine that serves the connection touches them.
 type timings struct {
 	count int
 	begun [timedAtOnce]struct {

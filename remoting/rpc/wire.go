@@ -1,10 +1,13 @@
 package rpc
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 )
@@ -12,15 +15,15 @@ import (
 // writeChunk bounds one call to the socket: a peer that reads slowly shows progress, for the idle rule, by each of them.
 const writeChunk = 64 << 10
 
-// wire is the socket below TLS. Reads and writes belong to the connection's goroutine.
+// wire is the socket below TLS. Reads and writes belong to the goroutine that serves the connection.
 type wire struct {
 	net.Conn
 	raw      syscall.RawConn // nil when it is no TCP socket
-	memory   acknowledger    // nil unless the connection is in memory
 	clock    func() clock.Stamp
 	canProve bool // tcpi_bytes_acked can be read
 	meter    meter
 	prefix   []byte                  // bytes read before TLS took over
+	closing  *atomic.Pointer[string] // of the connection during its handshake, which is not read on after a deadline
 	sent     uint64                  // bytes written since accept, below TLS
 	track    atomic.Pointer[tracker] // nil until writes are tracked
 }
@@ -37,8 +40,8 @@ func (w *wire) init(nc net.Conn, ticks *atomic.Int64, now func() clock.Stamp) {
 			w.raw = raw
 			w.canProve = provable
 		}
-	} else if a, ok := nc.(acknowledger); ok {
-		w.memory, w.canProve = a, true
+	} else {
+		_, w.canProve = nc.(acknowledger)
 	}
 }
 
@@ -49,9 +52,17 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.prefix = w.prefix[n:]
 		return n, nil
 	}
-	n, err := w.Conn.Read(p)
-	w.meter.in(n)
-	return n, err
+	for {
+		n, err := w.Conn.Read(p)
+		w.meter.in(n)
+		if w.closing == nil || n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		_ = w.SetReadDeadline(time.Time{}) // the sweeper's, which found the connection silent a moment ago
+		if w.closing.Load() != nil {
+			return 0, err
+		}
+	}
 }
 
 // Write writes all of p in steps of writeChunk.

@@ -1,0 +1,83 @@
+package rpc
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// parkAfter is how many steps of silence end the service of a connection: one that polls in turn keeps its goroutine, one
+// that polls every 30 s is parked by then.
+const parkAfter = 2
+
+// Who looks after a connection. Only a parked one is nobody's: whoever makes it active serves it.
+const (
+	unparkable int32 = iota // its goroutine, for as long as it is open
+	active                  // its goroutine, until it is silent
+	parked                  // the poller
+)
+
+// errSilent says that the sweeper found nothing to wait for in a goroutine.
+var errSilent = errors.New("silent")
+
+// run serves the connection until it is silent or over. woken is when the poller saw the bytes that woke it, if it did.
+func (c *Conn) run(woken clock.Stamp) {
+	c.loop = c.server.takeLoop(c)
+	if c.wire.track.Load() != nil {
+		c.loop.woken = woken
+	}
+	for {
+		err := c.read()
+		if !errors.Is(err, errSilent) {
+			c.end(err)
+			return
+		}
+		c.release()
+		c.server.putLoop(c)
+		if c.park() {
+			return
+		}
+		c.loop = c.server.takeLoop(c)
+	}
+}
+
+// park leaves the connection to the poller; whoever called it does not serve it. False: it must be served.
+func (c *Conn) park() bool {
+	if c.state.Load() == unparkable {
+		return false
+	}
+	c.state.Store(parked) // before the poller is told: it may wake the connection at once
+	err := c.server.poller.wait(c)
+	switch {
+	case err != nil:
+		return !c.state.CompareAndSwap(parked, unparkable)
+	case c.closing.Load() != nil: // whoever closes wakes what is parked, and may have come before it was
+		return !c.state.CompareAndSwap(parked, active)
+	}
+	return true
+}
+
+// wake serves a parked connection again.
+func (c *Conn) wake(at clock.Stamp) {
+	if c.state.CompareAndSwap(parked, active) {
+		go c.run(at)
+	}
+}
+
+// silent turns the end of a read by its deadline into what it means: unless the connection is to be closed, the sweeper asks
+// for it. It is not given while a frame has begun. Nil: read on.
+func (c *Conn) silent(err error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	_ = c.wire.SetReadDeadline(time.Time{})
+	switch {
+	case c.closing.Load() != nil: // looked at after the deadline was taken back: who closes sets it after closing
+		return errClosing
+	case c.loop.r == c.loop.w && c.state.Load() == active:
+		return errSilent
+	}
+	return nil
+}
