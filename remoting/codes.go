@@ -1,7 +1,5 @@
 package remoting
 
-import "strconv"
-
 // Request codes (Java's RequestCode) that a NameServer serves, and 905, which it sends.
 const (
 	PutKVConfig               int32 = 100
@@ -41,64 +39,3 @@ const (
 	QueryNotFound           int32 = 22
 	GoAway                  int32 = 1500
 )
-
-// CodeName is the RequestCode name of a code for logs and tables, or its number.
-func CodeName(code int32) string {
-	switch code {
-	case PutKVConfig:
-		return "PUT_KV_CONFIG"
-	case GetKVConfig:
-		return "GET_KV_CONFIG"
-	case DeleteKVConfig:
-		return "DELETE_KV_CONFIG"
-	case RegisterBroker:
-		return "REGISTER_BROKER"
-	case UnregisterBroker:
-		return "UNREGISTER_BROKER"
-	case GetRouteInfoByTopic:
-		return "GET_ROUTEINFO_BY_TOPIC"
-	case GetBrokerClusterInfo:
-		return "GET_BROKER_CLUSTER_INFO"
-	case WipeWritePermOfBroker:
-		return "WIPE_WRITE_PERM_OF_BROKER"
-	case GetAllTopicList:
-		return "GET_ALL_TOPIC_LIST_FROM_NAMESERVER"
-	case DeleteTopicInNamesrv:
-		return "DELETE_TOPIC_IN_NAMESRV"
-	case RegisterTopicInNamesrv:
-		return "REGISTER_TOPIC_IN_NAMESRV"
-	case GetKVListByNamespace:
-		return "GET_KVLIST_BY_NAMESPACE"
-	}
-	return codeNameHigh(code)
-}
-
-func codeNameHigh(code int32) string {
-	switch code {
-	case GetTopicsByCluster:
-		return "GET_TOPICS_BY_CLUSTER"
-	case GetSystemTopicList:
-		return "GET_SYSTEM_TOPIC_LIST_FROM_NS"
-	case GetUnitTopicList:
-		return "GET_UNIT_TOPIC_LIST"
-	case GetHasUnitSubTopicList:
-		return "GET_HAS_UNIT_SUB_TOPIC_LIST"
-	case GetHasUnitSubUnunitTopics:
-		return "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST"
-	case UpdateNamesrvConfig:
-		return "UPDATE_NAMESRV_CONFIG"
-	case GetNamesrvConfig:
-		return "GET_NAMESRV_CONFIG"
-	case QueryDataVersion:
-		return "QUERY_DATA_VERSION"
-	case AddWritePermOfBroker:
-		return "ADD_WRITE_PERM_OF_BROKER"
-	case GetBrokerMemberGroup:
-		return "GET_BROKER_MEMBER_GROUP"
-	case BrokerHeartbeat:
-		return "BROKER_HEARTBEAT"
-	case NotifyMinBrokerIDChange:
-		return "NOTIFY_MIN_BROKER_ID_CHANGE"
-	}
-	return strconv.Itoa(int(code))
-}

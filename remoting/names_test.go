@@ -40,12 +40,6 @@ func TestLanguageNames(t *testing.T) {
 	}
 }
 
-func TestCodeNames(t *testing.T) {
-	if got := CodeName(105) + " " + CodeName(905) + " " + CodeName(999); got != "GET_ROUTEINFO_BY_TOPIC NOTIFY_MIN_BROKER_ID_CHANGE 999" {
-		t.Error(got)
-	}
-}
-
 func TestParseInt64(t *testing.T) {
 	for text, want := range map[string]int64{"0": 0, "-0": 0, "+7": 7, "007": 7, "-12": -12,
 		"9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64} {

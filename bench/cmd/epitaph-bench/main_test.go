@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/cli"
 	"github.com/epitaph-mq/epitaph/cli/screen"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/kit/inproc"
 )
 
@@ -30,6 +31,11 @@ func measure(args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	status = run(append([]string{"epitaph-bench"}, args...), &out, &errs)
 	return status, out.String(), errs.String()
+}
+
+// Every command and flag that was once there is there, with its type and its variable.
+func TestNoFlagIsTakenAway(t *testing.T) {
+	kit.Listed(t, "testdata/flags.txt", kit.Flags("epitaph-bench", app(nil, nil).Commands))
 }
 
 func TestHelpFitsTheScreen(t *testing.T) {

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// Every command and flag that was once there is there, with its type and its variable.
+func TestNoFlagIsTakenAway(t *testing.T) {
+	lines := kit.Flags("epitaph", (&program{}).app().Commands)
+	for _, m := range regexp.MustCompile(`(?m)^ (-\w,--\w+(?: <arg>)?)`).FindAllStringSubmatch(mqUsage, -1) {
+		lines = append(lines, "mqnamesrv "+m[1])
+	}
+	for _, name := range mqVariables() {
+		lines = append(lines, "mqnamesrv "+name)
+	}
+	kit.Listed(t, "testdata/flags.txt", lines)
+}
+
+// What a command line ends with, it ends with.
+func TestNoExitStatusChanges(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	dir := t.TempDir()
+	names := strings.NewReplacer(dir, "DIR", busy.Addr().String(), "TAKEN", closed.Addr().String(), "NOBODY")
+	nobody := "--http-addr=" + closed.Addr().String()
+	var lines []string
+	for _, args := range [][]string{
+		{}, {"--help"}, {"--version"}, {"nosuch"}, {"--nosuch"}, {"serve", "--help"}, {"serve", "extra"}, {"serve", "--nosuch"},
+		{"serve", "--set=listenPort=x", "--data=" + dir}, {"serve", "--listen=" + busy.Addr().String(), "--data=" + dir},
+		{"serve", "--config=" + filepath.Join(dir, "none")}, {"cluster", "extra"}, {"keygen"}, {"keygen", filepath.Join(dir, "key")},
+		{"keygen", filepath.Join(dir, "no", "dir", "key")}, {"licenses"},
+		{"members", nobody}, {"members", nobody, "extra"}, {"tombstones", nobody}, {"tombstones", "--limit=0"}, {"brokers", nobody},
+		{"routes"}, {"routes", nobody, "T"}, {"conflicts", nobody}, {"top", nobody}, {"force-leave"}, {"force-leave", nobody, "m"},
+		{"diff", nobody}, {"health", nobody}, {"bench"},
+		{"mqnamesrv", "-h"}, {"mqnamesrv", "-x"}, {"mqnamesrv"}, {"mqnamesrv", "-c", filepath.Join(dir, "none")}, {"mqnamesrv", "-p"},
+	} {
+		status, _, _ := run(args...)
+		lines = append(lines, fmt.Sprintf("epitaph %s: %d", names.Replace(strings.Join(args, " ")), status))
+	}
+	kit.Listed(t, "testdata/exit_statuses.txt", lines)
+}

@@ -1,0 +1,160 @@
+package node
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/readiness"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// lockedBuffer takes lines of several nodes.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// Every change of the tables is made to happen, at a node that gossips, and its line has the fields that it had.
+func TestLogFields(t *testing.T) {
+	var (
+		log   lockedBuffer
+		old   aged
+		nodes []*Node
+	)
+	for _, name := range []string{"n1", "n2"} {
+		nodes = append(nodes, startNodeTo(t, slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}), func(c *config.Config) {
+			g := gossip.DefaultConfig()
+			g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), name
+			if len(nodes) > 0 {
+				g.Seeds = []string{nodes[0].Gossip().Addr()}
+			}
+			c.Gossip, c.Clock = &g, old.now
+		}))
+	}
+	n := nodes[0]
+	first, second := dial(t, n), dial(t, n)
+	register := func(c *rpc.Client, cluster, name, addr, id, body string) {
+		t.Helper()
+		ext := brokerHeader(id)
+		ext["clusterName"], ext["brokerName"], ext["brokerAddr"] = cluster, name, addr
+		ask(t, c, remoting.RegisterBroker, ext, body)
+	}
+	unregister := func(c *rpc.Client, name, addr string) {
+		t.Helper()
+		ext := brokerHeader("0")
+		ext["brokerName"], ext["brokerAddr"] = name, addr
+		ask(t, c, remoting.UnregisterBroker, ext, "")
+	}
+	stateVersion := func(v string) string { return strings.Replace(twoTopics, `"stateVersion":0`, `"stateVersion":`+v, 1) }
+	update := strings.NewReplacer(`"counter":1`, `"counter":2`, "TB", "TC").Replace(twoTopics)
+	single := strings.Replace(twoTopics, `,"TB":{"topicName":"TB"}`, "", 1)
+
+	register(first, "C1", "b0", "10.0.0.1:1", "0", twoTopics)
+	register(first, "C1", "b0", "10.0.0.1:1", "0", update)
+	register(first, "C1", "b0", "10.0.0.1:1", "1", update)
+	ask(t, first, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	ask(t, first, remoting.AddWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
+	ask(t, first, remoting.DeleteTopicInNamesrv, map[string]string{"topic": "TA", "clusterName": "C1"}, "")
+	ask(t, first, remoting.RegisterTopicInNamesrv, map[string]string{"topic": "TA"},
+		`{"queueDatas":[{"brokerName":"b0","perm":6,"readQueueNums":4,"writeQueueNums":4,"topicSysFlag":0}]}`)
+	ask(t, first, remoting.PutKVConfig, map[string]string{"namespace": "N", "key": "k", "value": "v"}, "")
+	ask(t, first, remoting.UpdateNamesrvConfig, nil, "orderMessageEnable=true")
+	register(first, "C1", "refused", "10.0.0.2:1", "0", single)
+	register(first, "C1", "dropped", "10.0.0.3:1", "0", stateVersion("5"))
+	register(first, "C1", "dropped", "10.0.0.3:2", "0", stateVersion("1"))
+	register(first, "C1", "ignored", "10.0.0.4:1", "0", twoTopics)
+	register(second, "C1", "ignored", "10.0.0.4:1", "0", twoTopics)
+	unregister(first, "ignored", "10.0.0.4:1")
+	unregister(second, "ignored", "10.0.0.4:1")
+	// The four conflicts.
+	register(first, "C1", "k0", "10.0.0.5:1", "0", twoTopics)
+	register(second, "C1", "k1", "10.0.0.5:1", "0", twoTopics)
+	register(first, "C1", "m0", "10.0.0.6:1", "0", twoTopics)
+	register(second, "C2", "m0", "10.0.0.6:2", "1", twoTopics)
+	register(first, "C1", "a0", "10.0.0.7:1", "0", twoTopics)
+	register(second, "C1", "a0", "10.0.0.7:2", "0", twoTopics)
+	conn, err := net.Dial("tcp", n.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte("PROXY TCP4 10.9.9.9 10.0.0.9 4711 9876\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := rpc.NewClient(conn, rpc.DefaultClientConfig())
+	defer elsewhere.Close()
+	register(elsewhere, "C1", "l0", "127.0.0.1:2", "0", twoTopics)
+	// Whoever leaves: one that is evicted elsewhere, one whose connection is lost, one that is silent.
+	header := brokerHeader("0")
+	header["brokerName"], header["brokerAddr"] = "e0", "10.0.0.8:1"
+	conns := registerAt(t, header, nodes[1], nodes[0])
+	ask(t, conns[1], remoting.UnregisterBroker, header, "")
+	kit.Until(t, "the eviction", func() bool { return strings.Contains(log.String(), routes.BrokerEvicted.String()) })
+	lost := dial(t, n)
+	register(lost, "C1", "lost", "10.0.0.9:1", "0", twoTopics)
+	lost.Close()
+	kit.Until(t, "the loss", func() bool { return strings.Contains(log.String(), routes.BrokerLost.String()) })
+	old.by.Store(int64(10 * time.Minute))
+	n.apply(n.table.Expire())
+
+	// What else comes without a cause here, such as what the nodes differ in meanwhile, comes or not as time goes.
+	told := []string{"tombstone made", "tombstone judged", "connection opened", "connection closed", "kv config changed", "configuration changed"}
+	for kind := range routes.EventKinds {
+		told = append(told, routes.EventKind(kind).String())
+	}
+	var lines strings.Builder
+	for _, message := range told {
+		before := lines.Len()
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, `"msg":"`+message+`"`) {
+				lines.WriteString(line)
+			}
+		}
+		if lines.Len() == before {
+			t.Errorf("%q was not seen: let it happen here", message)
+		}
+	}
+	kit.Listed(t, "testdata/log_fields.txt", kit.LogFields(t, lines.String()))
+}
+
+func TestLogFieldsOfReadiness(t *testing.T) {
+	var log bytes.Buffer
+	n := &Node{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	lacks := digest.Catchup{Witnesses: []string{"n2"}, Missing: []digest.Missing{{Holder: "n2"}}}
+	for _, news := range []readiness.News{
+		{Stage: readiness.Asking}, // of this nothing is said
+		{Stage: readiness.Catching, Lacks: lacks},
+		{Stage: readiness.Alone},
+		{Stage: readiness.Caught, Lacks: lacks, Lacking: 1},
+		{Stage: readiness.Caught, Lacks: digest.Catchup{Undecided: []string{"n2"}}},
+		{Stage: readiness.Caught},
+	} {
+		n.tellReadiness(&news)
+	}
+	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 5 {
+		t.Errorf("%d lines:\n%s", lines, log.String())
+	}
+	kit.Listed(t, "testdata/log_fields_readiness.txt", kit.LogFields(t, log.String()))
+}
