@@ -269,7 +269,6 @@ func (c *Conn) timeout() {
 func (c *Conn) close() {
 	if !c.closed {
 		c.Hangup()
-		c.waiting, c.asking = 0, 0
 		c.send(Frame{FIN: true})
 	}
 }
@@ -277,6 +276,7 @@ func (c *Conn) close() {
 // Hangup ends the broker's use of the connection: the node has closed it, or its process has ended.
 func (c *Conn) Hangup() {
 	c.closed = true
+	c.waiting, c.asking = 0, 0 // its calls have failed
 	if c.Proc.conns[c.Node] == c {
 		delete(c.Proc.conns, c.Node)
 	}
