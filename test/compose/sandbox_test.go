@@ -25,7 +25,7 @@ func delegate(t *testing.T) {
 		t.Skip("SKIPPED: ", why)
 	}
 	// The network of the machine is out of reach inside: what has to be fetched is fetched before.
-	jars, err := java.Fetch(java.RocketMQ("rocketmq-broker", "5.5.0"))
+	jars, err := java.Fetch("rocketmq-broker", "5.5.0")
 	if err != nil {
 		t.Logf("no jars of the broker, its scenario will be skipped: %v", err)
 		jars = noJars

@@ -1,7 +1,6 @@
 package java
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"text/template"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -18,30 +16,14 @@ import (
 // fetchLimit bounds one run of Maven; 130 jars take about half a minute with an empty repository.
 const fetchLimit = 10 * time.Minute
 
-// Artifact names one Maven artifact.
-type Artifact struct {
-	Group, Name, Version string
-}
-
-// RocketMQ is an artifact of group org.apache.rocketmq, e.g. RocketMQ("rocketmq-namesrv", "5.5.0").
-func RocketMQ(name, version string) Artifact {
-	return Artifact{"org.apache.rocketmq", name, version}
-}
-
 // Jars returns the directory that holds the jars of an org.apache.rocketmq artifact and of all it needs at run
 // time, fetching them when they are not cached. It skips t when Maven is missing and fails it when Maven fails.
 func Jars(t testing.TB, name, version string) string {
 	t.Helper()
-	return JarsOf(t, RocketMQ(name, version))
-}
-
-// JarsOf is Jars for several artifacts of any group on one class path. The first one names the directory.
-func JarsOf(t testing.TB, artifacts ...Artifact) string {
-	t.Helper()
 	Require(t)
-	dir, err := Fetch(artifacts...)
+	dir, err := Fetch(name, version)
 	if err != nil {
-		t.Fatalf("jars of %v: %v", artifacts, err)
+		t.Fatalf("jars of %s %s: %v", name, version, err)
 	}
 	return dir
 }
@@ -55,18 +37,14 @@ func ClassPath(dirs ...string) string {
 	return strings.Join(entries, string(os.PathListSeparator))
 }
 
-// Fetch makes the jars of the artifacts present and returns their directory. A lock file per directory makes concurrent test binaries wait
-// for the first; the directory gets its final name only when it is complete.
-func Fetch(artifacts ...Artifact) (string, error) {
+// Fetch makes the jars of an org.apache.rocketmq artifact present and returns their directory. A lock file for each
+// directory makes concurrent test binaries wait for the first; it gets its final name only when it is complete.
+func Fetch(name, version string) (string, error) {
 	cache, err := kit.Cache()
 	if err != nil {
 		return "", err
 	}
-	names := make([]string, len(artifacts))
-	for i, a := range artifacts {
-		names[i] = a.Name + "-" + a.Version
-	}
-	final := filepath.Join(cache, strings.Join(names, "+"))
+	final := filepath.Join(cache, name+"-"+version)
 	unlock, err := kit.Lock(final + ".lock")
 	if err != nil {
 		return "", err
@@ -80,7 +58,7 @@ func Fetch(artifacts ...Artifact) (string, error) {
 		return "", fmt.Errorf("make a working directory: %w", err)
 	}
 	defer os.RemoveAll(work)
-	if err := copyDependencies(work, artifacts); err != nil {
+	if err := copyDependencies(work, name, version); err != nil {
 		return "", err
 	}
 	if err := os.Rename(filepath.Join(work, "lib"), final); err != nil {
@@ -89,21 +67,17 @@ func Fetch(artifacts ...Artifact) (string, error) {
 	return final, nil
 }
 
-var pom = template.Must(template.New("pom").Parse(`<project xmlns="http://maven.apache.org/POM/4.0.0">
+const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>epitaph</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies>{{range .}}
-    <dependency><groupId>{{.Group}}</groupId><artifactId>{{.Name}}</artifactId><version>{{.Version}}</version></dependency>{{end}}
+  <dependencies>
+    <dependency><groupId>org.apache.rocketmq</groupId><artifactId>%s</artifactId><version>%s</version></dependency>
   </dependencies>
 </project>
-`))
+`
 
-func copyDependencies(work string, artifacts []Artifact) error {
-	var text bytes.Buffer
-	if err := pom.Execute(&text, artifacts); err != nil {
-		return fmt.Errorf("write pom: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(work, "pom.xml"), text.Bytes(), 0o644); err != nil {
+func copyDependencies(work, name, version string) error {
+	if err := os.WriteFile(filepath.Join(work, "pom.xml"), fmt.Appendf(nil, pom, name, version), 0o644); err != nil {
 		return fmt.Errorf("write pom: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)

@@ -86,7 +86,7 @@ func RunNameServer(version string, o NameServerOptions) (*NameServer, error) {
 	if err := n.writeFiles(o); err != nil {
 		return nil, err
 	}
-	jars, err := Fetch(RocketMQ("rocketmq-namesrv", version))
+	jars, err := Fetch("rocketmq-namesrv", version)
 	if err != nil {
 		return nil, err
 	}

@@ -88,12 +88,8 @@ func BinaryEntry(key, value string) string {
 	return string(append(e, value...))
 }
 
-// ProxyV1 is the line by which a front end names the client it speaks for.
-func ProxyV1(from, to string) []byte {
-	return []byte("PROXY TCP4 " + from + " " + to + " 56324 9876\r\n")
-}
-
-// ProxyV2 is the binary form of it: command 0x20 LOCAL or 0x21 PROXY, family 0x11 TCP over IPv4 and so on.
+// ProxyV2 is the binary header by which a front end names the client it speaks for: command 0x20 LOCAL or 0x21 PROXY,
+// family 0x11 TCP over IPv4 and so on.
 func ProxyV2(command, family byte, payload ...byte) []byte {
 	h := []byte{0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, command, family}
 	return append(append(h, byte(len(payload)>>8), byte(len(payload))), payload...)

@@ -71,7 +71,7 @@ func (javaTarget) run(o options) (*server, error) {
 }
 
 func (javaTarget) command(dir string, args ...string) (*exec.Cmd, error) {
-	jars, err := java.Fetch(java.RocketMQ("rocketmq-namesrv", javaVersion))
+	jars, err := java.Fetch("rocketmq-namesrv", javaVersion)
 	if err != nil {
 		return nil, err
 	}

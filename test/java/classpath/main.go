@@ -14,7 +14,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: classpath ARTIFACT VERSION, such as rocketmq-namesrv 5.5.0")
 		os.Exit(2)
 	}
-	dir, err := java.Fetch(java.RocketMQ(os.Args[1], os.Args[2]))
+	dir, err := java.Fetch(os.Args[1], os.Args[2])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
