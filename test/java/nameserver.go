@@ -25,7 +25,6 @@ type NameServerOptions struct {
 	Properties map[string]string // options of the -c file, beside listenPort and the store paths
 	JVM        []string          // more JVM flags, e.g. -Dtls.server.mode=enforcing
 	Env        []string          // more environment, NAME=value
-	Heap       []string          // replaces the small default heap and collector flags, e.g. -Xms4g -Xmx4g
 }
 
 // NameServer is a running Java name server.
@@ -90,11 +89,7 @@ func RunNameServer(version string, o NameServerOptions) (*NameServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	heap := o.Heap
-	if heap == nil {
-		heap = smallHeap()
-	}
-	jvm := append([]string{"-Duser.home=" + o.Dir}, heap...)
+	jvm := append([]string{"-Duser.home=" + o.Dir}, smallHeap()...)
 	n.Process, err = Run(Command{
 		ClassPath: ClassPath(jars),
 		JVM:       append(jvm, o.JVM...),
