@@ -1,6 +1,6 @@
 // Package kit is what the tests share: the program built once and run as a process, other processes, waiting for a
 // condition, free ports, logs, golden files, certificates, a client that writes the wire by hand, a relay that records
-// what passes, and a broker. It imports nothing of ours but the bodies of brokers, so that tests inside a package can use
+// what passes, and a broker. It imports nothing of ours but the bodies of brokers and the version numbers, so that tests inside a package can use
 // it too; package inproc below it runs a node inside the test, package test/java released Java software.
 //
 // What a run shares comes by environment, and each suite alone works without:
