@@ -1,6 +1,6 @@
-// Package node is one NameServer: its configuration, the wiring of its parts, their start and stop, and the
-// handlers that turn requests into changes of the routing tables and back (DefaultRequestProcessor and
-// ClientRequestProcessor of Apache RocketMQ 5.5.0).
+// Package node is one NameServer: the wiring of its parts, their start and stop, and the table of request codes
+// (requests.go) with the handlers that turn requests into changes of the routing tables and back
+// (DefaultRequestProcessor and ClientRequestProcessor of Apache RocketMQ 5.5.0).
 //
 // What starts, in this order; stop is the same list backwards:
 //
