@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -139,6 +141,37 @@ func TestParkedConnectionsEnd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestActiveConnectionsDoNotWakeThePoller, or it would turn without end beside a handler that waits with bytes unread.
+func TestActiveConnectionsDoNotWakeThePoller(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s := start(t, handlerFunc{serve: func(_ *Conn, req *remoting.Request, _ *remoting.Response) {
+		if req.Opaque == 1 {
+			close(entered)
+			<-leave
+		}
+	}}, nil)
+	p := dial(t, s)
+	p.Put(request(206, 1, 0, ""))
+	<-entered
+	p.Put(request(206, 2, 0, ""))
+	c := only(t, s)
+	kit.Until(t, "unread bytes", func() (unread bool) {
+		_ = c.wire.raw.Control(func(fd uintptr) {
+			n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+			unread = err == nil && n > 0
+		})
+		return unread
+	})
+	_ = s.poller.raw.Control(func(set uintptr) {
+		if n, err := unix.EpollWait(int(set), make([]unix.EpollEvent, 1), 0); n != 0 || err != nil {
+			t.Errorf("%d events of a connection that is served, %v", n, err)
+		}
+	})
+	close(leave)
+	p.wantHeader(`"opaque":1,`)
+	p.wantHeader(`"opaque":2,`)
 }
 
 // TestClosedWhileItParks: who closes before the connection is parked wakes nobody, so it must find out itself.
