@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"node/properties":   {},
 	"node/atomicfile":   {},
 	"node/config":       {"clock", "gossip", "routes", "node/atomicfile", "node/properties"},
-	"node/kvconfig":     {"node/atomicfile"},
+	"node/kvconfig":     {"node/atomicfile", "remoting/fastjson"},
 	"tombstone":         {"clock"},
 	"remoting/rpc":      {"clock", "mq", "remoting"},
 	"routes":            {"clock", "mq", "tombstone"},

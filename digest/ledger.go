@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
@@ -69,8 +71,7 @@ type Ledger struct {
 	peers       map[Peer]*peer
 	order       []*peer // by name; nil after a change of peers
 	asks        map[uint64]*ask
-	parts       float64 // that may be answered now
-	partsAt     clock.Stamp
+	parts       *rate.Limiter // of answers
 	counters    Counters
 }
 
@@ -133,7 +134,7 @@ type Counters struct {
 func New(cfg Config, now clock.Stamp) *Ledger {
 	return &Ledger{
 		cfg: cfg, started: now, own: NewSet(nil), peers: map[Peer]*peer{}, asks: map[uint64]*ask{},
-		parts: partsASec, partsAt: now,
+		parts: rate.NewLimiter(partsASec, partsASec),
 	}
 }
 

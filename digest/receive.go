@@ -2,6 +2,7 @@ package digest
 
 import (
 	"slices"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 )
@@ -65,7 +66,7 @@ func (l *Ledger) answer(p *peer, m *Compare, now clock.Stamp) (out []Packet) {
 	}
 	differ := set.differing(&sums, m.Mask)
 	parts, covered, skipped := l.pack(set, differ, limit)
-	if m.Subject == Brokers && !l.allow(float64(len(parts)), now) {
+	if m.Subject == Brokers && !l.allow(len(parts), now) {
 		return nil
 	}
 	for i, items := range parts {
@@ -78,15 +79,12 @@ func (l *Ledger) answer(p *peer, m *Compare, now clock.Stamp) (out []Packet) {
 }
 
 // allow takes n parts of the budget for answers.
-func (l *Ledger) allow(n float64, now clock.Stamp) bool {
-	l.parts = min(partsASec, l.parts+now.Sub(l.partsAt).Seconds()*partsASec)
-	l.partsAt = now
-	if l.parts < n {
+func (l *Ledger) allow(n int, now clock.Stamp) bool {
+	allowed := l.parts.AllowN(time.Unix(0, now.Boot), n)
+	if !allowed {
 		l.counters.Limited++
-		return false
 	}
-	l.parts -= n
-	return true
+	return allowed
 }
 
 // Bytes of what is encoded beside strings, at most.

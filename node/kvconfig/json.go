@@ -3,7 +3,8 @@ package kvconfig
 import (
 	"maps"
 	"slices"
-	"unicode/utf8"
+
+	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
 // encodeFile writes {"configTable":{"namespace":{"key":"value"}}} on one line without a final line feed. Java writes
@@ -14,7 +15,7 @@ func encodeFile(t table) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(appendString(out, namespace), ':')
+		out = append(fastjson.AppendString(out, namespace), ':')
 		out = appendValues(out, t[namespace])
 	}
 	return append(out, "}}"...)
@@ -30,38 +31,8 @@ func appendValues(out []byte, values map[string]string) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(appendString(out, key), ':')
-		out = appendString(out, values[key])
+		out = append(fastjson.AppendString(out, key), ':')
+		out = fastjson.AppendString(out, values[key])
 	}
 	return append(out, '}')
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString writes a JSON string as fastjson2 does: only control characters, the quote and the backslash are
-// escaped. Bytes that are no UTF-8 become U+FFFD.
-func appendString(out []byte, s string) []byte {
-	out = append(out, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			out = append(out, '\\', byte(r))
-		case r >= ' ':
-			out = utf8.AppendRune(out, r)
-		case r == '\b':
-			out = append(out, `\b`...)
-		case r == '\t':
-			out = append(out, `\t`...)
-		case r == '\n':
-			out = append(out, `\n`...)
-		case r == '\f':
-			out = append(out, `\f`...)
-		case r == '\r':
-			out = append(out, `\r`...)
-		default:
-			out = append(out, `\u00`...)
-			out = append(out, hexDigits[r>>4], hexDigits[r&15])
-		}
-	}
-	return append(out, '"')
 }

@@ -90,8 +90,8 @@ func TestStringsAsJava(t *testing.T) {
 		}
 	}
 	const beyond = "\u2028\u2029\ufeff\ufffe中😀/<"
-	got := string(appendString(nil, in.String()+beyond))
-	if got != `"`+want.String()+beyond+`"` {
+	got := string(encodeValues(map[string]string{"k": in.String() + beyond}))
+	if got != `{"table":{"k":"`+want.String()+beyond+`"}}` {
 		t.Errorf("got %s", got)
 	}
 }
