@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// DemoCluster is the RocketMQ cluster of the demo brokers, and DemoTopic a topic that all of them have.
+	// DemoCluster is the RocketMQ cluster of the demo brokers, and demoTopic a topic that all of them have.
 	DemoCluster = "DemoCluster"
-	DemoTopic   = "demo-orders"
+	demoTopic   = "demo-orders"
 
 	callTime = 3 * time.Second // for one request, as in the Java broker
 )
@@ -38,7 +38,7 @@ func newBroker(i int, now time.Time) *broker {
 	name := "demo-" + strconv.Itoa(i+1)
 	return &broker{
 		name: name, addr: fmt.Sprintf("192.0.2.%d:10911", i+1), ha: fmt.Sprintf("192.0.2.%d:10912", i+1), started: now,
-		topics: []string{DemoTopic, name, DemoCluster},
+		topics: []string{demoTopic, name, DemoCluster},
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 const (
 	// MaxNodes is how many nodes fit below the ports of their HTTP.
 	MaxNodes = httpAbove
-	// MaxDemoBrokers bounds Config.DemoBrokers.
-	MaxDemoBrokers = 200
+	// maxDemoBrokers bounds Config.DemoBrokers.
+	maxDemoBrokers = 200
 
 	httpAbove = 10 // a node's HTTP is that many ports above its --listen
 	lastPort  = 65535
@@ -48,8 +48,8 @@ func (c *Config) Validate() error {
 	if c.Nodes < 1 || c.Nodes > MaxNodes {
 		fault("--nodes=%d: want 1 to %d", c.Nodes, MaxNodes)
 	}
-	if c.DemoBrokers < 0 || c.DemoBrokers > MaxDemoBrokers {
-		fault("--demo-brokers=%d: want 0 to %d", c.DemoBrokers, MaxDemoBrokers)
+	if c.DemoBrokers < 0 || c.DemoBrokers > maxDemoBrokers {
+		fault("--demo-brokers=%d: want 0 to %d", c.DemoBrokers, maxDemoBrokers)
 	}
 	if _, port, err := splitAddr(c.Listen); err != nil {
 		fault("--listen=%q: want HOST:PORT, such as 127.0.0.1:9876", c.Listen)

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// LookLimit bounds the registrations and tombstones of one Look.
-	LookLimit = 1000
+	// lookLimit bounds the registrations and tombstones of one Look.
+	lookLimit = 1000
 
 	rowsGone = time.Minute           // a broker that is gone everywhere is shown for that long
 	slack    = 50 * time.Millisecond // between two readings of one moment
@@ -46,8 +46,8 @@ func (c *Cluster) Look() []Look {
 		l := Look{Name: c.names[i], Addr: addrs[i]}
 		l.Ready, l.Why = n.Ready()
 		// In this order: whoever is gone from the table has left its tombstone by then.
-		l.Brokers = n.Registrations(LookLimit)
-		l.Tombstones = n.Tombstones(LookLimit)
+		l.Brokers = n.Registrations(lookLimit)
+		l.Tombstones = n.Tombstones(lookLimit)
 		all = append(all, l)
 	}
 	return all

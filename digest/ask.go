@@ -38,7 +38,7 @@ func (l *Ledger) Ask(p Peer, subject Subject, name string, now clock.Stamp) (non
 		l.counters.Limited++
 		return 0, nil, false
 	}
-	a := &ask{peer: p, asked: now, own: NewSet(l.cfg.Source.Items(subject, name))}
+	a := &ask{peer: p, asked: now, own: newSet(l.cfg.Source.Items(subject, name))}
 	nonce = l.cfg.Random()
 	l.asks[nonce] = a
 	all := ^uint64(0)

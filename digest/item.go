@@ -11,12 +11,12 @@ import (
 	"github.com/epitaph-mq/epitaph/mq"
 )
 
-// Buckets is into how many parts items are divided by the hash of their key.
-const Buckets = 64
+// buckets is into how many parts items are divided by the hash of their key.
+const buckets = 64
 
 // Limits. What does not fit is counted, never sent in part without saying so.
 const (
-	MaxItems   = 8192 // of one node; of more, those with the lowest hashes of keys, so that nodes choose the same ones
+	maxItems   = 8192 // of one node; of more, those with the lowest hashes of keys, so that nodes choose the same ones
 	MaxKey     = 640  // bytes of the strings of an item
 	MaxSubject = 600  // bytes of a subject's name
 )
@@ -38,8 +38,8 @@ type Item struct {
 	Hash     uint64 // of what is served
 }
 
-// Same says that two nodes serve the same: why a tombstone was kept is no difference.
-func (i *Item) Same(o *Item) bool {
+// same says that two nodes serve the same: why a tombstone was kept is no difference.
+func (i *Item) same(o *Item) bool {
 	return i.Version == o.Version && i.Topics == o.Topics && i.Writable == o.Writable && i.Hash == o.Hash
 }
 
@@ -74,7 +74,7 @@ func (i *Item) sum(key uint64) uint64 {
 func bucketOf(key uint64) int { return int(key >> 58) }
 
 // Sums are the sums of a set's buckets.
-type Sums [Buckets]uint64
+type Sums [buckets]uint64
 
 func (s *Sums) root() (root uint64) {
 	for _, b := range s {
@@ -91,9 +91,9 @@ type Set struct {
 	skipped int    // items that are too long, or too many
 }
 
-// NewSet sums items up. A key that comes twice counts once.
-func NewSet(items []Item) *Set {
-	s := &Set{items: make(map[Key]Item, min(len(items), MaxItems))}
+// newSet sums items up. A key that comes twice counts once.
+func newSet(items []Item) *Set {
+	s := &Set{items: make(map[Key]Item, min(len(items), maxItems))}
 	hashes := make(map[Key]uint64, len(s.items))
 	for i := range items {
 		if items[i].size() > MaxKey {
@@ -103,7 +103,7 @@ func NewSet(items []Item) *Set {
 		s.items[items[i].Key] = items[i]
 		hashes[items[i].Key] = items[i].Key.hash()
 	}
-	if len(s.items) > MaxItems {
+	if len(s.items) > maxItems {
 		s.cut(hashes)
 	}
 	for k, i := range s.items {
@@ -114,10 +114,10 @@ func NewSet(items []Item) *Set {
 	return s
 }
 
-// cut leaves the MaxItems keys with the lowest hashes.
+// cut leaves the maxItems keys with the lowest hashes.
 func (s *Set) cut(hashes map[Key]uint64) {
 	keys := slices.SortedFunc(maps.Keys(s.items), func(a, b Key) int { return cmp.Compare(hashes[a], hashes[b]) })
-	for _, k := range keys[MaxItems:] {
+	for _, k := range keys[maxItems:] {
 		delete(s.items, k)
 		s.skipped++
 	}
@@ -131,7 +131,7 @@ func (s *Set) Len() int { return len(s.items) }
 
 // differing are the buckets of mask whose sums are not those of other.
 func (s *Set) differing(other *Sums, mask uint64) (differ uint64) {
-	for b := range Buckets {
+	for b := range buckets {
 		if mask&(1<<b) != 0 && s.sums[b] != other[b] {
 			differ |= 1 << b
 		}

@@ -133,7 +133,7 @@ type Counters struct {
 // New makes an empty ledger at a node that starts now.
 func New(cfg Config, now clock.Stamp) *Ledger {
 	return &Ledger{
-		cfg: cfg, started: now, own: NewSet(nil), peers: map[Peer]*peer{}, asks: map[uint64]*ask{},
+		cfg: cfg, started: now, own: newSet(nil), peers: map[Peer]*peer{}, asks: map[uint64]*ask{},
 		parts: rate.NewLimiter(partsASec, partsASec),
 	}
 }
@@ -147,7 +147,7 @@ func (l *Ledger) Counters() Counters {
 
 // SetOwn replaces what this node holds.
 func (l *Ledger) SetOwn(o Own, now clock.Stamp) {
-	set := NewSet(o.Brokers)
+	set := newSet(o.Brokers)
 	if set.Root() != l.own.Root() {
 		l.changed = now
 	}

@@ -166,7 +166,7 @@ func differing(n *testNode, peer Peer, now clock.Stamp, settledOnly bool) (keys 
 // truth is what really differs between two nodes.
 func truth(a, b *testNode) (keys []Key) {
 	for k, i := range a.own {
-		if o, ok := b.own[k]; !ok || !i.Same(&o) {
+		if o, ok := b.own[k]; !ok || !i.same(&o) {
 			keys = append(keys, k)
 		}
 	}
@@ -351,13 +351,13 @@ func TestManyBrokersAreCompared(t *testing.T) {
 
 func TestMoreItemsThanAllowed(t *testing.T) {
 	var all []Item
-	for i := range MaxItems + 100 {
+	for i := range maxItems + 100 {
 		all = append(all, broker(i))
 	}
-	a := NewSet(all)
+	a := newSet(all)
 	slices.Reverse(all)
-	b := NewSet(append(all, Item{Key: Key{Name: string(make([]byte, MaxKey+1))}}))
-	if a.Len() != MaxItems || a.skipped != 100 || b.skipped != 101 || a.Root() != b.Root() {
+	b := newSet(append(all, Item{Key: Key{Name: string(make([]byte, MaxKey+1))}}))
+	if a.Len() != maxItems || a.skipped != 100 || b.skipped != 101 || a.Root() != b.Root() {
 		t.Fatalf("%d items, %d and %d skipped, roots %x and %x", a.Len(), a.skipped, b.skipped, a.Root(), b.Root())
 	}
 }
@@ -373,7 +373,7 @@ func TestStrangersAreNotBelieved(t *testing.T) {
 	all := ^uint64(0)
 	for _, m := range []Message{
 		&Summary{From: stranger, Root: 5},
-		&Compare{From: stranger, Nonce: 1, Mask: all, Sums: make([]uint64, Buckets)},
+		&Compare{From: stranger, Nonce: 1, Mask: all, Sums: make([]uint64, buckets)},
 		&Items{From: w.nodes[1].peer, Nonce: 77, Covered: all, Parts: 1, Items: []Item{broker(9)}},
 		&Items{From: w.nodes[1].peer, Covered: all, Equal: 1, Parts: 1},
 		&Items{From: w.nodes[1].peer, Covered: all, Part: 1, Parts: 1},

@@ -16,7 +16,7 @@ type Peer = tombstone.Peer
 const (
 	MaxMessage = tombstone.MaxMessage // bytes of a packet
 	MaxStream  = 32 << 10             // bytes of a message by stream
-	MaxParts   = 32                   // of one answer
+	maxParts   = 32                   // of one answer
 )
 
 // Subject is what items are about.
@@ -111,7 +111,7 @@ func (m *Compare) Valid() error {
 
 // Valid says what in a message makes no sense.
 func (m *Items) Valid() error {
-	if m.Parts == 0 || m.Parts > MaxParts || m.Part >= m.Parts {
+	if m.Parts == 0 || m.Parts > maxParts || m.Part >= m.Parts {
 		return fmt.Errorf("part %d of %d", m.Part, m.Parts)
 	}
 	if m.Covered&m.Skipped|m.Equal&(m.Covered|m.Skipped) != 0 {
@@ -127,7 +127,7 @@ func (m *Items) Valid() error {
 
 func (m *Compare) sums() (all Sums) {
 	n := 0
-	for b := range Buckets {
+	for b := range buckets {
 		if m.Mask&(1<<b) != 0 {
 			all[b] = m.Sums[n]
 			n++
@@ -138,7 +138,7 @@ func (m *Compare) sums() (all Sums) {
 
 func pickSums(s *Sums, mask uint64) []uint64 {
 	list := make([]uint64, 0, bits.OnesCount64(mask))
-	for b := range Buckets {
+	for b := range buckets {
 		if mask&(1<<b) != 0 {
 			list = append(list, s[b])
 		}

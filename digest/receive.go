@@ -57,7 +57,7 @@ func (l *Ledger) answer(p *peer, m *Compare, now clock.Stamp) (out []Packet) {
 		if !l.allow(partsASec/4, now) { // walks much: four of these a second
 			return nil
 		}
-		set = NewSet(l.cfg.Source.Items(m.Subject, m.Name))
+		set = newSet(l.cfg.Source.Items(m.Subject, m.Name))
 	}
 	sums := m.sums()
 	limit := MaxMessage
@@ -97,15 +97,15 @@ const (
 // neither covered nor skipped, and will be asked for again.
 func (l *Ledger) pack(set *Set, differ uint64, limit int) (parts [][]Item, covered, skipped uint64) {
 	room := limit - headBytes - len(l.cfg.Self.Name)
-	buckets := make([][]Item, Buckets)
+	byBucket := make([][]Item, buckets)
 	for k, i := range set.items {
 		if b := bucketOf(k.hash()); differ&(1<<b) != 0 {
-			buckets[b] = append(buckets[b], i)
+			byBucket[b] = append(byBucket[b], i)
 		}
 	}
 	parts = [][]Item{nil}
 	used := 0
-	for b, items := range buckets {
+	for b, items := range byBucket {
 		if differ&(1<<b) == 0 {
 			continue
 		}
@@ -121,7 +121,7 @@ func (l *Ledger) pack(set *Set, differ uint64, limit int) (parts [][]Item, cover
 			next[last], nextUsed = append(next[last][:len(next[last]):len(next[last])], i), nextUsed+size
 		}
 		switch {
-		case len(next) <= MaxParts:
+		case len(next) <= maxParts:
 			parts, used = next, nextUsed
 			covered |= 1 << b
 		case covered == 0: // not even alone
@@ -187,7 +187,7 @@ func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 	theirs := map[Key]Item{}
 	for _, part := range r.got {
 		for _, i := range part.Items {
-			if covered&(1<<bucketOf(i.Key.hash())) != 0 && len(theirs) < MaxItems {
+			if covered&(1<<bucketOf(i.Key.hash())) != 0 && len(theirs) < maxItems {
 				theirs[i.Key] = i
 			}
 		}
@@ -201,7 +201,7 @@ func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 		fresh[k] = &d
 	}
 	for k, i := range theirs {
-		if mine, ok := l.own.items[k]; !ok || !mine.Same(&i) {
+		if mine, ok := l.own.items[k]; !ok || !mine.same(&i) {
 			note(k, difference{item: i, has: true})
 		}
 	}
@@ -216,7 +216,7 @@ func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 		}
 	}
 	for k, d := range fresh {
-		if len(p.diffs) < MaxItems {
+		if len(p.diffs) < maxItems {
 			p.diffs[k] = d
 		}
 	}

@@ -75,7 +75,7 @@ func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 	for k, d := range p.diffs {
 		diff := Difference{Key: k, There: d.item, HasThere: d.has, For: now.Sub(d.since)}
 		diff.Here, diff.HasHere = l.own.items[k]
-		if diff.HasHere == diff.HasThere && (!diff.HasHere || diff.Here.Same(&diff.There)) {
+		if diff.HasHere == diff.HasThere && (!diff.HasHere || diff.Here.same(&diff.There)) {
 			continue // this node has changed since, and agrees now
 		}
 		diff.Settled = l.settled(p, &diff)

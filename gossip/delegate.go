@@ -39,7 +39,7 @@ func peerOf(name string) (tombstone.Peer, bool) {
 }
 
 // NodeMeta is what this node says of itself.
-func (d delegate) NodeMeta(int) []byte { return EncodeMeta(d.g.said()) }
+func (d delegate) NodeMeta(int) []byte { return encodeMeta(d.g.said()) }
 
 // NotifyMsg takes a message of another member, by packet, stream or gossip.
 func (d delegate) NotifyMsg(b []byte) {
@@ -117,7 +117,7 @@ func (d delegate) alive(n *memberlist.Node) {
 		g.refused(fmt.Errorf("%w: member name %q", errFormat, n.Name))
 		return
 	}
-	meta, err := DecodeMeta(n.Meta) // copies what it keeps
+	meta, err := decodeMeta(n.Meta) // copies what it keeps
 	if err != nil {
 		g.refused(err) // a member all the same
 	}

@@ -56,7 +56,7 @@ func newDigests(g *Gossip, from Holdings) *digests {
 
 // message queues a message of another member.
 func (d *digests) message(b []byte) {
-	msg, err := DecodeDigest(b) // copies what it keeps
+	msg, err := decodeDigest(b) // copies what it keeps
 	if err != nil {
 		d.g.refused(err)
 		return
@@ -153,7 +153,7 @@ func (d *digests) step(e digestEvent) {
 
 func (d *digests) send(p *digest.Packet) {
 	g := d.g
-	b, err := EncodeDigest(p.Msg)
+	b, err := encodeDigest(p.Msg)
 	if limit := map[bool]int{false: digest.MaxMessage, true: digest.MaxStream}[p.Stream]; err == nil && len(b) > limit {
 		err = fmt.Errorf("%T of %d bytes, want at most %d", p.Msg, len(b), limit)
 	}

@@ -82,7 +82,7 @@ func seeds(f *testing.F) (all [][]byte) {
 	}
 	all = append(all, state)
 	for _, m := range digestExamples() {
-		b, err := EncodeDigest(m)
+		b, err := encodeDigest(m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -243,7 +243,7 @@ func readable(b []byte) bool {
 		_, err := decodeFarewell(b)
 		return err == nil
 	case isDigest(b):
-		msg, err := DecodeDigest(b)
+		msg, err := decodeDigest(b)
 		return err == nil && msg.Valid() == nil
 	}
 	msg, err := Decode(b)

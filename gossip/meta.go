@@ -59,8 +59,8 @@ type wireMeta struct {
 // metaVersion begins the bytes: a member of another one is a member of which nothing is known.
 const metaVersion = 1
 
-// EncodeMeta writes what a member says of itself, at most 512 bytes. What is too long is left out.
-func EncodeMeta(m Meta) []byte {
+// encodeMeta writes what a member says of itself, at most 512 bytes. What is too long is left out.
+func encodeMeta(m Meta) []byte {
 	if len(m.Release) > maxRelease {
 		m.Release = m.Release[:maxRelease]
 	}
@@ -79,8 +79,8 @@ func EncodeMeta(m Meta) []byte {
 	return b
 }
 
-// DecodeMeta reads it. Nothing, and what is not understood, is the zero Meta: the member is of another version.
-func DecodeMeta(b []byte) (Meta, error) {
+// decodeMeta reads it. Nothing, and what is not understood, is the zero Meta: the member is of another version.
+func decodeMeta(b []byte) (Meta, error) {
 	if len(b) == 0 {
 		return Meta{}, nil
 	}

@@ -25,11 +25,11 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 			Age:        time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "age")) * time.Millisecond,
 			NameServer: text(maxAddress), HTTP: text(maxAddress),
 		}
-		b := EncodeMeta(m)
+		b := encodeMeta(m)
 		if len(b) == 0 || len(b) > metaMax {
 			t.Fatalf("%d bytes", len(b))
 		}
-		got, err := DecodeMeta(b)
+		got, err := decodeMeta(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,21 +41,21 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 
 func TestMetaTooLongIsCut(t *testing.T) {
 	long := strings.Repeat("x", 5000)
-	got, err := DecodeMeta(EncodeMeta(Meta{Release: long, Phase: PhaseReady, NameServer: long, HTTP: long}))
+	got, err := decodeMeta(encodeMeta(Meta{Release: long, Phase: PhaseReady, NameServer: long, HTTP: long}))
 	if err != nil || got != (Meta{Release: long[:maxRelease], Phase: PhaseReady}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 }
 
 func FuzzDecodeMeta(f *testing.F) {
-	f.Add(EncodeMeta(Meta{Release: "v1", Phase: PhaseReady, Age: time.Minute, NameServer: "10.0.0.1:9876"}))
+	f.Add(encodeMeta(Meta{Release: "v1", Phase: PhaseReady, Age: time.Minute, NameServer: "10.0.0.1:9876"}))
 	f.Add([]byte{metaVersion, wireVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := DecodeMeta(b)
+		m, err := decodeMeta(b)
 		if err != nil {
 			return
 		}
-		again, err := DecodeMeta(EncodeMeta(m))
+		again, err := decodeMeta(encodeMeta(m))
 		if err != nil || len(b) > 0 && again != m {
 			t.Fatalf("%+v, then %+v, %v", m, again, err)
 		}

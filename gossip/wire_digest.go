@@ -67,9 +67,9 @@ func isDigest(b []byte) bool {
 	return len(b) > 0 && (b[0] == typeSummary || b[0] == typeCompare || b[0] == typeItems)
 }
 
-// EncodeDigest writes a message of package digest, which keeps each below digest.MaxMessage by packet and
+// encodeDigest writes a message of package digest, which keeps each below digest.MaxMessage by packet and
 // digest.MaxStream by stream.
-func EncodeDigest(msg digest.Message) ([]byte, error) {
+func encodeDigest(msg digest.Message) ([]byte, error) {
 	from := msg.Sender()
 	sender := wirePeer{Name: from.Name, Boot: from.Boot}
 	switch m := msg.(type) {
@@ -104,8 +104,8 @@ func EncodeDigest(msg digest.Message) ([]byte, error) {
 	return nil, fmt.Errorf("gossip: encode %T: no such message", msg)
 }
 
-// DecodeDigest reads a message of package digest. Whether its content makes sense is for digest.Message.Valid to say.
-func DecodeDigest(b []byte) (digest.Message, error) {
+// decodeDigest reads a message of package digest. Whether its content makes sense is for digest.Message.Valid to say.
+func decodeDigest(b []byte) (digest.Message, error) {
 	if len(b) > digest.MaxStream {
 		return nil, fmt.Errorf("%w: %d bytes, want at most %d", errSize, len(b), digest.MaxStream)
 	}

@@ -31,14 +31,14 @@ func digestMessages() []digest.Message {
 
 func TestDigestMessagesSurviveTheirEncoding(t *testing.T) {
 	for _, m := range digestMessages() {
-		b, err := EncodeDigest(m)
+		b, err := encodeDigest(m)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !isDigest(b) {
 			t.Errorf("%T is not taken for a digest", m)
 		}
-		got, err := DecodeDigest(b)
+		got, err := decodeDigest(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestDigestMessagesSurviveTheirEncoding(t *testing.T) {
 
 func FuzzDecodeDigest(f *testing.F) {
 	for _, m := range digestMessages() {
-		b, err := EncodeDigest(m)
+		b, err := encodeDigest(m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -61,15 +61,15 @@ func FuzzDecodeDigest(f *testing.F) {
 	}
 	f.Add([]byte{typeItems, wireVersion, 0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := DecodeDigest(b)
+		m, err := decodeDigest(b)
 		if err != nil {
 			return
 		}
-		again, err := EncodeDigest(m)
+		again, err := encodeDigest(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := DecodeDigest(again)
+		back, err := decodeDigest(again)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,13 +116,13 @@ func newBetween(t interface{ Fatalf(string, ...any) }, names ...string) (*betwee
 
 func (b *between) carry(from tombstone.Peer, packets []digest.Packet) {
 	for _, p := range packets {
-		raw, err := EncodeDigest(p.Msg)
+		raw, err := encodeDigest(p.Msg)
 		if err != nil {
 			b.t.Fatalf("%v", err)
 		}
 		b.bytes[from] += len(raw)
 		b.largest[p.Stream] = max(b.largest[p.Stream], len(raw))
-		m, err := DecodeDigest(raw)
+		m, err := decodeDigest(raw)
 		if err != nil {
 			b.t.Fatalf("%v", err)
 		}

@@ -217,7 +217,7 @@ func timeout(ms Opt64) time.Duration {
 	const limit = math.MaxInt64 / int64(time.Millisecond)
 	switch {
 	case !ms.Valid:
-		return DefaultTimeout
+		return defaultTimeout
 	case ms.N > limit:
 		return math.MaxInt64
 	case ms.N < -limit:

@@ -9,8 +9,8 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// DefaultTimeout is how long a registration lives without a sign of life when the broker named no timeout.
-const DefaultTimeout = 120 * time.Second
+// defaultTimeout is how long a registration lives without a sign of life when the broker named no timeout.
+const defaultTimeout = 120 * time.Second
 
 // MasterID is the broker id of a master.
 const MasterID = 0

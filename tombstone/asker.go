@@ -10,7 +10,7 @@ import (
 
 // maxMergeReports bounds the reports that this node sends at once because of one push/pull. The next push/pull brings the
 // remaining ids again.
-const maxMergeReports = 16 * MaxReports
+const maxMergeReports = 16 * maxReports
 
 // pullID is a tombstone of another node that this node holds a registration for, so that it has to ask the origin.
 type pullID struct {
@@ -94,9 +94,9 @@ func (x *Exchange) queuePull(m *member, id ID, since clock.Stamp) {
 	m.toPull = append(m.toPull, w)
 }
 
-// report sends DONEs to the origin m, each with at most MaxReports reports.
+// report sends DONEs to the origin m, each with at most maxReports reports.
 func (x *Exchange) report(m *member, reports []Report, stream bool, out *Output) {
-	for part := range slices.Chunk(reports, MaxReports) {
+	for part := range slices.Chunk(reports, maxReports) {
 		d := Done{From: x.self, Boot: m.Boot, Reports: part}
 		x.send(out, Packet{To: m.Peer, Path: Datagram, Msg: d})
 		if stream {
@@ -110,7 +110,7 @@ func (x *Exchange) startPulls(m *member, now clock.Stamp, out *Output) {
 	for len(m.pulls) < maxWindow && len(m.toPull) > 0 {
 		b := &pullBatch{origin: m}
 		size := 0
-		for len(b.ids) < MaxBatch && len(m.toPull) > 0 {
+		for len(b.ids) < maxBatch && len(m.toPull) > 0 {
 			w := m.toPull[len(m.toPull)-1]
 			if size += w.id.Size(); size > maxID || b.find(w.id.Seq) >= 0 {
 				break // sequence numbers tell answers apart, and a member that lies may have used one twice

@@ -215,7 +215,7 @@ func (x *Exchange) Receive(msg Message, now clock.Stamp) Output {
 				x.sawItGo(m, id.Key, SawItself, now)
 			}
 		}
-		x.receiveHints(msg, MaxBatch, now, &out)
+		x.receiveHints(msg, maxBatch, now, &out)
 	case Pull:
 		x.counters.PullsReceived++
 		x.receivePull(m, msg, now, &out)

@@ -190,8 +190,8 @@ func TestWindowsNewestFirst(t *testing.T) {
 		}
 	}
 	newest := a.members[peerC].hints[0].seqs
-	if len(newest) != MaxBatch || newest[0] != 100 {
-		t.Errorf("next batch %v, want %d ids from the newest on", newest, MaxBatch)
+	if len(newest) != maxBatch || newest[0] != 100 {
+		t.Errorf("next batch %v, want %d ids from the newest on", newest, maxBatch)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestProofCountsOnce(t *testing.T) {
 	f("another boot", 0, func(p *Proof, _ Pull) { p.From.Boot++ })
 	f("another tombstone", 0, func(p *Proof, _ Pull) { p.Answers[0].Seq++ })
 	f("negative age", 0, func(p *Proof, _ Pull) { p.Answers[0].Life = -1 })
-	f("too many answers", 0, func(p *Proof, _ Pull) { p.Answers = make([]Answer, MaxBatch+1) })
+	f("too many answers", 0, func(p *Proof, _ Pull) { p.Answers = make([]Answer, maxBatch+1) })
 }
 
 // An answer to an earlier try counts with the t0 of that try, and every try has its own nonce.
@@ -273,7 +273,7 @@ func TestCapDropsTheOldestU(t *testing.T) {
 	a := newExchange(t, peerA, fakeTables{})
 	now := time.Duration(0)
 	made := 0
-	for made < MaxLive+10 {
+	for made < maxLive+10 {
 		now += 10 * ms
 		d := departure(made, now, 0)
 		if made == 5 {
@@ -287,7 +287,7 @@ func TestCapDropsTheOldestU(t *testing.T) {
 			now = TTL / 2
 		}
 	}
-	if len(a.own) != MaxLive || a.Counters().Capped != 10 {
+	if len(a.own) != maxLive || a.Counters().Capped != 10 {
 		t.Fatalf("%d live, %d dropped", len(a.own), a.Counters().Capped)
 	}
 	if a.own[6] != nil || a.own[11] == nil || a.own[1] != nil {

@@ -21,7 +21,7 @@ type Message interface {
 type Hint struct {
 	From   Peer
 	Stream bool // the sender sent this copy by stream, so UDP may be blocked: the receiver answers by stream as well
-	IDs    []ID // 1 to MaxBatch; in push/pull state (Merge) up to MaxMerge bytes
+	IDs    []ID // 1 to maxBatch; in push/pull state (Merge) up to MaxMerge bytes
 }
 
 // Pull asks an origin for proof of its tombstones. Every try has a fresh nonce.
@@ -29,7 +29,7 @@ type Pull struct {
 	From   Peer
 	Stream bool // as in Hint
 	Nonce  uint64
-	IDs    []ID // 1 to MaxBatch; the receiver made all of them
+	IDs    []ID // 1 to maxBatch; the receiver made all of them
 }
 
 // Proof is the origin's answer to a Pull, in the order of its ids. The origin computes the ages when it sends.
@@ -54,7 +54,7 @@ type Answer struct {
 type Done struct {
 	From    Peer
 	Boot    uint64   // of the origin: sequence numbers of another life mean nothing
-	Reports []Report // 1 to MaxReports
+	Reports []Report // 1 to maxReports
 }
 
 // Report is the outcome of one tombstone at one member.
@@ -69,10 +69,10 @@ func (m Pull) Sender() Peer  { return m.From }
 func (m Proof) Sender() Peer { return m.From }
 func (m Done) Sender() Peer  { return m.From }
 
-func (m Hint) Valid() error { return validIDs(m.From, m.IDs, MaxBatch) }
+func (m Hint) Valid() error { return validIDs(m.From, m.IDs, maxBatch) }
 
 func (m Pull) Valid() error {
-	if err := validIDs(m.From, m.IDs, MaxBatch); err != nil {
+	if err := validIDs(m.From, m.IDs, maxBatch); err != nil {
 		return err
 	}
 	for _, id := range m.IDs {
@@ -90,8 +90,8 @@ func (m Proof) Valid() error {
 	if err := m.From.valid(); err != nil {
 		return err
 	}
-	if n := len(m.Answers); n == 0 || n > MaxBatch {
-		return fmt.Errorf("%d answers in a proof, want 1 to %d", n, MaxBatch)
+	if n := len(m.Answers); n == 0 || n > maxBatch {
+		return fmt.Errorf("%d answers in a proof, want 1 to %d", n, maxBatch)
 	}
 	for _, a := range m.Answers {
 		if a.Life < 0 || a.Unregistered < 0 || a.Life > maxAge || a.Unregistered > maxAge {
@@ -108,8 +108,8 @@ func (m Done) Valid() error {
 	if err := m.From.valid(); err != nil {
 		return err
 	}
-	if n := len(m.Reports); n == 0 || n > MaxReports {
-		return fmt.Errorf("%d reports in a done, want 1 to %d", n, MaxReports)
+	if n := len(m.Reports); n == 0 || n > maxReports {
+		return fmt.Errorf("%d reports in a done, want 1 to %d", n, maxReports)
 	}
 	for _, r := range m.Reports {
 		if r.Outcome >= outcomes || r.Revision > 1 {
@@ -140,7 +140,7 @@ func validIDs(from Peer, ids []ID, limit int) error {
 		}
 		size += id.Size()
 	}
-	if limit == MaxBatch && size > maxID {
+	if limit == maxBatch && size > maxID {
 		return fmt.Errorf("ids of %d bytes, want at most %d", size, maxID)
 	}
 	return nil

@@ -31,12 +31,12 @@ func TestValid(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", MaxName)
-	f("hint", Hint{From: peerB, IDs: many(MaxBatch)}, "")
+	f("hint", Hint{From: peerB, IDs: many(maxBatch)}, "")
 	f("longest sender", Hint{From: Peer{Name: long}, IDs: many(1)}, "")
 	f("too long a sender", Hint{From: Peer{Name: long + "x"}, IDs: many(1)}, "sender name")
 	f("no sender", Hint{IDs: many(1)}, "sender name")
 	f("no ids", Hint{From: peerB}, "0 ids")
-	f("too many ids", Hint{From: peerB, IDs: many(MaxBatch + 1)}, "9 ids")
+	f("too many ids", Hint{From: peerB, IDs: many(maxBatch + 1)}, "9 ids")
 	f("no origin", Hint{From: peerB, IDs: with(func(i *ID) { i.Origin.Name = "" })}, "origin")
 	f("no number", Hint{From: peerB, IDs: with(func(i *ID) { i.Seq = 0 })}, "sequence number")
 	f("late proof", Hint{From: peerB, IDs: with(func(i *ID) { i.Revision = 1 })}, "")
@@ -51,8 +51,8 @@ func TestValid(t *testing.T) {
 	f("no answers", Proof{From: peerB}, "0 answers")
 	f("age", Proof{From: peerB, Answers: []Answer{{Seq: 1, Unregistered: maxAge + 1}}}, "ages")
 	f("negative age", Proof{From: peerB, Answers: []Answer{{Seq: 1, Life: -time.Microsecond}}}, "ages")
-	f("done", Done{From: peerB, Reports: make([]Report, MaxReports)}, "")
-	f("too many reports", Done{From: peerB, Reports: make([]Report, MaxReports+1)}, "reports")
+	f("done", Done{From: peerB, Reports: make([]Report, maxReports)}, "")
+	f("too many reports", Done{From: peerB, Reports: make([]Report, maxReports+1)}, "reports")
 	f("outcome", Done{From: peerB, Reports: []Report{{Outcome: outcomes}}}, "outcome")
 }
 

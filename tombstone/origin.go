@@ -53,7 +53,7 @@ func (x *Exchange) Departed(d Departure, now clock.Stamp) (ID, NotMade, Output) 
 		return ID{}, why, out
 	}
 	x.seq++
-	if len(x.own) >= MaxLive {
+	if len(x.own) >= maxLive {
 		x.counters.Capped++
 		x.dropOldestOwn()
 	}
@@ -248,8 +248,8 @@ func (o *own) live(now clock.Stamp) bool { return now.Age(o.u) <= TTL }
 
 // queueHint puts a tombstone on top of those that will be hinted to m. For a member that stays mute only the newest wait.
 func (m *member) queueHint(seq uint64) {
-	if len(m.toHint) >= 2*MaxLive {
-		m.toHint = append(m.toHint[:0], m.toHint[MaxLive:]...)
+	if len(m.toHint) >= 2*maxLive {
+		m.toHint = append(m.toHint[:0], m.toHint[maxLive:]...)
 	}
 	m.toHint = append(m.toHint, seq)
 }
@@ -259,7 +259,7 @@ func (x *Exchange) startHints(m *member, now clock.Stamp, out *Output) {
 	for len(m.hints) < maxWindow && len(m.toHint) > 0 {
 		b := &hintBatch{}
 		size := 0
-		for len(b.seqs) < MaxBatch && len(m.toHint) > 0 {
+		for len(b.seqs) < maxBatch && len(m.toHint) > 0 {
 			seq := m.toHint[len(m.toHint)-1]
 			if x.needsHint(m, seq) && !slices.Contains(b.seqs, seq) && !m.underWay(seq) {
 				if size += x.own[seq].id.Size(); size > maxID {

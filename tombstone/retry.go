@@ -22,7 +22,7 @@ func (r *givenUp) add(now clock.Stamp, hints []uint64, pulls []*pullID) {
 	if r.empty() {
 		r.since = now
 	}
-	if len(r.hints)+len(hints) <= 2*MaxLive {
+	if len(r.hints)+len(hints) <= 2*maxLive {
 		r.hints = append(r.hints, hints...)
 	}
 	if len(r.pulls)+len(pulls) <= maxWanted {

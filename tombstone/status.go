@@ -129,7 +129,7 @@ func (o *own) status(now clock.Stamp) OwnStatus {
 func (x *Exchange) Check(now clock.Stamp) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(x.own) > MaxLive || len(x.own) != len(x.byAge) {
+	if len(x.own) > maxLive || len(x.own) != len(x.byAge) {
 		fail("%d own tombstones, %d by age", len(x.own), len(x.byAge))
 	}
 	if !slices.IsSortedFunc(x.byAge, func(a, b *own) int { return int(a.u.Boot - b.u.Boot) }) {
@@ -155,7 +155,7 @@ func (x *Exchange) Check(now clock.Stamp) error {
 		if len(m.hints) > maxWindow || len(m.pulls) > maxWindow {
 			fail("windows of %d and %d to %s", len(m.hints), len(m.pulls), m.Name)
 		}
-		if len(m.toHint) > 2*MaxLive || len(m.toPull) > maxWanted {
+		if len(m.toHint) > 2*maxLive || len(m.toPull) > maxWanted {
 			fail("queues of %d and %d to %s", len(m.toHint), len(m.toPull), m.Name)
 		}
 		if len(m.hints)+len(m.pulls) > 0 && !m.busy {
@@ -164,7 +164,7 @@ func (x *Exchange) Check(now clock.Stamp) error {
 		if !m.up && len(m.hints)+len(m.pulls)+len(m.toHint)+len(m.toPull) > 0 {
 			fail("%s is gone and waited for", m.Name)
 		}
-		if len(m.givenUp.hints) > 2*MaxLive || len(m.givenUp.pulls) > maxWanted {
+		if len(m.givenUp.hints) > 2*maxLive || len(m.givenUp.pulls) > maxWanted {
 			fail("%d hints and %d pulls of %s given up", len(m.givenUp.hints), len(m.givenUp.pulls), m.Name)
 		}
 		if !m.up && len(m.givenUp.hints)+len(m.givenUp.pulls) > 0 {
