@@ -33,7 +33,7 @@ func forceLeave(c *urfave.Context, v *view) error {
 		return err
 	}
 	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
-		return fmt.Errorf("%s forgets no member: its HTTP does not listen on loopback only; ask on its own machine, "+
+		return fmt.Errorf("%s force-leaves no member: its HTTP does not listen on loopback only; ask on its own machine, "+
 			"with --http 127.0.0.1:PORT at the node", v.http)
 	}
 	var done api.Forgotten

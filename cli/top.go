@@ -105,7 +105,7 @@ func (v *view) askLoad(ctx context.Context) (*api.Load, error) {
 // topHistory is the last answers of one node, oldest first.
 type topHistory struct{ loads []api.Load }
 
-// add forgets everything when the node was started anew.
+// add begins anew when the node was started anew.
 func (h *topHistory) add(l *api.Load) {
 	if n := len(h.loads); n > 0 && l.UpMS < h.loads[n-1].UpMS {
 		h.loads = nil

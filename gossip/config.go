@@ -31,11 +31,11 @@ type Config struct {
 	Clock       func() clock.Stamp
 	Logger      *slog.Logger
 
-	// OnMade is told of this node's own tombstones, OnDecision and OnRefuted what it did with those of others. They must
+	// OnMade is told of this node's own tombstones, OnDecision and OnRefutedEviction what it did with those of others. They must
 	// not wait long and must not call the Gossip. Nil is nobody.
-	OnMade     func(tombstone.ID)
-	OnDecision func(tombstone.Decision)
-	OnRefuted  func(tombstone.Refutation)
+	OnMade            func(tombstone.ID)
+	OnDecision        func(tombstone.Decision)
+	OnRefutedEviction func(tombstone.RefutedEviction)
 
 	// Holdings is what this node tells of itself in digests; nil: nothing, and it compares nothing.
 	Holdings Holdings

@@ -300,8 +300,8 @@ func (g *Gossip) flush() {
 		}
 	}
 	for _, r := range out.Refuted {
-		if g.cfg.OnRefuted != nil {
-			g.cfg.OnRefuted(r)
+		if g.cfg.OnRefutedEviction != nil {
+			g.cfg.OnRefutedEviction(r)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const seeFAQ = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for fu
 // getRoute answers code 105. A cached route costs no allocation.
 func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	topic, named := req.Get("topic")
-	if !bytes.HasPrefix(topic, []byte(mq.SyncMemberPrefix)) && n.gated(c) {
+	if !bytes.HasPrefix(topic, []byte(mq.SyncMemberPrefix)) && n.tooEarly(c) {
 		// The pseudo-topic is served all the same: an old broker takes any error for an empty group.
 		resp.Fail(remoting.SystemError, "name server not ready")
 		return
@@ -46,9 +46,9 @@ func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Respo
 	}
 }
 
-// gated says that a connection gets no route yet. One that carried no registration is a client's, and is closed
+// tooEarly says that a connection gets no route yet. One that carried no registration is a client's, and is closed
 // behind the answer where that is asked for.
-func (n *Node) gated(c *rpc.Conn) bool {
+func (n *Node) tooEarly(c *rpc.Conn) bool {
 	rule, closing := ruleOf(n.runtime.Options()), n.closing && c.Value() == nil
 	if !rule.Need && !closing {
 		return false // the usual case reads no clock

@@ -21,7 +21,7 @@ const (
 	notifyAtOnce = 256
 )
 
-// notifier sends NOTIFY_MIN_BROKER_ID_CHANGE (905) to brokers: one-way, on connections of its own, and forgets about it
+// notifier sends NOTIFY_MIN_BROKER_ID_CHANGE (905) to brokers: one-way, on connections of its own, and awaits nothing
 // (RouteInfoManager.notifyMinBrokerIdChanged). Unlike the original it does so outside of the table's lock, and a broker
 // that cannot be reached does not keep the others from being told.
 type notifier struct {

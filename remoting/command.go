@@ -54,7 +54,7 @@ type Request struct {
 	HeaderLen int // bytes of the header, for limits and logs
 }
 
-// Release forgets the frame: everything in r points into it, and would hold its memory until the next Decode.
+// Release lets go of the frame: everything in r points into it, and would hold its memory until the next Decode.
 func (r *Request) Release() {
 	ext, scratch := r.Ext[:cap(r.Ext)], r.scratch[:0]
 	if len(ext) > keepExt {

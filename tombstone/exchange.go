@@ -48,8 +48,8 @@ const (
 // Output is everything a call ids done. Nothing of it is needed for the Exchange to be right: what is lost is repeated.
 type Output struct {
 	Packets   []Packet
-	Decisions []Decision   // made by this call: one log line each, and its effects
-	Refuted   []Refutation // evictions found wrong by this call
+	Decisions []Decision        // made by this call: one log line each, and its effects
+	Refuted   []RefutedEviction // evictions found wrong by this call
 }
 
 // Decision is what this node did on a proof.

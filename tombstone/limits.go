@@ -24,5 +24,5 @@ const (
 	maxMembers   = 4_096  // members remembered, present and gone
 	maxDirect    = 128    // members up to which the origin hints every member itself
 	maxClocks    = 4_096  // (name, boot) pairs whose clock readings are kept
-	maxWatched   = 16_384 // evicted registrations watched for a refutation
+	maxWatched   = 16_384 // evicted registrations watched for being refuted
 )

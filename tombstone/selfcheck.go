@@ -8,18 +8,18 @@ import (
 )
 
 // An eviction is refuted when the very connection that held the evicted registration registers that broker again,
-// is still open refuteAfter later and has sent no UNREGISTER of it since: a departed process does not do that. A
+// is still open refutedAfter later and has sent no UNREGISTER of it since: a departed process does not do that. A
 // BrokerContainer that removes and adds an inner broker does, so one alone means little; maxRefuted within
-// refuteWindow put evictions by tombstone on hold for holdFor.
+// refutedWindow put evictions by tombstone on hold for holdFor.
 const (
-	refuteAfter  = 30 * time.Second
-	refuteWindow = 10 * time.Minute
-	maxRefuted   = 3
-	holdFor      = 10 * time.Minute
+	refutedAfter  = 30 * time.Second
+	refutedWindow = 10 * time.Minute
+	maxRefuted    = 3
+	holdFor       = 10 * time.Minute
 )
 
-// Refutation is an eviction that turned out to be wrong, with the whole tombstone.
-type Refutation struct {
+// RefutedEviction is an eviction that turned out to be wrong, with the whole tombstone.
+type RefutedEviction struct {
 	Decision Decision
 	Back     time.Duration // from the eviction to the REGISTER that brought the broker back
 	Hold     bool          // this one put evictions on hold
@@ -36,7 +36,7 @@ type watched struct {
 type selfCheck struct {
 	by    map[uint64]map[Key]*watched
 	n     int           // watched in all, at most maxWatched
-	times []clock.Stamp // of the last refutations, oldest first, at most maxRefuted
+	times []clock.Stamp // of the last refuted evictions, oldest first, at most maxRefuted
 	until clock.Stamp   // evictions are on hold before; zero when they never were
 }
 
@@ -85,31 +85,31 @@ func (r *selfCheck) closed(conn uint64) {
 func (r *selfCheck) holding(now clock.Stamp) bool { return !r.until.IsZero() && now.Sub(r.until) < 0 }
 
 // sweep returns the evictions that are refuted by now, oldest first, and ends the watch of those whose broker never came back.
-func (r *selfCheck) sweep(now clock.Stamp) []Refutation {
-	var out []Refutation
+func (r *selfCheck) sweep(now clock.Stamp) []RefutedEviction {
+	var out []RefutedEviction
 	for conn, keys := range r.by {
 		for k, w := range keys {
 			switch {
-			case !w.back.IsZero() && now.Sub(w.back) >= refuteAfter:
-				out = append(out, Refutation{Decision: w.decision, Back: w.back.Sub(w.decision.At)})
+			case !w.back.IsZero() && now.Sub(w.back) >= refutedAfter:
+				out = append(out, RefutedEviction{Decision: w.decision, Back: w.back.Sub(w.decision.At)})
 				r.unwatch(conn, k)
 			case w.back.IsZero() && now.Sub(w.decision.At) >= TTL:
 				r.unwatch(conn, k)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Refutation) int { return compareDecisions(a.Decision, b.Decision) })
+	slices.SortFunc(out, func(a, b RefutedEviction) int { return compareDecisions(a.Decision, b.Decision) })
 	for i := range out {
 		out[i].Hold = r.count(now)
 	}
 	return out
 }
 
-// count adds one refutation and says whether it is the one that starts a hold.
+// count adds one refuted eviction and says whether it is the one that starts a hold.
 func (r *selfCheck) count(now clock.Stamp) bool {
 	r.times = append(r.times, now)
 	r.times = r.times[max(0, len(r.times)-maxRefuted):]
-	if len(r.times) < maxRefuted || now.Sub(r.times[0]) > refuteWindow || r.holding(now) {
+	if len(r.times) < maxRefuted || now.Sub(r.times[0]) > refutedWindow || r.holding(now) {
 		return false
 	}
 	r.until = now.Add(holdFor)

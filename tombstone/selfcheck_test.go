@@ -84,7 +84,7 @@ func TestRefutedEvictionsFarApartHoldNothing(t *testing.T) {
 	for i := range 2 * maxRefuted {
 		evictOne(t, x, tables, i, now)
 		x.Registered(9, keyOf(i), who(i), at(now+time.Second))
-		now += refuteWindow/2 + time.Minute
+		now += refutedWindow/2 + time.Minute
 		if out := x.Tick(at(now)); len(out.Refuted) != 1 || out.Refuted[0].Hold {
 			t.Fatalf("round %d: %+v", i, out.Refuted)
 		}

@@ -115,7 +115,7 @@ func (h *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// local lets nobody through but this machine, or this container: what is behind it tells much, costs much, or forgets members.
+// local lets nobody through but this machine, or this container: what is behind it tells much, costs much, or changes lists of members.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -15,7 +15,7 @@ func (h *Server) forceLeave() http.Handler {
 		case name == "":
 			writeJSON(w, http.StatusBadRequest, api.Error{Error: "name: missing; POST to /v1/force-leave?name=MEMBER"})
 		case h.view.Departures() == nil:
-			writeJSON(w, http.StatusConflict, api.Error{Error: "this node gossips with nobody, so there is no member to forget"})
+			writeJSON(w, http.StatusConflict, api.Error{Error: "this node gossips with nobody, so there is no member to force-leave"})
 		default:
 			if err := h.view.Departures().Gossip().ForceLeave(name); err != nil {
 				writeJSON(w, http.StatusConflict, api.Error{Error: err.Error()})

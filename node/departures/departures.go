@@ -48,7 +48,7 @@ type Shell struct {
 
 var _ tombstone.Tables = (*Shell)(nil)
 
-// New joins nobody yet. apply carries out what evictions demand outside of the tables. cfg.OnRefuted is this package's own.
+// New joins nobody yet. apply carries out what evictions demand outside of the tables. cfg.OnRefutedEviction is this package's own.
 func New(table *routes.Table, apply func(routes.Effects), cfg gossip.Config) (*Shell, error) {
 	d := &Shell{
 		table: table, apply: apply, clock: cfg.Clock, log: cfg.Logger, cluster: cfg.Cluster, also: cfg.OnDecision,
@@ -56,7 +56,7 @@ func New(table *routes.Table, apply func(routes.Effects), cfg gossip.Config) (*S
 		unmade:  rate.Sometimes{First: 10, Interval: time.Second},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	cfg.OnDecision, cfg.OnRefuted = d.decided, d.refuted
+	cfg.OnDecision, cfg.OnRefutedEviction = d.decided, d.refuted
 	var err error
 	d.gossip, err = gossip.New(cfg, d)
 	return d, err
@@ -110,7 +110,7 @@ func (d *Shell) decided(dec tombstone.Decision) {
 }
 
 // refuted tells of an eviction that was wrong, as far as can be known.
-func (d *Shell) refuted(r tombstone.Refutation) {
+func (d *Shell) refuted(r tombstone.RefutedEviction) {
 	attrs := append(tombstoneAttrs(r.Decision.ID),
 		"life_margin", r.Decision.Verdict.LifeMargin, "register_margin", r.Decision.Verdict.RegisterMargin,
 		"age", r.Decision.Verdict.Age, "back_after", r.Back)

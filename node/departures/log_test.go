@@ -31,7 +31,7 @@ func TestDecisionsAreCarriedOutAndTold(t *testing.T) {
 	if len(applied) != 1 || len(applied[0].Close) != 1 || len(also) != 2 {
 		t.Errorf("carried out %v, told %v", applied, also)
 	}
-	d.refuted(tombstone.Refutation{Decision: evicted, Back: time.Second, Hold: true})
+	d.refuted(tombstone.RefutedEviction{Decision: evicted, Back: time.Second, Hold: true})
 	d.notMade(tombstone.Departure{}, tombstone.TooLong)
 	d.notMade(tombstone.Departure{}, tombstone.TooLong) // once is enough
 	d.unmade.First = 1

@@ -103,7 +103,7 @@ func (c *Client) Invoke(ctx context.Context, req *remoting.Command) (*remoting.C
 	if err := c.expect(&own, answer); err != nil {
 		return nil, err
 	}
-	defer c.forget(own.Opaque)
+	defer c.abandon(own.Opaque)
 	if err := c.send(ctx, &own); err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (c *Client) expect(cmd *remoting.Command, answer chan *remoting.Command) er
 	return nil
 }
 
-func (c *Client) forget(opaque int32) {
+func (c *Client) abandon(opaque int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.pending, opaque)

@@ -48,7 +48,7 @@ func (t *tracker) add(m mark, acked func() (uint64, bool)) {
 	t.n++
 }
 
-// drop forgets the acknowledged marks but for the newest. The caller holds mu.
+// drop removes the acknowledged marks but for the newest. The caller holds mu.
 func (t *tracker) drop(acked uint64) {
 	i := 0
 	for i < t.n && t.marks[i].end <= acked {
