@@ -8,7 +8,7 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=unknown
-RUN CGO_ENABLED=0 GOOS="${TARGETOS:-linux}" GOARCH="${TARGETARCH}" go build -trimpath -tags urfave_cli_no_docs \
+RUN CGO_ENABLED=0 GOOS="${TARGETOS:-linux}" GOARCH="${TARGETARCH}" go build -trimpath -tags nethttpomithttp2,urfave_cli_no_docs,urfave_cli_no_suggest \
     -ldflags "-s -w -X github.com/epitaph-mq/epitaph/cli.release=${VERSION}" -o /epitaph .
 # /data and /key are there so that volumes mounted on them belong to the user of the image from the start.
 RUN mkdir -p /root-fs/etc /root-fs/data /root-fs/key \

@@ -2,7 +2,9 @@
 GO            ?= go
 BIN           := bin/epitaph
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION)
+# What a plain NameServer has no use for: HTTP/2, which needs TLS, and pages and guesses of the flag library.
+TAGS          := nethttpomithttp2,urfave_cli_no_docs,urfave_cli_no_suggest
+LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION) -X github.com/epitaph-mq/epitaph/bench.release=$(VERSION)
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 200000x
 # More flags for every go test: -v tells what is skipped, and why.
@@ -15,7 +17,7 @@ help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries: bin/epitaph, and bin/epitaph-bench, which measures NameServers
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
 
 notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
 	EPITAPH_ACCEPT=1 $(GO) test -count=1 ./test/house -run TestNotice

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 )
 
@@ -22,7 +21,7 @@ type Machine struct {
 func thisMachine() Machine {
 	return Machine{
 		CPUs: runtime.NumCPU(), Model: procField("/proc/cpuinfo", "model name"), Memory: memory(),
-		System: strings.TrimSpace(runtime.GOOS + " " + kernel()), Go: runtime.Version(), Commit: commit(), Policy: schedulingPolicy(),
+		System: strings.TrimSpace(runtime.GOOS + " " + kernel()), Go: runtime.Version(), Commit: release, Policy: schedulingPolicy(),
 	}
 }
 
@@ -71,23 +70,8 @@ func kernel() string {
 	return strings.TrimSpace(string(text))
 }
 
-// commit is the version control revision this program was built from.
-func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	revision, dirty := "unknown", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = " with local changes"
-		}
-	}
-	return revision + dirty
-}
+// release is what this program was built from: set by the linker (Makefile).
+var release = "unknown"
 
 // loadAverage is how many threads wanted a core in the last minute; empty where it is not known.
 func loadAverage() string {

@@ -1,45 +1,44 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
 
-func (p *program) brokersCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "brokers",
-		usage: "show which brokers are registered at a node",
-		text:  "epitaph brokers [-a HOST:PORT | -n HOST:PORT] [--json]",
-		description: `    FOR       since it registered               SEEN      since the last sign of life
+func (p *program) brokersCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "brokers",
+		Usage:     "show which brokers are registered at a node",
+		UsageText: "epitaph brokers [-a HOST:PORT | -n HOST:PORT] [--json]",
+		Description: `    FOR       since it registered               SEEN      since the last sign of life
     EXPIRES   when none comes any more          TOPICS    of that broker name
     CONN      the connection that owns the registration; with --wide also whence it comes
 Below the table stand the tombstones that did not evict a broker, and why.
 With -n any NameServer is asked by RocketMQ's own protocol, the Java one too; that tells names and addresses only.`,
-		flags: []urfave.Flag{nameServerFlag(), limitFlag(100_000, "brokers")},
-		run:   showBrokers,
-	})
+		Flags: []command.Flag{nameServerFlag(&v), limitFlag(&v, 100_000, "brokers")},
+	}, &v, func(ctx context.Context, _ []string) error { return v.showBrokers(ctx) })
 }
 
-func showBrokers(c *urfave.Context, v *view) error {
-	query, err := limitOf(c)
-	if err := errors.Join(err, noArguments(c)); err != nil {
+func (v *view) showBrokers(ctx context.Context) error {
+	query, err := v.limitQuery()
+	if err != nil {
 		return err
 	}
-	if server := c.String("namesrv"); server != "" {
-		return v.brokersOf(c, server)
+	if v.namesrv != "" {
+		return v.brokersOf(ctx, v.namesrv)
 	}
 	var b api.Brokers
-	if done, err := v.askJSON(c.Context, "/v1/brokers"+query, &b); done || err != nil {
+	if done, err := v.askJSON(ctx, "/v1/brokers"+query, &b); done || err != nil {
 		return err
 	}
 	return v.brokers(&b)
@@ -119,8 +118,8 @@ type brokerAddress struct {
 	Addr    string `json:"addr"`
 }
 
-func (v *view) brokersOf(c *urfave.Context, server string) error {
-	answer, err := askNameServer(c.Context, server, remoting.GetBrokerClusterInfo, nil)
+func (v *view) brokersOf(ctx context.Context, server string) error {
+	answer, err := askNameServer(ctx, server, remoting.GetBrokerClusterInfo, nil)
 	if err != nil {
 		return err
 	}

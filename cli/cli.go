@@ -1,44 +1,15 @@
 package cli
 
 import (
-	"bytes"
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
-
-	"github.com/epitaph-mq/epitaph/cli/screen"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
-
-// Exit statuses of our own commands; mqnamesrv has the original's.
-const (
-	exitOK     = 0
-	exitFailed = 1 // it was asked for properly and could not be done
-	exitUsage  = 2 // the command line or the configuration is wrong
-)
-
-// exitError carries the exit status of a command that failed.
-type exitError struct {
-	status int
-	err    error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-func init() {
-	urfave.HelpPrinter = func(w io.Writer, template string, data any) {
-		var b bytes.Buffer
-		urfave.HelpPrinterCustom(&b, template, data, nil)
-		_, _ = io.WriteString(w, screen.Fold(b.String())) // a closed terminal is nobody to tell
-	}
-}
-
-func usageError(err error) error { return &exitError{status: exitUsage, err: err} }
 
 // program is one run of the command line: everything a command may touch besides its flags.
 type program struct {
@@ -60,48 +31,31 @@ func (p *program) main(args []string) int {
 	if len(args) > 0 && isMQNamesrv(args[0]) {
 		return p.mqnamesrv(args[1:], scriptHome(args[0]))
 	}
-	if len(args) > 1 && args[1] == "mqnamesrv" {
-		return p.mqnamesrv(args[2:], "")
-	}
 	if len(args) > 0 {
 		p.name = args[0]
 	}
-	err := p.app().Run(args)
-	if err == nil {
-		return exitOK
-	}
-	if errors.Is(err, errConflicts) {
-		return exitFailed
-	}
-	fmt.Fprintf(p.stderr, "epitaph: %v\n", err)
-	var exit *exitError
-	if errors.As(err, &exit) {
-		return exit.status
-	}
-	return exitFailed
+	return p.app().Main(context.Background(), args, p.stdout, p.stderr)
 }
 
 func isMQNamesrv(program string) bool {
 	return strings.TrimSuffix(filepath.Base(program), ".exe") == "mqnamesrv"
 }
 
-func (p *program) app() *urfave.App {
-	return &urfave.App{
-		Name:            "epitaph",
-		Usage:           "a RocketMQ NameServer whose nodes tell each other which brokers have left",
-		UsageText:       "epitaph COMMAND [flags]",
-		Description:     appDescription,
-		Version:         version(),
-		HideHelpCommand: true,
-		Writer:          p.stdout,
-		ErrWriter:       p.stderr,
-		ExitErrHandler:  func(*urfave.Context, error) {},
-		OnUsageError:    onUsageError,
-		Action:          p.welcome,
-		Commands: []*urfave.Command{
+func (p *program) app() *command.Command {
+	return &command.Command{
+		Name:        "epitaph",
+		Usage:       "a RocketMQ NameServer whose nodes tell each other which brokers have left",
+		UsageText:   "epitaph COMMAND [flags]",
+		Description: appDescription,
+		Version:     version(),
+		Run: func(context.Context, []string) error {
+			_, err := io.WriteString(p.stdout, welcomeText)
+			return err
+		},
+		Commands: []*command.Command{
 			p.serveCommand(),
 			p.clusterCommand(),
-			mqnamesrvCommand(),
+			p.mqnamesrvCommand(),
 			p.keygenCommand(),
 			p.membersCommand(),
 			p.tombstonesCommand(),
@@ -113,6 +67,9 @@ func (p *program) app() *urfave.App {
 			p.diffCommand(),
 			p.healthCommand(),
 			p.licensesCommand(),
+			{Name: "bench", Raw: true, Hidden: true, Run: func(context.Context, []string) error {
+				return command.UsageError(errors.New("the benchmark is a program of its own: epitaph-bench"))
+			}},
 		},
 	}
 }
@@ -120,6 +77,7 @@ func (p *program) app() *urfave.App {
 const appDescription = `epitaph takes the place of the Java NameServer of Apache RocketMQ: brokers, clients and
 mqadmin talk to it as they are. Start with "epitaph serve --help".`
 
+// welcomeText is what a newcomer sees who types nothing but the name of the program.
 const welcomeText = `epitaph is a RocketMQ NameServer. It needs no Java, no RocketMQ installation and
 no configuration.
 
@@ -136,27 +94,6 @@ To replace a Java NameServer with its own command line and files:
 All commands:              epitaph --help
 All settings of a server:  epitaph serve --help
 `
-
-// welcome is what a newcomer sees who types nothing but the name of the program.
-func (p *program) welcome(c *urfave.Context) error {
-	switch name := c.Args().First(); name {
-	case "":
-		_, err := io.WriteString(p.stdout, welcomeText)
-		return err
-	case "bench":
-		return usageError(errors.New("the benchmark is a program of its own: epitaph-bench"))
-	default:
-		return usageError(fmt.Errorf("there is no command %q; see epitaph --help", name))
-	}
-}
-
-func onUsageError(c *urfave.Context, err error, _ bool) error {
-	help := "epitaph --help"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "epitaph" {
-		help = "epitaph " + c.Command.Name + " --help"
-	}
-	return usageError(fmt.Errorf("%w; see %s", err, help))
-}
 
 // release is set by the linker (Makefile); without it, build information is used.
 var release string

@@ -12,8 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	urfave "github.com/urfave/cli/v2"
-
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cluster"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
@@ -21,15 +20,22 @@ import (
 // redrawEvery is how often the live screen is drawn.
 const redrawEvery = 200 * time.Millisecond
 
-func (p *program) clusterCommand() *urfave.Command {
-	return &urfave.Command{
-		Name:         "cluster",
-		Usage:        "run three NameServers in this process, to see what they do",
-		UsageText:    "epitaph cluster [--demo-brokers 4] [flags]",
-		Description:  clusterDescription,
-		Flags:        clusterFlags(),
-		OnUsageError: onUsageError,
-		Action:       p.cluster,
+// clusterSettings are the flags of cluster.
+type clusterSettings struct {
+	cluster.Config
+	plain bool
+	log   logSettings
+}
+
+func (p *program) clusterCommand() *command.Command {
+	s := clusterSettings{Config: cluster.DefaultConfig()}
+	return &command.Command{
+		Name:        "cluster",
+		Usage:       "run three NameServers in this process, to see what they do",
+		UsageText:   "epitaph cluster [--demo-brokers 4] [flags]",
+		Description: clusterDescription,
+		Flags:       clusterFlags(&s),
+		Run:         func(ctx context.Context, _ []string) error { return p.cluster(ctx, s) },
 	}
 }
 
@@ -55,52 +61,32 @@ Examples:
 
 const categoryCluster = "The nodes:"
 
-func clusterFlags() []urfave.Flag {
-	d := cluster.DefaultConfig()
-	return []urfave.Flag{
-		&urfave.IntFlag{Name: "nodes", Category: categoryCluster, Value: d.Nodes, Usage: "how many `N`"},
-		&urfave.StringFlag{
-			Name: "listen", Category: categoryCluster, Value: d.Listen,
-			Usage: "`HOST:PORT` of the first; the others take the next ports, and each one's HTTP is ten above; port 0: any free ones",
-		},
-		&urfave.StringFlag{
-			Name: "gossip", Category: categoryCluster, Value: d.Gossip,
-			Usage: "`HOST:PORT` of the first one's gossip, on loopback; the others take the next ports; port 0: any free ones",
-		},
-		&urfave.StringFlag{
-			Name: "data", Category: categoryCluster, DefaultText: "a temporary one",
-			Usage: "`DIR` of the nodes' KV stores and of the log of a run on a terminal",
-		},
-		&urfave.IntFlag{
-			Name: "demo-brokers", Category: categoryCluster,
-			Usage: "`N` synthetic brokers that come, go and crash",
-		},
-		&urfave.BoolFlag{
-			Name: "plain", Category: categoryLog, DisableDefaultText: true,
-			Usage: "write the log instead of the table, also on a terminal",
-		},
-		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
-		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
-	}
+func clusterFlags(s *clusterSettings) []command.Flag {
+	return append([]command.Flag{
+		{To: &s.Nodes, Category: categoryCluster, Name: "nodes", Usage: "how many `N`"},
+		{To: &s.Listen, Category: categoryCluster, Name: "listen",
+			Usage: "`HOST:PORT` of the first; the others take the next ports, and each one's HTTP is ten above; port 0: any free ones"},
+		{To: &s.Gossip, Category: categoryCluster, Name: "gossip",
+			Usage: "`HOST:PORT` of the first one's gossip, on loopback; the others take the next ports; port 0: any free ones"},
+		{To: &s.Data, Category: categoryCluster, Name: "data", Default: "a temporary one",
+			Usage: "`DIR` of the nodes' KV stores and of the log of a run on a terminal"},
+		{To: &s.DemoBrokers, Category: categoryCluster, Name: "demo-brokers", Usage: "`N` synthetic brokers that come, go and crash"},
+		{To: &s.plain, Category: categoryLog, Name: "plain", Usage: "write the log instead of the table, also on a terminal"},
+	}, logFlags(&s.log)...)
 }
 
-func (p *program) cluster(c *urfave.Context) (err error) {
-	if err := noArguments(c); err != nil {
-		return err
-	}
+func (p *program) cluster(ctx context.Context, s clusterSettings) (err error) {
 	sys, _ := p.system(false)
-	cfg := cluster.Config{
-		Nodes: c.Int("nodes"), Listen: c.String("listen"), Gossip: c.String("gossip"), Data: c.String("data"),
-		DemoBrokers: c.Int("demo-brokers"), System: config.System{UserHome: sys.UserHome, Properties: map[string]string{}},
-		Release: revision(), Logger: slog.New(slog.DiscardHandler),
-	}
+	cfg := s.Config
+	cfg.System = config.System{UserHome: sys.UserHome, Properties: map[string]string{}}
+	cfg.Release, cfg.Logger = revision(), slog.New(slog.DiscardHandler)
 	given := cfg.Data
 	if cfg.Data == "" {
 		cfg.Data = os.TempDir()
 	}
-	_, logErr := newLogger(io.Discard, c.String("log-level"), c.String("log-format"))
+	_, logErr := newLogger(io.Discard, s.log.level, s.log.format)
 	if err := errors.Join(cfg.Validate(), logErr); err != nil {
-		return usageError(fmt.Errorf("not started, for the command line is wrong:\n%w", indented(err)))
+		return command.UsageError(fmt.Errorf("not started, for the command line is wrong:\n%w", indented(err)))
 	}
 	if given == "" {
 		if cfg.Data, err = os.MkdirTemp("", "epitaph-cluster-"); err != nil {
@@ -111,14 +97,14 @@ func (p *program) cluster(c *urfave.Context) (err error) {
 		return fmt.Errorf("--data=%s: %w; give another directory, or none for a temporary one", cfg.Data, err)
 	}
 	screen := p.terminalOf(p.stdout)
-	if c.Bool("plain") {
+	if s.plain {
 		screen = nil
 	}
-	return p.runCluster(c, cfg, screen)
+	return p.runCluster(ctx, cfg, s.log, screen)
 }
 
 // runCluster runs it with its log on stderr or, where the screen is drawn, in a file.
-func (p *program) runCluster(c *urfave.Context, cfg cluster.Config, screen *terminal) error {
+func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSettings, screen *terminal) error {
 	w := p.stderr
 	if screen != nil {
 		f, err := os.OpenFile(filepath.Join(cfg.Data, "cluster.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -128,11 +114,11 @@ func (p *program) runCluster(c *urfave.Context, cfg cluster.Config, screen *term
 		defer f.Close()
 		w = f
 	}
-	log, err := newLogger(w, c.String("log-level"), c.String("log-format"))
+	logger, err := newLogger(w, log.level, log.format)
 	if err != nil {
 		return err
 	}
-	warnings := &warningCounter{Handler: log.Handler(), count: new(atomic.Int64)}
+	warnings := &warningCounter{Handler: logger.Handler(), count: new(atomic.Int64)}
 	cfg.Logger = slog.New(warnings)
 	begin := time.Now()
 	p.tightenMemory()
@@ -140,7 +126,7 @@ func (p *program) runCluster(c *urfave.Context, cfg cluster.Config, screen *term
 	if err != nil {
 		return err
 	}
-	return p.runServer(c.Context, nodes, cfg.Logger, false, func() (done func()) {
+	return p.runServer(ctx, nodes, cfg.Logger, false, func() (done func()) {
 		if screen == nil {
 			p.clusterText(cfg, nodes)
 			return func() {}

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cluster"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -198,7 +199,7 @@ func TestClusterCommand(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-status; got != exitOK {
+	if got := <-status; got != command.OK {
 		t.Errorf("exit status %d: %s", got, p.stderr)
 	}
 	<-rest
@@ -219,11 +220,11 @@ func TestClusterMistakes(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"--nodes 0 --demo-brokers 1000 --log-level loud", exitUsage, "--nodes=0: want 1 to 10"},
-		{"--demo-brokers 1000 --log-level loud", exitUsage, `--log-level="loud"`},
-		{"surplus", exitUsage, `cluster takes no argument "surplus"`},
-		{"--listen " + taken.Addr().String(), exitFailed, "or choose other ports, such as --listen 127.0.0.1:19876"},
-		{"--data " + file + "/below", exitFailed, "give another directory, or none for a temporary one"},
+		{"--nodes 0 --demo-brokers 1000 --log-level loud", command.Usage, "--nodes=0: want 1 to 10"},
+		{"--demo-brokers 1000 --log-level loud", command.Usage, `--log-level="loud"`},
+		{"surplus", command.Usage, `cluster takes no argument "surplus"`},
+		{"--listen " + taken.Addr().String(), command.Failed, "or choose other ports, such as --listen 127.0.0.1:19876"},
+		{"--data " + file + "/below", command.Failed, "give another directory, or none for a temporary one"},
 	} {
 		status, out, errs := run(append([]string{"cluster"}, strings.Fields(c.args)...)...)
 		if status != c.status || !strings.Contains(errs, c.want) || out != "" {

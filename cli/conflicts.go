@@ -1,43 +1,39 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func (p *program) conflictsCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "conflicts",
-		usage: "show registrations that contradict each other",
-		text:  "epitaph conflicts [-a HOST:PORT] [--limit N] [--json]",
-		description: `One address under two broker names, one broker name in two clusters, a master whose address changed without an
+func (p *program) conflictsCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "conflicts",
+		Usage:     "show registrations that contradict each other",
+		UsageText: "epitaph conflicts [-a HOST:PORT] [--limit N] [--json]",
+		Description: `One address under two broker names, one broker name in two clusters, a master whose address changed without an
 UNREGISTER, a loopback address advertised from another host: most likely a broker.conf that was copied. The registrations
 are served all the same, as RocketMQ does. Newest first; what comes again with every registration is listed once. Ends
 with 1 when there are any, so that a script can tell.`,
-		flags: []urfave.Flag{limitFlag(limitOfScreen, "conflicts")},
-		run:   showConflicts,
-	})
+		Flags: []command.Flag{limitFlag(&v, limitOfScreen, "conflicts")},
+	}, &v, func(ctx context.Context, _ []string) error { return v.showConflicts(ctx) })
 }
 
-// errConflicts is the exit status alone: what there is to say is on the screen.
-var errConflicts = &exitError{status: exitFailed, err: errors.New("there are conflicts")}
-
-func showConflicts(c *urfave.Context, v *view) error {
-	query, err := limitOf(c)
-	if err := errors.Join(err, noArguments(c)); err != nil {
+func (v *view) showConflicts(ctx context.Context) error {
+	query, err := v.limitQuery()
+	if err != nil {
 		return err
 	}
 	var all api.Conflicts
-	done, err := v.askJSON(c.Context, "/v1/conflicts"+query, &all)
+	done, err := v.askJSON(ctx, "/v1/conflicts"+query, &all)
 	if err == nil && !done {
 		err = v.conflicts(&all)
 	}
 	if err == nil && all.Total > 0 {
-		return errConflicts
+		return &command.Exit{Status: command.Failed} // what there is to say is on the screen
 	}
 	return err
 }

@@ -1,32 +1,32 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func (p *program) diffCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "diff",
-		usage: "ask whether the nodes agree (exit status 0 or 1)",
-		text:  "epitaph diff [-a HOST:PORT] [--broker NAME] [--json]",
-		description: `Says which node disagrees about which broker, since when and why, and whose KV store or configuration
+func (p *program) diffCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "diff",
+		Usage:     "ask whether the nodes agree (exit status 0 or 1)",
+		UsageText: "epitaph diff [-a HOST:PORT] [--broker NAME] [--json]",
+		Description: `Says which node disagrees about which broker, since when and why, and whose KV store or configuration
 is another one. Ends with 0 when all nodes were compared and agree, with 1 when they do not, when one could not be compared
 (it was lost, or says nothing), when there is nobody to compare with or the node does not answer, and with 2 when it was
 asked wrongly: usable in a script and as a check. Nodes tell each other hashes of what they serve, never a route. What differs
 for less than a second or so is not reported: it may be on its way.`,
-		flags: []urfave.Flag{
-			&urfave.StringFlag{Name: "broker", Aliases: []string{"b"}, Usage: "compare the topics of the broker `NAME` too, and list them"},
-			limitFlag(100_000, "brokers"),
+		Flags: []command.Flag{
+			{To: &v.broker, Name: "broker", Short: "b", Usage: "compare the topics of the broker `NAME` too, and list them"},
+			limitFlag(&v, 100_000, "brokers"),
 		},
-		run: showDiff,
-	})
+	}, &v, func(ctx context.Context, _ []string) error { return v.showDiff(ctx) })
 }
 
 // These end a command that has already said all there is to say.
@@ -35,20 +35,16 @@ var (
 	errNotCompared = errors.New("not all nodes could be compared")
 )
 
-func showDiff(c *urfave.Context, v *view) error {
-	query, err := limitOf(c)
-	if err := errors.Join(err, noArguments(c)); err != nil {
+func (v *view) showDiff(ctx context.Context) error {
+	query, err := v.limitQuery()
+	if err != nil {
 		return err
 	}
-	if name := c.String("broker"); name != "" {
-		separator := "?"
-		if query != "" {
-			separator = "&"
-		}
-		query += separator + "broker=" + url.QueryEscape(name)
+	if v.broker != "" {
+		query += "&broker=" + url.QueryEscape(v.broker)
 	}
 	var d api.Diff
-	done, err := v.askJSON(c.Context, "/v1/diff"+query, &d)
+	done, err := v.askJSON(ctx, "/v1/diff"+query, &d)
 	if err != nil {
 		return err
 	}

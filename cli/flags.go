@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
 // envPrefix begins the environment variable of every flag: --log-level is EPITAPH_LOG_LEVEL.
@@ -25,54 +25,46 @@ const (
 	categoryLog   = "Logging:"
 )
 
-// textFlag makes a flag whose default is told but not set, so that the file can give another.
-func textFlag(category, name, value, usage string) *urfave.StringFlag {
-	return &urfave.StringFlag{
-		Name: name, Category: category, EnvVars: []string{envOf(name)}, Usage: usage, DefaultText: value,
+// serveFlags write what was given to s.
+func serveFlags(s *serveSettings) []command.Flag {
+	flags := append([]command.Flag{
+		{To: &s.listen, Category: categoryServe, Name: "listen", Default: "0.0.0.0:9876",
+			Usage: "`HOST:PORT` where brokers and clients connect; port 0 takes any free one"},
+		{To: &s.config, Category: categoryServe, Name: "config", Default: "none",
+			Usage: "properties `FILE` of a RocketMQ NameServer; changes by mqadmin updateNamesrvConfig are written into it"},
+		{To: &s.data, Category: categoryServe, Name: "data", Default: "~/namesrv, as the Java NameServer has it",
+			Usage: "`DIR` of the KV store (kvConfig.json), and of such changes when there is no --config"},
+		{To: &s.readOnly, Category: categoryServe, Name: "read-only-config",
+			Usage: "refuse every change by mqadmin updateNamesrvConfig"},
+		{To: &s.set, Category: categoryServe, Name: "set",
+			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
+				"tls.server.mode; may be given several times"},
+		{To: &s.closeClients, Category: categoryServe, Name: closeClientsFlag,
+			Usage: "while the node is not ready, close the connections of clients that ask for routes (never those of brokers): " +
+				"a Java client moves to another NameServer only then"},
+		{To: &s.http, Category: categoryWatch, Name: "http", Default: "off",
+			Usage: "`HOST:PORT` of a read-only listener for health checks, metrics and commands such as epitaph brokers; it asks nobody " +
+				"who he is, so use loopback, as " + defaultHTTP + " is, or a network of your own"},
+		{To: &s.log.to, Category: categoryLog, Name: "log-to", Default: "stderr", Usage: "`STREAM` of the lines: stderr or stdout"},
+	}, append(gossipFlags(&s.gossip), logFlags(&s.log)...)...)
+	for i := range flags {
+		flags[i].Env = envOf(flags[i].Name)
+	}
+	return append(flags, command.Flag{To: &s.version, Name: "version", Usage: "print the version and end"})
+}
+
+func logFlags(s *logSettings) []command.Flag {
+	return []command.Flag{
+		{To: &s.level, Category: categoryLog, Name: "log-level", Default: "info",
+			Usage: "`LEVEL` from which on lines are written: debug, info, warn or error"},
+		{To: &s.format, Category: categoryLog, Name: "log-format", Default: "text", Usage: "`FORMAT` of the lines: text or json"},
 	}
 }
 
-func serveFlags() []urfave.Flag {
-	return append(gossipFlags(), []urfave.Flag{
-		textFlag(categoryServe, "listen", "0.0.0.0:9876",
-			"`HOST:PORT` where brokers and clients connect; port 0 takes any free one"),
-		textFlag(categoryServe, "config", "none",
-			"properties `FILE` of a RocketMQ NameServer; changes by mqadmin updateNamesrvConfig are written into it"),
-		textFlag(categoryServe, "data", "~/namesrv, as the Java NameServer has it",
-			"`DIR` of the KV store (kvConfig.json), and of such changes when there is no --config"),
-		&urfave.BoolFlag{
-			Name: "read-only-config", Category: categoryServe, EnvVars: []string{envOf("read-only-config")},
-			Usage: "refuse every change by mqadmin updateNamesrvConfig", DisableDefaultText: true,
-		},
-		&urfave.StringSliceFlag{
-			Name: "set", Category: categoryServe, EnvVars: []string{envOf("set")},
-			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
-				"tls.server.mode; may be given several times",
-		},
-		textFlag(categoryWatch, "http", "off",
-			"`HOST:PORT` of a read-only listener for health checks, metrics and commands such as epitaph brokers; it asks nobody "+
-				"who he is, so use loopback, as "+defaultHTTP+" is, or a network of your own"),
-		&urfave.BoolFlag{
-			Name: closeClientsFlag, Category: categoryServe, EnvVars: []string{envOf(closeClientsFlag)},
-			Usage: "while the node is not ready, close the connections of clients that ask for routes (never those of brokers): " +
-				"a Java client moves to another NameServer only then", DisableDefaultText: true,
-		},
-		&urfave.BoolFlag{Name: "version", Usage: "print the version and end", DisableDefaultText: true},
-		textFlag(categoryLog, "log-level", "info", "`LEVEL` from which on lines are written: debug, info, warn or error"),
-		textFlag(categoryLog, "log-format", "text", "`FORMAT` of the lines: text or json"),
-		textFlag(categoryLog, "log-to", "stderr", "`STREAM` of the lines: stderr or stdout"),
-	}...)
-}
-
 // knownVariables are the variables that the flags of serve read.
-func knownVariables() []string { return variablesOf(serveFlags()) }
-
-func variablesOf(flags []urfave.Flag) []string {
-	var names []string
-	for _, f := range flags {
-		if d, ok := f.(urfave.DocGenerationFlag); ok {
-			names = append(names, d.GetEnvVars()...)
-		}
+func knownVariables() (names []string) {
+	for _, f := range serveFlags(&serveSettings{}) {
+		names = append(names, f.Env)
 	}
 	return names
 }

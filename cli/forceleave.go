@@ -1,40 +1,33 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func (p *program) forceLeaveCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "force-leave",
-		usage: "take a failed member off the lists of all nodes",
-		text:  "epitaph force-leave [-a HOST:PORT] MEMBER",
-		description: `A node that died without a word stays in epitaph members as "failed" for a day, so that somebody looks
+func (p *program) forceLeaveCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "force-leave",
+		Usage:     "take a failed member off the lists of all nodes",
+		UsageText: "epitaph force-leave [-a HOST:PORT] MEMBER",
+		Description: `A node that died without a word stays in epitaph members as "failed" for a day, so that somebody looks
 after it. This takes it off, here and at the other members, when it will not come back. Nothing about
 brokers changes. A member that lives is refused. The node must be asked on its own machine, over a
 loopback address (serve --http 127.0.0.1:9886).`,
-		run: forceLeave,
-	})
+		Argument: "MEMBER",
+	}, &v, v.forceLeave)
 }
 
-func forceLeave(c *urfave.Context, v *view) error {
-	if c.Args().Len() != 1 {
-		return usageError(errors.New("force-leave takes one MEMBER, behind the flags; see epitaph force-leave --help"))
-	}
-	status, body, err := send(c.Context, http.MethodPost, v.http, "/v1/force-leave?name="+url.QueryEscape(c.Args().First()))
+func (v *view) forceLeave(ctx context.Context, args []string) error {
+	status, body, err := send(ctx, http.MethodPost, v.http, "/v1/force-leave?name="+url.QueryEscape(args[0]))
 	if err != nil {
 		return err
-	}
-	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
-		return fmt.Errorf("%s force-leaves no member: its HTTP does not listen on loopback only; ask on its own machine, "+
-			"with --http 127.0.0.1:PORT at the node", v.http)
 	}
 	var done api.Forgotten
 	if printed, err := v.read(status, body, &done); printed || err != nil {

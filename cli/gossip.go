@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,8 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
-
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
 	"github.com/epitaph-mq/epitaph/gossip"
 )
@@ -18,37 +18,29 @@ import (
 const categoryGossip = "Gossip with other nodes (off unless --gossip is given):"
 
 // gossipFlags say with whom a node shares who has left.
-func gossipFlags() []urfave.Flag {
-	return []urfave.Flag{
-		textFlag(categoryGossip, "gossip", "off", "`HOST:PORT` for gossip, UDP and TCP, such as 10.0.0.1:7946"),
-		textFlag(categoryGossip, "join", "none", "`HOST:PORT,...` of other nodes; those that do not answer are tried again for ever"),
-		textFlag(categoryGossip, "advertise", "the --gossip address", "`HOST:PORT` that the other nodes reach this one at"),
-		textFlag(categoryGossip, "cluster", "none: must be given", "`NAME` of the cluster: nodes of another name are not heard"),
-		textFlag(categoryGossip, "name", "the host's name and the gossip port", "`NODE`: this node's name, another one at every node"),
-		textFlag(categoryGossip, "gossip-key-file", "none", "`FILE` with keys (epitaph keygen FILE makes it); needed unless --gossip is loopback"),
-		&urfave.BoolFlag{
-			Name: "gossip-key-create", Category: categoryGossip, EnvVars: []string{envOf("gossip-key-create")},
-			Usage: "make the key file when there is none, as epitaph keygen does: for nodes that share a volume", DisableDefaultText: true,
-		},
-		&urfave.BoolFlag{
-			Name: "gossip-insecure", Category: categoryGossip, EnvVars: []string{envOf("gossip-insecure")},
-			Usage: "gossip beyond loopback without a key: whoever reaches the port can take part", DisableDefaultText: true,
-		},
+func gossipFlags(s *gossipSettings) []command.Flag {
+	flags := []command.Flag{
+		{To: &s.bind, Name: "gossip", Default: "off", Usage: "`HOST:PORT` for gossip, UDP and TCP, such as 10.0.0.1:7946"},
+		{To: &s.join, Name: "join", Default: "none", Usage: "`HOST:PORT,...` of other nodes; those that do not answer are tried again for ever"},
+		{To: &s.advertise, Name: "advertise", Default: "the --gossip address", Usage: "`HOST:PORT` that the other nodes reach this one at"},
+		{To: &s.cluster, Name: "cluster", Default: "none: must be given", Usage: "`NAME` of the cluster: nodes of another name are not heard"},
+		{To: &s.name, Name: "name", Default: "the host's name and the gossip port", Usage: "`NODE`: this node's name, another one at every node"},
+		{To: &s.keyFile, Name: "gossip-key-file", Default: "none",
+			Usage: "`FILE` with keys (epitaph keygen FILE makes it); needed unless --gossip is loopback"},
+		{To: &s.keyCreate, Name: "gossip-key-create",
+			Usage: "make the key file when there is none, as epitaph keygen does: for nodes that share a volume"},
+		{To: &s.insecure, Name: "gossip-insecure", Usage: "gossip beyond loopback without a key: whoever reaches the port can take part"},
 	}
+	for i := range flags {
+		flags[i].Category = categoryGossip
+	}
+	return flags
 }
 
 // gossipSettings are the values of those flags.
 type gossipSettings struct {
 	bind, join, advertise, cluster, name, keyFile string
 	keyCreate, insecure                           bool
-}
-
-func gossipOf(c *urfave.Context) gossipSettings {
-	return gossipSettings{
-		bind: c.String("gossip"), join: c.String("join"), advertise: c.String("advertise"), cluster: c.String("cluster"),
-		name: c.String("name"), keyFile: c.String("gossip-key-file"), keyCreate: c.Bool("gossip-key-create"),
-		insecure: c.Bool("gossip-insecure"),
-	}
 }
 
 // config is nil when the node gossips with nobody. The error joins all mistakes.
@@ -145,8 +137,8 @@ func gossipMode(cfg *gossip.Config) string {
 	return fmt.Sprintf("node %s of cluster %s, gossip on %s, %s; %s", cfg.Name, cfg.Cluster, cfg.Bind, how, seeds)
 }
 
-func (p *program) keygenCommand() *urfave.Command {
-	return &urfave.Command{
+func (p *program) keygenCommand() *command.Command {
+	return &command.Command{
 		Name:      "keygen",
 		Usage:     "make a key file for gossip",
 		UsageText: "epitaph keygen FILE",
@@ -156,12 +148,9 @@ func (p *program) keygenCommand() *urfave.Command {
 
 To change the key without losing a message: add the new key as the last line at every node, then move it to the first line at
 every node, then remove the old one at every node. Running nodes read the file again within seconds.`,
-		OnUsageError: onUsageError,
-		Action: func(c *urfave.Context) error {
-			if c.Args().Len() != 1 {
-				return usageError(errors.New("keygen takes one FILE; see epitaph keygen --help"))
-			}
-			path := c.Args().First()
+		Argument: "FILE",
+		Run: func(_ context.Context, args []string) error {
+			path := args[0]
 			made, err := gossip.GenerateKeyFile(path)
 			if err != nil {
 				return err

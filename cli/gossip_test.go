@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
 // The script gossip.txtar has the same below a regular file.
@@ -18,7 +20,7 @@ func TestKeygenWithoutPermission(t *testing.T) {
 		}
 	}
 	status, _, errs := run("keygen", filepath.Join(dir, "gossip.key"))
-	if status != exitFailed || !strings.Contains(errs, "the directory "+dir+": permission denied; let it exist and be writable") ||
+	if status != command.Failed || !strings.Contains(errs, "the directory "+dir+": permission denied; let it exist and be writable") ||
 		strings.Contains(errs, ".keygen-") {
 		t.Errorf("status %d, %s", status, errs)
 	}

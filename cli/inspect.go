@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
 // The commands that ask a running node.
@@ -27,59 +26,38 @@ const (
 )
 
 // httpFlag says whom to ask. The variable is that of serve --http, so that a command in a container finds its node.
-func httpFlag() urfave.Flag {
-	return &urfave.StringFlag{
-		Name: "http-addr", Aliases: []string{"a"}, EnvVars: []string{envOf("http")}, Value: defaultHTTP,
-		Usage: "`HOST:PORT` of the node's HTTP, as given to epitaph serve --http",
+func httpFlag(to *string) command.Flag {
+	*to = defaultHTTP
+	return command.Flag{
+		To: to, Name: "http-addr", Short: "a", Env: envOf("http"), Usage: "`HOST:PORT` of the node's HTTP, as given to epitaph serve --http",
 	}
 }
 
-// outputFlags say how to answer.
-func outputFlags() []urfave.Flag {
-	return []urfave.Flag{
-		&urfave.BoolFlag{Name: "json", Usage: "for programs: JSON, with everything that is known", DisableDefaultText: true},
-		&urfave.BoolFlag{
-			Name: "wide", Aliases: []string{"w"}, Usage: "shorten nothing, however long the lines become", DisableDefaultText: true,
-		},
-	}
-}
-
-// inspection is one command that asks a running node.
-type inspection struct {
-	name, usage, text, description string
-	flags                          []urfave.Flag
-	run                            func(c *urfave.Context, v *view) error
-}
-
-// view is where and how a command answers.
+// view is where and how a command answers, and what it was asked.
 type view struct {
 	out        io.Writer
 	http       string
 	json, wide bool
 	now        func() time.Time
+
+	namesrv, broker string // flags that some commands have
+	limit           int
+	once            bool
 }
 
-func (p *program) inspectCommand(i inspection) *urfave.Command {
-	return &urfave.Command{
-		Name: i.name, Usage: i.usage, UsageText: i.text, Description: i.description,
-		Flags:        append(append([]urfave.Flag{httpFlag()}, i.flags...), outputFlags()...),
-		OnUsageError: onUsageError,
-		Action: func(c *urfave.Context) error {
-			addr, err := askAddr(c.String("http-addr"))
-			if err != nil {
-				return usageError(err)
-			}
-			return i.run(c, &view{out: p.stdout, http: addr, json: c.Bool("json"), wide: c.Bool("wide"), now: time.Now})
-		},
+// inspect makes a command that asks a running node from one that lacks only the flags that all of those have.
+func (p *program) inspect(c command.Command, v *view, run func(ctx context.Context, args []string) error) *command.Command {
+	v.out, v.now = p.stdout, time.Now
+	c.Flags = append(append([]command.Flag{httpFlag(&v.http)}, c.Flags...),
+		command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON, with everything that is known"},
+		command.Flag{To: &v.wide, Name: "wide", Short: "w", Usage: "shorten nothing, however long the lines become"})
+	c.Run = func(ctx context.Context, args []string) (err error) {
+		if v.http, err = askAddr(v.http); err != nil {
+			return command.UsageError(err)
+		}
+		return run(ctx, args)
 	}
-}
-
-// noArguments refuses what the command would not look at.
-func noArguments(c *urfave.Context) error {
-	if c.Args().Present() {
-		return usageError(fmt.Errorf("%s takes no argument %q; see epitaph %s --help", c.Command.Name, c.Args().First(), c.Command.Name))
-	}
-	return nil
+	return &c
 }
 
 // askAddr makes an address to connect to of one to listen at.
@@ -101,9 +79,6 @@ func ask(ctx context.Context, addr, path string) (status int, body []byte, err e
 
 // send asks the node's HTTP. An answer comes back whatever its status.
 func send(ctx context.Context, method, addr, path string) (status int, body []byte, err error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, nil)
@@ -189,24 +164,21 @@ func (v *view) printAsJSON(what any) error {
 const gossipOff = `This node gossips with nobody. To change that start it with --gossip, --join
 and --cluster; see epitaph serve --help.`
 
-func (p *program) healthCommand() *urfave.Command {
-	return &urfave.Command{
+func (p *program) healthCommand() *command.Command {
+	var addr string
+	return &command.Command{
 		Name:      "health",
 		Usage:     "ask a node whether clients should be sent to it (exit status 0 or 1)",
 		UsageText: "epitaph health [-a HOST:PORT]",
 		Description: `Prints one line and ends with 0 when the node is ready, and with 1 when it is not (starting, waiting for brokers,
 draining) or does not answer: what a container's health check wants.`,
-		Flags:        []urfave.Flag{httpFlag()},
-		OnUsageError: onUsageError,
-		Action: func(c *urfave.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			addr, err := askAddr(c.String("http-addr"))
+		Flags: []command.Flag{httpFlag(&addr)},
+		Run: func(ctx context.Context, _ []string) error {
+			addr, err := askAddr(addr)
 			if err != nil {
-				return usageError(err)
+				return command.UsageError(err)
 			}
-			status, body, err := ask(c.Context, addr, "/readyz")
+			status, body, err := ask(ctx, addr, "/readyz")
 			if err != nil {
 				return err
 			}

@@ -14,11 +14,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	urfave "github.com/urfave/cli/v2"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -318,13 +318,13 @@ func TestCommandsAskANode(t *testing.T) {
 	defer s.stop(t, syscall.SIGTERM)
 	// It looks for other nodes first, if only for some milliseconds.
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		if status, _, errs := run("health", "-a", s.http); status == exitOK {
+		if status, _, errs := run("health", "-a", s.http); status == command.OK {
 			break
 		} else if time.Now().After(deadline) {
 			t.Fatal(errs)
 		}
 	}
-	if status, out, errs := run("diff", "-a", s.http); status != exitFailed ||
+	if status, out, errs := run("diff", "-a", s.http); status != command.Failed ||
 		out != "Node n1 of cluster c, 1 node compared, nobody to compare it with\n" || !strings.Contains(errs, "not all nodes") {
 		t.Errorf("diff: status %d, stdout %q, stderr %q", status, out, errs)
 	}
@@ -339,7 +339,7 @@ func TestCommandsAskANode(t *testing.T) {
 		"tombstones --json -a " + s.http:     `"live": 0`,
 	} {
 		status, out, errs := run(strings.Fields(args)...)
-		if status != exitOK || !strings.Contains(out, want) || errs != "" {
+		if status != command.OK || !strings.Contains(out, want) || errs != "" {
 			t.Errorf("%s: status %d, stdout %q, stderr %q", args, status, out, errs)
 		}
 		if strings.Contains(args, "--json") && !json.Valid([]byte(out)) {
@@ -347,7 +347,7 @@ func TestCommandsAskANode(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"routes -a " + s.http + " T", "routes -n " + s.addr + " T"} {
-		if status, _, errs := run(strings.Fields(args)...); status != exitFailed || !strings.Contains(errs, `has the topic "T"`) {
+		if status, _, errs := run(strings.Fields(args)...); status != command.Failed || !strings.Contains(errs, `has the topic "T"`) {
 			t.Errorf("%s: status %d, %s", args, status, errs)
 		}
 	}
@@ -362,22 +362,16 @@ func TestOperationsNameEveryFlag(t *testing.T) {
 	app := (&program{}).app()
 	flags := 0
 	for _, c := range app.Commands {
-		if !strings.Contains(string(doc), "`epitaph "+c.Name) {
+		if !c.Hidden && !strings.Contains(string(doc), "`epitaph "+c.Name) {
 			t.Errorf("epitaph %s is not there", c.Name)
 		}
 		for _, f := range c.Flags {
 			flags++
-			for _, name := range f.Names() {
-				dashes := "--"
-				if len(name) == 1 {
-					dashes = "-"
-				}
-				if !strings.Contains(string(doc), "`"+dashes+name+"`") {
-					t.Errorf("%s%s of epitaph %s is not there", dashes, name, c.Name)
-				}
+			if !strings.Contains(string(doc), "`--"+f.Name+"`") || f.Short != "" && !strings.Contains(string(doc), "`-"+f.Short+"`") {
+				t.Errorf("--%s of epitaph %s is not there", f.Name, c.Name)
 			}
-			if d, ok := f.(urfave.DocGenerationFlag); !ok || d.GetUsage() == "" {
-				t.Errorf("--%s of epitaph %s has no help", f.Names()[0], c.Name)
+			if f.Usage == "" {
+				t.Errorf("--%s of epitaph %s has no help", f.Name, c.Name)
 			}
 		}
 	}

@@ -1,17 +1,18 @@
 package cli
 
 import (
+	"context"
 	"io"
 
-	urfave "github.com/urfave/cli/v2"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
 // licensesCommand prints what its licence, and those of the libraries in it, want to accompany the program.
-func (p *program) licensesCommand() *urfave.Command {
-	return &urfave.Command{
+func (p *program) licensesCommand() *command.Command {
+	return &command.Command{
 		Name:  "licenses",
 		Usage: "print the licence of this program and of everything that it contains",
-		Action: func(*urfave.Context) error {
+		Run: func(context.Context, []string) error {
 			_, err := io.WriteString(p.stdout, p.licenses)
 			return err
 		},

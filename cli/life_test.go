@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -71,7 +72,7 @@ func (s *started) stop(t *testing.T, signal syscall.Signal) string {
 	if err := syscall.Kill(os.Getpid(), signal); err != nil {
 		t.Fatal(err)
 	}
-	if status := <-s.status; status != exitOK {
+	if status := <-s.status; status != command.OK {
 		t.Errorf("exit status %d, log %s", status, s.log)
 	}
 	return s.screen + <-s.rest
@@ -258,7 +259,7 @@ func TestServeCreatesNoKeyFile(t *testing.T) {
 	} {
 		var errs strings.Builder
 		p := &program{stdout: io.Discard, stderr: &errs, newNode: newNode}
-		if status := p.main(append([]string{"epitaph", "serve"}, strings.Fields(args)...)); status != exitUsage || !strings.Contains(errs.String(), want) {
+		if status := p.main(append([]string{"epitaph", "serve"}, strings.Fields(args)...)); status != command.Usage || !strings.Contains(errs.String(), want) {
 			t.Errorf("%s: status %d, %s", args, status, errs.String())
 		}
 	}

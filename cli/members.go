@@ -1,33 +1,30 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func (p *program) membersCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "members",
-		usage: "show with whom a node gossips",
-		text:  "epitaph members [-a HOST:PORT] [--json]",
-		description: `Lists the members as the node sees them: those that live, those that failed without a word (epitaph force-leave takes
+func (p *program) membersCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "members",
+		Usage:     "show with whom a node gossips",
+		UsageText: "epitaph members [-a HOST:PORT] [--json]",
+		Description: `Lists the members as the node sees them: those that live, those that failed without a word (epitaph force-leave takes
 them off when they will not come back), and those that left of late.
     READY     whether clients should be sent there, else what it is doing
     BY        "tcp" when its last answer came only after a try by TCP: UDP may be blocked on the way
     RTT       of the newest probe`,
-		run: showMembers,
-	})
+	}, &v, func(ctx context.Context, _ []string) error { return v.showMembers(ctx) })
 }
 
-func showMembers(c *urfave.Context, v *view) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
+func (v *view) showMembers(ctx context.Context) error {
 	var m api.Members
-	if done, err := v.askJSON(c.Context, "/v1/members", &m); done || err != nil {
+	if done, err := v.askJSON(ctx, "/v1/members", &m); done || err != nil {
 		return err
 	}
 	return v.members(&m)

@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	urfave "github.com/urfave/cli/v2"
-
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -33,14 +32,19 @@ const mqUsage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
 
 const mqNoHomeText = "Please set the ROCKETMQ_HOME variable in your environment to match the location of the RocketMQ installation\n"
 
-// mqnamesrvCommand only stands in the list of commands: the command itself is taken before urfave sees the arguments,
-// for its command line is that of the original.
-func mqnamesrvCommand() *urfave.Command {
-	return &urfave.Command{
-		Name:            "mqnamesrv",
-		Usage:           "run a NameServer with the command line, texts and exit statuses of RocketMQ's mqnamesrv",
-		UsageText:       "epitaph mqnamesrv [-c FILE] [-h] [-n LIST] [-p], or the same with a program called mqnamesrv",
-		SkipFlagParsing: true,
+// mqnamesrvCommand takes the arguments as they are, for its command line is that of the original.
+func (p *program) mqnamesrvCommand() *command.Command {
+	return &command.Command{
+		Name:      "mqnamesrv",
+		Usage:     "run a NameServer with the command line, texts and exit statuses of RocketMQ's mqnamesrv",
+		UsageText: "epitaph mqnamesrv [-c FILE] [-h] [-n LIST] [-p], or the same with a program called mqnamesrv",
+		Raw:       true,
+		Run: func(_ context.Context, args []string) error {
+			if status := p.mqnamesrv(args, ""); status != command.OK {
+				return &command.Exit{Status: status}
+			}
+			return nil
+		},
 	}
 }
 
@@ -55,7 +59,7 @@ func (p *program) mqnamesrv(args []string, home string) int {
 	}
 	if parsed.has('h') {
 		fmt.Fprint(p.stdout, mqUsage)
-		return exitOK
+		return command.OK
 	}
 	sys, ignored := p.system(true)
 	if _, set := sys.Properties["rocketmq.home.dir"]; !set && home != "" {
@@ -68,7 +72,7 @@ func (p *program) mqnamesrv(args []string, home string) int {
 	}
 	if parsed.has('p') {
 		p.printOptions(cfg)
-		return exitOK
+		return command.OK
 	}
 	if cfg.Options.RocketmqHome == "" {
 		fmt.Fprint(p.stdout, mqNoHomeText)
@@ -151,13 +155,16 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 		fmt.Fprintf(p.stderr, "mqnamesrv: %s\n", startFailure(cfg, err))
 		return mqFailed
 	}
-	return exitOK
+	return command.OK
 }
 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
 	names := []string{envOf("read-only-config"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http")}
-	return append(names, variablesOf(gossipFlags())...)
+	for _, f := range gossipFlags(&gossipSettings{}) {
+		names = append(names, envOf(f.Name))
+	}
+	return names
 }
 
 // startFailure has the original's words for a port that is taken.

@@ -3,54 +3,50 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strconv"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
-func nameServerFlag() urfave.Flag {
-	return &urfave.StringFlag{
-		Name: "namesrv", Aliases: []string{"n"},
+func nameServerFlag(v *view) command.Flag {
+	return command.Flag{
+		To: &v.namesrv, Name: "namesrv", Short: "n",
 		Usage: "`HOST:PORT` of any NameServer, to be asked by RocketMQ's own protocol instead of HTTP",
 	}
 }
 
-func (p *program) routesCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "routes",
-		usage: "show which brokers serve a topic",
-		text:  "epitaph routes [-a HOST:PORT | -n HOST:PORT] [--json] TOPIC",
-		description: `Shows what a client is told: brokers, queues, permission (r: consumers may read, w: producers may write) and
+func (p *program) routesCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "routes",
+		Usage:     "show which brokers serve a topic",
+		UsageText: "epitaph routes [-a HOST:PORT | -n HOST:PORT] [--json] TOPIC",
+		Description: `Shows what a client is told: brokers, queues, permission (r: consumers may read, w: producers may write) and
 addresses; id 0 is the master. With -n any NameServer is asked, the Java one too. Ends with 1 when nobody has the topic.`,
-		flags: []urfave.Flag{nameServerFlag()},
-		run:   showRoute,
-	})
+		Flags:    []command.Flag{nameServerFlag(&v)},
+		Argument: "TOPIC",
+	}, &v, v.showRoute)
 }
 
-func showRoute(c *urfave.Context, v *view) error {
-	if c.Args().Len() != 1 {
-		return usageError(errors.New("routes takes one TOPIC, behind the flags; see epitaph routes --help"))
-	}
-	topic := c.Args().First()
+func (v *view) showRoute(ctx context.Context, args []string) error {
+	topic := args[0]
 	var r api.Route
-	if server := c.String("namesrv"); server != "" {
-		if err := routeOf(c.Context, server, topic, &r); err != nil {
+	if v.namesrv != "" {
+		if err := routeOf(ctx, v.namesrv, topic, &r); err != nil {
 			return err
 		}
 		if v.json {
 			return v.printAsJSON(&r)
 		}
-	} else if done, err := v.askJSON(c.Context, "/v1/routes?topic="+url.QueryEscape(topic), &r); done || err != nil {
+	} else if done, err := v.askJSON(ctx, "/v1/routes?topic="+url.QueryEscape(topic), &r); done || err != nil {
 		return err
 	}
 	return v.route(&r)
@@ -94,10 +90,7 @@ func permission(perm int32) string {
 // askNameServer sends one request to a NameServer's plain port.
 func askNameServer(ctx context.Context, server string, code int32, ext map[string]string) (*remoting.Command, error) {
 	if _, _, err := net.SplitHostPort(server); err != nil {
-		return nil, usageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876", server))
-	}
-	if ctx == nil {
-		ctx = context.Background()
+		return nil, command.UsageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876", server))
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()

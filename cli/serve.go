@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,21 +10,20 @@ import (
 	"path/filepath"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
-
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
-func (p *program) serveCommand() *urfave.Command {
-	return &urfave.Command{
-		Name:         "serve",
-		Usage:        "run a NameServer",
-		UsageText:    "epitaph serve [flags]",
-		Description:  serveDescription,
-		Flags:        serveFlags(),
-		OnUsageError: onUsageError,
-		Action:       p.serve,
+func (p *program) serveCommand() *command.Command {
+	var s serveSettings
+	return &command.Command{
+		Name:        "serve",
+		Usage:       "run a NameServer",
+		UsageText:   "epitaph serve [flags]",
+		Description: serveDescription,
+		Flags:       serveFlags(&s),
+		Run:         func(ctx context.Context, _ []string) error { return p.serve(ctx, s) },
 	}
 }
 
@@ -54,7 +54,7 @@ mqshutdown, which finds Java programs only: stop this one through its process id
 // serveSettings are the flags of serve, from the command line or the environment.
 type serveSettings struct {
 	listen, config, data string
-	readOnly             bool
+	readOnly, version    bool
 	set                  []string
 	log                  logSettings
 	gossip               gossipSettings
@@ -62,26 +62,15 @@ type serveSettings struct {
 	http                 string
 }
 
-func (p *program) serve(c *urfave.Context) error {
-	if c.Args().Present() {
-		return usageError(fmt.Errorf("serve takes no argument %q; see epitaph serve --help", c.Args().First()))
-	}
-	if c.Bool("version") {
+func (p *program) serve(ctx context.Context, s serveSettings) error {
+	if s.version {
 		_, err := fmt.Fprintf(p.stdout, "epitaph version %s\n", version())
 		return err
-	}
-	s := serveSettings{
-		listen: c.String("listen"), config: c.String("config"), data: c.String("data"),
-		readOnly: c.Bool("read-only-config"), set: c.StringSlice("set"),
-		log:          logSettings{c.String("log-level"), c.String("log-format"), c.String("log-to")},
-		gossip:       gossipOf(c),
-		http:         c.String("http"),
-		closeClients: c.Bool(closeClientsFlag),
 	}
 	log, logErr := p.logger(s.log)
 	cfg, warnings, err := p.serveConfig(s)
 	if err := errors.Join(logErr, err); err != nil {
-		return usageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
+		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
 	for _, name := range p.strayVariables(knownVariables()) {
 		log.Warn("environment variable is not known and ignored", "name", name)
@@ -89,7 +78,7 @@ func (p *program) serve(c *urfave.Context) error {
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
 	}
-	return p.run(c.Context, cfg, log, func(s server) { p.serveScreen(cfg, s) })
+	return p.run(ctx, cfg, log, func(s server) { p.serveScreen(cfg, s) })
 }
 
 // warning is a line for the log, made before there is one.

@@ -1,51 +1,50 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net"
 	"strconv"
 	"time"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func (p *program) tombstonesCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "tombstones",
-		usage: "show which brokers left, who said so, and what each node did",
-		text:  "epitaph tombstones [-a HOST:PORT] [--limit N] [--json]",
-		description: `First the departures that this node handled and told to the others, and what each of them did with it, after how
+func (p *program) tombstonesCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "tombstones",
+		Usage:     "show which brokers left, who said so, and what each node did",
+		UsageText: "epitaph tombstones [-a HOST:PORT] [--limit N] [--json]",
+		Description: `First the departures that this node handled and told to the others, and what each of them did with it, after how
 long, and why. Then what this node did with the departures that others told, with both comparisons in figures: a
 registration is evicted only when its connection began before the last proof of life of the process that left, and its last
 REGISTER came before the departure. Newest first. A tombstone lives for ten minutes.`,
-		flags: []urfave.Flag{limitFlag(limitOfScreen, "departures and decisions")},
-		run:   showTombstones,
-	})
+		Flags: []command.Flag{limitFlag(&v, limitOfScreen, "departures and decisions")},
+	}, &v, func(ctx context.Context, _ []string) error { return v.showTombstones(ctx) })
 }
 
-func limitFlag(value int, what string) urfave.Flag {
-	return &urfave.IntFlag{Name: "limit", Value: value, Usage: "show at most `N` " + what}
+func limitFlag(v *view, value int, what string) command.Flag {
+	v.limit = value
+	return command.Flag{To: &v.limit, Name: "limit", Usage: "show at most `N` " + what}
 }
 
-// limitOf is the query for --limit.
-func limitOf(c *urfave.Context) (string, error) {
-	n := c.Int("limit")
-	if n < 1 {
-		return "", usageError(fmt.Errorf("--limit=%d: want a number above 0", n))
+// limitQuery is the query for --limit.
+func (v *view) limitQuery() (string, error) {
+	if v.limit < 1 {
+		return "", command.UsageError(fmt.Errorf("--limit=%d: want a number above 0", v.limit))
 	}
-	return "?limit=" + strconv.Itoa(n), nil
+	return "?limit=" + strconv.Itoa(v.limit), nil
 }
 
-func showTombstones(c *urfave.Context, v *view) error {
-	query, err := limitOf(c)
-	if err := errors.Join(err, noArguments(c)); err != nil {
+func (v *view) showTombstones(ctx context.Context) error {
+	query, err := v.limitQuery()
+	if err != nil {
 		return err
 	}
 	var t api.Tombstones
-	if done, err := v.askJSON(c.Context, "/v1/tombstones"+query, &t); done || err != nil {
+	if done, err := v.askJSON(ctx, "/v1/tombstones"+query, &t); done || err != nil {
 		return err
 	}
 	return v.tombstones(&t)

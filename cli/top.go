@@ -11,9 +11,8 @@ import (
 	"syscall"
 	"time"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
 const (
@@ -21,32 +20,25 @@ const (
 	topWindow = 10 // refreshes that the times are taken over: one second has too few timed requests
 )
 
-func (p *program) topCommand() *urfave.Command {
-	return p.inspectCommand(inspection{
-		name:  "top",
-		usage: "show what a node is busy with, refreshed every second",
-		text:  "epitaph top [-a HOST:PORT] [--once] [--json]",
-		description: `Requests by code, with their rate in the last second, how many there were since the start, and how long they took in
+func (p *program) topCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "top",
+		Usage:     "show what a node is busy with, refreshed every second",
+		UsageText: "epitaph top [-a HOST:PORT] [--once] [--json]",
+		Description: `Requests by code, with their rate in the last second, how many there were since the start, and how long they took in
 the last ten seconds: half of them less than P50, 99 of 100 less than P99, from the decoded request to its answer
 handed to the socket. Of route queries one in 64 is timed. Ctrl-C stops it. With --once or --json, and where there is no
 terminal, it measures for one second and ends.`,
-		flags: []urfave.Flag{&urfave.BoolFlag{Name: "once", Usage: "measure for a second and end", DisableDefaultText: true}},
-		run: func(c *urfave.Context, v *view) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			screen := p.terminalOf(p.stdout)
-			if c.Bool("once") || v.json {
-				screen = nil
-			}
-			ctx := c.Context
-			if ctx == nil {
-				ctx = context.Background()
-			}
-			ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			return v.top(ctx, screen)
-		},
+		Flags: []command.Flag{{To: &v.once, Name: "once", Usage: "measure for a second and end"}},
+	}, &v, func(ctx context.Context, _ []string) error {
+		screen := p.terminalOf(p.stdout)
+		if v.once || v.json {
+			screen = nil
+		}
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		return v.top(ctx, screen)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
 func sampleTop() *topHistory {
@@ -73,7 +74,7 @@ func TestMoreCommandsAskANode(t *testing.T) {
 	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--http", "127.0.0.1:0",
 		"--gossip", "127.0.0.1:0", "--cluster", "c", "--name", "n1")
 	defer s.stop(t, syscall.SIGTERM)
-	if status, _, errs := run("brokers", "-n", s.addr); status != exitOK {
+	if status, _, errs := run("brokers", "-n", s.addr); status != command.OK {
 		t.Fatal(errs)
 	}
 	for _, c := range []struct {
@@ -82,16 +83,15 @@ func TestMoreCommandsAskANode(t *testing.T) {
 		out    string
 		errs   string
 	}{
-		{"conflicts -a " + s.http, exitOK, "No conflicts since this node started.", ""},
-		{"conflicts --json -a " + s.http, exitOK, `"total": 0`, ""},
-		{"top --once -a " + s.http, exitOK, "GET_BROKER_CLUSTER_INFO", ""},
-		{"top --json -a " + s.http, exitOK, `"per_second"`, ""},
-		{"force-leave -a " + s.http + " n2", exitFailed, "", "no failed member has the name"},
-		{"force-leave -a " + s.http + " n1", exitFailed, "", "this node itself"},
-		{"force-leave -a " + s.http, exitUsage, "", "force-leave takes one MEMBER"},
-		{"force-leave -a " + answering(t, 404, "404 page not found\n") + " n2", exitFailed, "", "does not listen on loopback only"},
-		{"top -a " + answering(t, 404, "404 page not found\n"), exitFailed, "", "answers 404"},
-		{"conflicts -a " + answering(t, 200, `{"total":1,"conflicts":[{"kind":"loopback_address"}]}`), exitFailed, "set brokerIP1", ""},
+		{"conflicts -a " + s.http, command.OK, "No conflicts since this node started.", ""},
+		{"conflicts --json -a " + s.http, command.OK, `"total": 0`, ""},
+		{"top --once -a " + s.http, command.OK, "GET_BROKER_CLUSTER_INFO", ""},
+		{"top --json -a " + s.http, command.OK, `"per_second"`, ""},
+		{"force-leave -a " + s.http + " n2", command.Failed, "", "no failed member has the name"},
+		{"force-leave -a " + s.http + " n1", command.Failed, "", "this node itself"},
+		{"force-leave -a " + s.http, command.Usage, "", "force-leave takes one MEMBER"},
+		{"top -a " + answering(t, 404, "404 page not found\n"), command.Failed, "", "answers 404"},
+		{"conflicts -a " + answering(t, 200, `{"total":1,"conflicts":[{"kind":"loopback_address"}]}`), command.Failed, "set brokerIP1", ""},
 	} {
 		status, out, errs := run(strings.Fields(c.args)...)
 		if status != c.status || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) || c.errs == "" && errs != "" {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/youmark/pkcs8"
@@ -24,11 +25,9 @@ const maxTLSFile = 4 << 20
 // serverTLS builds the server's context (TlsHelper.buildSslContext). Versions and ciphers are Go's defaults.
 func serverTLS(set TLSSettings) (*tls.Config, error) {
 	if set.TestMode {
-		cert, err := selfSigned()
-		if err != nil {
-			return nil, fmt.Errorf("tls: make a self-signed certificate: %w", err)
-		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}, nil
+		cert := sync.OnceValues(selfSigned) // at the first handshake: most nodes never see one
+		get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert() }
+		return &tls.Config{GetCertificate: get, ClientAuth: tls.RequestClientCert}, nil
 	}
 	cert, err := keyPair(set.ServerCert, set.ServerKey, set.ServerPassword)
 	if err != nil {
@@ -165,15 +164,15 @@ func readFile(path string) ([]byte, error) {
 }
 
 // selfSigned is the certificate of the test mode.
-func selfSigned() (tls.Certificate, error) {
+func selfSigned() (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
 	now := time.Now()
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
@@ -186,7 +185,7 @@ func selfSigned() (tls.Certificate, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }

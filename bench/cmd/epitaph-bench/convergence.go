@@ -1,19 +1,28 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
-
-	urfave "github.com/urfave/cli/v2"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/bench"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func convergenceCommand() *urfave.Command {
-	d := bench.DefaultConvergeConfig()
-	return &urfave.Command{
+func convergenceCommand(stdout, stderr io.Writer) *command.Command {
+	cfg := bench.DefaultConvergeConfig()
+	var story bool
+	// These have other defaults where other flags are given.
+	var brokers, trials int
+	var timeout time.Duration
+	var targets, nodes, fault string
+	losses := "0"
+	return &command.Command{
 		Name:      "convergence",
 		Usage:     "how long nodes disagree about a broker that left",
 		UsageText: "epitaph-bench convergence --story\n   epitaph-bench convergence [--nodes 3,9,33] [--loss 0,0.3] [flags]\n   epitaph-bench convergence --targets HOST:PORT,HOST:PORT,... [flags]",
@@ -23,29 +32,62 @@ time. Each report has the same run without gossip beside it.
 Faults: miss-one (all nodes but one hear it), miss-all-but-one (only one hears it), origin-dies (two hear it, the first
 is cut off at once), mass (all brokers leave at once and one node misses it).
 Never give the targets of NameServers that serve anybody: the synthetic brokers show up in their routes.`,
-		OnUsageError: onUsageError,
-		Flags: []urfave.Flag{
-			&urfave.BoolFlag{Name: "story", Usage: "tell it in the terminal, with and without tombstones, in 20 seconds", DisableDefaultText: true},
-			&urfave.StringFlag{Name: "nodes", Value: "3", Usage: "`N,...` nodes in this process"},
-			&urfave.StringFlag{Name: "targets", Usage: "`HOST:PORT,...` of NameServers that already run, of any kind, instead"},
-			&urfave.IntFlag{Name: "brokers", Value: d.Brokers, Usage: "`N` brokers at every node at a time; 500 for the fault mass unless given"},
-			&urfave.IntFlag{Name: "trials", Value: d.Trials, Usage: "`N` departures of each setting; of mass a twentieth"},
-			&urfave.StringFlag{Name: "loss", Value: "0", Usage: "`SHARE,...` of packets between nodes that are lost, such as 0,0.3; UDP and TCP, each way"},
-			&urfave.DurationFlag{Name: "delay", Usage: "between nodes, one way; UDP and TCP"},
-			&urfave.DurationFlag{Name: "partition", Usage: "cut the nodes in two for so long from just before each departure"},
-			&urfave.StringFlag{Name: "fault", Value: string(d.Faults[0]), Usage: "`FAULT,...`: miss-one, miss-all-but-one, origin-dies, mass"},
-			&urfave.DurationFlag{Name: "timeout", Value: d.Timeout, Usage: "a departure that is not seen everywhere by then has not converged; 150s with --targets"},
-			&urfave.DurationFlag{Name: "window", Value: d.Window, Usage: "how long the same run without gossip is watched"},
-			&urfave.DurationFlag{Name: "idle", Usage: "measure first, for so long, what nodes send that have nothing to say"},
-			&urfave.IntFlag{Name: "storm", Usage: "at the end, `N` UNREGISTERs a second at one node: limits, memory, queues, membership"},
-			&urfave.DurationFlag{Name: "storm-time", Value: d.StormTime, Usage: "how long"},
-			&urfave.BoolFlag{Name: "complete", Usage: "at three nodes also every fault, a delay and a partition", DisableDefaultText: true},
-			&urfave.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "the same seed makes the same plan: who leaves, where, who misses it"},
-			&urfave.StringFlag{Name: "plot", Usage: "draw the distribution to `FILE`.svg or .png"},
-			&urfave.StringFlag{Name: "json", Usage: "write the report to `FILE`"},
-			&urfave.StringFlag{Name: "document", Usage: "write method, goals and figures to `FILE`.md"},
+		Flags: []command.Flag{
+			{To: &story, Name: "story", Usage: "tell it in the terminal, with and without tombstones, in 20 seconds"},
+			{To: &nodes, Name: "nodes", Default: "3", Usage: "`N,...` nodes in this process"},
+			{To: &targets, Name: "targets", Usage: "`HOST:PORT,...` of NameServers that already run, of any kind, instead"},
+			{To: &brokers, Name: "brokers", Default: fmt.Sprintf("%d; of mass %d", cfg.Brokers, cfg.Mass), Usage: "`N` brokers at every node at a time"},
+			{To: &trials, Name: "trials", Default: fmt.Sprintf("%d; with --targets one for each broker", cfg.Trials), Usage: "`N` departures of each setting; of mass a twentieth"},
+			{To: &losses, Name: "loss", Usage: "`SHARE,...` of packets between nodes that are lost, such as 0,0.3; UDP and TCP, each way"},
+			{To: &cfg.Delay, Name: "delay", Usage: "between nodes, one way; UDP and TCP"},
+			{To: &cfg.Partition, Name: "partition", Usage: "cut the nodes in two for so long from just before each departure"},
+			{To: &fault, Name: "fault", Default: string(cfg.Faults[0]), Usage: "`FAULT,...`: miss-one, miss-all-but-one, origin-dies, mass"},
+			{To: &timeout, Name: "timeout", Default: fmt.Sprintf("%v; with --targets %v", cfg.Timeout, bench.TargetsTimeout),
+				Usage: "a departure that is not seen everywhere by then has not converged"},
+			{To: &cfg.Window, Name: "window", Usage: "how long the same run without gossip is watched"},
+			{To: &cfg.Idle, Name: "idle", Usage: "measure first, for so long, what nodes send that have nothing to say"},
+			{To: &cfg.Storm, Name: "storm", Usage: "at the end, `N` UNREGISTERs a second at one node: limits, memory, queues, membership"},
+			{To: &cfg.StormTime, Name: "storm-time", Usage: "how long"},
+			{To: &cfg.Complete, Name: "complete", Usage: "at three nodes also every fault, a delay and a partition"},
+			{To: &cfg.Seed, Name: "seed", Usage: "the same seed makes the same plan: who leaves, where, who misses it"},
+			{To: &cfg.Plot, Name: "plot", Usage: "draw the distribution to `FILE`.svg or .png"},
+			{To: &cfg.JSON, Name: "json", Usage: "write the report to `FILE`"},
+			{To: &cfg.Document, Name: "document", Usage: "write method, goals and figures to `FILE`.md"},
 		},
-		Action: convergence,
+		Run: func(ctx context.Context, _ []string) error {
+			if story {
+				return bench.Story(ctx, stdout)
+			}
+			var faults []error
+			same := func(s string) (string, error) { return s, nil }
+			share := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
+			cfg.Targets = list("targets", targets, same, "", &faults)
+			cfg.Nodes = list("nodes", cmp.Or(nodes, "3"), strconv.Atoi, "a number such as 3", &faults)
+			cfg.Losses = list("loss", losses, share, "a share such as 0.3", &faults)
+			cfg.Faults = list("fault", cmp.Or(fault, string(cfg.Faults[0])), func(s string) (bench.Fault, error) { return bench.Fault(s), nil }, "", &faults)
+			if brokers != 0 {
+				cfg.Brokers, cfg.Mass = brokers, brokers
+			}
+			if len(cfg.Targets) > 0 {
+				if nodes != "" {
+					faults = append(faults, errors.New("nodes: these are of this process and do not go with --targets; leave one of the two out"))
+				}
+				cfg.Timeout, cfg.Trials = bench.TargetsTimeout, cfg.Brokers
+			}
+			cfg.Timeout, cfg.Trials = cmp.Or(timeout, cfg.Timeout), cmp.Or(trials, cfg.Trials)
+			if err := errors.Join(append(faults, cfg.Validate())...); err != nil {
+				return command.UsageError(err)
+			}
+			report, err := bench.RunConvergence(ctx, cfg, stderr)
+			if report == nil {
+				return err
+			}
+			err = errors.Join(err, report.WriteText(stdout), writeJSON(cfg.JSON, report))
+			if cfg.Document != "" {
+				err = errors.Join(err, report.WriteDocument(cfg.Document, cfg.Plot))
+			}
+			return err
+		},
 	}
 }
 
@@ -64,51 +106,4 @@ func list[T any](name, text string, parse func(string) (T, error), want string, 
 		all = append(all, v)
 	}
 	return all
-}
-
-func convergence(c *urfave.Context) error {
-	if c.Args().Present() {
-		return usageError(fmt.Errorf("convergence takes no argument %q; see epitaph-bench convergence --help", c.Args().First()))
-	}
-	if c.Bool("story") {
-		return bench.Story(c.Context, c.App.Writer)
-	}
-	cfg := bench.DefaultConvergeConfig()
-	var faults []error
-	same := func(s string) (string, error) { return s, nil }
-	cfg.Nodes = list("nodes", c.String("nodes"), strconv.Atoi, "a number such as 3", &faults)
-	cfg.Targets = list("targets", c.String("targets"), same, "", &faults)
-	cfg.Losses = list("loss", c.String("loss"), func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }, "a share such as 0.3", &faults)
-	cfg.Faults = list("fault", c.String("fault"), func(s string) (bench.Fault, error) { return bench.Fault(s), nil }, "", &faults)
-	cfg.Brokers, cfg.Trials, cfg.Seed = c.Int("brokers"), c.Int("trials"), c.Uint64("seed")
-	cfg.Delay, cfg.Partition, cfg.Timeout = c.Duration("delay"), c.Duration("partition"), c.Duration("timeout")
-	cfg.Window, cfg.Idle, cfg.Storm, cfg.StormTime = c.Duration("window"), c.Duration("idle"), c.Int("storm"), c.Duration("storm-time")
-	cfg.Plot, cfg.JSON, cfg.Document = c.String("plot"), c.String("json"), c.String("document")
-	if c.IsSet("brokers") {
-		cfg.Mass = cfg.Brokers
-	}
-	cfg.Complete = c.Bool("complete")
-	if len(cfg.Targets) > 0 {
-		if c.IsSet("nodes") {
-			faults = append(faults, errors.New("nodes: these are of this process and do not go with --targets; leave one of the two out"))
-		}
-		if !c.IsSet("timeout") {
-			cfg.Timeout = bench.TargetsTimeout
-		}
-		if !c.IsSet("trials") {
-			cfg.Trials = cfg.Brokers
-		}
-	}
-	if err := errors.Join(append(faults, cfg.Validate())...); err != nil {
-		return usageError(err)
-	}
-	report, err := bench.RunConvergence(c.Context, cfg, c.App.ErrWriter)
-	if report == nil {
-		return err
-	}
-	err = errors.Join(err, report.WriteText(c.App.Writer), writeJSON(c, report))
-	if cfg.Document != "" {
-		err = errors.Join(err, report.WriteDocument(cfg.Document, cfg.Plot))
-	}
-	return err
 }
