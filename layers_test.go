@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,16 +52,23 @@ var allowed = map[string][]string{
 
 // doors says which packages may import an outside library (by prefix): one door for each.
 var doors = map[string][]string{
-	"github.com/urfave/cli/v2":            {"cli/command"},
-	"github.com/hashicorp/memberlist":     {"gossip", "gossip/sockets", "gossip/impair"},
-	"github.com/hashicorp/go-msgpack/v2":  {"gossip"},
-	"github.com/hashicorp/go-metrics":     {"gossip", "gossip/sockets", "node/admin"},
-	"github.com/hashicorp/go-sockaddr":    {"gossip/sockets"},
-	"github.com/armon/go-metrics":         {"gossip", "node/admin"},
-	"github.com/prometheus/client_golang": {"node/admin"},
-	"gonum.org/v1/plot":                   {"bench"},
-	"golang.org/x/term":                   {"cli"},
-	"github.com/cespare/xxhash/v2":        {"routes", "digest"},
+	"github.com/urfave/cli/v2":                {"cli/command"},
+	"github.com/hashicorp/memberlist":         {"gossip", "gossip/sockets", "gossip/impair"},
+	"github.com/hashicorp/go-msgpack/v2":      {"gossip"},
+	"github.com/hashicorp/go-metrics":         {"gossip", "gossip/sockets", "node/admin"},
+	"github.com/hashicorp/go-sockaddr":        {"gossip/sockets"},
+	"github.com/armon/go-metrics":             {"gossip", "node/admin"},
+	"github.com/prometheus/client_golang":     {"node/admin"},
+	"gonum.org/v1/plot":                       {"bench"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
+	"golang.org/x/time/rate":                  {"node", "node/admin", "node/departures", "gossip", "gossip/sockets", "tombstone", "remoting/rpc"},
+	"golang.org/x/sync":                       {"remoting/rpc", "bench"},
+	"golang.org/x/net":                        {"node/admin"},
+	"github.com/puzpuzpuz/xsync/v4":           {"routes"},
+	"github.com/getkin/kin-openapi":           {},
+	"github.com/youmark/pkcs8":                {"remoting/rpc"},
+	"golang.org/x/term":                       {"cli"},
+	"github.com/cespare/xxhash/v2":            {"routes", "digest"},
 }
 
 type listed struct {
@@ -120,5 +129,50 @@ func TestLayers(t *testing.T) {
 		if !seen[rel] {
 			t.Errorf("the layering table lists %s, which does not exist", rel)
 		}
+	}
+}
+
+// maxModules is how many outside modules the server may link in.
+const maxModules = 30
+
+// docs/dependencies.md is the reviewed list of them.
+func TestDependencies(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := regexp.MustCompile(`(?m)^TAGS +:= (\S+)$`).FindSubmatch(makefile)
+	if tags == nil {
+		t.Fatal("the Makefile has no TAGS")
+	}
+	list := exec.Command("go", "list", "-deps", "-tags", string(tags[1]), "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
+	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	linked := slices.DeleteFunc(strings.Fields(string(out)), func(m string) bool { return m == module })
+	slices.Sort(linked)
+	linked = slices.Compact(linked)
+	text, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\|").FindAllSubmatch(text, -1) {
+		named = append(named, string(row[1]))
+	}
+	for _, m := range linked {
+		if !slices.Contains(named, m) {
+			t.Errorf("the server links in %s: do without it, or add a line with its reason to docs/dependencies.md", m)
+		}
+	}
+	for _, m := range named {
+		if !slices.Contains(linked, m) {
+			t.Errorf("docs/dependencies.md names %s, which the server does not link in: remove the line", m)
+		}
+	}
+	if len(linked) > maxModules {
+		t.Errorf("the server links in %d outside modules, and %d are allowed: do without one", len(linked), maxModules)
 	}
 }
