@@ -4,23 +4,25 @@ import (
 	"reflect"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
+	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-// Flags are the commands of a program and their flags, one line each, with type and variable.
-func Flags(program string, commands []*urfave.Command) (lines []string) {
-	for _, c := range commands {
-		path := program + " " + c.Name
+// Flags lists the commands of a program and their flags, with type and variable, for a golden list.
+func Flags(program *command.Command) (lines []string) {
+	kinds := strings.NewReplacer("[]string", "stringslice", "time.Duration", "duration")
+	for _, c := range program.Commands {
+		if c.Hidden {
+			continue
+		}
+		path := program.Name + " " + c.Name
 		lines = append(lines, path)
 		for _, f := range c.Flags {
-			kind := strings.ToLower(strings.TrimSuffix(reflect.TypeOf(f).Elem().Name(), "Flag"))
-			line := path + " --" + strings.Join(f.Names(), ", -") + " " + kind
-			if doc, ok := f.(urfave.DocGenerationFlag); ok {
-				line += " " + strings.Join(doc.GetEnvVars(), " ")
+			line := path + " --" + f.Name
+			if f.Short != "" {
+				line += ", -" + f.Short
 			}
-			lines = append(lines, strings.TrimSpace(line))
+			lines = append(lines, strings.TrimSpace(line+" "+kinds.Replace(reflect.TypeOf(f.To).Elem().String())+" "+f.Env))
 		}
-		lines = append(lines, Flags(path, c.Subcommands)...)
 	}
 	return lines
 }

@@ -21,7 +21,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	// The first Ctrl-C ends the measurement, so that what was measured until then can be printed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	app := &command.Command{
+	return app(stdout, stderr).Main(ctx, args, stdout, stderr)
+}
+
+func app(stdout, stderr io.Writer) *command.Command {
+	return &command.Command{
 		Name:      "epitaph-bench",
 		Usage:     "measure NameServers: epitaph, the Java one, any one",
 		UsageText: "epitaph-bench COMMAND [flags]",
@@ -30,7 +34,6 @@ NameServer; "compare" starts several, one after the other, and measures them sid
 at best. The story of convergence in 20 seconds: epitaph-bench convergence --story`,
 		Commands: []*command.Command{convergenceCommand(stdout, stderr), loadCommand(stdout, stderr), compareCommand(stdout, stderr)},
 	}
-	return app.Main(ctx, args, stdout, stderr)
 }
 
 // server is the command line of the epitaph that is measured: the one beside this program, or else on the PATH.
