@@ -55,9 +55,9 @@ func serveFlags(s *serveSettings) []command.Flag {
 
 func logFlags(s *logSettings) []command.Flag {
 	return []command.Flag{
-		{To: &s.level, Category: categoryLog, Name: "log-level", Default: "info",
+		{To: &s.level, Category: categoryLog, Name: "log-level", Env: envOf("log-level"), Default: "info",
 			Usage: "`LEVEL` from which on lines are written: debug, info, warn or error"},
-		{To: &s.format, Category: categoryLog, Name: "log-format", Default: "text", Usage: "`FORMAT` of the lines: text or json"},
+		{To: &s.format, Category: categoryLog, Name: "log-format", Env: envOf("log-format"), Default: "text", Usage: "`FORMAT` of the lines: text or json"},
 	}
 }
 

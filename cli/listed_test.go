@@ -20,7 +20,7 @@ func TestNoFlagIsTakenAway(t *testing.T) {
 	for _, name := range mqVariables() {
 		lines = append(lines, "mqnamesrv "+name)
 	}
-	kit.Listed(t, "testdata/flags.txt", lines)
+	kit.Listed(t, "testdata/listed/flags.txt", lines)
 }
 
 // What a command line ends with, it ends with.
@@ -52,5 +52,5 @@ func TestNoExitStatusChanges(t *testing.T) {
 		status, _, _ := run(args...)
 		lines = append(lines, fmt.Sprintf("epitaph %s: %d", names.Replace(strings.Join(args, " ")), status))
 	}
-	kit.Listed(t, "testdata/exit_statuses.txt", lines)
+	kit.Listed(t, "testdata/listed/exit_statuses.txt", lines)
 }

@@ -35,7 +35,7 @@ func measure(args ...string) (status int, stdout, stderr string) {
 
 // Every command and flag that was once there is there, with its type and its variable.
 func TestNoFlagIsTakenAway(t *testing.T) {
-	kit.Listed(t, "testdata/flags.txt", kit.Flags(app(nil, nil)))
+	kit.Listed(t, "testdata/listed/flags.txt", kit.Flags(app(nil, nil)))
 }
 
 func TestHelpFitsTheScreen(t *testing.T) {
