@@ -61,7 +61,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang":     {"node/admin"},
 	"gonum.org/v1/plot":                       {"bench"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
-	"golang.org/x/time/rate":                  {"node", "node/admin", "node/departures", "gossip", "gossip/sockets", "tombstone", "remoting/rpc"},
+	"golang.org/x/time/rate":                  {"digest", "node", "node/admin", "node/departures", "gossip", "gossip/sockets", "tombstone", "remoting/rpc"},
 	"golang.org/x/sync":                       {"remoting/rpc", "bench"},
 	"golang.org/x/net":                        {"node/admin"},
 	"github.com/puzpuzpuz/xsync/v4":           {"routes"},
