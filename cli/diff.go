@@ -9,6 +9,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/cli/screen"
 )
 
 func (p *program) diffCommand() *command.Command {
@@ -167,22 +168,17 @@ func orDash(s string) string {
 
 // words breaks a sentence into lines of the screen.
 func (v *view) words(indent int, text string) {
-	margin := strings.Repeat(" ", indent)
-	line := margin
-	for _, word := range strings.Fields(printable(text)) {
-		if !v.wide && len(line) > len(margin) && len([]rune(line))+1+len([]rune(word)) > screenWidth {
-			fmt.Fprintln(v.out, line)
-			line = margin
-		}
-		if len(line) > len(margin) {
-			line += " "
-		}
-		if !v.wide {
-			word = shorten(word, screenWidth-indent)
-		}
-		line += word
+	words := strings.Fields(printable(text))
+	if v.wide {
+		fmt.Fprintln(v.out, strings.Repeat(" ", indent)+strings.Join(words, " "))
+		return
 	}
-	fmt.Fprintln(v.out, line)
+	for i := range words {
+		words[i] = shorten(words[i], screenWidth-indent)
+	}
+	var lines strings.Builder
+	screen.Fill(&lines, "", indent, 0, words)
+	fmt.Fprint(v.out, lines.String())
 }
 
 func (v *view) names(here, there string, n *api.Names) {

@@ -161,7 +161,7 @@ every node, then remove the old one at every node. Running nodes read the file a
 				words = append(words, path)
 			}
 			var text strings.Builder
-			screen.Fill(&text, "", 0, words)
+			screen.Fill(&text, "", 0, 0, words)
 			_, err = io.WriteString(p.stdout, text.String())
 			return err
 		},

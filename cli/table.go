@@ -106,8 +106,7 @@ func printable(s string) string {
 // lines writes parts one after the other, with commas, on as many lines of the screen as it takes. The first line is
 // indented by indent, the others by two more.
 func lines(w io.Writer, indent int, parts ...string) {
-	line := strings.Repeat(" ", indent)
-	for i, part := range parts {
+	for i := range parts {
 		room := screenWidth - indent
 		if i > 0 {
 			room -= 2
@@ -116,16 +115,11 @@ func lines(w io.Writer, indent int, parts ...string) {
 		if i < len(parts)-1 {
 			room, comma = room-1, ","
 		}
-		part = shorten(printable(part), room) + comma
-		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(part) > screenWidth {
-			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", indent+2)
-		} else if i > 0 {
-			line += " "
-		}
-		line += part
+		parts[i] = shorten(printable(parts[i]), room) + comma
 	}
-	fmt.Fprintln(w, line)
+	var text strings.Builder
+	screen.Fill(&text, "", indent, indent+2, parts)
+	_, _ = io.WriteString(w, text.String()) // a closed terminal is nobody to tell
 }
 
 // span is a duration for people: 0.8ms, 35ms, 4.2s, 42s, 12m, 3h, 5d.

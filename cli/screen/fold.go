@@ -36,7 +36,7 @@ func Fold(page string) string {
 				out.WriteString(head + "\n")
 				head, column = "", further
 			}
-			Fill(&out, head, column, strings.Fields(m[3]))
+			Fill(&out, head, column, 0, strings.Fields(m[3]))
 			continue
 		}
 		indent := len(line) - len(strings.TrimLeft(line, " "))
@@ -46,7 +46,7 @@ func Fold(page string) string {
 			line = lines[i]
 			words = append(words, strings.Fields(line)...)
 		}
-		Fill(&out, "", indent, words)
+		Fill(&out, "", indent, 0, words)
 	}
 	return out.String()
 }
@@ -57,20 +57,21 @@ func continues(line string, indent int) bool {
 	return text != "" && len(line)-len(text) == indent && !explained.MatchString(line)
 }
 
-// Fill writes words from a column on, the first line behind head.
-func Fill(out *strings.Builder, head string, column int, words []string) {
+// Fill writes words on lines that fit the screen: the first behind head, from column on; the others from column
+// further, or column itself when that is less.
+func Fill(out *strings.Builder, head string, column, further int, words []string) {
 	at := 0
-	begin := func(text string) {
+	begin := func(text string, column int) {
 		out.WriteString(text + strings.Repeat(" ", max(column-utf8.RuneCountInString(text), 0)))
 		at = column
 	}
-	begin(head)
+	begin(head, column)
 	for i, word := range words {
 		n := utf8.RuneCountInString(word)
 		if i > 0 {
 			if at+1+n > Width {
 				out.WriteString("\n")
-				begin("")
+				begin("", max(column, further))
 			} else {
 				out.WriteString(" ")
 				at++
