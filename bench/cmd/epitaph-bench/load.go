@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -47,15 +46,11 @@ and memory. Never point it at a NameServer that serves anybody: the synthetic br
 			{To: &json, Name: "json", Usage: "write the report to `FILE`"},
 		},
 		Run: func(ctx context.Context, _ []string) error {
-			known := false
-			for _, one := range bench.Profiles() {
-				if one.Name == profile {
-					cfg.Profile, known = one, true
-				}
+			found, err := bench.FindProfile(profile)
+			if err != nil {
+				return command.UsageError(err)
 			}
-			if !known {
-				return command.UsageError(fmt.Errorf("--profile %q is none of %s", profile, profileNames()))
-			}
+			cfg.Profile = found
 			cfg.Kind = bench.Kind(kind)
 			if cfg.Target == "" {
 				own, err := server()
