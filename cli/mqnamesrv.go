@@ -94,6 +94,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 		wrong = append(wrong, f)
 	}
 	cfg = config.Default(sys)
+	cfg.KVAsOriginal = true
 	for flag, on := range map[string]*bool{"read-only-config": &cfg.ReadOnlyConfig, closeClientsFlag: &cfg.CloseClientsUntilReady} {
 		text := p.env(envOf(flag))
 		if text == "" {

@@ -12,6 +12,50 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
+// A node refuses to start where a store was lost, and as the original it starts empty and warns.
+func TestLostKVConfig(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "kvConfig.json.bak"), []byte(`{"configTable":{"n":{"k":"v"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
+	cfg.UseDataDir(dir)
+	if _, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil))); err == nil || !strings.Contains(err.Error(), "cp -p") {
+		t.Errorf("got %v", err)
+	}
+	cfg.KVAsOriginal = true
+	if _, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "kv config starts empty, as the original's does") || !strings.Contains(log.String(), "kvConfig.json.bak") {
+		t.Errorf("log: %s", log.String())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(cfg, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("as the original, it starts with a file that is no KV configuration")
+	}
+}
+
+// An empty directory in the file's place is as an absent file, and the log says how it came.
+func TestDirectoryInPlaceOfKVConfig(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "kvConfig.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
+	cfg.UseDataDir(dir)
+	if _, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "Docker makes one") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
 // A data directory that cannot be written is told at the start with the remedy; the node serves all the same, and
 // refuses what it cannot keep. A file in the directory's place stops even root.
 func TestDataDirNotWritable(t *testing.T) {

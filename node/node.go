@@ -62,12 +62,9 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	kv, err := kvconfig.Open(cfg.Options.KVConfigPath)
+	kv, err := openKV(&cfg, log)
 	if err != nil {
 		return nil, err
-	}
-	if err := kv.UnreadError(); err != nil {
-		log.Warn("kv config cannot be read, starting with an empty one", "path", kv.Path(), "err", err)
 	}
 	n := &Node{
 		log:      log,

@@ -3,6 +3,7 @@
 package atomicfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,36 +12,82 @@ import (
 	"syscall"
 )
 
-// Replace writes content to path and keeps what was there before as path + ".bak". Missing directories are made. Both
-// files are written beside their place, synced, and renamed. On an error path is as it was; only the .bak file may
-// already hold a copy of it. Symbolic links are followed, and the mode of an existing file is kept.
-func Replace(path string, content []byte) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+// calls are those to the system that tests count, or let fail.
+type calls struct {
+	write    func(f *os.File, b []byte, at int64) (int, error)
+	truncate func(f *os.File, size int64) error
+	sync     func(f *os.File) error
+	rename   func(from, to string) error
+	read     func(path string) ([]byte, error)
+}
+
+var system = calls{
+	write:    (*os.File).WriteAt,
+	truncate: (*os.File).Truncate,
+	sync:     (*os.File).Sync,
+	rename:   os.Rename,
+	read:     os.ReadFile,
+}
+
+// errReadBack says that a file does not hold what was written into it.
+var errReadBack = errors.New("the content read back is not what was written")
+
+// Replace writes content to path and keeps what was there before as path + ".bak", unless that was empty. Missing
+// directories are made. Both files are written beside their place, synced, read back, and renamed. A file that is a
+// mount point cannot be renamed to, and is written in place. On an error path is as it was, but for one that says
+// otherwise: then the .bak holds what was there. Symbolic links are followed, and the mode of an existing file is kept.
+func Replace(path string, content []byte) error { return system.replace(path, content) }
+
+// Bak is where Replace keeps the previous content of path.
+func Bak(path string) string { return Target(path) + ".bak" }
+
+// Target is the file that path leads to by symbolic links, whether it is there or not.
+func Target(path string) string {
+	for range 40 { // as many links as Linux follows
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return real
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
 	}
+	return path
+}
+
+func (c *calls) replace(path string, content []byte) error {
+	path = Target(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	mode := fs.FileMode(0o644)
-	previous, err := os.ReadFile(path)
+	previous, err := c.read(path)
 	switch {
 	case err == nil:
 		if info, err := os.Stat(path); err == nil {
 			mode = info.Mode().Perm()
 		}
-		if err := write(path+".bak", previous, mode); err != nil {
+		if len(previous) == 0 {
+			break // the .bak may hold the last content that there was
+		}
+		if err := c.put(path+".bak", previous, mode); err != nil {
 			return fmt.Errorf("keep the previous content: %w", err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("keep the previous content: %w", err)
 	}
-	if err := write(path, content, mode); !errors.Is(err, syscall.EBUSY) {
+	if err := c.put(path, content, mode); !errors.Is(err, syscall.EBUSY) {
 		return err
 	}
-	return overwrite(path, content)
+	return c.overwrite(path, previous, content)
 }
 
-func write(path string, content []byte, mode fs.FileMode) (err error) {
+// put writes a file beside path and renames it to path.
+func (c *calls) put(path string, content []byte, mode fs.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return err
@@ -50,34 +97,89 @@ func write(path string, content []byte, mode fs.FileMode) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	_, err = c.write(f, content, 0)
+	err = errors.Join(err, f.Chmod(mode), c.sync(f), f.Close())
 	if err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
+	if err = c.readBack(f.Name(), content); err != nil {
 		return err
 	}
-	syncDir(filepath.Dir(path))
+	if err = c.rename(f.Name(), path); err != nil {
+		return err
+	}
+	c.syncDir(filepath.Dir(path))
 	return nil
 }
 
-// overwrite is for a file that is itself a mount point, as single files given to a container are: it cannot be
-// replaced, only written.
-func overwrite(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+// overwrite is for a file that is itself a mount point, as single files given to a container are. When it fails, it
+// writes the previous content again.
+func (c *calls) overwrite(path string, previous, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
+	defer f.Close()
+	if err = c.inPlace(f, int64(len(previous)), content); err == nil {
+		return nil
+	}
+	if c.readBack(path, previous) == nil { // nothing of it was touched
+		return fmt.Errorf("write in place: %w", err)
+	}
+	info, back := f.Stat()
+	if back == nil {
+		back = c.inPlace(f, info.Size(), previous)
+	}
+	if back != nil {
+		return fmt.Errorf("write in place: %w; the file is torn, its previous content is in %s.bak: %w", err, path, back)
+	}
+	return fmt.Errorf("write in place: %w", err)
+}
+
+// inPlace writes content over a file of so many bytes, and never a part of it unseen: where the file grows, its room is
+// taken before an old byte is touched, and its first byte is 0, which begins no content, until the rest is safe.
+func (c *calls) inPlace(f *os.File, size int64, content []byte) error {
+	end := int64(len(content))
+	if end > size {
+		if _, err := c.write(f, content[size:], size); err != nil {
+			return errors.Join(err, c.truncate(f, size))
+		}
+	}
+	first := min(1, end)
+	if _, err := c.write(f, make([]byte, first), 0); err != nil {
+		return err
+	}
+	if err := c.sync(f); err != nil {
+		return err
+	}
+	if _, err := c.write(f, content[first:], first); err != nil {
+		return err
+	}
+	if err := errors.Join(c.truncate(f, end), c.sync(f)); err != nil {
+		return err
+	}
+	if _, err := c.write(f, content[:first], 0); err != nil {
+		return err
+	}
+	if err := c.sync(f); err != nil {
+		return err
+	}
+	return c.readBack(f.Name(), content)
+}
+
+func (c *calls) readBack(path string, content []byte) error {
+	got, err := c.read(path)
+	if err == nil && !bytes.Equal(got, content) {
+		err = errReadBack
+	}
+	return err
 }
 
 // syncDir makes a rename durable. The new content is in place already, so a file system that cannot sync directories
 // costs durability, not the change.
-func syncDir(dir string) {
+func (c *calls) syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
+		_ = c.sync(d)
 		_ = d.Close()
 	}
 }

@@ -28,6 +28,9 @@ type Config struct {
 	FrameMaxBytes int32
 	// ReadOnlyConfig refuses every code 318 with code 16.
 	ReadOnlyConfig bool
+	// KVAsOriginal starts with an empty KV store where a file of a former one was lost or cannot be read; else that is
+	// an error.
+	KVAsOriginal bool
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
 	// CloseClientsUntilReady closes connections of clients, never those of brokers, while the node is not ready: a

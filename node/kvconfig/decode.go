@@ -14,7 +14,7 @@ var ErrNoTable = errors.New(`no "configTable" object in it; restore it from its 
 // and values are left out, and a value that is no string is kept as its JSON text. Of a name that comes twice the last
 // counts.
 func decodeFile(content []byte) (table, error) {
-	content = bytes.TrimPrefix(content, []byte("\ufeff"))
+	content = withoutMark(content)
 	if len(content) == 0 {
 		return table{}, nil
 	}
@@ -47,6 +47,9 @@ func decodeFile(content []byte) (table, error) {
 	}
 	return t, nil
 }
+
+// withoutMark is content without a byte order mark.
+func withoutMark(content []byte) []byte { return bytes.TrimPrefix(content, []byte("\ufeff")) }
 
 func texts(values map[string]json.RawMessage) (map[string]string, error) {
 	texts := make(map[string]string, len(values))

@@ -3,10 +3,8 @@ package kvconfig
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
-	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -26,32 +24,35 @@ type table map[string]map[string]string
 // Store is the KV configuration. Its methods may be called from any goroutine; reads take no lock.
 type Store struct {
 	path     string
-	unread   error
+	dir      error // ErrDirectory or nil
 	current  atomic.Pointer[table]
 	orderGen atomic.Uint64
 	changes  atomic.Uint64
 	write    sync.Mutex // one change at a time, from copying the table to publishing it
 }
 
-// Open loads the store from path, or starts empty when the file is missing, empty or holds null. A file that is
-// there but cannot be read gives an empty store too, and UnreadError tells why. Everything else that is no
-// {"configTable":{...}} is an error, and the server must not start: it would overwrite what it did not understand.
+// Open loads the store from path, or starts empty when the file is missing, empty or holds null and no .bak stands
+// beside it. Where the file says less than a former store, or nothing that is understood, the error is a *Fault, and
+// nothing must be written over it unsaid.
 func Open(path string) (*Store, error) {
-	s := &Store{path: path}
-	t, err := load(path)
-	var unreadable *fs.PathError
-	switch {
-	case errors.As(err, &unreadable):
-		s.unread, t = err, table{}
-	case err != nil:
-		return nil, fmt.Errorf("load kv config %s: %w", path, err)
+	t, dir, err := read(path)
+	if err != nil {
+		return nil, err
 	}
+	s := &Store{path: path, dir: dir}
 	s.current.Store(&t)
 	return s, nil
 }
 
-// UnreadError is why the existing file could not be read when the store was opened, else nil.
-func (s *Store) UnreadError() error { return s.unread }
+// OpenEmpty is the store that starts empty whatever path holds.
+func OpenEmpty(path string) *Store {
+	s := &Store{path: path}
+	s.current.Store(&table{})
+	return s
+}
+
+// Directory is ErrDirectory when the store was opened where an empty directory stands in the file's place, else nil.
+func (s *Store) Directory() error { return s.dir }
 
 // Path is the file of the store.
 func (s *Store) Path() string { return s.path }
@@ -132,21 +133,4 @@ func (s *Store) change(namespace string, create bool, edit func(map[string]strin
 		s.orderGen.Add(1)
 	}
 	return nil
-}
-
-func load(path string) (table, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return table{}, nil
-	case err != nil:
-		return nil, err
-	case info.Size() > MaxFileBytes:
-		return nil, ErrTooLarge
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return decodeFile(content)
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func read(t *testing.T, path string) string {
+func held(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -52,12 +52,12 @@ func TestEveryChangeIsInTheFileAndTheOneBeforeInBak(t *testing.T) {
 		{func() error { return s.PutNull("m", "k") }, `{"configTable":{"m":{},"n":{}}}`, `{"table":{}}`},
 	}
 	for i, step := range steps {
-		before := read(t, s.Path())
+		before := held(t, s.Path())
 		must(t, step.do())
-		if got := read(t, s.Path()); got != step.file {
+		if got := held(t, s.Path()); got != step.file {
 			t.Errorf("step %d: file %s, want %s", i, got, step.file)
 		}
-		if got := read(t, s.Path()+".bak"); got != before {
+		if got := held(t, s.Path()+".bak"); got != before {
 			t.Errorf("step %d: .bak %s, want %s", i, got, before)
 		}
 		if got, known := s.List("n"); !known || string(got) != step.list {
@@ -120,7 +120,7 @@ func TestOpenAsJava(t *testing.T) {
 		if got := string(encodeFile(*s.current.Load())); got != `{"configTable":`+want+`}` {
 			t.Errorf("%q: got %s, want %s", content, got, want)
 		}
-		if got := read(t, path); got != content {
+		if got := held(t, path); got != content {
 			t.Errorf("%q: opening changed the file to %q", content, got)
 		}
 	}
@@ -147,18 +147,74 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestUnreadableFileIsAnEmptyStoreThatChangesNothing(t *testing.T) {
-	dir := t.TempDir() // a directory cannot be read as a file, whoever runs the test
-	s, err := Open(dir)
-	must(t, err)
-	if s.UnreadError() == nil {
-		t.Error("no warning")
+const good = `{"configTable":{"n":{"k":"v"}}}`
+
+// A store of the last run is never started over without a word, and the word names the .bak and what to do with it.
+func TestOpenRefusesWhatAFormerStoreLeft(t *testing.T) {
+	for name, lay := range map[string]func(path string) error{
+		"absent":    func(string) error { return nil },
+		"empty":     func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"mark":      func(path string) error { return os.WriteFile(path, []byte("\ufeff"), 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"zeros":     func(path string) error { return os.WriteFile(path, make([]byte, 80), 0o600) },
+		"torn":      func(path string) error { return os.WriteFile(path, []byte(good[:20]), 0o600) },
+		"looped":    func(path string) error { return os.Symlink(path, path) }, // cannot be read, by root neither
+		"full":      func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
+	} {
+		path := filepath.Join(t.TempDir(), "kv.json")
+		must(t, lay(path))
+		s, err := Open(path)
+		asAbsent := name == "absent" || name == "empty" || name == "mark" || name == "directory"
+		if asAbsent != (err == nil) {
+			t.Errorf("%s without a .bak: %v", name, err)
+		}
+		if asAbsent {
+			if got := s.Directory() != nil; got != (name == "directory") {
+				t.Errorf("%s: %v", name, s.Directory())
+			}
+			if err := s.Put("n", "k", "v"); (err == nil) != (name != "directory") {
+				t.Errorf("%s: put: %v", name, err)
+			}
+			must(t, os.Remove(path))
+			must(t, lay(path))
+		}
+		must(t, os.WriteFile(path+".bak", nil, 0o600))
+		if _, err := Open(path); asAbsent != (err == nil) {
+			t.Errorf("%s with an empty .bak: %v", name, err)
+		}
+		must(t, os.WriteFile(path+".bak", []byte(good), 0o600))
+		_, err = Open(path)
+		var fault *Fault
+		if !errors.As(err, &fault) || !strings.Contains(err.Error(), "cp -p "+path+".bak "+path) {
+			t.Errorf("%s beside a good .bak: %v", name, err)
+			continue
+		}
+		if got, want := fault.EmptyToOriginal(), name != "zeros" && name != "torn"; got != want {
+			t.Errorf("%s: the original starts empty: %v", name, got)
+		}
 	}
-	if err := s.Put("n", "k", "v"); err == nil {
-		t.Error("put succeeded")
+}
+
+// The .bak of a link stands beside the file that it leads to, also when that is gone.
+func TestOpenFindsTheBakBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	link, file := filepath.Join(dir, "link"), filepath.Join(t.TempDir(), "kv.json")
+	must(t, os.Symlink(file, link))
+	must(t, os.WriteFile(file+".bak", []byte(good), 0o600))
+	if _, err := Open(link); err == nil || !strings.Contains(err.Error(), file+".bak") {
+		t.Errorf("got %v", err)
 	}
-	if _, ok := s.Get("n", "k"); ok {
-		t.Error("the refused value is there")
+}
+
+// What a start would refuse is not written.
+func TestSaveRefusesWhatOpenWould(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kv.json")
+	must(t, os.WriteFile(path, []byte(good), 0o600))
+	if err := save(path, make([]byte, MaxFileBytes+1)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	if got := held(t, path); got != good {
+		t.Errorf("file has %d bytes", len(got))
 	}
 }
 
@@ -168,7 +224,7 @@ func TestAChangeThatCannotBePersistedChangesNothing(t *testing.T) {
 	generation := s.OrderGeneration()
 	must(t, os.Mkdir(s.Path()+".bak", 0o700)) // the previous content has no place to go
 	must(t, os.WriteFile(filepath.Join(s.Path()+".bak", "x"), nil, 0o600))
-	before := read(t, s.Path())
+	before := held(t, s.Path())
 	for name, change := range map[string]func() error{
 		"put":    func() error { return s.Put(OrderTopicConfig, "t", "b:8") },
 		"delete": func() error { return s.Delete(OrderTopicConfig, "t") },
@@ -183,7 +239,7 @@ func TestAChangeThatCannotBePersistedChangesNothing(t *testing.T) {
 	if s.OrderGeneration() != generation {
 		t.Error("the generation moved")
 	}
-	if got := read(t, s.Path()); got != before {
+	if got := held(t, s.Path()); got != before {
 		t.Errorf("file is %s", got)
 	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(s.Path()), ".*.tmp"))

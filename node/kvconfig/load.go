@@ -1,0 +1,104 @@
+package kvconfig
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/epitaph-mq/epitaph/node/atomicfile"
+)
+
+// Fault says that the store of the last run is not what the file holds: the file cannot be read or parsed, or it is
+// absent or empty although a .bak stands beside it, which only a former store leaves.
+type Fault struct {
+	Path  string
+	Bak   string // the .bak beside it; empty when there is none or it holds nothing
+	Wrong error  // what is wrong with the file
+	torn  bool   // it was read, and is no KV configuration
+}
+
+func (f *Fault) Error() string {
+	text := fmt.Sprintf("load kv config %s: %v", f.Path, f.Wrong)
+	if f.Bak == "" {
+		return text
+	}
+	return fmt.Sprintf("%s; the content before the last change is in %s: put it back (cp -p %s %s), or move both away to start with no values",
+		text, f.Bak, f.Bak, f.Path)
+}
+
+func (f *Fault) Unwrap() error { return f.Wrong }
+
+// EmptyToOriginal tells whether the original starts with an empty store here: it never reads the .bak, and takes a file
+// that it cannot read for an empty one. A file that it can read but not parse stops it too.
+func (f *Fault) EmptyToOriginal() bool { return !f.torn }
+
+// Errors of a file that holds nothing, beside a .bak that does.
+var (
+	errAbsent = errors.New("the file is not there")
+	errEmpty  = errors.New("the file is empty")
+	// ErrDirectory says that an empty directory stands where the file belongs.
+	ErrDirectory = errors.New("it is an empty directory, as Docker makes one when the file of a mount does not exist on the host: " +
+		"stop the container, remove the directory and make the file there (touch); until then every change is refused")
+)
+
+// read returns the table that the file of path holds. An absent or empty file and an empty directory are an empty table;
+// dir is ErrDirectory for the last. The error is a *Fault.
+func read(path string) (t table, dir, err error) {
+	fault := &Fault{Path: path, Bak: bakOf(path)}
+	content, err := content(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		fault.Wrong = errAbsent
+	case errors.Is(err, ErrDirectory):
+		fault.Wrong, dir = err, err
+	case err != nil:
+		fault.Wrong = err
+		fault.torn = errors.Is(err, ErrTooLarge)
+		return nil, nil, fault
+	case len(withoutMark(content)) == 0:
+		fault.Wrong = errEmpty
+	default:
+		if t, fault.Wrong = decodeFile(content); fault.Wrong == nil {
+			return t, nil, nil
+		}
+		fault.torn = true
+		return nil, nil, fault
+	}
+	if fault.Bak != "" {
+		return nil, dir, fault
+	}
+	return table{}, dir, nil
+}
+
+func content(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		d, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		if _, err := d.Readdirnames(1); !errors.Is(err, io.EOF) {
+			return nil, errors.Join(errors.New("it is a directory that is not empty"), err)
+		}
+		return nil, ErrDirectory
+	case info.Size() > MaxFileBytes:
+		return nil, ErrTooLarge
+	}
+	return os.ReadFile(path)
+}
+
+// bakOf is the .bak of path that a former store has left, or empty.
+func bakOf(path string) string {
+	bak := atomicfile.Bak(path)
+	if info, err := os.Stat(bak); err != nil || info.Size() == 0 || info.IsDir() {
+		return ""
+	}
+	return bak
+}
