@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const module = "github.com/epitaph-mq/epitaph"
@@ -138,9 +140,7 @@ const maxModules = 30
 // docs/dependencies.md is the reviewed list of them.
 func TestDependencies(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	tags := regexp.MustCompile(`(?m)^TAGS +:= (\S+)$`).FindSubmatch(makefile)
 	if tags == nil {
 		t.Fatal("the Makefile has no TAGS")
@@ -155,9 +155,7 @@ func TestDependencies(t *testing.T) {
 	slices.Sort(linked)
 	linked = slices.Compact(linked)
 	text, err := os.ReadFile("docs/dependencies.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	var named []string
 	for _, row := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\|").FindAllSubmatch(text, -1) {
 		named = append(named, string(row[1]))

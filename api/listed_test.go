@@ -33,9 +33,7 @@ func TestNothingIsTakenAway(t *testing.T) {
 		}
 		Components struct{ Schemas map[string]*schema }
 	}
-	if err := json.Unmarshal(OpenAPI, &doc); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, json.Unmarshal(OpenAPI, &doc))
 	var typeOf func(s *schema) string
 	typeOf = func(s *schema) string {
 		switch {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // schemaMaker makes schemas of the API types and of the comments that stand beside their fields.
@@ -26,14 +28,10 @@ func newSchemaMaker(t *testing.T) *schemaMaker {
 	t.Helper()
 	m := &schemaMaker{types: map[string]*ast.TypeSpec{}, docs: map[string]string{}}
 	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, file := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		for _, decl := range f.Decls {
 			gen, ok := decl.(*ast.GenDecl)
 			if !ok || gen.Tok != token.TYPE {
@@ -144,31 +142,21 @@ func (m *schemaMaker) schemaOf(t ast.Expr) (schema, error) {
 // The description is valid, and its schemas are the types of today.
 func TestOpenAPIIsThatOfTheTypes(t *testing.T) {
 	var doc schema
-	if err := json.Unmarshal(OpenAPI, &doc); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, json.Unmarshal(OpenAPI, &doc))
 	made, err := newSchemaMaker(t).all()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if os.Getenv("EPITAPH_ACCEPT") != "" {
 		doc["components"] = schema{"schemas": made}
 		b, err := json.MarshalIndent(doc, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		OpenAPI = append(b, '\n')
-		if err := os.WriteFile("openapi.json", OpenAPI, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, os.WriteFile("openapi.json", OpenAPI, 0o600))
 	}
 	if diff := cmp.Diff(made, doc["components"].(schema)["schemas"].(schema)); diff != "" {
 		t.Errorf("openapi.json is not that of the types: EPITAPH_ACCEPT=1 go test ./api\n%s", diff)
 	}
 	loaded, err := openapi3.NewLoader().LoadFromData(OpenAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if err := loaded.Validate(t.Context()); err != nil {
 		t.Error(err)
 	}

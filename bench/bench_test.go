@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestNumbersAreShort(t *testing.T) {
@@ -45,9 +47,7 @@ func TestGoalsAreJudged(t *testing.T) {
 		}},
 	}}
 	var b bytes.Buffer
-	if err := r.WriteMarkdown(&b); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, r.WriteMarkdown(&b))
 	for _, want := range []string{
 		"| route, depth 1, of the ceiling | >= 85.0 % | 90.0 % | yes |",
 		"| route, depth 16, of the ceiling | >= 75.0 % | 50.0 % | **no** |",
@@ -83,9 +83,7 @@ func TestFaultsAreToldBeforeWork(t *testing.T) {
 func TestConnectionLimitIsAFigure(t *testing.T) {
 	const limit = 40
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer ln.Close()
 	var open atomic.Int32
 	go func() {
@@ -102,20 +100,14 @@ func TestConnectionLimitIsAFigure(t *testing.T) {
 		}
 	}()
 	broker, err := dialCaller(t.Context(), ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer broker.conn.Close()
-	if err := broker.probe(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, broker.probe())
 	m := &measuring{
 		comparison: &comparison{}, server: &child{addr: ln.Addr().String(), pid: os.Getpid()},
 		session: &session{brokers: []*caller{broker}}, result: &ServerResult{Values: map[string][]float64{}},
 	}
-	if err := m.idle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, m.idle(t.Context()))
 	if got := m.result.Values[mIdleHeld]; len(got) != 1 || got[0] != limit-1 || !strings.Contains(m.result.Limit, "at 40 open ones") {
 		t.Errorf("held %v, limit %q", got, m.result.Limit)
 	}

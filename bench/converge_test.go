@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestSameSeedSamePlan(t *testing.T) {
@@ -95,9 +97,7 @@ func TestConvergeMistakesAreToldBeforeWork(t *testing.T) {
 // A target that is no NameServer, and one that does not answer, are told with the remedy.
 func TestTargetsMustBeNameServers(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer ln.Close()
 	go func() {
 		for {
@@ -139,22 +139,16 @@ func TestConvergence(t *testing.T) {
 		t.Errorf("the plot has no 120 s of the original: %v", err)
 	}
 	var text strings.Builder
-	if err := r.WriteText(&text); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, r.WriteText(&text))
 	for line := range strings.Lines(text.String()) {
 		if !strings.Contains(line, " UTC, ") && len([]rune(line)) > 81 {
 			t.Errorf("wider than 80 columns: %s", line)
 		}
 	}
 	document := filepath.Join(dir, "a.md")
-	if err := r.WriteDocument(document, c.Plot); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, r.WriteDocument(document, c.Plot))
 	md, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, want := range []string{"gone at every node, 3 nodes, 30 % loss, p99 | <= 60 ms |", "| not measured |", "(a.svg)"} {
 		if !strings.Contains(string(md), want) {
 			t.Errorf("%q is not in the document:\n%s", want, md)
@@ -183,9 +177,7 @@ func TestConvergenceUnderFurtherFaults(t *testing.T) {
 func converge(t *testing.T, c ConvergeConfig) *ConvergeReport {
 	t.Helper()
 	r, err := RunConvergence(t.Context(), c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, s := range r.Settings {
 		if s.Trials == 0 || s.Converged != s.Trials {
 			t.Errorf("%s: %d of %d departures were gone everywhere", s.Name(), s.Converged, s.Trials)

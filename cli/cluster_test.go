@@ -133,9 +133,7 @@ func TestCut(t *testing.T) {
 // The terminal is given back as it was, on whatever way the screen ends.
 func TestLiveScreenGivesTheTerminalBack(t *testing.T) {
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer r.Close()
 	screen := &terminal{out: w}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -152,9 +150,7 @@ func TestLiveScreenGivesTheTerminalBack(t *testing.T) {
 		})
 	}()
 	all, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	text := string(all)
 	if !strings.HasPrefix(text, enterScreen) || !strings.HasSuffix(text, leaveScreen) || strings.Count(text, "80x24") < 3 {
 		t.Errorf("%q", text)
@@ -196,9 +192,7 @@ func TestClusterCommand(t *testing.T) {
 	}
 	fits(t, text)
 	p.stderr.(*kit.Log).AwaitText(t, "broker registered")
-	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	if got := <-status; got != command.OK {
 		t.Errorf("exit status %d: %s", got, p.stderr)
 	}
@@ -207,14 +201,10 @@ func TestClusterCommand(t *testing.T) {
 
 func TestClusterMistakes(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer taken.Close()
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(file, nil, 0o600))
 	for _, c := range []struct {
 		args   string
 		status int

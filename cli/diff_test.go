@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func sampleDiff() *api.Diff {
@@ -51,9 +52,7 @@ func sampleDiff() *api.Diff {
 func TestDiffExitStatus(t *testing.T) {
 	body := func(d *api.Diff) string {
 		b, err := json.Marshal(d)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		return string(b)
 	}
 	differ, agree := answering(t, 200, body(sampleDiff())), answering(t, 200, body(&api.Diff{

@@ -11,6 +11,7 @@ import (
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Every page of help fits 80 columns, and says what it would say unfolded.
@@ -40,9 +41,7 @@ func TestFirstScreensFit(t *testing.T) {
 	dir := t.TempDir()
 	short := filepath.Join(dir, "k")
 	long := filepath.Join(dir, strings.Repeat("d", 90), "gossip.key")
-	if err := os.Mkdir(filepath.Dir(long), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.Mkdir(filepath.Dir(long), 0o700))
 	for _, file := range []string{short, short, long, long} {
 		status, out, errs := run("keygen", file)
 		if status != command.OK || !strings.Contains(out, file) {

@@ -69,9 +69,7 @@ func shown(t *testing.T, print func(*view) error) string {
 	t.Helper()
 	var out bytes.Buffer
 	v := &view{out: &out, now: func() time.Time { return noon }}
-	if err := print(v); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, print(v))
 	return out.String()
 }
 
@@ -200,9 +198,7 @@ func TestScreensFitAnyNames(t *testing.T) {
 		var out bytes.Buffer
 		v := &view{out: &out, now: func() time.Time { return noon }}
 		for _, err := range []error{v.brokers(b), v.tombstones(tomb), v.route(route), v.members(members), v.conflicts(conflicts), v.diff(d)} {
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 		}
 		h := sampleTop()
 		h.loads[1].Why = id.Remote
@@ -235,14 +231,10 @@ func run(args ...string) (status int, out, errs string) {
 // Whoever does not answer, or answers something else, is told apart in a sentence with the flag and the remedy.
 func TestCommandsTellWhoDoesNotAnswer(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	closed.Close()
 	other, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer other.Close()
 	go func() {
 		for {
@@ -356,9 +348,7 @@ func TestCommandsAskANode(t *testing.T) {
 // docs/operations.md names every command and every flag.
 func TestOperationsNameEveryFlag(t *testing.T) {
 	doc, err := os.ReadFile("../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	app := (&program{}).app()
 	flags := 0
 	for _, c := range app.Commands {

@@ -69,9 +69,7 @@ func start(t *testing.T, environ []string, args ...string) *started {
 // stop sends the signal that an operator would send and returns all of stdout.
 func (s *started) stop(t *testing.T, signal syscall.Signal) string {
 	t.Helper()
-	if err := syscall.Kill(os.Getpid(), signal); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, syscall.Kill(os.Getpid(), signal))
 	if status := <-s.status; status != command.OK {
 		t.Errorf("exit status %d, log %s", status, s.log)
 	}
@@ -110,15 +108,11 @@ func TestServeUntilSignal(t *testing.T) {
 func TestServePrecedence(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ns.conf")
 	text := "listenPort=1\nbindAddress=192.0.2.1\nkvConfigPath=/nonexistent/kv\nwaitSecondsForService=1\nenableTopicList=false\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	p := &program{stdout: io.Discard, stderr: io.Discard}
 	s := serveSettings{listen: "127.0.0.1:0", config: file, data: "d", set: []string{"waitSecondsForService=2", "tls.server.mode=disabled"}}
 	cfg, _, err := p.serveConfig(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	o := cfg.Options
 	if o.BindAddress != "127.0.0.1" || o.ListenPort != 0 || o.KVConfigPath != "d/kvConfig.json" || o.ConfigStorePath != file ||
 		o.WaitSecondsForService != 2 || o.EnableTopicList || cfg.TLS.Mode != "disabled" {
@@ -130,16 +124,12 @@ func TestMQNamesrvUntilSignal(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ns.conf")
 	text := "bindAddress=127.0.0.1\nlistenPort=0\nwaitSecondsForService=47 \nfoo=bar\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	environ := []string{"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Xmx4g -Duser.home=" + dir, "ROCKETMQ_SERIALIZE_TYPE=ROCKETMQ"}
 	s := start(t, environ, "epitaph", "mqnamesrv", "-c", file, "-n", "x:1", "positional")
 	want := "load config properties file OK, " + file + "\nThe Name Server boot success. serializeType=ROCKETMQ, address " + s.addr + "\n"
 	taken := strings.Split(s.addr, ":")[1]
-	if err := os.WriteFile(file+"2", []byte("bindAddress=127.0.0.1\nlistenPort="+taken), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(file+"2", []byte("bindAddress=127.0.0.1\nlistenPort="+taken), 0o600))
 	var second strings.Builder
 	p := &program{stdout: io.Discard, stderr: &second, environ: environ, newNode: newNode}
 	if got := p.main([]string{"mqnamesrv", "-c", file + "2"}); got != mqFailed ||
@@ -165,16 +155,10 @@ func TestHangupReloadsKeys(t *testing.T) {
 	}
 	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir, "--gossip", "127.0.0.1:0",
 		"--cluster", "c", "--gossip-key-file", keys)
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	s.log.AwaitText(t, "gossip keys reloaded")
-	if err := os.WriteFile(keys, []byte("no key"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(keys, []byte("no key"), 0o600))
+	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	s.log.AwaitText(t, "gossip keys not reloaded, the old ones stay in use")
 	if !connects(s.addr) {
 		t.Error("does not serve on")
@@ -192,9 +176,7 @@ func TestHangupStopsWithoutKeys(t *testing.T) {
 func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ns.conf")
-	if err := os.WriteFile(file, []byte("bindAddress=127.0.0.1\nlistenPort=0\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(file, []byte("bindAddress=127.0.0.1\nlistenPort=0\n"), 0o600))
 	environ := []string{
 		"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir, "EPITAPH_GOSSIP=127.0.0.1:0", "EPITAPH_JOIN=127.0.0.1:1",
 		"EPITAPH_CLUSTER=c", "EPITAPH_NAME=drop-in", "EPITAPH_HTTP=127.0.0.1:0",
@@ -235,9 +217,7 @@ func TestServeCreatesKeyFile(t *testing.T) {
 	}
 	nodes.Wait()
 	first, err := os.ReadFile(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir, "--gossip", "127.0.0.1:0",
 		"--cluster", "c", "--gossip-key-file", keys, "--gossip-key-create", "--log-to", "stdout")
 	if screen := s.stop(t, syscall.SIGTERM); !strings.Contains(screen, "level=INFO") || s.log.String() != "" {

@@ -26,14 +26,10 @@ func TestNoFlagIsTakenAway(t *testing.T) {
 // What a command line ends with, it ends with.
 func TestNoExitStatusChanges(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer busy.Close()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	closed.Close()
 	dir := t.TempDir()
 	names := strings.NewReplacer(dir, "DIR", busy.Addr().String(), "TAKEN", closed.Addr().String(), "NOBODY")

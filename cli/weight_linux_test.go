@@ -29,9 +29,7 @@ func TestWeight(t *testing.T) {
 	}
 	binary := kit.Binary(t)
 	info, err := os.Stat(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if os.Getenv("GOGC") != "" || os.Getenv("EPITAPH_BIN") != "" {
 		t.Log("GOGC or EPITAPH_BIN is set: this is not the server as shipped")
 	}
@@ -65,17 +63,13 @@ func least(t *testing.T, line string, all []*kit.Process) int {
 	var values []int
 	for _, p := range all {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		found := regexp.MustCompile(line + `:\s+(\d+) kB`).FindSubmatch(text)
 		if found == nil {
 			t.Skipf("SKIPPED: this kernel does not tell %s, so nothing is known of the server's memory", line)
 		}
 		kb, err := strconv.Atoi(string(found[1]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		values = append(values, kb)
 	}
 	return slices.Min(values)

@@ -26,12 +26,8 @@ func testConfig(t *testing.T) Config {
 func start(t *testing.T, cfg Config) *Cluster {
 	t.Helper()
 	c, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
+	kit.Must(t, c.Start(t.Context()))
 	return c
 }
 
@@ -131,9 +127,7 @@ func neighbours(t *testing.T) (taken net.Listener, free string) {
 	t.Helper()
 	for range 50 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		free := fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port-1)
 		if below, err := net.Listen("tcp", free); err == nil {
 			below.Close()

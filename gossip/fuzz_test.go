@@ -16,6 +16,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -71,28 +72,20 @@ func seeds(f *testing.F) (all [][]byte) {
 	f.Helper()
 	for _, m := range examples() {
 		b, err := Encode(m)
-		if err != nil {
-			f.Fatal(err)
-		}
+		kit.Must(f, err)
 		all = append(all, b)
 	}
 	state, err := EncodeState(examples()[0].(tombstone.Hint))
-	if err != nil {
-		f.Fatal(err)
-	}
+	kit.Must(f, err)
 	all = append(all, state)
 	for _, m := range digestExamples() {
 		b, err := encodeDigest(m)
-		if err != nil {
-			f.Fatal(err)
-		}
+		kit.Must(f, err)
 		all = append(all, b)
 	}
 	for _, l := range farewells() {
 		b, err := encodeFarewell(l)
-		if err != nil {
-			f.Fatal(err)
-		}
+		kit.Must(f, err)
 		all = append(all, b)
 	}
 	for _, b := range slices.Clone(all) {
@@ -178,9 +171,7 @@ func deaf(t testing.TB) *Gossip {
 		}
 	}
 	g, err := New(cfg, tables)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	g.self.Boot = 1 // so that the examples are about its own tombstones
 	g.inbox.self = g.self
 	nonce := uint64(6)
@@ -217,9 +208,7 @@ func settle(t testing.TB, g *Gossip) (to []tombstone.Peer) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.exchange.Check(g.cfg.Clock()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, g.exchange.Check(g.cfg.Clock()))
 	out := g.out
 	g.out = tombstone.Output{}
 	for _, p := range out.Packets {
@@ -317,25 +306,17 @@ func TestRefusedMessagesAreCountedByReason(t *testing.T) {
 	g := deaf(t)
 	d := delegate{g}
 	hint, err := Encode(examples()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	later, unknown := bytes.Clone(hint), bytes.Clone(hint)
 	later[1], unknown[0] = wireVersion+1, 'x'
 	stranger := examples()[1].(tombstone.Pull)
 	stranger.From.Name = "n3"
 	fromStranger, err := Encode(stranger)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	replayed, err := Encode(examples()[2]) // a proof that nobody asked for
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	empty, err := Encode(tombstone.Hint{From: tombstone.Peer{Name: "n2", Boot: 1 << 63}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, b := range [][]byte{make([]byte, tombstone.MaxMessage+1), later, unknown, hint[:len(hint)-3], fromStranger, replayed, empty} {
 		d.NotifyMsg(b)
 		if to := settle(t, g); len(to) > 0 {

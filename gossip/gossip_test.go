@@ -64,12 +64,8 @@ func startCluster(t *testing.T, n int) []testNode {
 		}
 		tables := &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)}
 		g, err := New(cfg, tables)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := g.Start(); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
+		kit.Must(t, g.Start())
 		t.Cleanup(func() {
 			if err := g.Stop(t.Context()); err != nil {
 				t.Error(err)

@@ -44,9 +44,7 @@ func keyed(t *testing.T, seeds ...string) (g *Gossip, key []byte) {
 		t.Fatal(err)
 	}
 	keys, err := LoadKeys(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return made(t, func(c *Config) { c.Cluster, c.Seeds, c.KeyFile = "keyed", seeds, file }), keys[0]
 }
 
@@ -58,9 +56,7 @@ func TestPaddedMessagesAreRefused(t *testing.T) {
 	const label = "\xf4\x05keyed"
 
 	packet, err := net.Dial("udp", g.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer packet.Close()
 	if _, err := packet.Write(append([]byte(label), padded(key, "keyed")...)); err != nil {
 		t.Fatal(err)
@@ -71,9 +67,7 @@ func TestPaddedMessagesAreRefused(t *testing.T) {
 	whole := append([]byte(label), paddedStream(key, "keyed")...)
 	for i, size := range []int{len(whole), 1, len(label) + streamHeader} {
 		stream, err := net.Dial("tcp", g.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		for rest := whole; len(rest) > 0; rest = rest[min(size, len(rest)):] {
 			if _, err := stream.Write(rest[:min(size, len(rest))]); err != nil {
 				t.Fatal(err)
@@ -91,9 +85,7 @@ func TestPaddedMessagesAreRefused(t *testing.T) {
 // The answer in a stream that a node has opened has no label.
 func TestPaddedAnswersAreRefused(t *testing.T) {
 	seed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer seed.Close()
 	g, key := keyed(t, seed.Addr().String())
 	go func() {

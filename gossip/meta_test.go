@@ -30,9 +30,7 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 			t.Fatalf("%d bytes", len(b))
 		}
 		got, err := decodeMeta(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if diff := cmp.Diff(m, got); diff != "" {
 			t.Fatal(diff)
 		}
@@ -64,9 +62,7 @@ func FuzzDecodeMeta(f *testing.F) {
 
 func FuzzDecodeFarewell(f *testing.F) {
 	b, err := encodeFarewell(farewell{from: tombstone.Peer{Name: "a", Boot: 1}, gone: tombstone.Peer{Name: "b", Boot: 2}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	kit.Must(f, err)
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := decodeFarewell(b)
@@ -113,9 +109,7 @@ func TestMembersTellWhatTheyAre(t *testing.T) {
 
 func TestLeavingMemberIsNoLostOne(t *testing.T) {
 	nodes := startCluster(t, 3)
-	if err := nodes[2].Stop(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, nodes[2].Stop(context.Background()))
 	for _, n := range nodes[:2] {
 		kit.Until(t, "n3 to be gone at "+n.Self().Name, func() bool {
 			m, ok := memberNamed(n.Gossip, "n3")
@@ -131,9 +125,7 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 	nodes := startCluster(t, 3)
 	// It dies: no goodbye, no leave.
 	nodes[2].cancel()
-	if err := nodes[2].list.Shutdown(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, nodes[2].list.Shutdown())
 	nodes[2].group.Wait()
 	nodes[2].list = nil
 	for _, n := range nodes[:2] {
@@ -147,9 +139,7 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 			t.Errorf("force-leave %s: %v, want %q", name, err, want)
 		}
 	}
-	if err := nodes[0].ForceLeave("n3"); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, nodes[0].ForceLeave("n3"))
 	for _, n := range nodes[:2] {
 		kit.Until(t, "n3 to be off the list at "+n.Self().Name, func() bool {
 			_, ok := memberNamed(n.Gossip, "n3")

@@ -28,12 +28,8 @@ func TestTwoLivingNodesOfOneName(t *testing.T) {
 			cfg.Seeds = []string{nodes[0].Addr()}
 		}
 		g, err := New(cfg, &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := g.Start(); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
+		kit.Must(t, g.Start())
 		t.Cleanup(func() { _ = g.Stop(t.Context()) })
 		nodes = append(nodes, g)
 	}

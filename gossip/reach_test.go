@@ -31,17 +31,13 @@ func made(t *testing.T, change func(*Config)) *Gossip {
 	cfg.Bind, cfg.Cluster, cfg.Name, cfg.Release = "127.0.0.1:0", t.Name(), "n1", "test"
 	change(&cfg)
 	g, err := New(cfg, &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return g
 }
 
 func run(t *testing.T, g *Gossip) {
 	t.Helper()
-	if err := g.Start(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, g.Start())
 	t.Cleanup(func() {
 		if err := g.Stop(t.Context()); err != nil {
 			t.Error(err)
@@ -113,13 +109,9 @@ func TestUnreadableStreamsAreNotAnswered(t *testing.T) {
 		"oversized":     binary.BigEndian.AppendUint32([]byte{encrypted}, 1<<31),
 	} {
 		conn, err := net.DialTimeout("tcp", g.Addr(), 10*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if err := memberlist.AddLabelHeaderToStream(conn, t.Name()); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, memberlist.AddLabelHeaderToStream(conn, t.Name()))
 		before := g.counts.refused()
 		if _, err := conn.Write(payload); err != nil {
 			t.Fatal(err)
@@ -145,9 +137,7 @@ func isTimeout(err error) bool {
 // A seed that takes connections and never answers delays neither the others nor a stop.
 func TestMuteSeedHoldsUpNothing(t *testing.T) {
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer mute.Close()
 	began := time.Now()
 	other, _ := logged(t, func(*Config) {})
@@ -179,9 +169,7 @@ func TestOtherVersionIsToldOnce(t *testing.T) {
 func TestSeedThatMoves(t *testing.T) {
 	old, _ := logged(t, func(c *Config) { c.Bind = "127.0.0.2:0" })
 	_, port, err := net.SplitHostPort(old.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	var behind atomic.Value
 	behind.Store("127.0.0.9") // nobody yet
 	g := made(t, func(c *Config) {
@@ -198,9 +186,7 @@ func TestSeedThatMoves(t *testing.T) {
 	behind.Store("127.0.0.2")
 	kit.Until(t, "the seed at its first address", func() bool { return len(g.Members()) == 2 })
 
-	if err := old.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, old.Stop(t.Context()))
 	moved, _ := logged(t, func(c *Config) { c.Bind = net.JoinHostPort("127.0.0.3", port) })
 	behind.Store("127.0.0.3")
 	kit.Until(t, "the seed at its next address", func() bool {
@@ -311,13 +297,9 @@ func TestStrangersCannotFillTheMemory(t *testing.T) {
 	var group sync.WaitGroup
 	for range strangers {
 		conn, err := net.Dial("tcp", g.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		defer conn.Close()
-		if err := memberlist.AddLabelHeaderToStream(conn, t.Name()); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, memberlist.AddLabelHeaderToStream(conn, t.Name()))
 		group.Go(func() {
 			_, err := conn.Write(binary.BigEndian.AppendUint32([]byte{10}, 20<<20))
 			for sent := 0; err == nil && sent < 20<<20; sent += len(part) {

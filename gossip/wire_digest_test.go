@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -32,16 +33,12 @@ func digestMessages() []digest.Message {
 func TestDigestMessagesSurviveTheirEncoding(t *testing.T) {
 	for _, m := range digestMessages() {
 		b, err := encodeDigest(m)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if !isDigest(b) {
 			t.Errorf("%T is not taken for a digest", m)
 		}
 		got, err := decodeDigest(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if diff := cmp.Diff(m, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%T: %s", m, diff)
 		}
@@ -54,9 +51,7 @@ func TestDigestMessagesSurviveTheirEncoding(t *testing.T) {
 func FuzzDecodeDigest(f *testing.F) {
 	for _, m := range digestMessages() {
 		b, err := encodeDigest(m)
-		if err != nil {
-			f.Fatal(err)
-		}
+		kit.Must(f, err)
 		f.Add(b)
 	}
 	f.Add([]byte{typeItems, wireVersion, 0xdd, 0xff, 0xff, 0xff, 0xff})
@@ -66,13 +61,9 @@ func FuzzDecodeDigest(f *testing.F) {
 			return
 		}
 		again, err := encodeDigest(m)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		back, err := decodeDigest(again)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if diff := cmp.Diff(m, back, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatal(diff)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // A node refuses to start where a store was lost, and as the original it starts empty and warns.
@@ -60,20 +61,14 @@ func TestDirectoryInPlaceOfKVConfig(t *testing.T) {
 // refuses what it cannot keep. A file in the directory's place stops even root.
 func TestDataDirNotWritable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(file, nil, 0o600))
 	var log bytes.Buffer
 	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	cfg.UseDataDir(filepath.Join(file, "data"))
 	n, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
+	kit.Must(t, n.Start(t.Context()))
 	c := dial(t, n)
 	a := ask(t, c, remoting.PutKVConfig, map[string]string{"namespace": "N", "key": "k", "value": "v"}, "")
 	if a.Code != remoting.SystemError || !strings.Contains(a.Remark, file) {

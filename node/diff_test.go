@@ -30,9 +30,7 @@ func diffOf(t *testing.T, n *Node, query string) (v api.Diff) {
 	if status != 200 {
 		t.Fatalf("/v1/diff: %d %s", status, body)
 	}
-	if err := json.Unmarshal([]byte(body), &v); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, json.Unmarshal([]byte(body), &v))
 	return v
 }
 
@@ -149,9 +147,7 @@ func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 	nodes := startClusterWith(t, 2, func(c *config.Config) {
 		withHTTP(c)
 		transport, err := network.Listen("127.0.0.1", 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		c.Gossip.Transport, c.Gossip.Bind = transport, transport.Addr()
 	})
 	kit.Until(t, "a whole answer", func() bool { v := diffOf(t, nodes[0], ""); return v.Agree && v.Complete && len(v.Nodes) == 2 })

@@ -21,9 +21,7 @@ func TestHTTPClientNeverFinishes(t *testing.T) {
 	var slow []net.Conn
 	for range 2 * 16 { // more than requests may be handled at once
 		c, err := net.Dial("tcp", n.HTTPAddr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		defer c.Close()
 		fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 		slow = append(slow, c)
@@ -96,16 +94,12 @@ func TestSlowClientsAreToldOf(t *testing.T) {
 	client := http.Client{Transport: &http.Transport{}}
 	for range 3 { // on one connection, which is idle afterwards
 		resp, err := client.Get("http://" + n.HTTPAddr().String() + "/healthz")
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		_, _ = io.ReadAll(resp.Body) // so that the connection can be used again
 		_ = resp.Body.Close()
 	}
 	slow, err := net.Dial("tcp", n.HTTPAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer slow.Close()
 	fmt.Fprint(slow, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 	lines := book.Await(t, told, slow.LocalAddr().String())

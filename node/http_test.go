@@ -144,9 +144,7 @@ func TestHTTPStops(t *testing.T) {
 	addr := n.HTTPAddr().String()
 	for _, text := range []string{"", "GET /metr", "GET /readyz HTTP/1.1\r\nHost: x\r\n"} {
 		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		defer c.Close()
 		fmt.Fprint(c, text)
 	}
@@ -187,9 +185,7 @@ func TestHTTPPortTaken(t *testing.T) {
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
 	cfg.HTTP = n.HTTPAddr().String()
 	second, err := New(cfg, n.log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if err := second.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "--http="+cfg.HTTP) {
 		t.Errorf("port taken: %v", err)
 	}

@@ -97,9 +97,7 @@ func TestLogFields(t *testing.T) {
 	register(first, "C1", "a0", "10.0.0.7:1", "0", twoTopics)
 	register(second, "C1", "a0", "10.0.0.7:2", "0", twoTopics)
 	conn, err := net.Dial("tcp", n.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if _, err := conn.Write([]byte("PROXY TCP4 10.9.9.9 10.0.0.9 4711 9876\r\n")); err != nil {
 		t.Fatal(err)
 	}

@@ -132,9 +132,7 @@ func TestFourWarnings(t *testing.T) {
 		t.Errorf("a loopback address from this host: %q", lines)
 	}
 	conn, err := net.Dial("tcp", n.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if _, err := conn.Write([]byte("PROXY TCP4 10.9.9.9 10.0.0.9 4711 9876\r\n")); err != nil {
 		t.Fatal(err)
 	}

@@ -49,9 +49,7 @@ func scrape(t *testing.T, n *Node) (values map[string]float64, kinds map[string]
 // docs/metrics.md lists every series of ours, with its kind and its labels, and no other.
 func TestMetricsAreDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	documented := map[string]string{}
 	row := regexp.MustCompile("(?m)^\\| `(epitaph_[A-Za-z0-9_]+)` \\| (\\w+) \\| ([^|]*) \\| [^|]+ \\|$")
 	value := regexp.MustCompile("`([a-z0-9_]+)`")

@@ -28,9 +28,7 @@ func startNodeTo(t *testing.T, log slog.Handler, change func(*config.Config)) *N
 		change(&cfg)
 	}
 	n, err := New(cfg, slog.New(log))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	kit.Launch(t, n)
 	return n
 }
@@ -38,9 +36,7 @@ func startNodeTo(t *testing.T, log slog.Handler, change func(*config.Config)) *N
 func dial(t *testing.T, n *Node) *rpc.Client {
 	t.Helper()
 	c, err := rpc.Dial(t.Context(), n.Addr().String(), rpc.DefaultClientConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -97,9 +93,7 @@ func TestLostConnectionRemovesBroker(t *testing.T) {
 	n := startNode(t, nil)
 	broker, client := dial(t, n), dial(t, n)
 	ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
-	if err := broker.Close(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, broker.Close())
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		a := ask(t, client, remoting.GetBrokerClusterInfo, nil, "")

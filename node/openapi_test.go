@@ -39,14 +39,10 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 		return len(v.Brokers) > 0 && len(v.Drifts) > 0
 	})
 	loaded, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	loaded.Servers = openapi3.Servers{{URL: "http://" + n.HTTPAddr().String()}}
 	router, err := gorillamux.NewRouter(loaded)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	asked := map[string]bool{}
 	for _, one := range []struct {
 		method, path string
@@ -59,9 +55,7 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 		{"GET", "/v1/routes", 400}, {"POST", "/v1/force-leave", 400}, {"POST", "/v1/force-leave?name=nobody", 409},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), one.method, "http://"+n.HTTPAddr().String()+one.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		route, params, err := router.FindRoute(req)
 		if err != nil {
 			t.Errorf("%s %s: %v", one.method, one.path, err)
@@ -69,9 +63,7 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 		}
 		asked[route.Path] = true
 		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if resp.StatusCode != one.status {
 			t.Errorf("%s %s: %d, want %d", one.method, one.path, resp.StatusCode, one.status)
 		}

@@ -9,23 +9,20 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // BenchmarkServe measures what a node adds to a decoded request: dispatch, counts and handler.
 func BenchmarkServe(b *testing.B) {
 	cfg := config.Default(config.System{UserHome: b.TempDir()})
 	n, err := New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
+	kit.Must(b, err)
 	conn := new(rpc.Conn)
 	conn.SetValue(&routes.Conn{ID: 1, FirstByte: clock.Now()})
 	request := func(code int32, ext map[string]string, body string) *remoting.Request {
 		frame := remoting.AppendRequest(nil, &remoting.Command{Code: code, Version: remoting.Version, Ext: ext, Body: []byte(body)})
 		r := new(remoting.Request)
-		if err := remoting.Decode(frame[4:], r); err != nil {
-			b.Fatal(err)
-		}
+		kit.Must(b, remoting.Decode(frame[4:], r))
 		return r
 	}
 	register := request(remoting.RegisterBroker, brokerHeader("0"), twoTopics)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func jsonFrame(header string) []byte {
@@ -53,15 +54,11 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 func TestExtFieldsAtTheLimit(t *testing.T) {
 	header := `{"extFields":{` + strings.Repeat(`"a":1,`, MaxExtFields-1) + `"b":2}}`
 	var r Request
-	if err := Decode(jsonFrame(header), &r); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, Decode(jsonFrame(header), &r))
 	if v, ok := r.Get("b"); string(v) != "2" || !ok {
 		t.Errorf("b = %q, %t", v, ok)
 	}
-	if err := Decode(jsonFrame(`{}`), &r); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, Decode(jsonFrame(`{}`), &r))
 	if cap(r.Ext) > keepExt {
 		t.Errorf("%d fields are kept after an unusual header", cap(r.Ext))
 	}
@@ -72,9 +69,7 @@ func TestDecodeOverwritesTheRequest(t *testing.T) {
 	full := AppendRequest(nil, &Command{Code: 1, Language: Go, Version: 2, Opaque: 3, Flag: 4, Remark: "r\n", HasRemark: true,
 		Ext: map[string]string{"a": "b\n"}, Body: []byte("body")})[lengthLen:]
 	empty := jsonFrame("{}")
-	if err := errors.Join(Decode(full, &r), Decode(empty, &r), Decode(empty, &fresh)); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, errors.Join(Decode(full, &r), Decode(empty, &r), Decode(empty, &fresh)))
 	if got, want := describe(&r), describe(&fresh); got != want || r.HeaderLen != 2 {
 		t.Errorf("after another frame: %s\nfresh: %s", got, want)
 	}
@@ -84,9 +79,7 @@ func TestLastMemberOfANameCounts(t *testing.T) {
 	f := func(ext, want string, wantOK bool) {
 		t.Helper()
 		var r Request
-		if err := Decode(jsonFrame(`{"extFields":`+ext+`}`), &r); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, Decode(jsonFrame(`{"extFields":`+ext+`}`), &r))
 		if v, ok := r.Get("a"); string(v) != want || ok != wantOK {
 			t.Errorf("%s: %q, %t", ext, v, ok)
 		}
@@ -106,9 +99,7 @@ func TestDecodingARouteQueryAllocatesNothing(t *testing.T) {
 		out := make([]byte, 0, 1024)
 		resp := Response{Body: []byte("route")}
 		if n := testing.AllocsPerRun(100, func() {
-			if err := Decode(frame, &r); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, Decode(frame, &r))
 			topic, _ := r.Get("topic")
 			if standard, ok := r.Bool("acceptStandardJsonOnly"); string(topic) != "TopicTest" || !standard || !ok {
 				t.Fatal(topic, standard)
@@ -134,9 +125,7 @@ func TestCommandsSurviveTheWire(t *testing.T) {
 				t.Errorf("length %d of %d bytes", got, len(frame))
 			}
 			got, err := DecodeCommand(frame[lengthLen:])
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			if diff := cmp.Diff(&c, got); diff != "" {
 				t.Errorf("form %d: %s", form, diff)
 			}

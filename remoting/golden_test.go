@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // goldenCase is a line of testdata/golden/*.txt: what is asked, the input, and what the Java classes said.
@@ -24,9 +26,7 @@ type goldenCase struct {
 func readGolden(t testing.TB, name string) []goldenCase {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", "golden", name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer f.Close()
 	var cases []goldenCase
 	scan := bufio.NewScanner(f)
@@ -49,9 +49,7 @@ func readGolden(t testing.TB, name string) []goldenCase {
 		}
 		cases = append(cases, c)
 	}
-	if err := scan.Err(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, scan.Err())
 	return cases
 }
 
@@ -138,9 +136,7 @@ func TestGoldenResponses(t *testing.T) {
 		r := Response{Opaque: 7, Code: SystemError, Remark: c.in, HasRemark: true}
 		r.Set("k", c.in)
 		want, err := hex.DecodeString(c.want)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if got := AppendResponse(nil, form, &r); string(got) != string(want) {
 			t.Errorf("responses.txt:%d: %s %q\n got %q\nwant %q", c.line, c.kind, c.in, got, want)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // plain is an Encoder whose bytes tell everything a route has.
@@ -141,9 +142,7 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 			}
 			last = body
 		}
-		if err := table.Check(); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, table.Check())
 	}
 }
 
@@ -210,9 +209,7 @@ func TestStaleBytesAreNeverKept(t *testing.T) {
 			if bytes.Equal(before, after) {
 				t.Fatal("the change changed nothing")
 			}
-			if err := table.Check(); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, table.Check())
 		})
 	}
 }
@@ -231,9 +228,7 @@ func TestCacheKeepsItsBudget(t *testing.T) {
 		if st.CachedBytes > budget || st.CachedRoutes < 10 {
 			t.Fatalf("%d routes of %d bytes", st.CachedRoutes, st.CachedBytes)
 		}
-		if err := table.Check(); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, table.Check())
 	}
 	// A route that is read all the time stays, whatever else is read once.
 	hot := []byte("tenant-prod-orders-000500")
@@ -306,9 +301,7 @@ func TestRoutesUnderChurn(t *testing.T) {
 			}
 		}
 	}
-	if err := table.Check(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, table.Check())
 }
 
 func versioned(b, topics int, v int64) *Registration {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -63,9 +64,7 @@ func TestEvictionRacesWithRegister(t *testing.T) {
 		}
 		previous = next
 	}
-	if err := table.Check(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, table.Check())
 	if evicted.Load() == 0 {
 		t.Fatal("no eviction ever came first: nothing raced")
 	}

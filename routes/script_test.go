@@ -14,6 +14,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -33,9 +34,7 @@ func TestScripts(t *testing.T) {
 
 func runScript(t *testing.T, file string) {
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	var out strings.Builder
 	p := newStepper()
 	for i, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
@@ -57,9 +56,7 @@ func runScript(t *testing.T, file string) {
 		}
 	}
 	if *update {
-		if err := os.WriteFile(file, []byte(out.String()), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, os.WriteFile(file, []byte(out.String()), 0o666))
 		return
 	}
 	equal(t, file, strings.Split(out.String(), "\n"), strings.Split(string(text), "\n"))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Whatever the network loses, repeats and reorders, two members end with the tables that the rule asks for, and what
@@ -60,9 +62,7 @@ func TestAnyOrderEndsInTheSameTables(t *testing.T) {
 			default:
 				deliver(i, false)
 			}
-			if err := c.Check(at(now)); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, c.Check(at(now)))
 		}
 		settle := func() {
 			for range 2_000 {
@@ -93,9 +93,7 @@ func TestAnyOrderEndsInTheSameTables(t *testing.T) {
 func newRapidExchange(t *rapid.T, self Peer, tables Tables, other Peer) *Exchange {
 	n := uint64(0)
 	x, err := New(Config{Self: self, Nonce: func() uint64 { n++; return n }}, tables)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	x.MemberUp(other, at(0))
 	return x
 }
@@ -169,9 +167,7 @@ func TestCapsLimitsAndTTL(t *testing.T) {
 			case 5:
 				x.MemberUp(peerB, at(now))
 			}
-			if err := x.Check(at(now)); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, x.Check(at(now)))
 			for _, id := range x.LocalIDs(MaxMerge, at(now)) {
 				if age := now - born[id.Seq]; age > TTL {
 					t.Fatalf("tombstone %d is told after %v", id.Seq, age)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // fakeTables is the smallest thing that holds registrations.
@@ -46,9 +47,7 @@ func newExchange(t testing.TB, self Peer, tables Tables, others ...Peer) *Exchan
 	t.Helper()
 	n := uint64(0)
 	x, err := New(Config{Self: self, Nonce: func() uint64 { n++; return n }}, tables)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, p := range others {
 		x.MemberUp(p, at(0))
 	}

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Messages of any content, from anybody, at any time neither break the exchange nor evict anything: no question of
@@ -28,9 +29,7 @@ func TestAnyMessageIsHarmless(t *testing.T) {
 			tables[keyOf(i)] = entry(i, 0, 0)
 		}
 		c, err := New(Config{Self: peerC, Nonce: func() uint64 { return rapid.Uint64Min(1<<32).Draw(t, "nonce") }}, tables)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		c.MemberUp(peerA, at(0))
 		c.MemberUp(peerB, at(0))
 		c.Departed(departure(5, 0, 0), at(0))
@@ -59,9 +58,7 @@ func TestAnyMessageIsHarmless(t *testing.T) {
 			default:
 				c.Tick(at(now))
 			}
-			if err := c.Check(at(now)); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, c.Check(at(now)))
 			if len(tables) != 4 {
 				t.Fatal("evicted without an answer to a question")
 			}

@@ -9,6 +9,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,9 +105,7 @@ func TestStreamsCarryAndWaitOutAPartition(t *testing.T) {
 	}()
 	n.Hinder(0, 5*time.Millisecond)
 	conn, err := a.DialAddressTimeout(memberlist.Address{Addr: b.Addr()}, 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer conn.Close()
 	began := time.Now()
 	buf := make([]byte, 5)

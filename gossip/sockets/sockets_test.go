@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -20,9 +22,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 func listen(t *testing.T, ip netip.Addr) *Transport {
 	t.Helper()
 	s, err := Listen(ip, 0, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	t.Cleanup(func() { _ = s.Shutdown() })
 	return s
 }
@@ -86,9 +86,7 @@ func TestNamesAndEmptyPackets(t *testing.T) {
 func TestStreams(t *testing.T) {
 	a, b := listen(t, loopback), listen(t, loopback)
 	near, err := a.DialTimeout(b.testAddr(), time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	far := take(t, b.StreamCh())
 	go func() {
 		near.Write([]byte("hello"))
@@ -108,9 +106,7 @@ func TestPortTaken(t *testing.T) {
 	}
 	// For UDP alone; the TCP socket must not stay open.
 	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: loopback.AsSlice()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	port := udp.LocalAddr().(*net.UDPAddr).Port
 	_, err = Listen(loopback, port, nil, slog.New(slog.DiscardHandler))
 	if err == nil {
@@ -121,9 +117,7 @@ func TestPortTaken(t *testing.T) {
 	}
 	udp.Close()
 	again, err := Listen(loopback, port, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	_ = again.Shutdown()
 }
 
@@ -151,16 +145,10 @@ func TestShutdownWhileNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn, err := a.DialTimeout(b.testAddr(), time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer conn.Close()
-	if err := b.Shutdown(); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Shutdown(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, b.Shutdown())
+	kit.Must(t, b.Shutdown())
 }
 
 // Streams beyond the limit are closed, those within it stay, and Shutdown ends all of them.
@@ -174,9 +162,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	}()
 	for range maxAccepted {
 		conn, err := net.Dial("tcp", a.testAddr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		defer conn.Close()
 		taken = append(taken, conn)
 	}
@@ -189,9 +175,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 	}
 	one, err := net.Dial("tcp", a.testAddr())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer one.Close()
 	if !closed(one, 10*time.Second) || closed(taken[0], time.Millisecond) {
 		t.Error("the wrong stream was closed")
@@ -211,9 +195,7 @@ func TestWhatStreamsBringIsBounded(t *testing.T) {
 	a := listen(t, loopback)
 	open := func(bytes int) (accepted net.Conn) {
 		conn, err := net.Dial("tcp", a.testAddr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		t.Cleanup(func() { conn.Close() })
 		go func() { _, _ = conn.Write(make([]byte, bytes)) }()
 		return take(t, a.StreamCh())

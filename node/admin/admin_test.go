@@ -32,9 +32,7 @@ func start(t *testing.T) *Server {
 	t.Helper()
 	table := routes.New(routes.Config{Clock: clock.Now, Encode: func(dst []byte, _ *routes.Route, _ bool) []byte { return dst }})
 	h, err := New("127.0.0.1:0", idle{table}, NewCounts([]Code{{105, "GET_ROUTEINFO_BY_TOPIC"}, {OtherCode, "other"}}, true), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	kit.Launch(t, h)
 	return h
 }
@@ -60,15 +58,11 @@ func TestHTTPLimits(t *testing.T) {
 		<-h.slots
 	}
 	c, err := net.Dial("tcp", h.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer c.Close()
 	fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", headerMax+8<<10))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("large header: %d", resp.StatusCode)

@@ -16,14 +16,10 @@ import (
 func TestNoSeriesIsTakenAway(t *testing.T) {
 	n := inproc.StartNode(t, func(c *config.Config) { c.HTTP = "127.0.0.1:0" })
 	resp, err := http.Get("http://" + n.HTTPAddr().String() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	kinds := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (epitaph_\w+) (\w+)$`).FindAllStringSubmatch(string(text), -1) {
 		kinds[m[1]] = m[2]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -78,9 +79,7 @@ func TestNamesForPrograms(t *testing.T) {
 func TestBridgeRoutesByMember(t *testing.T) {
 	h := start(t)
 	detach, err := h.Attach("me~1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	add := func(member string) {
 		memberlistBridge.IncrCounterWithLabels([]string{"memberlist", "tcp", "accept"}, 1,
 			[]hashicorp.Label{{Name: gossip.MetricLabel, Value: member}})

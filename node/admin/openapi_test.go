@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Every path that is served is described, and the other way round.
@@ -17,9 +18,7 @@ func TestOpenAPIDescribesEveryPath(t *testing.T) {
 	served := map[string]bool{}
 	for _, file := range []string{"admin.go", "api.go"} {
 		source, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		for _, m := range regexp.MustCompile(`"(GET|POST) (/[a-z0-9./_-]+)"|limited\("(/[a-z0-9/]+)"`).FindAllStringSubmatch(string(source), -1) {
 			if path := m[2] + m[3]; !strings.HasPrefix(path, "/debug/") {
 				served[path] = true
@@ -27,9 +26,7 @@ func TestOpenAPIDescribesEveryPath(t *testing.T) {
 		}
 	}
 	loaded, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	described := map[string]bool{}
 	for path := range loaded.Paths.Map() {
 		described[path] = true

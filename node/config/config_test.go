@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/node/properties"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // javaConfig is testdata/config_5.5.0.json; its note says what it holds.
@@ -38,13 +39,9 @@ func latin1(s string) []byte {
 func loadJava(t *testing.T) javaConfig {
 	t.Helper()
 	text, err := os.ReadFile("testdata/config_5.5.0.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	var j javaConfig
-	if err := json.Unmarshal(text, &j); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, json.Unmarshal(text, &j))
 	return j
 }
 
@@ -56,9 +53,7 @@ func javaSystem() System {
 func fileConfig(t *testing.T, text []byte, store string) (Config, []*Fault, []string) {
 	t.Helper()
 	entries, err := properties.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	cfg := Default(javaSystem())
 	faults, unknown := cfg.ApplyFile("ns.conf", entries)
 	cfg.Options.ConfigStorePath = store
@@ -79,9 +74,7 @@ func codeOf(err error) (code int, remark string) {
 func TestRuntimeAsJava(t *testing.T) {
 	j := loadJava(t)
 	store := filepath.Join(t.TempDir(), "ns.conf")
-	if err := os.WriteFile(store, latin1(j.Config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(store, latin1(j.Config), 0o600))
 	cfg, _, _ := fileConfig(t, latin1(j.Config), store)
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
 	listing := func() []string { return strings.Split(strings.ReplaceAll(string(r.Listing()), store, "STORE"), "\n") }
@@ -91,9 +84,7 @@ func TestRuntimeAsJava(t *testing.T) {
 	for _, step := range j.Steps {
 		before := listing()
 		fileBefore, err := os.ReadFile(store)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if code, remark := codeOf(r.Update(latin1(step.Update))); code != step.Code || remark != step.Remark {
 			t.Errorf("%q: got %d %q, want %d %q", step.Update, code, remark, step.Code, step.Remark)
 		}
@@ -105,13 +96,9 @@ func TestRuntimeAsJava(t *testing.T) {
 			continue
 		}
 		file, err := os.ReadFile(store)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		entries, err := properties.Parse(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		stored := map[string]string{}
 		for _, e := range entries {
 			stored[e.Key] = e.Value
@@ -164,9 +151,7 @@ func TestReadOnlyConfig(t *testing.T) {
 func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "ns.conf")
 	text := []byte("foo=1\nkvConfigPath=/kv.json\n")
-	if err := os.WriteFile(store, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(store, text, 0o600))
 	cfg, _, _ := fileConfig(t, text, store)
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
 	for _, update := range []string{
@@ -177,9 +162,7 @@ func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
 			t.Fatalf("%s: %v", update, err)
 		}
 		file, err := os.ReadFile(store)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		again, faults, _ := fileConfig(t, file, store)
 		if again.Options.KVConfigPath != "/kv.json" || again.Extra["foo"] != r.cfg.Extra["foo"] || len(faults) != 0 ||
 			again.Options.ProductEnvName != r.Options().ProductEnvName {
@@ -208,9 +191,7 @@ func TestOptionsSnapshotIsImmutable(t *testing.T) {
 	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
 	before := r.Options()
-	if err := r.Update([]byte("waitSecondsForService=1")); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, r.Update([]byte("waitSecondsForService=1")))
 	if before.WaitSecondsForService != 45 || r.Options().WaitSecondsForService != 1 {
 		t.Errorf("before %d, now %d", before.WaitSecondsForService, r.Options().WaitSecondsForService)
 	}
@@ -226,9 +207,7 @@ func TestValidateReportsAllFaults(t *testing.T) {
 		"scanNotActiveBrokerInterval": "0", "kvConfigPath": "",
 		"writeBufferHighWaterMark": "5", "writeBufferLowWaterMark": "6",
 	} {
-		if err := cfg.Set("--set", name, value); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, cfg.Set("--set", name, value))
 	}
 	cfg.FrameMaxBytes = 1
 	cfg.TLS.TestMode, cfg.TLS.Mode = false, TLSEnforcing
@@ -274,9 +253,7 @@ func TestSystemProperties(t *testing.T) {
 // The check leaves nothing behind but the directory.
 func TestCheckDataDir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	if err := CheckDataDir(dir); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, CheckDataDir(dir))
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("%v %v", left, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/node/properties"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 func table(entries []properties.Entry) map[string]string {
@@ -27,18 +28,14 @@ func unhex(t *testing.T, s string) string {
 		return ""
 	}
 	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return string(b)
 }
 
 // TestParseAsJava compares with recorded results of java.util.Properties.
 func TestParseAsJava(t *testing.T) {
 	f, err := os.Open("testdata/java.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer f.Close()
 	cases := 0
 	for lines := bufio.NewScanner(f); lines.Scan(); {

@@ -33,9 +33,7 @@ var get = kit.Get
 
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
-	if err := kit.GetJSON(url, into); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, kit.GetJSON(url, into))
 }
 
 func awaitReady(t *testing.T) {
@@ -162,9 +160,7 @@ func (e *engine) key(t *testing.T) string {
 		t.Errorf("the key file: %v, %v", info, err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "gossip.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
@@ -177,9 +173,7 @@ func (e *engine) testConfined(t *testing.T) {
 		}
 		pid := e.inspect(t, s, "{{.State.Pid}}")
 		status, err := os.ReadFile("/proc/" + pid + "/status")
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		for _, want := range []string{"\nUid:\t65532\t65532", "\nGid:\t65532\t65532", "\nCapEff:\t0000000000000000", "\nNoNewPrivs:\t1"} {
 			if !strings.Contains(string(status), want) {
 				t.Errorf("%s: no %q in its status:\n%s", s, want, status)
@@ -248,14 +242,10 @@ func (e *engine) testStory(t *testing.T, host string) {
 // testCrash kills one node's process as the kernel would. The engine starts it again, and it is a member again.
 func (e *engine) testCrash(t *testing.T) {
 	pid, err := strconv.Atoi(e.inspect(t, "ns2", "{{.State.Pid}}"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	before := bootOf(t, "ns2")
 	killed := time.Now()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, syscall.Kill(pid, syscall.SIGKILL))
 	kit.Await(t, patience, "ns2 is running again", func() error {
 		return isNow(e.inspect(t, "ns2", "{{.RestartCount}} {{.State.Running}} {{.State.Health.Status}}"), "1 true healthy")
 	})
@@ -383,9 +373,7 @@ var kilobytes = regexp.MustCompile(`(?m)^(VmRSS|VmHWM):\s+(\d+) kB`)
 func (e *engine) memory(t *testing.T) (r resident) {
 	t.Helper()
 	status, err := os.ReadFile("/proc/" + e.inspect(t, "ns1", "{{.State.Pid}}") + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, m := range kilobytes.FindAllStringSubmatch(string(status), -1) {
 		kb, _ := strconv.Atoi(m[2]) // digits
 		if m[1] == "VmRSS" {
@@ -402,17 +390,13 @@ func (e *engine) testPortTaken(t *testing.T) {
 	e.compose(t, "stop", "ns1")
 	e.compose(t, "rm", "-f", "ns1")
 	taken, err := net.Listen("tcp", "0.0.0.0:9876")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	out, err := e.output("docker-compose", "up", "-d", "ns1")
 	if err == nil || !strings.Contains(err.Error(), "9876") {
 		t.Errorf("up with port 9876 taken: %s %v", out, err)
 	}
 	t.Logf("what is said when port 9876 is taken: %v", err)
-	if err := taken.Close(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, taken.Close())
 	e.compose(t, "up", "-d")
 	awaitReady(t)
 	awaitMembers(t)

@@ -25,25 +25,17 @@ type engine struct {
 
 func startEngine(t *testing.T) *engine {
 	t.Helper()
-	if err := settle(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, settle())
 	dir, err := os.MkdirTemp("", "dk") //nolint:usetesting // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	host := "unix://" + filepath.Join(dir, "sock")
 	daemon := exec.Command("dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", filepath.Join(dir, "pid"), "-H", host, "--default-address-pool", "base=10.213.0.0/16,size=24",
 		"--bip", "10.214.0.1/24")
 	daemon.Stdout, daemon.Stderr = log, log
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, daemon.Start())
 	e := &engine{dir: kit.Root(t), env: append(os.Environ(), "DOCKER_HOST="+host, "DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0",
 		"COMPOSE_PROJECT_NAME=epitaph", "DOCKER_CONFIG="+filepath.Join(dir, "config"))}
 	t.Cleanup(func() {
@@ -93,9 +85,7 @@ func (e *engine) try(args ...string) string {
 func (e *engine) run(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := e.output(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return out
 }
 

@@ -125,9 +125,7 @@ func brokerStandIn(t *testing.T, e *engine, jars string) {
 	r.copy(filepath.Join(jre, "bin"), "opt/jre/bin")
 	r.copy(filepath.Join(jre, "conf"), "opt/jre/conf")
 	entries, err := os.ReadDir(filepath.Join(jre, "lib"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, entry := range entries {
 		name := filepath.Join(jre, "lib", entry.Name())
 		if _, err := os.Stat(name); err != nil || strings.HasSuffix(name, ".zip") || entry.Name() == "ct.sym" || entry.Name() == "jmods" {

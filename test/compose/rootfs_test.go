@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // rootfs is a directory that becomes an image.
@@ -21,9 +23,7 @@ func newRootfs(t *testing.T) *rootfs {
 	for _, dir := range []string{"tmp", "proc", "etc"} {
 		r.mkdir(dir, 0o755)
 	}
-	if err := os.Chmod(filepath.Join(r.dir, "tmp"), 0o1777|os.ModeSticky); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.Chmod(filepath.Join(r.dir, "tmp"), 0o1777|os.ModeSticky))
 	return r
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/kit/inproc"
 )
 
@@ -75,9 +76,7 @@ func TestSameAnswers(t *testing.T) {
 // TestRegressions plays sequences that once went apart.
 func TestRegressions(t *testing.T) {
 	files, err := filepath.Glob("testdata/regressions/*.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	if len(files) == 0 {
 		t.Fatal("testdata/regressions is empty")
 	}
@@ -85,9 +84,7 @@ func TestRegressions(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			f, err := os.Open(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			defer f.Close()
 			var steps []step
 			for lines := bufio.NewScanner(f); lines.Scan(); {

@@ -48,9 +48,7 @@ func count(n int) int {
 func needDescriptors(t *testing.T, n int) {
 	t.Helper()
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	if limit.Max < uint64(n+200) {
 		t.Skipf("SKIPPED: %d file descriptors are needed, and this machine allows a process %d (ulimit -Hn)", n+200, limit.Max)
 	}
@@ -93,9 +91,7 @@ func dialMany(t *testing.T, addr string, n int, first func(c *net.TCPConn) error
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, group.Wait())
 	return conns
 }
 
@@ -181,9 +177,7 @@ func halfFrames(t *testing.T, s *server) {
 	}
 	// The memory is there again for an honest large frame.
 	whole, err := dial(s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer whole.Close()
 	frame := append(request(100), make([]byte, largest+4-len(request(100)))...)
 	binary.BigEndian.PutUint32(frame, largest)
@@ -276,9 +270,7 @@ func floodOfConnects(t *testing.T, s *server) {
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, group.Wait())
 	took := time.Since(begin)
 	s.stillServes(t)
 	after := s.memory(t)

@@ -96,9 +96,7 @@ func (s *server) stillServes(t *testing.T) {
 		t.Fatalf("others are not served any more: %v", err)
 	}
 	c, err := dial(s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer c.Close()
 	if err := answered(c); err != nil {
 		t.Fatalf("a new connection is not served: %v", err)
@@ -124,9 +122,7 @@ func (m memory) mb() float64 { return float64(m.rss) / 1e6 }
 func (s *server) memory(t *testing.T) memory {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	field := func(name string) int64 {
 		_, after, _ := strings.Cut(string(text), name+":")
 		fields := strings.Fields(after)
@@ -134,9 +130,7 @@ func (s *server) memory(t *testing.T) memory {
 			t.Fatalf("/proc/%d/status has no %s", s.PID(), name)
 		}
 		kb, err := strconv.ParseInt(fields[0], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		return kb << 10
 	}
 	return memory{field("VmRSS"), field("VmHWM")}
@@ -146,8 +140,6 @@ func (s *server) memory(t *testing.T) memory {
 func (s *server) descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return len(list)
 }

@@ -116,9 +116,7 @@ var paperName = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense|notice|pa
 func papersIn(t *testing.T, dir, module string) []paper {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	var found []paper
 	for _, e := range entries {
 		if paperName.MatchString(e.Name()) && e.Type().IsRegular() && path.Ext(e.Name()) != ".go" {
@@ -218,8 +216,6 @@ func indent(text string) string {
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }

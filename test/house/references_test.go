@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // text is one tracked file that people read: everything but pictures, sums and what fuzzing found.
@@ -58,9 +60,7 @@ func texts(t *testing.T) []text {
 			continue
 		}
 		body, err := os.ReadFile(root + "/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		all = append(all, text{path: name, body: string(body)})
 	}
 	return all
@@ -241,9 +241,7 @@ func TestRulesAreKept(t *testing.T) {
 // The request codes of the specification are the constants of package remoting.
 func TestRequestCodesAreThoseOfTheSpecification(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), root+"/remoting/codes.go", nil, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	served := map[string]bool{}
 	for _, decl := range file.Decls {
 		block, ok := decl.(*ast.GenDecl)
@@ -257,9 +255,7 @@ func TestRequestCodesAreThoseOfTheSpecification(t *testing.T) {
 		}
 	}
 	doc, err := os.ReadFile(root + "/docs/spec/nameserver.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	listed := map[string]bool{}
 	for place := range anchors(string(doc)) {
 		code, ok := strings.CutPrefix(place, "code-")

@@ -88,9 +88,7 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	}
 	master.Kill()
 	o.Killed = g.view(t, 2, 1, 4)
-	if err := first.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, first.Signal(syscall.SIGCONT))
 	kit.Await(t, 3*time.Minute, "sends fail for want of a master", func() error {
 		o.SendsWhileKilled = failure(first.Events())
 		if strings.HasPrefix(o.SendsWhileKilled, "No route info") {

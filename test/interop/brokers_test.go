@@ -126,9 +126,7 @@ func stopSlaves(t *testing.T, addr string, a, b pair) {
 func killMasters(t *testing.T, addr string, a, b pair) {
 	t.Helper()
 	for _, broker := range []*java.Broker{a.master, b.master} {
-		if err := broker.Signal(syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, broker.Signal(syscall.SIGKILL))
 		took := kit.Await(t, soon, "gone after SIGKILL", hasMembers(addr, broker.Name))
 		t.Logf("%s gone %s after SIGKILL", broker, took)
 	}

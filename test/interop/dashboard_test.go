@@ -128,9 +128,7 @@ func replay(t *testing.T, addr string, r replayed) [2]string {
 		v = map[string]any{"unquoted keys": v}
 	}
 	text, err := json.MarshalIndent(kit.SortLists(v), "", " ")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return [2]string{a.Header, string(text)}
 }
 

@@ -56,9 +56,7 @@ func (n *nameServer) start(t *testing.T) {
 		n.proc = java.StartNameServer(t, oracle, java.NameServerOptions{Port: n.port, Dir: n.dir, Properties: n.props}).Process
 	} else {
 		config := filepath.Join(n.dir, "namesrv.conf")
-		if err := java.WriteProperties(config, n.props); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, java.WriteProperties(config, n.props))
 		n.proc = kit.Start(t, exec.Command(kit.Binary(t), "serve", "--listen", n.Addr, "--data", n.dir, "--config", config))
 	}
 	kit.Await(t, 30*time.Second, "name server "+n.kind+" answers", func() error {
@@ -73,9 +71,7 @@ func (n *nameServer) crash() { n.proc.Kill() }
 // end asks the name server to end and waits for it.
 func (n *nameServer) end(t *testing.T) {
 	t.Helper()
-	if err := n.proc.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, n.proc.Signal(syscall.SIGTERM))
 	if _, err := n.proc.Wait(30 * time.Second); err != nil {
 		t.Fatal(err)
 	}

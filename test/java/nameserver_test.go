@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // The released name servers start here, serve on the address that the handle gives, and end when asked.
@@ -18,9 +19,7 @@ func TestNameServerStartsAndEnds(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			n := java.StartNameServer(t, version, java.NameServerOptions{})
 			conn, err := net.DialTimeout("tcp", n.Addr, 5*time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			conn.Close()
 			n.Term()
 			if status, err := n.Wait(30 * time.Second); err != nil || status != 143 {
@@ -35,9 +34,7 @@ func TestNameServerRefusesBadStore(t *testing.T) {
 		t.Skip("SKIPPED: set EPITAPH_INTEROP=1 to run released Java software")
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/kvConfig.json", []byte("{"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(dir+"/kvConfig.json", []byte("{"), 0o644))
 	n := java.PrepareNameServer(t, "5.5.0", java.NameServerOptions{Dir: dir})
 	if err := n.Await(); err == nil {
 		t.Fatal("started with a broken KV store")

@@ -18,6 +18,19 @@ const (
 	worthTelling = 5 * time.Second // a longer wait is logged: the sum explains how long a test took
 )
 
+// Must fails t, a test of testing's or of rapid's, on the first error of what was done in order.
+func Must(t interface {
+	Helper()
+	Fatal(args ...any)
+}, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Await polls check until it returns nil, and fails t with its last error after limit. It returns how long it took.
 func Await(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()

@@ -57,9 +57,7 @@ func NewBroker(t testing.TB, name, addr string, topics ...string) *Broker {
 func (b *Broker) Register(t testing.TB, servers ...string) {
 	t.Helper()
 	for _, server := range servers {
-		if err := b.TryRegister(server); err != nil {
-			t.Fatal(err)
-		}
+		Must(t, b.TryRegister(server))
 	}
 	b.settled = time.After(settleTime)
 }
@@ -114,9 +112,7 @@ func (b *Broker) Unregister(t testing.TB, server string) {
 		<-b.settled
 		b.settled = nil
 	}
-	if err := b.Tell(server, b.Departure(), Patience); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, b.Tell(server, b.Departure(), Patience))
 }
 
 // Registration is the REGISTER of a broker without static topics. It is the same at every start: a broker keeps its data

@@ -17,9 +17,7 @@ import (
 func Binary(t testing.TB) string {
 	t.Helper()
 	binary, err := TheBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	return binary
 }
 
@@ -57,9 +55,7 @@ var TheBinary = sync.OnceValues(func() (string, error) {
 func Build(t testing.TB, dir string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "epitaph")
-	if err := BuildTo(binary, dir); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, BuildTo(binary, dir))
 	return binary
 }
 
@@ -82,9 +78,7 @@ func BuildTo(binary, dir string) error {
 func Root(t testing.TB) string {
 	t.Helper()
 	root, err := findRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	return root
 }
 

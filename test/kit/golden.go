@@ -17,14 +17,10 @@ import (
 func Golden(t testing.TB, file, got string) {
 	t.Helper()
 	if os.Getenv("EPITAPH_ACCEPT") != "" {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		Must(t, os.WriteFile(file, []byte(got), 0o600))
 	}
 	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s: seen (-) and got (+):\n%s", file, diff)
 	}
@@ -67,9 +63,7 @@ func Listed(t testing.TB, file string, now []string) {
 	}
 	all := append(before, added...)
 	slices.Sort(all)
-	if err := os.WriteFile(file, []byte(strings.Join(all, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, os.WriteFile(file, []byte(strings.Join(all, "\n")+"\n"), 0o600))
 }
 
 // LogFields are the keys of lines of a JSON log, each behind its line's message and before the type of its value.

@@ -64,9 +64,7 @@ func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 20 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		Must(t, err)
 		u, err := net.ListenPacket("udp", l.Addr().String())
 		_ = l.Close()
 		if err == nil {

@@ -79,9 +79,7 @@ func Forward(t testing.TB, target string, carry func(server, client net.Conn, ba
 func Listen(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}
 	ended := false

@@ -56,9 +56,7 @@ func Launch(t testing.TB, s interface {
 	Stop(ctx context.Context) error
 }) {
 	t.Helper()
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, s.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()

@@ -31,9 +31,7 @@ func (s *Slots) Take(t *testing.T, n int64) {
 	t.Helper()
 	t.Parallel()
 	n = min(n, s.limit)
-	if err := s.free.Acquire(context.Background(), n); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, s.free.Acquire(context.Background(), n))
 	began := time.Now()
 	t.Cleanup(func() {
 		s.free.Release(n)

@@ -28,9 +28,7 @@ func NewAuthority(t testing.TB) *Identity { return (*Identity)(nil).Issue(t, "au
 func (ca *Identity) Issue(t testing.TB, name string) *Identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	id := &Identity{Key: key, Cert: &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -43,17 +41,13 @@ func (ca *Identity) Issue(t testing.TB, name string) *Identity {
 		signer = id
 	}
 	der, err := x509.CreateCertificate(rand.Reader, id.Cert, signer.Cert, &key.PublicKey, signer.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	if id.Cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
 	id.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	pkcs, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	id.KeyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})
 	return id
 }

@@ -50,9 +50,7 @@ func TestMQAdmin(t *testing.T) {
 // checkNames compares the table of commands with the list that mqadmin itself prints.
 func checkNames(t *testing.T, d *driver) {
 	printed, err := d.run(nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	known := silent()
 	for _, c := range commands() {
 		known = append(known, strings.Fields(c.args)[0])

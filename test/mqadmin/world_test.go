@@ -63,9 +63,7 @@ func startWorld(t *testing.T, name, nameServer, home string) *world {
 		"topics.json": `[{"topicName":"listed1","readQueueNums":1,"writeQueueNums":1,"perm":6},{"topicName":"listed2","readQueueNums":2,"writeQueueNums":2,"perm":6}]`,
 		"groups.json": `[{"groupName":"listed-group"}]`,
 	} {
-		if err := os.WriteFile(filepath.Join(w.dir, file), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, os.WriteFile(filepath.Join(w.dir, file), []byte(text), 0o644))
 	}
 	w.broker = java.LaunchBroker(t, java.BrokerOptions{
 		Version: release, NameServers: nameServer, Name: "broker-a",
@@ -149,18 +147,14 @@ func startDriver(t *testing.T) *driver {
 		t.Skipf("SKIPPED, not proven on this machine: javac is not on the PATH (install a JDK 17, not only a JRE): %v", err)
 	}
 	lib, home := java.Jars(t, "rocketmq-tools", release), t.TempDir()
-	if err := java.WriteLogback(home); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, java.WriteLogback(home))
 	classes := java.Compile(t, filepath.Join("java", "Drive.java"), lib)
 	cmd := exec.Command("java", "-cp", java.ClassPath(lib)+":"+classes, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dfile.encoding=UTF-8", "-Duser.home="+home, "-Drocketmq.home.dir="+home, "-Djava.io.tmpdir="+home, "Drive")
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+home)
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return &driver{process: kit.Start(t, cmd), in: in}
 }
 

@@ -34,12 +34,12 @@ func newLine(t *testing.T) *line {
 	var listener net.Listener
 	var err error
 	l.here.within(func() { listener, err = net.Listen("tcp4", net.JoinHostPort(l.here.IP, servePort)) })
-	must(t, err)
+	kit.Must(t, err)
 	defer listener.Close()
 	peer, err := l.there.dial(listener.Addr().String(), kit.Patience)
-	must(t, err)
+	kit.Must(t, err)
 	served, err := listener.Accept()
-	must(t, err)
+	kit.Must(t, err)
 	l.peer, l.served = peer.(*net.TCPConn), served.(*net.TCPConn)
 	t.Cleanup(func() { l.peer.Close(); l.served.Close() })
 	return l
@@ -48,10 +48,10 @@ func newLine(t *testing.T) *line {
 func (l *line) info() unix.TCPInfo {
 	l.t.Helper()
 	raw, err := l.served.SyscallConn()
-	must(l.t, err)
+	kit.Must(l.t, err)
 	var info *unix.TCPInfo
 	var failed error
-	must(l.t, raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO) }), failed)
+	kit.Must(l.t, raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO) }), failed)
 	return *info
 }
 
@@ -70,13 +70,13 @@ func (l *line) acked(n uint64) {
 func (l *line) write(n int) {
 	l.t.Helper()
 	_, err := l.served.Write(make([]byte, n))
-	must(l.t, err)
+	kit.Must(l.t, err)
 }
 
 func (l *line) read(n int) {
 	l.t.Helper()
 	_, err := io.ReadFull(l.peer, make([]byte, n))
-	must(l.t, err)
+	kit.Must(l.t, err)
 }
 
 // unanswered waits until the kernel has sent again what nobody acknowledges.
@@ -188,7 +188,7 @@ func TestFacts(t *testing.T) {
 	})
 	t.Run("a half-closed one still acknowledges", func(t *testing.T) {
 		l := newLine(t)
-		must(t, l.peer.CloseWrite())
+		kit.Must(t, l.peer.CloseWrite())
 		if _, err := l.served.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Fatalf("read until FIN: %v", err)
 		}
@@ -207,7 +207,7 @@ func TestFacts(t *testing.T) {
 			shaken <- err
 		}()
 		_, err := server.Write(make([]byte, 1000))
-		must(t, err, <-shaken)
+		kit.Must(t, err, <-shaken)
 		if counted.n <= 1000 {
 			t.Errorf("TLS wrote %d bytes for 1000", counted.n)
 		}
@@ -218,7 +218,7 @@ func TestFacts(t *testing.T) {
 		stall := l.here.drop(l.there)
 		for _, frame := range []string{"register", "unregister"} {
 			_, err := l.peer.Write([]byte(frame))
-			must(t, err)
+			kit.Must(t, err)
 		}
 		l.peer.Close()
 		closed := time.Now()

@@ -20,9 +20,7 @@ func startJava(t testing.TB, h *host, name string) *server {
 	var n *java.NameServer
 	dir := t.TempDir()
 	h.within(func() { n = java.PrepareNameServer(t, release5, java.NameServerOptions{Port: 9876, Dir: dir}) })
-	if err := n.Await(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, n.Await())
 	s.Process = n.Process
 	return s
 }
@@ -39,9 +37,7 @@ func TestMixedList(t *testing.T) {
 	watches := []*watch{a.watch(t, time.Millisecond), c.watch(t, time.Millisecond), j.watch(t, 20*time.Millisecond)}
 	b := launch(t, w.host("broker"), release5, "mixed", all...)
 	stays := newSimBroker(w.host("sim"), "stays", 20000)
-	if err := stays.registerAll(all); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, stays.registerAll(all))
 	stays.keep(t, all)
 	b.MustBoot(t)
 	for _, one := range watches {

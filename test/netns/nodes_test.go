@@ -108,16 +108,12 @@ func (n *epitaph) crash() {
 // freeze stops the process as a whole, as a hypervisor would; its kernel goes on acknowledging.
 func (n *epitaph) freeze(t testing.TB) {
 	t.Helper()
-	if err := n.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, n.Signal(syscall.SIGSTOP))
 }
 
 func (n *epitaph) thaw(t testing.TB) {
 	t.Helper()
-	if err := n.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, n.Signal(syscall.SIGCONT))
 }
 
 func (n *epitaph) get(path string) ([]byte, error) {
@@ -140,9 +136,7 @@ func (n *epitaph) getJSON(path string, into any) error {
 func (n *epitaph) metric(t testing.TB, series string) float64 {
 	t.Helper()
 	body, err := n.get("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	value, err := kit.Series(string(body), series)
 	if err != nil {
 		t.Fatalf("node %s: %v", n.name, err)

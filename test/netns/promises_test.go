@@ -62,16 +62,6 @@ func (p *promises) watch(n *epitaph) *watch {
 	panic(n.name)
 }
 
-// must fails t on the first error of what was done in order.
-func must(t testing.TB, errs ...error) {
-	t.Helper()
-	for _, err := range errs {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // stays wants a broker listed at C when everybody has had his say.
 func (p *promises) stays(t *testing.T, b *simBroker) {
 	t.Helper()
@@ -87,10 +77,10 @@ func ages(t *testing.T) { pass(t, 200*time.Millisecond) }
 // missedAtC registers everywhere and leaves A and B; C hears nothing of it.
 func (p *promises) missedAtC(t *testing.T, b *simBroker) {
 	t.Helper()
-	must(t, b.registerAll(p.servers()), b.vanish(p.c.server))
+	kit.Must(t, b.registerAll(p.servers()), b.vanish(p.c.server))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	ages(t)
-	must(t, b.unregister(p.a.server), b.unregister(p.b.server))
+	kit.Must(t, b.unregister(p.a.server), b.unregister(p.b.server))
 	b.Close()
 }
 
@@ -103,11 +93,11 @@ func (p *promises) gone(t *testing.T) {
 
 func (p *promises) registeredMeanwhile(t *testing.T) {
 	b := p.broker("promise-meanwhile")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	rules := append(cut(p.a.host, p.c.host), cut(p.b.host, p.c.host)...)
-	must(t, b.vanish(p.c.server), b.unregister(p.a.server), b.unregister(p.b.server))
+	kit.Must(t, b.vanish(p.c.server), b.unregister(p.a.server), b.unregister(p.b.server))
 	b.Close()
-	must(t, b.register(p.c.server)) // the successor, at C only
+	kit.Must(t, b.register(p.c.server)) // the successor, at C only
 	heal(rules)
 	if d := p.c.decided(t, b.Name, "kept_younger_connection"); d.LifeMargin == nil || *d.LifeMargin > 0 {
 		t.Errorf("kept without the comparison: %+v", d)
@@ -123,11 +113,11 @@ func (p *promises) registeredMeanwhile(t *testing.T) {
 
 func (p *promises) restartedC(t *testing.T) {
 	b := p.broker("promise-restarted")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	p.c.crash()
-	must(t, b.vanish(p.c.server), b.unregister(p.a.server))
+	kit.Must(t, b.vanish(p.c.server), b.unregister(p.a.server))
 	b.Close()
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	p.awaitMembers(3)
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	p.stays(t, b)
@@ -155,30 +145,30 @@ func (p *promises) notTold(t *testing.T, b *simBroker, meaning string, leave fun
 
 func (p *promises) tool(t *testing.T) {
 	b := p.broker("promise-tool")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	tool := newSimBroker(p.other, b.Name, 1)
 	tool.Addr = b.Addr
-	p.notTold(t, b, "other_connection", func() { must(t, tool.unregister(p.a.server)) })
+	p.notTold(t, b, "other_connection", func() { kit.Must(t, tool.unregister(p.a.server)) })
 	p.watch(p.a).gone(t, kit.Patience, b.key()) // as in RocketMQ
 }
 
 func (p *promises) otherID(t *testing.T) {
 	b := p.broker("promise-id")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	b.ID = 1
-	p.notTold(t, b, "other_id", func() { must(t, b.unregister(p.a.server)) })
+	p.notTold(t, b, "other_id", func() { kit.Must(t, b.unregister(p.a.server)) })
 }
 
 func (p *promises) otherName(t *testing.T) {
 	b := p.broker("promise-name")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	other := p.broker("promise-other-name")
 	other.Addr = b.Addr
-	must(t, other.register(p.c.server)) // on a newer connection: the address is now under that name at C
+	kit.Must(t, other.register(p.c.server)) // on a newer connection: the address is now under that name at C
 	p.watch(p.c).listed(t, kit.Patience, other.key())
-	must(t, b.unregister(p.a.server))
+	kit.Must(t, b.unregister(p.a.server))
 	p.c.decided(t, b.Name, "kept_other_name")
 	p.stays(t, other)
 }
@@ -186,35 +176,35 @@ func (p *promises) otherName(t *testing.T) {
 // otherSource is somebody else who registers and unregisters another's broker at A.
 func (p *promises) otherSource(t *testing.T) {
 	b := p.broker("promise-source")
-	must(t, b.register(p.c.server))
+	kit.Must(t, b.register(p.c.server))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	stranger := newSimBroker(p.other, b.Name, 1)
 	stranger.Addr = b.Addr
-	must(t, stranger.register(p.a.server), stranger.unregister(p.a.server))
+	kit.Must(t, stranger.register(p.a.server), stranger.unregister(p.a.server))
 	p.c.decided(t, b.Name, "kept_other_source")
 	p.stays(t, b)
 }
 
 func (p *promises) proxied(t *testing.T) {
 	b := p.broker("promise-proxied")
-	must(t, b.register(p.c.server))
+	kit.Must(t, b.register(p.c.server))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	front := newSimBroker(p.other, b.Name, 1)
 	front.Addr, front.Greeting = b.Addr, []byte("PROXY TCP4 "+p.sim.IP+" "+p.a.host.IP+" 40000 9876\r\n")
-	must(t, front.register(p.a.server))
-	p.notTold(t, b, "no_proof", func() { must(t, front.unregister(p.a.server)) })
+	kit.Must(t, front.register(p.a.server))
+	p.notTold(t, b, "no_proof", func() { kit.Must(t, front.unregister(p.a.server)) })
 }
 
 func (p *promises) rust(t *testing.T) {
 	for _, language := range []string{"RUST", "JAVA"} {
 		b := p.broker("promise-" + strings.ToLower(language))
 		b.Language = language
-		must(t, b.register(p.a.server))
+		kit.Must(t, b.register(p.a.server))
 		pass(t, 50*time.Millisecond) // so that C's connection is younger than any answer of A
-		must(t, b.register(p.c.server), b.vanish(p.c.server))
+		kit.Must(t, b.register(p.c.server), b.vanish(p.c.server))
 		p.watch(p.c).listed(t, kit.Patience, b.key())
 		ages(t)
-		must(t, b.unregister(p.a.server))
+		kit.Must(t, b.unregister(p.a.server))
 		if language == "JAVA" { // the same but for the late proof
 			p.c.decided(t, b.Name, "evicted")
 			continue
@@ -226,10 +216,10 @@ func (p *promises) rust(t *testing.T) {
 
 func (p *promises) lost(t *testing.T) {
 	b := p.broker("promise-lost")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	made := p.a.metric(t, "epitaph_tombstones_made_total") + p.b.metric(t, "epitaph_tombstones_made_total")
-	must(t, b.vanish(p.c.server))
+	kit.Must(t, b.vanish(p.c.server))
 	b.Close() // FIN at A and B: each removes it by itself
 	p.watch(p.a).gone(t, kit.Patience, b.key())
 	p.watch(p.b).gone(t, kit.Patience, b.key())
@@ -241,10 +231,10 @@ func (p *promises) lost(t *testing.T) {
 
 func (p *promises) nodeRestarts(t *testing.T) {
 	b := p.broker("promise-nodes")
-	must(t, b.registerAll(p.servers()))
+	kit.Must(t, b.registerAll(p.servers()))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
 	before, err := p.c.get("/v1/tombstones")
-	must(t, err)
+	kit.Must(t, err)
 	p.a.Term()
 	if _, err := p.a.Wait(kit.Patience); err != nil {
 		t.Fatal(err)
@@ -253,7 +243,7 @@ func (p *promises) nodeRestarts(t *testing.T) {
 	p.b.crash()
 	p.awaitMembers(3)
 	after, err := p.c.get("/v1/tombstones")
-	must(t, err)
+	kit.Must(t, err)
 	if n, m := strings.Count(string(before), `"origin"`), strings.Count(string(after), `"origin"`); m > n {
 		t.Errorf("C heard of %d departures from nodes that stopped:\n%s", m-n, after)
 	}
@@ -270,12 +260,12 @@ func (p *promises) nodeRestarts(t *testing.T) {
 func (p *promises) refuted(t *testing.T) {
 	for i := range 3 {
 		b := p.broker(fmt.Sprint("promise-refuted-", i))
-		must(t, b.registerAll(p.servers()))
+		kit.Must(t, b.registerAll(p.servers()))
 		p.watch(p.c).listed(t, kit.Patience, b.key())
 		ages(t)
-		must(t, b.unregister(p.a.server))
+		kit.Must(t, b.unregister(p.a.server))
 		p.watch(p.c).gone(t, kit.Patience, b.key())
-		must(t, b.register(p.c.server))
+		kit.Must(t, b.register(p.c.server))
 		p.watch(p.c).listed(t, kit.Patience, b.key())
 	}
 	kit.Await(t, 2*time.Minute, "three evictions are refuted", func() error {

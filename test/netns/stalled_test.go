@@ -26,12 +26,12 @@ func TestStalledPaths(t *testing.T) {
 
 	t.Run("REGISTER and UNREGISTER stall on the way to A, the successor is at C (12, 31)", func(t *testing.T) {
 		b := newSimBroker(w.host("sim1"), "stalled-frames", 20000)
-		must(t, b.register(a.server))
+		kit.Must(t, b.register(a.server))
 		stall := a.host.drop(b.host)
-		must(t, b.write(a.server, b.Registration()), b.write(a.server, b.Departure()))
+		kit.Must(t, b.write(a.server, b.Registration()), b.write(a.server, b.Departure()))
 		b.Close()
 		pass(t, time.Second)
-		must(t, b.register(c.server)) // another process, which begins after the first has ended
+		kit.Must(t, b.register(c.server)) // another process, which begins after the first has ended
 		watches[2].listed(t, kit.Patience, b.key())
 		stall.heal()
 		watches[0].gone(t, kit.Patience, b.key())
@@ -40,25 +40,25 @@ func TestStalledPaths(t *testing.T) {
 	t.Run("the same, and A never had an answer acknowledged", func(t *testing.T) {
 		b := newSimBroker(w.host("sim2"), "stalled-first", 20000)
 		_, err := b.Conn(a.addr)
-		must(t, err)
+		kit.Must(t, err)
 		stall := a.host.drop(b.host)
-		must(t, b.write(a.server, b.Registration()), b.write(a.server, b.Departure()))
+		kit.Must(t, b.write(a.server, b.Registration()), b.write(a.server, b.Departure()))
 		b.Close()
-		must(t, b.register(c.server))
+		kit.Must(t, b.register(c.server))
 		watches[2].listed(t, kit.Patience, b.key())
 		stall.heal()
 		stays(t, b, "kept_no_proof_of_life")
 	})
 	t.Run("answers of A stall on the way to the broker: in flight is no proof", func(t *testing.T) {
 		b := newSimBroker(w.host("sim3"), "stalled-answers", 20000)
-		must(t, b.register(a.server))
+		kit.Must(t, b.register(a.server))
 		pass(t, 50*time.Millisecond)
-		must(t, b.register(c.server)) // younger than the one answer that A knows to have arrived
+		kit.Must(t, b.register(c.server)) // younger than the one answer that A knows to have arrived
 		watches[2].listed(t, kit.Patience, b.key())
 		stall := b.host.drop(a.host)
-		must(t, b.write(a.server, b.Registration())) // answered, and the answer is lost
+		kit.Must(t, b.write(a.server, b.Registration())) // answered, and the answer is lost
 		pass(t, 100*time.Millisecond)
-		must(t, b.write(a.server, b.Departure()))
+		kit.Must(t, b.write(a.server, b.Departure()))
 		watches[0].gone(t, kit.Patience, b.key())
 		stays(t, b, "kept_younger_connection")
 		stall.heal()
@@ -66,13 +66,13 @@ func TestStalledPaths(t *testing.T) {
 	t.Run("the same with a path that works: the second answer is proof", func(t *testing.T) {
 		b := newSimBroker(w.host("sim4"), "working-answers", 20000)
 		b.Version = kit.Version4 // no late proof
-		must(t, b.register(a.server))
+		kit.Must(t, b.register(a.server))
 		pass(t, 50*time.Millisecond)
-		must(t, b.register(c.server), b.vanish(c.server))
+		kit.Must(t, b.register(c.server), b.vanish(c.server))
 		watches[2].listed(t, kit.Patience, b.key())
-		must(t, b.register(a.server))
+		kit.Must(t, b.register(a.server))
 		pass(t, 100*time.Millisecond)
-		must(t, b.unregister(a.server))
+		kit.Must(t, b.unregister(a.server))
 		c.decided(t, b.Name, "evicted")
 	})
 }

@@ -56,18 +56,12 @@ func TestNoUDP(t *testing.T) {
 	}
 	// A further departure, while everybody is known to be reached by streams only.
 	sim := newSimBroker(w.host("sim"), "noudp-sim", 20001)
-	if err := sim.registerAll(w.servers()); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, sim.registerAll(w.servers()))
 	for _, one := range watches {
 		one.listed(t, kit.Patience, sim.key())
 	}
-	if err := sim.vanish(c.server); err != nil {
-		t.Fatal(err)
-	}
-	if err := sim.unregister(a.server); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, sim.vanish(c.server))
+	kit.Must(t, sim.unregister(a.server))
 	left := time.Now()
 	figures.took(scenario, "a second departure: gone at C, after the UNREGISTER was answered", watches[2].gone(t, kit.Patience, sim.key()).Sub(left))
 }

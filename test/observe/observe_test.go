@@ -19,9 +19,7 @@ import (
 func read(t *testing.T, path ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(append([]string{kit.Root(t)}, path...)...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return string(text)
 }
 
@@ -117,9 +115,7 @@ type board struct {
 
 func readBoard(t *testing.T) (b board) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(read(t, "observe", "grafana", "dashboards", "epitaph.json")), &b); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, json.Unmarshal([]byte(read(t, "observe", "grafana", "dashboards", "epitaph.json")), &b))
 	return b
 }
 

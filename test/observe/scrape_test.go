@@ -33,9 +33,7 @@ func startPrometheus(t *testing.T, targets ...string) *prometheus {
 	config := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n" +
 		"scrape_configs:\n  - job_name: epitaph\n    static_configs:\n      - targets: [\"" + strings.Join(targets, `", "`) + "\"]\n"
 	for name, text := range map[string]string{"rules.yml": rules, "prometheus.yml": config} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	addr := kit.Loopback(kit.FreePort(t))
 	kit.Start(t, exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"),
@@ -155,9 +153,7 @@ func TestRealScrape(t *testing.T) {
 
 	// A member that stands still answers nobody, while a thousand brokers leave.
 	leave := exodus(t, n1, 1_100)
-	if err := n3.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, n3.Signal(syscall.SIGSTOP))
 	leave()
 	p.awaitFiring(t, "EpitaphQueueFilling", n1.HTTP)
 	flood(t, n1, seed)
@@ -222,9 +218,7 @@ func flood(t *testing.T, n *kit.Node, at string) {
 		packet = append(packet, user, 0)
 	}
 	conn, err := net.Dial("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer conn.Close()
 	const lost = `epitaph_gossip_lost_total{why="inbox_full"}`
 	kit.Await(t, patience, n.Name+" has no room", func() error {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
@@ -42,13 +43,9 @@ type cell struct {
 func cellsOf(t *testing.T, file string) (cells []cell) {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	steps, err := world.ReadScenario(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, st := range steps {
 		var c cell
 		var loss int

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -23,13 +24,9 @@ func TestScenarios(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			steps, err := world.ReadScenario(string(text))
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			for _, st := range steps {
 				if strings.HasPrefix(st.Text, "test ") {
 					t.Logf("told by %s", st.Text)

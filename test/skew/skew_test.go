@@ -32,9 +32,7 @@ type former struct {
 func formers(t *testing.T) (all []former) {
 	t.Helper()
 	text, err := os.ReadFile("previous")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for line := range strings.Lines(string(text)) {
 		commit, remark, _ := strings.Cut(strings.TrimSpace(line), " ")
 		all = append(all, former{commit: commit, digests: remark != "without digests"})

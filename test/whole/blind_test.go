@@ -7,19 +7,16 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 // Ghosts that notice nothing are worth nothing: where a reset counts as an acknowledgement, S-31 evicts a successor.
 func TestGhostsNoticeAWrongEviction(t *testing.T) {
 	text, err := os.ReadFile("../world/testdata/31-reset-is-no-ack.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	steps, err := world.ReadScenario(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, config{nodes: 3, seed: 1, script: true, resetIsAck: true})
 		defer w.close()

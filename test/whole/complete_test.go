@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
@@ -27,9 +28,7 @@ func TestScenariosAreComplete(t *testing.T) {
 		}
 		there[n] = true
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if !strings.HasPrefix(string(text), fmt.Sprintf("# S-%d. ", n)) {
 			t.Errorf("%s does not begin with its number and story", name)
 		}
@@ -63,14 +62,10 @@ func checkTest(t *testing.T, scenario, where string) {
 	t.Helper()
 	dir, name, _ := strings.Cut(where, " ")
 	files, err := filepath.Glob(filepath.Join("../..", dir, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)") {
 			return
 		}

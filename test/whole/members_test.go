@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
@@ -17,9 +18,7 @@ func (w *World) do(t *testing.T, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
 		op, err := world.ParseOp(line)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		w.apply(op)
 	}
 }
@@ -48,15 +47,11 @@ func TestKeysRotateWithoutLoss(t *testing.T) {
 		defer w.close()
 		key := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(s, 32))) + "\n" }
 		before, err := os.ReadFile(w.keys)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		// Both nodes read files of their own from here on.
 		for _, m := range w.machine {
 			m.keys = filepath.Join(w.dir, m.name()+".keys")
-			if err := os.WriteFile(m.keys, before, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, os.WriteFile(m.keys, before, 0o600))
 			m.stop(false)
 			w.sleep(10 * time.Second)
 			m.start()
@@ -71,12 +66,8 @@ func TestKeysRotateWithoutLoss(t *testing.T) {
 		}
 		for _, content := range []string{old + fresh, fresh + old, fresh} {
 			for i, m := range w.machine {
-				if err := os.WriteFile(m.keys, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chtimes(m.keys, time.Time{}, time.Now().Add(time.Duration(n)*time.Hour)); err != nil {
-					t.Fatal(err)
-				}
+				kit.Must(t, os.WriteFile(m.keys, []byte(content), 0o600))
+				kit.Must(t, os.Chtimes(m.keys, time.Time{}, time.Now().Add(time.Duration(n)*time.Hour)))
 				leave() // the file is not read yet
 				if i == 0 {
 					if err := m.current().node.ReloadKeys(); err != nil { // as on SIGHUP
@@ -99,9 +90,7 @@ func TestKeysRotateWithoutLoss(t *testing.T) {
 		// The old key is worth nothing any more.
 		w.machine[1].stop(false)
 		w.sleep(10 * time.Second)
-		if err := os.WriteFile(w.machine[1].keys, before, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, os.WriteFile(w.machine[1].keys, before, 0o600))
 		w.machine[1].start()
 		w.sleep(time.Minute)
 		if members := w.machine[0].current().node.Gossip().Members(); len(members) > 1 {

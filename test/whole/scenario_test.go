@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -23,13 +24,9 @@ func TestScenarios(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			steps, err := world.ReadScenario(string(text))
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			if where := elsewhere(steps); where != "" {
 				t.Logf("told by %s", where)
 				return
@@ -56,9 +53,7 @@ func scenarioFiles(t *testing.T) []string {
 	var files []string
 	for _, pattern := range []string{"../world/testdata/*.txt", "testdata/[0-9]*.txt"} {
 		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		files = append(files, found...)
 	}
 	return files

@@ -14,6 +14,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // S-24.
@@ -34,23 +35,17 @@ func TestStrangersAreNotHeard(t *testing.T) {
 			conf.Name, conf.Transport, conf.Label, conf.SecretKey = "stranger", e, other.label, []byte(other.key)
 			conf.Logger = log.New(io.Discard, "", 0)
 			list, err := memberlist.Create(conf)
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			if _, err := list.Join([]string{a.endpoint.addr.String()}); err == nil {
 				t.Errorf("joined with label %s and key %q", other.label, other.key)
 			}
 			to := &memberlist.Node{Name: "A", Addr: a.endpoint.addr.IP, Port: gossipPort}
-			if err := list.SendBestEffort(to, []byte("H\x01")); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, list.SendBestEffort(to, []byte("H\x01")))
 			if err := list.SendReliable(to, []byte("H\x01")); err != nil {
 				t.Log(err)
 			}
 			w.sleep(5 * time.Second)
-			if err := list.Shutdown(); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, list.Shutdown())
 		}
 		c := count()
 		if c.RefusedLabel < 3 || c.RefusedKey < 3 { // join, packet and stream

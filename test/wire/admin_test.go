@@ -329,9 +329,7 @@ func TestRow145PropertiesSyntax(t *testing.T) {
 func TestRow146ConfigPersisted(t *testing.T) {
 	s := own(t, options{properties: map[string]string{"extra": "e"}})
 	old, err := os.ReadFile(s.config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	c := s.dial(t)
 	c.config("waitSecondsForService=46")
 	listing := string(c.OK(kit.Request{Code: 319}).Body)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const (
@@ -47,9 +49,7 @@ func (e compatEntry) String() string {
 func readCompat(t *testing.T) []compatEntry {
 	t.Helper()
 	text, err := os.ReadFile(compatPath)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	var entries []compatEntry
 	for line := range strings.Lines(string(text)) {
 		m := compatRow.FindStringSubmatch(strings.TrimSpace(line))
@@ -102,9 +102,7 @@ func testFunctions(t *testing.T) map[string]bool {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return found
 }
 

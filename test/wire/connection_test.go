@@ -182,9 +182,7 @@ func TestRow044Overload(t *testing.T) {
 	}
 	overload := func(raw func(int) []byte) *kit.Answer {
 		a, err := flood(t, s, raw)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		return a
 	}
 	a := overload(lookup(0))
@@ -218,9 +216,7 @@ func TestRow045OverloadOfOnePool(t *testing.T) {
 		reader.route(b.t1())
 		select {
 		case err := <-done:
-			if err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, err)
 			flooding = false
 		default:
 		}

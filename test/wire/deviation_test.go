@@ -225,19 +225,13 @@ func TestDeviation07StandardJSONAfterZoneFilter(t *testing.T) {
 func sameFile(t *testing.T, path string, put func()) bool {
 	t.Helper()
 	held, err := os.Open(path) // so that its inode cannot be used again
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer held.Close()
 	before, err := held.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	put()
 	after, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return os.SameFile(before, after)
 }
 
@@ -384,8 +378,6 @@ func TestDeviation13LossOfOlderOfTwoOwners(t *testing.T) {
 func portOf(t *testing.T, addr string) int {
 	t.Helper()
 	port, err := strconv.Atoi(addr[len("127.0.0.1:"):])
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	return port
 }

@@ -92,9 +92,7 @@ func TestRow053MissingArguments(t *testing.T) {
 func wantFile(t *testing.T, path, text string) {
 	t.Helper()
 	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	want(t, path, string(got), text)
 }
 
@@ -137,9 +135,7 @@ func TestRow056KVFileAtStart(t *testing.T) {
 	for _, text := range []string{"", "null", `{"configTable":{}}`, `{"configTable":{"n":{"k":"v"}},"more":[1]}`} {
 		t.Run("good "+text, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644))
 			c := own(t, options{dir: dir}).dial(t)
 			if a := c.Call(getKV("n", "k")); (a.Code == 0) != (len(text) > 30) {
 				t.Fatal(a)
@@ -151,9 +147,7 @@ func TestRow056KVFileAtStart(t *testing.T) {
 		t.Run("bad "+text, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644))
 			s := prepareServer(t, options{dir: dir})
 			if status, err := s.Wait(60 * time.Second); err != nil || status != 255 {
 				t.Fatalf("exit status %d, %v; want 255", status, err)

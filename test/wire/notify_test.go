@@ -132,9 +132,7 @@ func TestRow148NotificationOffByDefault(t *testing.T) {
 	c.register(b[0])
 	c.OK(b[0].unregister())
 	c.settled(t)
-	if err := quiet(l[:]...); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, quiet(l[:]...))
 }
 
 func TestRow148UnregisterOfOrdinaryGroup(t *testing.T) {

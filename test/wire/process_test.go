@@ -26,9 +26,7 @@ func execute(t *testing.T, dir string, env []string, args ...string) outcome {
 	t.Helper()
 	run.ready(t)
 	cmd, err := run.target.command(dir, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -66,9 +64,7 @@ const usage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
 func properties(t *testing.T, dir string, props map[string]string) string {
 	t.Helper()
 	path := filepath.Join(dir, "ns.conf")
-	if err := java.WriteProperties(path, props); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, java.WriteProperties(path, props))
 	return path
 }
 
@@ -120,9 +116,7 @@ func TestRow150PrintConfig(t *testing.T) {
 func TestRow150PortInUse(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	dir := t.TempDir()
@@ -160,23 +154,15 @@ func TestRow153DefaultKVPath(t *testing.T) {
 	t.Parallel()
 	run.ready(t)
 	dir := t.TempDir() // is the home directory of the server's user
-	if err := os.MkdirAll(filepath.Join(dir, "namesrv"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.MkdirAll(filepath.Join(dir, "namesrv"), 0o755))
 	kv := filepath.Join(dir, "namesrv", "kvConfig.json")
-	if err := os.WriteFile(kv, []byte(`{"configTable":{"ns":{"k":"v"}}}`), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(kv, []byte(`{"configTable":{"ns":{"k":"v"}}}`), 0o644))
 	cmd, err := run.target.command(dir, "-c", properties(t, dir, map[string]string{"listenPort": "0"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	cmd.Env = append(cmd.Env, "ROCKETMQ_HOME="+dir)
 	p := kit.Start(t, cmd)
 	s := &server{Process: p}
-	if err := s.await(); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, s.await())
 	c := s.dial(t)
 	want(t, "value", c.OK(getKV("ns", "k")).ExtFields["value"], "v")
 	want(t, "319", c.options()["kvConfigPath"], kv)

@@ -17,9 +17,7 @@ func connectionsTo(t *testing.T, port int) int {
 	count := 0
 	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, err)
 		for line := range strings.Lines(string(text)) {
 			fields := strings.Fields(line)
 			if len(fields) > 3 && fields[3] == "01" && strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", port)) {

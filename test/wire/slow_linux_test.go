@@ -55,9 +55,7 @@ func TestRow043SlowReader(t *testing.T) {
 func standsStill(t *testing.T, c *client) {
 	t.Helper()
 	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	last, since := 0, time.Now()
 	eventually(t, kit.Patience, func() error {
 		waiting := 0

@@ -100,9 +100,7 @@ func newTLSFiles(t *testing.T) tlsFiles {
 func (f tlsFiles) write(t *testing.T, id *kit.Identity) {
 	t.Helper()
 	for path, text := range map[string][]byte{f.cert: id.PEM, f.key: id.KeyPEM} {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		kit.Must(t, os.WriteFile(path, text, 0o600))
 	}
 }
 
@@ -117,9 +115,7 @@ func TestRow041CertificateReload(t *testing.T) {
 	t.Parallel()
 	ca, files := kit.NewAuthority(t), newTLSFiles(t)
 	files.write(t, ca.Issue(t, "first"))
-	if err := os.WriteFile(files.trust, ca.PEM, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(files.trust, ca.PEM, 0o600))
 	s := start(t, options{system: files.system()})
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Cert)
@@ -143,9 +139,7 @@ func TestRow042ClientCertificateRequired(t *testing.T) {
 	t.Parallel()
 	ca, files := kit.NewAuthority(t), newTLSFiles(t)
 	files.write(t, ca.Issue(t, "first"))
-	if err := os.WriteFile(files.trust, ca.PEM, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(files.trust, ca.PEM, 0o600))
 	system := files.system()
 	system["tls.server.need.client.auth"] = "require"
 	system["tls.server.authClient"] = "true"

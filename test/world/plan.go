@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // Plan says which seeds a run plays: those that failed once, fixed ones, and then the day's own until the budget is used.
@@ -31,9 +33,7 @@ func ReadPlan(t testing.TB, few int) (p Plan) {
 	t.Helper()
 	p.First, p.Count = Number(t, "SEED", 1), int(Number(t, "SCHEDULES", uint64(few)))
 	day, err := strconv.ParseUint(time.Now().UTC().Format("20060102"), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	p.Day = day * 1_000_000
 	if s := os.Getenv("SIM_BUDGET"); s != "" {
 		if p.Budget, err = time.ParseDuration(s); err != nil {
@@ -88,9 +88,7 @@ func (p Plan) Join(t testing.TB, seed uint64, dir string) {
 		return
 	}
 	f, err := os.OpenFile(failedFile, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	defer f.Close()
 	if _, err := fmt.Fprintln(f, seed); err != nil {
 		t.Fatal(err)

@@ -20,9 +20,7 @@ func StartNode(t testing.TB, change func(*config.Config)) *node.Node {
 		change(&cfg)
 	}
 	n, err := node.New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, err)
 	t.Cleanup(func() { // runs after the stop
 		if err := n.Table().Check(); err != nil {
 			t.Errorf("invariants of the tables: %v", err)
