@@ -6,6 +6,8 @@ import (
 	"math"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/epitaph-mq/epitaph/test/kit/golden"
 )
 
 // reencode writes what was read as a request of the given form and reads it again: both must say the same.
@@ -43,9 +45,9 @@ func allValid(r *Request) bool {
 }
 
 func FuzzDecodeJSONHeader(f *testing.F) {
-	for _, c := range readGolden(f, "headers.txt") {
-		if c.kind == "json" {
-			f.Add([]byte(c.in))
+	for _, c := range golden.Read(f, "testdata/golden/headers.txt") {
+		if c.Kind == "json" {
+			f.Add([]byte(c.In))
 		}
 	}
 	f.Fuzz(func(t *testing.T, header []byte) {
@@ -136,9 +138,9 @@ func deep(header []byte) bool {
 }
 
 func FuzzDecodeBinaryHeader(f *testing.F) {
-	for _, c := range readGolden(f, "headers.txt") {
-		if c.kind == "frame" {
-			f.Add([]byte(c.in))
+	for _, c := range golden.Read(f, "testdata/golden/headers.txt") {
+		if c.Kind == "frame" {
+			f.Add([]byte(c.In))
 		}
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {

@@ -11,14 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/test/kit/golden"
 )
 
 // FuzzRegisterBody decodes both forms. What is accepted must survive being written and read again, and must
 // be what encoding/json finds, where that accepts it, too.
 func FuzzRegisterBody(f *testing.F) {
-	for _, c := range readGolden(f, "bodies.txt") {
-		if strings.HasPrefix(c.kind, "register") || c.kind == "wrapper" {
-			f.Add([]byte(c.in), c.kind != "register", uint16(413))
+	for _, c := range golden.Read(f, "../testdata/golden/bodies.txt") {
+		if strings.HasPrefix(c.Kind, "register") || c.Kind == "wrapper" {
+			f.Add([]byte(c.In), c.Kind != "register", uint16(413))
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, compressed bool, version uint16) {
@@ -104,9 +105,9 @@ func agreeWithStandardLibrary(t *testing.T, data []byte, reg *Register) {
 
 // FuzzRoute decodes topic routes. What is accepted must survive both dialects.
 func FuzzRoute(f *testing.F) {
-	for _, c := range readGolden(f, "bodies.txt") {
-		if c.kind == "route" {
-			f.Add([]byte(c.in))
+	for _, c := range golden.Read(f, "../testdata/golden/bodies.txt") {
+		if c.Kind == "route" {
+			f.Add([]byte(c.In))
 		}
 	}
 	f.Add(AppendTopicRoute(nil, goldenRoute("b0"), Default))

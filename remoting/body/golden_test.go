@@ -1,88 +1,24 @@
 package body
 
 import (
-	"bufio"
 	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf16"
 
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/test/kit/golden"
 )
 
 const goldenNow = 1<<62 + 7 // no body has this timestamp
-
-type goldenCase struct {
-	line           int
-	kind, in, want string
-}
-
-// readGolden reads a file that ../testdata/golden/README.md describes. want is our outcome where it differs.
-func readGolden(t testing.TB, name string) []goldenCase {
-	t.Helper()
-	f, err := os.Open(filepath.Join("..", "testdata", "golden", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var cases []goldenCase
-	scan := bufio.NewScanner(f)
-	scan.Buffer(nil, 1<<20)
-	for line := 1; scan.Scan(); line++ {
-		if scan.Text() == "" || scan.Text()[0] == '#' {
-			continue
-		}
-		parts := strings.Split(scan.Text(), "\t")
-		if len(parts) != 3 && len(parts) != 5 {
-			t.Fatalf("%s:%d: %d columns", name, line, len(parts))
-		}
-		in, err := strconv.Unquote(parts[1])
-		if err != nil {
-			t.Fatalf("%s:%d: %v", name, line, err)
-		}
-		want := parts[2]
-		if len(parts) == 5 {
-			want = parts[3]
-		}
-		cases = append(cases, goldenCase{line, parts[0], in, want})
-	}
-	if err := scan.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return cases
-}
-
-// javaQuote writes a string as Probe.java does.
-func javaQuote(b []byte) string {
-	if b == nil {
-		return "null"
-	}
-	var out strings.Builder
-	out.WriteByte('"')
-	for _, u := range utf16.Encode([]rune(string(b))) {
-		switch {
-		case u == '"' || u == '\\':
-			out.WriteByte('\\')
-			out.WriteByte(byte(u))
-		case u < 0x20 || u > 0x7e:
-			fmt.Fprintf(&out, `\u%04x`, u)
-		default:
-			out.WriteByte(byte(u))
-		}
-	}
-	return out.String() + `"`
-}
 
 func quoteOpt(o Opt) string {
 	if !o.Valid {
 		return "null"
 	}
-	return javaQuote([]byte(o.S))
+	return golden.Quote([]byte(o.S))
 }
 
 func describeVersion(v DataVersion) string {
@@ -99,7 +35,7 @@ func describeTopics(reg *Register) string {
 	}
 	var list []string
 	for _, c := range reg.Topics {
-		list = append(list, fmt.Sprintf("%s:%s/%d/%d/%d/%d,", javaQuote(c.Key), javaQuote(c.Name), c.ReadQueueNums,
+		list = append(list, fmt.Sprintf("%s:%s/%d/%d/%d/%d,", golden.Quote(c.Key), golden.Quote(c.Name), c.ReadQueueNums,
 			c.WriteQueueNums, c.Perm, c.TopicSysFlag))
 	}
 	slices.Sort(list)
@@ -118,7 +54,7 @@ func describeMappings(reg *Register) string {
 		for _, id := range ids {
 			pairs = append(pairs, fmt.Sprintf("%d=%d", id.Global, id.Local))
 		}
-		list = append(list, fmt.Sprintf("%s:%s/%s/%s/%d/%d/%t/{%s},", javaQuote([]byte(m.Topic)), quoteOpt(m.Mapping.Topic),
+		list = append(list, fmt.Sprintf("%s:%s/%s/%s/%d/%d/%t/{%s},", golden.Quote([]byte(m.Topic)), quoteOpt(m.Mapping.Topic),
 			quoteOpt(m.Mapping.Scope), quoteOpt(m.Mapping.Bname), m.Mapping.TotalQueues, m.Mapping.Epoch, m.Mapping.Dirty,
 			strings.Join(pairs, ", ")))
 	}
@@ -132,7 +68,7 @@ func describe(reg *Register) string {
 	if reg.Filters != Null {
 		filters = "["
 		for _, f := range reg.FilterServers {
-			filters += javaQuote(f) + ","
+			filters += golden.Quote(f) + ","
 		}
 		filters += "]"
 	}
@@ -177,7 +113,7 @@ func ask(kind string, in []byte) string {
 		}
 		out := "queues=["
 		for _, q := range r.Queues {
-			out += fmt.Sprintf("%s/%d/%d/%d/%d,", javaQuote([]byte(q.BrokerName)), q.ReadQueueNums, q.WriteQueueNums, q.Perm, q.TopicSysFlag)
+			out += fmt.Sprintf("%s/%d/%d/%d/%d,", golden.Quote([]byte(q.BrokerName)), q.ReadQueueNums, q.WriteQueueNums, q.Perm, q.TopicSysFlag)
 		}
 		return out + "]"
 	}
@@ -189,9 +125,9 @@ func ask(kind string, in []byte) string {
 
 // TestGoldenBodies asks our decoders what the released Java classes were asked.
 func TestGoldenBodies(t *testing.T) {
-	for _, c := range readGolden(t, "bodies.txt") {
-		if got := ask(c.kind, []byte(c.in)); got != c.want {
-			t.Errorf("bodies.txt:%d: %s %q\n got %s\nwant %s", c.line, c.kind, c.in, got, c.want)
+	for _, c := range golden.Read(t, "../testdata/golden/bodies.txt") {
+		if got := ask(c.Kind, []byte(c.In)); got != c.Want {
+			t.Errorf("bodies.txt:%d: %s %q\n got %s\nwant %s", c.Line, c.Kind, c.In, got, c.Want)
 		}
 	}
 }
@@ -212,17 +148,17 @@ func goldenRoute(name string) *TopicRoute {
 
 // TestGoldenRoutes compares routes byte for byte with those of Java, in both dialects and with hostile names.
 func TestGoldenRoutes(t *testing.T) {
-	for _, c := range readGolden(t, "routes.txt") {
+	for _, c := range golden.Read(t, "../testdata/golden/routes.txt") {
 		dialect := Default
-		if c.kind == "names-standard" {
+		if c.Kind == "names-standard" {
 			dialect = Standard
 		}
-		want, err := hex.DecodeString(c.want)
+		want, err := hex.DecodeString(c.Want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := AppendTopicRoute(nil, goldenRoute(c.in), dialect); string(got) != string(want) {
-			t.Errorf("routes.txt:%d: %s %q\n got %s\nwant %s", c.line, c.kind, c.in, got, want)
+		if got := AppendTopicRoute(nil, goldenRoute(c.In), dialect); string(got) != string(want) {
+			t.Errorf("routes.txt:%d: %s %q\n got %s\nwant %s", c.Line, c.Kind, c.In, got, want)
 		}
 	}
 }
@@ -249,13 +185,13 @@ func goldenAdmin(kind, name string) []byte {
 
 // TestGoldenAdminBodies compares the other bodies byte for byte with those of Java.
 func TestGoldenAdminBodies(t *testing.T) {
-	for _, c := range readGolden(t, "admin.txt") {
-		want, err := hex.DecodeString(c.want)
+	for _, c := range golden.Read(t, "../testdata/golden/admin.txt") {
+		want, err := hex.DecodeString(c.Want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := goldenAdmin(c.kind, c.in); string(got) != string(want) {
-			t.Errorf("admin.txt:%d: %s %q\n got %s\nwant %s", c.line, c.kind, c.in, got, want)
+		if got := goldenAdmin(c.Kind, c.In); string(got) != string(want) {
+			t.Errorf("admin.txt:%d: %s %q\n got %s\nwant %s", c.Line, c.Kind, c.In, got, want)
 		}
 	}
 }
