@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"node/divergence":   {"digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig"},
 	"node/admin":        {"api", "clock", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/departures", "node/divergence"},
 	"node":              {"api", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/departures", "node/divergence", "node/admin"},
-	"bench":             {"clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
+	"bench":             {"cli/screen", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
 	"cli":               {"api", "cli/command", "cli/screen", "node", "node/config", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	"cli/command":       {"cli/screen"},
 	"cli/screen":        {},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/epitaph-mq/epitaph/cli/screen"
 )
 
 // whereHindered says where loss and delay are put in.
@@ -112,20 +114,9 @@ func (s *StormResult) lines() []string {
 	return all
 }
 
-// wrapped breaks a text into lines of at most 80 columns.
+// wrapped breaks a text into lines that fit the screen.
 func wrapped(text string) string {
 	var b strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		if column > 0 && column+1+len(word) > 80 {
-			b.WriteString("\n")
-			column = 0
-		} else if column > 0 {
-			b.WriteString(" ")
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String() + "\n"
+	screen.Fill(&b, "", 0, 0, strings.Fields(text))
+	return b.String()
 }

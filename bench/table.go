@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/epitaph-mq/epitaph/cli/screen"
 )
 
 // Table is rows of text under a header, for terminals and for Markdown.
@@ -33,26 +34,5 @@ func (t *Table) WriteMarkdown(w io.Writer) error {
 
 // WriteText writes the table in columns; the first is left-aligned, the others right.
 func (t *Table) WriteText(w io.Writer) error {
-	rows := append([][]string{t.Header}, t.Rows...)
-	width := make([]int, len(t.Header))
-	for _, row := range rows {
-		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
-		}
-	}
-	for _, row := range rows {
-		var line strings.Builder
-		for i, c := range row {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
-			if i == 0 {
-				line.WriteString(c + pad)
-			} else {
-				line.WriteString("  " + pad + c)
-			}
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
-			return err
-		}
-	}
-	return nil
+	return screen.Columns(w, append([][]string{t.Header}, t.Rows...), true)
 }

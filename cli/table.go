@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -15,7 +14,6 @@ import (
 // A line for people has screen.Width unless --wide is given; shortest is what is left of a cell at least.
 const (
 	screenWidth = screen.Width
-	columnGap   = 2
 	shortest    = 6
 )
 
@@ -41,14 +39,12 @@ func (t *table) write(w io.Writer, wide bool) error {
 	if !wide {
 		fit(widths, t.keep)
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, columnGap, ' ', 0)
 	for _, row := range t.rows {
 		for i := range row {
 			row[i] = shorten(row[i], widths[i])
 		}
-		fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
-	return tw.Flush()
+	return screen.Columns(w, t.rows, false)
 }
 
 // fit takes from the widest column as long as the line is too long: first down to what still tells a name, then from
@@ -76,7 +72,7 @@ func fit(widths []int, keep int) {
 }
 
 func sumOf(widths []int) int {
-	sum := columnGap * (len(widths) - 1)
+	sum := screen.Gap * (len(widths) - 1)
 	for _, w := range widths {
 		sum += w
 	}

@@ -22,3 +22,16 @@ func TestFoldHelp(t *testing.T) {
 		t.Errorf("other words:\n%s", folded)
 	}
 }
+
+func TestColumns(t *testing.T) {
+	rows := [][]string{{"NAME", "PER S", "P50"}, {"ä", "12", ""}, {"broker", "1", "7"}}
+	for right, want := range map[bool]string{
+		false: "NAME    PER S  P50\nä       12\nbroker  1      7\n",
+		true:  "NAME    PER S  P50\nä          12\nbroker      1    7\n",
+	} {
+		var out strings.Builder
+		if err := Columns(&out, rows, right); err != nil || out.String() != want {
+			t.Errorf("right %t: %v, got\n%swant\n%s", right, err, out.String(), want)
+		}
+	}
+}
