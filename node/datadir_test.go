@@ -16,9 +16,7 @@ import (
 // A node refuses to start where a store was lost, and as the original it starts empty and warns.
 func TestLostKVConfig(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "kvConfig.json.bak"), []byte(`{"configTable":{"n":{"k":"v"}}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json.bak"), []byte(`{"configTable":{"n":{"k":"v"}}}`), 0o600))
 	var log bytes.Buffer
 	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.UseDataDir(dir)
@@ -32,9 +30,7 @@ func TestLostKVConfig(t *testing.T) {
 	if !strings.Contains(log.String(), "kv config starts empty, as the original's does") || !strings.Contains(log.String(), "kvConfig.json.bak") {
 		t.Errorf("log: %s", log.String())
 	}
-	if err := os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte("{"), 0o600))
 	if _, err := New(cfg, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("as the original, it starts with a file that is no KV configuration")
 	}
@@ -43,9 +39,7 @@ func TestLostKVConfig(t *testing.T) {
 // An empty directory in the file's place is as an absent file, and the log says how it came.
 func TestDirectoryInPlaceOfKVConfig(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "kvConfig.json"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	kit.Must(t, os.Mkdir(filepath.Join(dir, "kvConfig.json"), 0o700))
 	var log bytes.Buffer
 	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.UseDataDir(dir)
