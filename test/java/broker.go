@@ -2,6 +2,7 @@ package java
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -131,9 +132,7 @@ func (b *Broker) properties(o BrokerOptions) map[string]string {
 		segment:                 "16777216",
 		"diskMaxUsedSpaceRatio": "98",
 	}
-	for k, v := range o.Properties {
-		props[k] = v
-	}
+	maps.Copy(props, o.Properties)
 	return props
 }
 

@@ -2,6 +2,7 @@ package java
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -123,9 +124,7 @@ func (n *NameServer) writeFiles(o NameServerOptions) error {
 		return nil
 	}
 	props := map[string]string{"listenPort": strconv.Itoa(o.Port), "kvConfigPath": n.KVConfig}
-	for k, v := range o.Properties {
-		props[k] = v
-	}
+	maps.Copy(props, o.Properties)
 	return WriteProperties(n.Config, props)
 }
 

@@ -2,12 +2,10 @@ package sim
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
@@ -42,10 +40,7 @@ type cell struct {
 
 func cellsOf(t *testing.T, file string) (cells []cell) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	kit.Must(t, err)
-	steps, err := world.ReadScenario(string(text))
-	kit.Must(t, err)
+	steps := world.ScenarioOf(t, file)
 	for _, st := range steps {
 		var c cell
 		var loss int
@@ -54,6 +49,7 @@ func cellsOf(t *testing.T, file string) (cells []cell) {
 			continue
 		}
 		c.loss = float64(loss) / 100
+		var err error
 		if c.p99, err = time.ParseDuration(p99); err != nil {
 			t.Fatalf("line %d: %v", st.Line, err)
 		}

@@ -2,14 +2,12 @@ package sim
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -20,27 +18,14 @@ func TestScenarios(t *testing.T) {
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d scenarios, %v", len(files), err)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			text, err := os.ReadFile(file)
-			kit.Must(t, err)
-			steps, err := world.ReadScenario(string(text))
-			kit.Must(t, err)
-			for _, st := range steps {
-				if strings.HasPrefix(st.Text, "test ") {
-					t.Logf("told by %s", st.Text)
-					return
-				}
-			}
-			s := scenario{t: t}
-			s.play(steps)
-			s.w.Settle()
-			for _, f := range s.w.Failures {
-				t.Error(f)
-			}
-		})
-	}
+	world.PlayScenarios(t, files, func(t *testing.T, steps []world.Step) {
+		s := scenario{t: t}
+		s.play(steps)
+		s.w.Settle()
+		for _, f := range s.w.Failures {
+			t.Error(f)
+		}
+	})
 }
 
 type scenario struct {

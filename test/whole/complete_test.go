@@ -42,7 +42,7 @@ func TestScenariosAreComplete(t *testing.T) {
 				expectations++
 			}
 		}
-		if where := elsewhere(steps); where != "" {
+		if where := world.Elsewhere(steps); where != "" {
 			expectations++
 			checkTest(t, name, where)
 		}

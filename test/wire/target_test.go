@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -93,9 +94,7 @@ func (e epitaphTarget) run(o options) (*server, error) {
 	s := &server{dir: o.dir, config: filepath.Join(o.dir, "namesrv.conf"), kv: filepath.Join(o.dir, "kvConfig.json")}
 	if _, err := os.Stat(s.config); err != nil || o.properties != nil {
 		props := map[string]string{"listenPort": "0", "kvConfigPath": s.kv}
-		for k, v := range o.properties {
-			props[k] = v
-		}
+		maps.Copy(props, o.properties)
 		if err := java.WriteProperties(s.config, props); err != nil {
 			return nil, err
 		}

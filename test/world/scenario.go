@@ -2,9 +2,13 @@ package world
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 
+	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -60,6 +64,41 @@ func ReadScenario(text string) ([]Step, error) {
 		}
 	}
 	return steps, nil
+}
+
+// ScenarioOf reads a file.
+func ScenarioOf(t testing.TB, file string) []Step {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	kit.Must(t, err)
+	steps, err := ReadScenario(string(text))
+	kit.Must(t, err)
+	return steps
+}
+
+// Elsewhere is the Go test that a scenario which is no schedule names.
+func Elsewhere(steps []Step) string {
+	for _, st := range steps {
+		if where, ok := strings.CutPrefix(st.Text, "test "); ok {
+			return where
+		}
+	}
+	return ""
+}
+
+// PlayScenarios plays each file that is a schedule in a subtest of its own.
+func PlayScenarios(t *testing.T, files []string, play func(t *testing.T, steps []Step)) {
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			steps := ScenarioOf(t, file)
+			if where := Elsewhere(steps); where != "" {
+				t.Logf("told by %s", where)
+				return
+			}
+			play(t, steps)
+		})
+	}
 }
 
 // Seen is what a node shows of what an expect step (all its words) asks about tombstones, beside what the step wants.
