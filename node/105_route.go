@@ -58,7 +58,7 @@ func (n *Node) tooEarly(c *rpc.Conn) bool {
 	}
 	if closing {
 		id := c.ID()
-		c.AfterFlush(func() { n.server.CloseConn(id, "name server not ready") })
+		c.AfterFlush(func() { n.server.CloseConn(id, 0, "name server not ready") })
 	}
 	return true
 }

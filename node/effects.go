@@ -13,8 +13,8 @@ func (n *Node) apply(eff routes.Effects) {
 	for i := range eff.Notify {
 		n.notify.send(&eff.Notify[i])
 	}
-	for _, conn := range eff.Close {
-		n.server.CloseConn(conn, "broker expired")
+	for _, c := range eff.Close {
+		n.server.CloseConn(c.Conn, c.Silent, "broker expired")
 	}
 	for i := range eff.Events {
 		e := &eff.Events[i]

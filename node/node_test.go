@@ -106,6 +106,18 @@ func TestLostConnectionRemovesBroker(t *testing.T) {
 	}
 }
 
+// TestStopLosesNoBroker: the node closes the connections itself, so nobody has left.
+func TestStopLosesNoBroker(t *testing.T) {
+	n := startNode(t, nil)
+	ask(t, dial(t, n), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	if err := n.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n.server.ConnCount() != 0 || registrations(n) != 1 {
+		t.Fatalf("%d connections, %d brokers after the stop; want 0 and 1", n.server.ConnCount(), registrations(n))
+	}
+}
+
 // TestPseudoTopicIsServedWhileNotReady (DEV-15): a broker in compatible mode reads its member group from it, and takes any error for
 // an empty group.
 func TestPseudoTopicIsServedWhileNotReady(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/epitaph-mq/epitaph/node/admin"
+	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -108,10 +109,13 @@ func (n *Node) routeQueries() uint64 {
 }
 
 // Closed removes what was registered on a connection that is gone (BrokerHousekeepingService). It never makes a
-// tombstone: only an UNREGISTER does.
+// tombstone: only an UNREGISTER does. A node that stops closes the connections itself: no broker is lost, none is told that
+// another is, and the last requests still find their routes.
 func (n *Node) Closed(c *rpc.Conn) {
 	if c.Value() != nil { // it carried a registration
-		n.apply(n.table.ConnLost(c.ID()))
+		if n.ready.Phase() != readiness.Stopping {
+			n.apply(n.table.ConnLost(c.ID()))
+		}
 		if n.depart != nil {
 			n.depart.Gossip().Closed(c.ID())
 		}

@@ -1,11 +1,14 @@
 package routes
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Effects is what has to happen outside of the tables after a step, in this order. The zero Effects is nothing.
 type Effects struct {
 	Notify []Notification // frames to brokers
-	Close  []uint64       // connections to close
+	Close  []Closing      // connections to close, each at most once
 	Events []Event        // one log line each
 }
 
@@ -18,6 +21,14 @@ type Notification struct {
 	Offline   Opt
 	HA        Opt
 	Receivers []string // addresses, by broker id
+}
+
+// Closing is a connection to close because a broker that it carried has expired. Other registrations may live on it, and go
+// with it: then it is closed only when nothing was read from it for Silent, the time after which the expired broker was given up.
+// The tables do not know what is read; whoever closes does. Zero or less: it is closed whatever was read.
+type Closing struct {
+	Conn   uint64
+	Silent time.Duration
 }
 
 // EventKind says what an Event tells.

@@ -3,6 +3,7 @@ package routes
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/mq"
@@ -164,8 +165,7 @@ func (s *state) connLost(conn uint64) (eff Effects) {
 	return eff
 }
 
-// expire removes what gave no sign of life for its timeout. A superseded registration closes its connection only when
-// nothing else lives on it: it may be that of the broker that displaced it.
+// expire removes what gave no sign of life for its timeout, and says which connections to close for it.
 func (s *state) expire(now clock.Stamp) (eff Effects) {
 	for key, rem := range s.remembered {
 		if now.Sub(rem.since) > s.ttl {
@@ -178,20 +178,46 @@ func (s *state) expire(now clock.Stamp) (eff Effects) {
 			due[e] = struct{}{}
 		}
 	}
+	var expired []expiry
 	for _, e := range byGeneration(due) {
 		if s.lives[e.key] != e {
 			continue
 		}
-		superseded, owner := len(e.backs) == 0, e.owner
-		s.lose(e, BrokerExpired, &eff)
-		if owner == nil || slices.Contains(eff.Close, owner.ID) {
-			continue
+		if e.owner != nil {
+			expired = append(expired, expiry{conn: e.owner.ID, timeout: e.timeout, superseded: len(e.backs) == 0})
 		}
-		if refs := s.conns[owner.ID]; !superseded || refs == nil || len(refs.lives) == 0 {
-			eff.Close = append(eff.Close, owner.ID)
+		s.lose(e, BrokerExpired, &eff)
+	}
+	eff.Close = s.closings(expired)
+	return eff
+}
+
+// expiry is an expired registration that had an owner.
+type expiry struct {
+	conn       uint64
+	timeout    time.Duration
+	superseded bool
+}
+
+// closings says what becomes of the connections of registrations that have all been removed. What still lives on a connection
+// is evicted when it is closed, and so is kept where the connection has been heard within the timeout. A superseded
+// registration tells nothing about a connection on which another lives: it may be that of the broker that displaced it.
+func (s *state) closings(expired []expiry) (list []Closing) {
+	for _, e := range expired {
+		c := Closing{Conn: e.conn}
+		if refs := s.conns[e.conn]; refs != nil && len(refs.lives) > 0 {
+			if e.superseded {
+				continue
+			}
+			c.Silent = e.timeout
+		}
+		if i := slices.IndexFunc(list, func(o Closing) bool { return o.Conn == c.Conn }); i >= 0 {
+			list[i].Silent = min(list[i].Silent, c.Silent)
+		} else {
+			list = append(list, c)
 		}
 	}
-	return eff
+	return list
 }
 
 // byGeneration makes the order of removals the order of registrations.

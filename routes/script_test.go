@@ -194,8 +194,12 @@ func (p *stepper) effects(eff Effects) {
 	for _, n := range eff.Notify {
 		p.say("notify %v: min %d %s offline %s ha %s", n.Receivers, n.MinID, n.MinAddr, show(n.Offline), show(n.HA))
 	}
-	for _, id := range eff.Close {
-		p.say("close conn %d", id)
+	for _, c := range eff.Close {
+		if c.Silent > 0 {
+			p.say("close conn %d if silent for %v", c.Conn, c.Silent)
+		} else {
+			p.say("close conn %d", c.Conn)
+		}
 	}
 }
 

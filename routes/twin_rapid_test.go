@@ -161,7 +161,14 @@ func (m *machine) connLost(t *rapid.T) {
 func (m *machine) expire(t *rapid.T) {
 	m.now = m.now.Add(pick(t, []time.Duration{time.Second, 2 * time.Second, 121 * time.Second}, "later"))
 	eff := m.s.expire(m.now)
-	equal(t, "notifications", eff.Notify, m.w.expire(m.now))
+	notes, closed := m.w.expire(m.now)
+	equal(t, "notifications", eff.Notify, notes)
+	got := map[uint64]time.Duration{}
+	for _, c := range eff.Close {
+		got[c.Conn] = c.Silent
+	}
+	equal(t, "closed", got, closed)
+	equal(t, "each once", len(eff.Close), len(closed))
 }
 
 func (m *machine) judge(t *rapid.T) {

@@ -412,17 +412,40 @@ func (w *twin) connLost(conn uint64) (notes []Notification) {
 	return notes
 }
 
-func (w *twin) expire(now clock.Stamp) (notes []Notification) {
+// expire also says which connections are closed, and for which silence if anything lives on them.
+func (w *twin) expire(now clock.Stamp) (notes []Notification, closed map[uint64]time.Duration) {
 	late := map[tombstone.Key]bool{}
 	for key, e := range w.l {
 		late[key] = e.seen.Add(e.timeout).Boot < now.Boot
 	}
+	serving, superseded := map[uint64][]time.Duration{}, map[uint64]bool{}
 	for _, key := range w.inOrder() {
-		if late[key] && w.l[key] != nil {
+		if e := w.l[key]; late[key] && e != nil {
+			if len(w.keeps(key)) > 0 {
+				serving[e.owner.ID] = append(serving[e.owner.ID], e.timeout)
+			} else {
+				superseded[e.owner.ID] = true
+			}
 			notes = append(notes, w.end(key)...)
 		}
 	}
-	return notes
+	shared := map[uint64]bool{}
+	for _, e := range w.l {
+		shared[e.owner.ID] = true
+	}
+	closed = map[uint64]time.Duration{}
+	for conn := range superseded {
+		if !shared[conn] {
+			closed[conn] = 0
+		}
+	}
+	for conn, timeouts := range serving {
+		closed[conn] = 0
+		if shared[conn] {
+			closed[conn] = slices.Min(timeouts)
+		}
+	}
+	return notes, closed
 }
 
 func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp) (bool, []Notification) {

@@ -24,7 +24,7 @@ func TestDecisionsAreCarriedOutAndTold(t *testing.T) {
 	evicted := tombstone.Decision{
 		ID:      tombstone.ID{Key: tombstone.Key{Cluster: "C", Addr: "1.1.1.1:1"}, Identity: tombstone.Identity{Name: "b"}},
 		Verdict: tombstone.Verdict{Outcome: tombstone.Evicted, Age: time.Second},
-		Effects: routes.Effects{Close: []uint64{7}},
+		Effects: routes.Effects{Close: []routes.Closing{{Conn: 7}}},
 	}
 	d.decided(evicted)
 	d.decided(tombstone.Decision{Verdict: tombstone.Verdict{Outcome: tombstone.NotHeld}})

@@ -63,6 +63,13 @@ func (c *Conn) Proxied() bool { return c.proxied }
 // TLS says that frames of this connection are encrypted.
 func (c *Conn) TLS() bool { return c.tls }
 
+// Silence is for how long nothing was read from the peer, TLS and PROXY header included; written bytes do not count. It is
+// measured in steps of the sweeper and rounded up, by less than two of them: what has been silent for d says at least d. Time in
+// which this process stood still is not silence.
+func (c *Conn) Silence() time.Duration {
+	return time.Duration(c.server.ticks.Load()-c.wire.meter.read.Load()+1) * sweepEvery
+}
+
 // Value is what SetValue stored last, or nil.
 func (c *Conn) Value() any { return c.value.Load() }
 

@@ -255,7 +255,7 @@ func TestClosedComesOnceAfterTheLastServe(t *testing.T) {
 		if c.SocketAddr().String() != p.LocalAddr().String() || c.RemoteAddr() != c.SocketAddr() || c.Proxied() || c.TLS() {
 			t.Errorf("addresses %v %v", c.SocketAddr(), c.RemoteAddr())
 		}
-		if !s.CloseConn(c.ID(), "test") || s.CloseConn(c.ID()+1, "test") {
+		if !s.CloseConn(c.ID(), 0, "test") || s.CloseConn(c.ID()+1, 0, "test") {
 			t.Error("CloseConn")
 		}
 	}

@@ -108,7 +108,7 @@ func TestParkedConnectionsEnd(t *testing.T) {
 		"FIN":       func(_ *Server, _ *Conn, p *peer) { _ = p.Close() },
 		"RST":       func(_ *Server, _ *Conn, p *peer) { _ = p.Conn.(*net.TCPConn).SetLinger(0); _ = p.Close() },
 		"Close":     func(_ *Server, c *Conn, _ *peer) { c.Close("test") },
-		"CloseConn": func(s *Server, c *Conn, _ *peer) { s.CloseConn(c.ID(), "test") },
+		"CloseConn": func(s *Server, c *Conn, _ *peer) { s.CloseConn(c.ID(), 0, "test") },
 		"bad frame": func(_ *Server, _ *Conn, p *peer) { p.Put([]byte("\xff\xff\xff\xff")) },
 		"Shutdown":  func(s *Server, _ *Conn, _ *peer) { _ = s.Shutdown(t.Context()) },
 		"idle":      func(_ *Server, _ *Conn, _ *peer) {},

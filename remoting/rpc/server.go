@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // ErrClosed is what Serve returns after Shutdown.
@@ -107,12 +108,13 @@ func (s *Server) Addr() net.Addr {
 // "please go away" and is not handled; older ones are served (NettyRemotingAbstract).
 func (s *Server) GoAway(on bool) { s.goAway.Store(on) }
 
-// CloseConn ends a connection without waiting for it. False: there is none of that number.
-func (s *Server) CloseConn(id uint64, reason string) bool {
+// CloseConn ends a connection without waiting for it, unless something was read from it within the time silent (see
+// Conn.Silence); zero closes it in any case. False: it is not closed, or there is none of that number.
+func (s *Server) CloseConn(id uint64, silent time.Duration, reason string) bool {
 	s.mu.Lock()
 	c := s.conns[id]
 	s.mu.Unlock()
-	if c == nil {
+	if c == nil || c.Silence() < silent {
 		return false
 	}
 	c.Close(reason)

@@ -33,26 +33,31 @@ type counters struct {
 // meter is written by the goroutine that serves the connection and read by anyone.
 type meter struct {
 	ticks                       *atomic.Int64 // the sweeper's time
-	active                      atomic.Int64  // step of the last byte read or written
+	read, written               atomic.Int64  // steps of the last byte of each kind; read begins with the connection
 	requests, bytesIn, bytesOut atomic.Int64
 }
 
 func (m *meter) in(n int) {
 	add(&m.bytesIn, int64(n))
-	m.touch()
+	if n > 0 { // else a deadline ended the read
+		m.touch(&m.read)
+	}
 }
 
 func (m *meter) out(n int) {
 	add(&m.bytesOut, int64(n))
-	m.touch()
+	m.touch(&m.written)
 }
 
 // touch mostly loads only: a step is long, a store to memory that the sweeper reads is not free.
-func (m *meter) touch() {
-	if now := m.ticks.Load(); m.active.Load() != now {
-		m.active.Store(now)
+func (m *meter) touch(last *atomic.Int64) {
+	if now := m.ticks.Load(); last.Load() != now {
+		last.Store(now)
 	}
 }
+
+// active is the step of the last byte read or written.
+func (m *meter) active() int64 { return max(m.read.Load(), m.written.Load()) }
 
 // add has one writer, so a load and a store do and cost no locked add.
 func add(v *atomic.Int64, n int64) { v.Store(v.Load() + n) }

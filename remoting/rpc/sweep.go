@@ -49,10 +49,10 @@ func (s *Server) overdue(now int64) (all []overdue) {
 		if t := c.expires.Load(); t != 0 && now > t {
 			s.counts.tooSlow.Add(1)
 			all = append(all, overdue{c, "frame or handshake took too long"})
-		} else if c.idle > 0 && now-c.wire.meter.active.Load() > c.idle {
+		} else if c.idle > 0 && now-c.wire.meter.active() > c.idle {
 			s.counts.idle.Add(1)
 			all = append(all, overdue{c, "idle"})
-		} else if c.state.Load() == active && t == 0 && now-c.wire.meter.active.Load() >= parkAfter {
+		} else if c.state.Load() == active && t == 0 && now-c.wire.meter.active() >= parkAfter {
 			all = append(all, overdue{c, silent})
 		}
 	}

@@ -101,6 +101,34 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// TestSilence: what is read ends it, nothing else does, and only a connection that has been silent for long enough is closed.
+func TestSilence(t *testing.T) {
+	virtual(t, func(*Config) {}, func(t *testing.T, s *Server, m *memory) {
+		const silence = 10100 * time.Millisecond // no whole number of steps, so that rounding shows
+		p := m.dial()
+		time.Sleep(100 * time.Millisecond) // virtual
+		roundTrip(t, p)
+		c := only(t, s)
+		time.Sleep(silence) // virtual
+		c.wire.meter.out(1)
+		c.wire.meter.in(0) // a read that a deadline ended
+		if d := c.Silence(); d < silence || d > silence+2*sweepEvery {
+			t.Errorf("silent for %v, want %v or up to two steps more", d, silence)
+		}
+		roundTrip(t, p)
+		time.Sleep(5 * time.Second) // virtual
+		if s.CloseConn(c.ID(), 10*time.Second, "test") {
+			t.Error("closed, though it was heard")
+		}
+		roundTrip(t, p)
+		time.Sleep(10 * time.Second) // virtual
+		if !s.CloseConn(c.ID(), 10*time.Second, "test") {
+			t.Error("not closed, though it was silent")
+		}
+		lives(t, p)
+	})
+}
+
 func roundTrip(t *testing.T, c net.Conn) {
 	t.Helper()
 	p := newPeer(t, c)

@@ -34,7 +34,7 @@ type acknowledger interface{ BytesAcked() uint64 }
 func (w *wire) init(nc net.Conn, ticks *atomic.Int64, now func() clock.Stamp) {
 	w.Conn, w.clock = nc, now
 	w.meter.ticks = ticks
-	w.meter.touch()
+	w.meter.touch(&w.meter.read)
 	if tc, ok := nc.(*net.TCPConn); ok {
 		if raw, err := tc.SyscallConn(); err == nil {
 			w.raw = raw

@@ -13,6 +13,7 @@ type conn struct {
 	node      *node
 	also      []uint64 // ids it was given to break the ownership rule
 	firstByte clock.Stamp
+	lastRead  int64 // true time
 }
 
 // Life tells the node's processes apart.
@@ -71,6 +72,7 @@ func (c *conn) handle(f *world.Frame) {
 		return
 	}
 	at := n.stamp()
+	c.lastRead = n.w.now
 	if c.firstByte.IsZero() && !f.FIN {
 		c.firstByte, c.FirstByte = at, n.w.now
 	}

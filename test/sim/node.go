@@ -256,8 +256,8 @@ func (n *node) lost(c *conn) {
 }
 
 func (n *node) effects(eff routes.Effects) {
-	for _, id := range eff.Close {
-		if c := n.conns[id]; c != nil {
+	for _, closing := range eff.Close {
+		if c := n.conns[closing.Conn]; c != nil && time.Duration(n.w.now-c.lastRead) >= closing.Silent {
 			n.when(n.w.now, func() { n.lost(c) })
 			c.Hangup()
 		}

@@ -375,6 +375,38 @@ func TestDeviation13LossOfOlderOfTwoOwners(t *testing.T) {
 	})
 }
 
+// The original closes the connection of a broker that expires, and takes one of the others on it with it.
+func TestDeviation16SiblingsOfAnExpiredBroker(t *testing.T) {
+	s := own(t, quickScan())
+	deviation(t, "DEV-16", func() error {
+		c, bc := s.dial(t), s.dial(t)
+		silent, one, two := newBroker("d16-silent"), newBroker("d16"), newBroker("d16")
+		silent.timeout = 4000
+		for _, b := range []broker{silent, one, two} {
+			bc.register(b)
+		}
+		eventually(t, kit.Patience, func() error {
+			if err := c.gone(silent.t1()); err != nil {
+				_, _ = bc.TryCall(one.heartbeat(), time.Second) // the original closes the connection meanwhile
+				return err
+			}
+			return nil
+		})
+		lost := kit.Within(2*time.Second, func() error {
+			if c.gone(one.t1()) == nil || c.gone(two.t1()) == nil {
+				return nil
+			}
+			return errors.New("both are there")
+		})
+		if lost == nil {
+			return errors.New("a sibling of the expired broker went with it")
+		}
+		bc.register(silent)
+		c.route(silent.t1())
+		return nil
+	})
+}
+
 func portOf(t *testing.T, addr string) int {
 	t.Helper()
 	port, err := strconv.Atoi(addr[len("127.0.0.1:"):])

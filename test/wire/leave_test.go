@@ -218,6 +218,18 @@ func TestRow122Expiry(t *testing.T) {
 	bc.Closed()
 }
 
+// Nobody waits for the longer timeout of a sibling when the whole connection is silent.
+func TestRow122SilentConnectionWithSibling(t *testing.T) {
+	s := own(t, quickScan())
+	c, bc := s.dial(t), s.dial(t)
+	b, sibling := newBroker("r122"), newBroker("r122")
+	b.timeout = 1500
+	bc.register(sibling)
+	bc.register(b)
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
+	bc.Closed()
+}
+
 func TestRow122OddTimeouts(t *testing.T) {
 	c := shared(t).dial(t)
 	for _, timeout := range []string{"x", "", "99999999999999999999", "1.5"} {
