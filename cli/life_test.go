@@ -104,6 +104,17 @@ func TestServeUntilSignal(t *testing.T) {
 	}
 }
 
+// The first screen says of both files that they cannot be written.
+func TestScreenOfFilesThatCannotBeWritten(t *testing.T) {
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", "/proc/nowhere")
+	screen := strings.Join(strings.Fields(s.stop(t, syscall.SIGTERM)), " ")
+	for _, file := range []string{"kvConfig.json", "namesrv.properties"} {
+		if !strings.Contains(screen, "/proc/nowhere/"+file+" CANNOT BE WRITTEN, so changes are refused") {
+			t.Errorf("not said of %s: %s", file, screen)
+		}
+	}
+}
+
 // Precedence: flag, environment, file.
 func TestServePrecedence(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ns.conf")
@@ -143,6 +154,30 @@ func TestMQNamesrvUntilSignal(t *testing.T) {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, s.log)
 		}
+	}
+}
+
+// Where a KV store was lost, mqnamesrv starts empty with a warning, as the original, and serve does not start.
+func TestLostKVConfig(t *testing.T) {
+	dir := t.TempDir()
+	bak, conf := filepath.Join(dir, "kvConfig.json.bak"), filepath.Join(dir, "ns.conf")
+	for file, text := range map[string]string{
+		bak:  `{"configTable":{"n":{"k":"v"}}}`,
+		conf: "bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath=" + filepath.Join(dir, "kvConfig.json"),
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, []string{"ROCKETMQ_HOME=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
+	s.stop(t, syscall.SIGINT)
+	if !strings.Contains(s.log.String(), "level=WARN") || !strings.Contains(s.log.String(), bak) {
+		t.Errorf("log: %s", s.log)
+	}
+	var told strings.Builder
+	p := &program{stdout: io.Discard, stderr: &told, newNode: newNode}
+	if got := p.main([]string{"epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir}); got != 1 || !strings.Contains(told.String(), "put it back (cp -p "+bak) {
+		t.Errorf("serve ends with %d: %s", got, told.String())
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
@@ -193,12 +192,12 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, kvStore(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
+`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, stored(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
 }
 
-// kvStore is the file, and why nothing can be kept in it.
-func kvStore(path string) string {
-	if err := config.CheckDataDir(filepath.Dir(path)); err != nil {
+// stored is the file, and that nothing can be kept in it.
+func stored(path string) string {
+	if config.CheckFile(path) != nil {
 		return path + " CANNOT BE WRITTEN, so changes are refused (see the log)"
 	}
 	return path
@@ -218,7 +217,7 @@ func runtimeConfig(cfg config.Config) string {
 	if cfg.ReadOnlyConfig {
 		return "refused (--read-only-config)"
 	}
-	return "by mqadmin updateNamesrvConfig are written to " + cfg.Options.ConfigStorePath
+	return "by mqadmin updateNamesrvConfig are written to " + stored(cfg.Options.ConfigStorePath)
 }
 
 // indented puts every mistake on a line of its own.

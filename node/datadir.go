@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
@@ -30,9 +29,16 @@ func openKV(cfg *config.Config, log *slog.Logger) (*kvconfig.Store, error) {
 // checkDataDir warns at the start of what would otherwise be told with the first change that is refused. The node
 // serves all the same: routes are in memory.
 func (n *Node) checkDataDir() {
-	dir := filepath.Dir(n.kv.Path())
-	if err := config.CheckDataDir(dir); err != nil {
+	if err := config.CheckFile(n.kv.Path()); err != nil {
 		n.log.Warn("KV values cannot be kept, and every change of one will be refused: "+
-			"make the directory writable for this user, or give another one with --data", "dir", dir, "err", err)
+			"make the directory writable for this user, or give another one with --data", "path", n.kv.Path(), "err", err)
+	}
+	if n.runtime.ReadOnly() {
+		return
+	}
+	store := n.runtime.Options().ConfigStorePath
+	if err := config.CheckFile(store); err != nil {
+		n.log.Warn("options cannot be kept, and every change of one will be refused: "+
+			"make the file and its directory writable for this user, or give another one with --config or --data", "path", store, "err", err)
 	}
 }

@@ -71,13 +71,19 @@ func TestDataDirNotWritable(t *testing.T) {
 	if a := ask(t, c, remoting.GetKVConfig, map[string]string{"namespace": "N", "key": "k"}, ""); a.Code != remoting.QueryNotFound {
 		t.Errorf("a value that was refused is there: %d", a.Code)
 	}
+	if a := ask(t, c, remoting.UpdateNamesrvConfig, nil, "waitSecondsForService=46"); a.Code != remoting.SystemError || !strings.Contains(a.Remark, file) {
+		t.Errorf("an option that cannot be kept: %d %s", a.Code, a.Remark)
+	}
+	if got := n.Runtime().Options().WaitSecondsForService; got != 45 {
+		t.Errorf("an option that was refused is %d", got)
+	}
 	if a := ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics); a.Code != remoting.Success {
 		t.Errorf("register: %d %s", a.Code, a.Remark)
 	}
 	if err := n.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{"KV values cannot be kept", "make the directory writable", file} {
+	for _, want := range []string{"KV values cannot be kept", "options cannot be kept", "make the directory writable", file} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, log.String())
 		}

@@ -171,20 +171,6 @@ func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
 	}
 }
 
-// A change that cannot be persisted stands, as in the original.
-func TestUpdateWithoutAWritableStore(t *testing.T) {
-	cfg := Default(javaSystem())
-	cfg.Options.ConfigStorePath = t.TempDir() // a directory
-	var log strings.Builder
-	r := NewRuntime(cfg, slog.New(slog.NewTextHandler(&log, nil)))
-	if err := r.Update([]byte("orderMessageEnable=true")); err != nil || !r.Options().OrderMessageEnable {
-		t.Errorf("%v, %v", err, r.Options().OrderMessageEnable)
-	}
-	if !strings.Contains(log.String(), "not persisted") {
-		t.Errorf("log: %s", log.String())
-	}
-}
-
 // A reader's snapshot stays as it was.
 func TestOptionsSnapshotIsImmutable(t *testing.T) {
 	cfg := Default(javaSystem())
@@ -256,6 +242,52 @@ func TestCheckDataDir(t *testing.T) {
 	kit.Must(t, CheckDataDir(dir))
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("%v %v", left, err)
+	}
+}
+
+// What a change could not replace is told, and nothing is made that a change would not make.
+func TestCheckFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "file")
+	if err := CheckFile(path); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 0 {
+		t.Errorf("%v %v", left, err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(filepath.Join(path, "no"), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckFile(link); err != nil {
+		t.Errorf("a link into a directory that can be written: %v", err)
+	}
+	for _, bad := range []string{path, "/proc/nowhere/file", "/proc/version"} {
+		if err := CheckFile(bad); err == nil {
+			t.Errorf("%s could be replaced", bad)
+		}
+	}
+}
+
+// An option that cannot be kept stays as it was, and one of the operator's own keys, too.
+func TestUnpersistedUpdateChangesNothing(t *testing.T) {
+	cfg := Default(javaSystem())
+	cfg.Extra["extra"] = "before"
+	cfg.Options.ConfigStorePath = "/proc/nowhere/file"
+	var log strings.Builder
+	r := NewRuntime(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	before := string(r.Listing())
+	if err := r.Update([]byte("waitSecondsForService=46\nextra=after")); err == nil || !strings.Contains(err.Error(), "persist configuration") {
+		t.Errorf("got %v", err)
+	}
+	if got := string(r.Listing()); got != before || r.Options().WaitSecondsForService == 46 {
+		t.Errorf("changed to %s", got)
+	}
+	if !strings.Contains(log.String(), "level=ERROR") || strings.Contains(log.String(), "configuration changed") {
+		t.Errorf("log: %s", log.String())
 	}
 }
 

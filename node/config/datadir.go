@@ -1,8 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/epitaph-mq/epitaph/node/atomicfile"
 )
 
 // CheckDataDir says why the KV store could not be kept in dir. It makes the directory, as the first write would.
@@ -20,4 +25,23 @@ func CheckDataDir(dir string) error {
 		return fmt.Errorf("data directory cannot be written: %w", err)
 	}
 	return nil
+}
+
+// CheckFile says why a change could not be kept in the file of path. It makes the directory, as the first write would.
+func CheckFile(path string) error {
+	path = atomicfile.Target(path)
+	if err := CheckDataDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) { // the directory counts, but what is there must be kept
+		f, err = os.Open(path)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("file cannot be replaced: %w", err)
+	}
+	return f.Close()
 }

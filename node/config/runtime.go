@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"strings"
@@ -54,9 +55,13 @@ func NewRuntime(cfg Config, log *slog.Logger) *Runtime {
 // Options returns the current values without taking a lock. They must not be changed.
 func (r *Runtime) Options() *Options { return r.live.Load() }
 
+// ReadOnly tells whether every Update is refused.
+func (r *Runtime) ReadOnly() bool { return r.readOnly }
+
 // Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
 // keys are dropped silently; a number that does not parse leaves its option as it was. What is listed is persisted to
-// configStorePath, with escapes, so that no value becomes another key at the next start; a failure to do so is logged and the change stands, as in the original. An empty body does nothing.
+// configStorePath, with escapes, so that no value becomes another key at the next start. What cannot be persisted changes
+// nothing, and the error says why. An empty body does nothing.
 func (r *Runtime) Update(body []byte) error {
 	if r.readOnly {
 		return ErrReadOnly
@@ -76,35 +81,45 @@ func (r *Runtime) Update(body []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := r.cfg.Options
+	next := r.cfg
+	next.Extra = maps.Clone(r.cfg.Extra)
+	changes := make([][]any, 0, len(entries))
 	for _, e := range entries {
-		r.applyLocked(&next, e)
+		if change := r.apply(&next, e); change != nil {
+			changes = append(changes, change)
+		}
 	}
-	r.cfg.Options = next
-	r.live.Store(&next)
-	if err := atomicfile.Replace(next.ConfigStorePath, properties.Store(r.cfg.values())); err != nil {
-		r.log.Error("configuration changed but not persisted", "path", next.ConfigStorePath, "err", err)
+	if err := atomicfile.Replace(next.Options.ConfigStorePath, properties.Store(next.values())); err != nil {
+		r.log.Error("configuration not changed", "path", next.Options.ConfigStorePath, "err", err)
+		return fmt.Errorf("persist configuration: %w", err)
+	}
+	r.cfg = next
+	r.live.Store(&next.Options)
+	for _, change := range changes {
+		r.log.Info("configuration changed", change...)
 	}
 	return nil
 }
 
-func (r *Runtime) applyLocked(next *Options, e properties.Entry) {
+// apply sets one entry in next, and returns what the log says of it.
+func (r *Runtime) apply(next *Config, e properties.Entry) (change []any) {
 	opt, known := optionNamed(e.Key)
 	if !known {
-		if _, known = r.cfg.Extra[e.Key]; known {
-			r.cfg.Extra[e.Key] = e.Value
-			r.log.Info("configuration changed", "key", e.Key, "value", e.Value)
+		if _, known = next.Extra[e.Key]; known {
+			next.Extra[e.Key] = e.Value
+			return []any{"key", e.Key, "value", e.Value}
 		}
-		return
+		return nil
 	}
-	before := opt.text(next)
-	if !opt.setJava(next, e.Value) {
+	before := opt.text(&next.Options)
+	if !opt.setJava(&next.Options, e.Value) {
 		r.log.Warn("configuration value ignored", "key", e.Key, "value", e.Value, "want", opt.want())
-		return
+		return nil
 	}
-	if after := opt.text(next); after != before {
-		r.log.Info("configuration changed", "key", e.Key, "value", after, "before", before)
+	if after := opt.text(&next.Options); after != before {
+		return []any{"key", e.Key, "value", after, "before", before}
 	}
+	return nil
 }
 
 // Bound replaces a listen port 0 by the one that the system picked, which the original lists and persists too.
