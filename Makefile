@@ -115,7 +115,7 @@ NIGHT := sh scripts/night.sh
 DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
-.PHONY: interop-wire night night-sim night-whole night-fuzz night-model night-differential night-interop night-netns
+.PHONY: mutants night-mutants interop-wire night night-sim night-whole night-fuzz night-model night-differential night-interop night-netns
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -135,12 +135,18 @@ night-differential: ## 20000 steps of a seed of the day
 night-interop: ## make interop-long
 	$(NIGHT) interop $(MAKE) interop-long
 
+mutants: ## RUN=REGEXP: put faults into the program, one at a time, and list those that no test notices
+	$(GO) run ./test/mutants -run '$(RUN)'
+
+night-mutants: ## make mutants
+	$(NIGHT) mutants $(MAKE) mutants
+
 night-netns: ## make netns-long
 	$(NIGHT) netns $(MAKE) netns-long
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model \
-		night-differential night-interop night-netns; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-netns; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; about 20 minutes on 2 cores)
