@@ -3,7 +3,7 @@
 // The list (faults.txt) has a block for each fault, blank lines between them:
 //
 //	# T25 each repeated REGISTER restarts the 30 s of the self-check
-//	@ tombstone/refute.go
+//	@ tombstone/selfcheck.go
 //	! ./tombstone
 //	- w.back.IsZero() && w.decision
 //	+ w.decision
