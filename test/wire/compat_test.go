@@ -20,7 +20,7 @@ import (
 const (
 	compatPath = "../../docs/compat.md"
 	lastRow    = 165
-	lastDevi   = 15
+	lastDevi   = 16
 )
 
 var (
