@@ -149,5 +149,5 @@ night: ## what does not fit into the gate, one part after another; renews docs/n
 		night-differential night-mutants night-interop night-netns; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-check: ## everything a change must pass, as CI runs it (installs what is missing; about 20 minutes on 2 cores)
+check: ## everything a change must pass, as CI runs it (installs what is missing; under 45 minutes on 2 cores)
 	.ci/run
