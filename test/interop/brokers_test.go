@@ -67,18 +67,13 @@ func startPairs(t *testing.T, addr string, versions []string) (a, b pair) {
 }
 
 var (
-	producerLine = regexp.MustCompile(`Send TPS: \d+ \| Max RT\(ms\): (\d+) .*Send Failed: (\d+) \| Response Failed: (\d+)`)
-	consumerLine = regexp.MustCompile(`Consume TPS: \d+ .*Consume Fail: (\d+)`)
+	producerLine = regexp.MustCompile(`Send TPS: (\d+) .*Send Failed: (\d+) \| Response Failed: (\d+)`)
+	consumerLine = regexp.MustCompile(`Consume TPS: (\d+) .*Consume Fail: (\d+)`)
 	fullSpeed    = regexp.MustCompile(`Consume TPS: [1-9]\d* `)
 	fullSending  = regexp.MustCompile(`Send TPS: [1-9]\d* `)
 )
 
-// busy is how slow (in milliseconds) the slowest send is on a machine that may let others fail: the producer gives up
-// after 3 s.
-const busy = 1500
-
-// benchmark lets the released benchmark run until both sides report throughput, and allows no failure but the producer's
-// own impatience.
+// benchmark lets the released benchmark run until both sides report throughput, and allows no failure.
 func benchmark(t *testing.T, addr string) {
 	t.Helper()
 	lib := java.Jars(t, "rocketmq-example", "5.5.0")
@@ -90,16 +85,12 @@ func benchmark(t *testing.T, addr string) {
 	}
 	both.Kill()
 	output := both.Output()
-	for _, m := range producerLine.FindAllStringSubmatch(output, -1) {
+	for _, m := range append(producerLine.FindAllStringSubmatch(output, -1), consumerLine.FindAllStringSubmatch(output, -1)...) {
 		t.Log(m[0])
-		if slowest, err := strconv.Atoi(m[1]); err != nil || m[2] != "0" && slowest < busy || m[3] != "0" {
-			t.Errorf("the benchmark reports failures: %s", m[0])
-		}
-	}
-	for _, m := range consumerLine.FindAllStringSubmatch(output, -1) {
-		t.Log(m[0])
-		if m[1] != "0" {
-			t.Errorf("the benchmark reports failures: %s", m[0])
+		for _, failures := range m[2:] {
+			if n, err := strconv.Atoi(failures); err != nil || n != 0 {
+				t.Errorf("the benchmark reports failures: %s", m[0])
+			}
 		}
 	}
 	kit.Await(t, soon, "auto-created topic on both brokers", hasTopic(addr, "BenchmarkTest", "broker-a", "broker-b"))
