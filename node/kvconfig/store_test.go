@@ -134,8 +134,8 @@ func TestOpenRefuses(t *testing.T) {
 		" \n":                       "not a kv config file",
 		"[]":                        "not a kv config file",
 		"{\n\"configTable\":{}\n x": "line 3",
-		`{"configTable":[]}`:        "configTable",
-		`{"configTable":{"n":[]}}`:  "configTable",
+		`{"configTable":[]}`:        "expected an object",
+		`{"configTable":{"n":[]}}`:  "expected an object",
 		`{"configTable":{}} x`:      "not a kv config file",
 	} {
 		path := filepath.Join(t.TempDir(), "kv.json")
@@ -145,6 +145,51 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%q: got %v, want %q and the path", content, err, want)
 		}
 	}
+}
+
+// What either release of the original makes of a file that somebody edited, this makes of it, and by 5.5.0's reading
+// where they differ. The answers are those of testdata/Read.java beside the jars of rocketmq-namesrv 5.5.0 and 4.9.7.
+func TestOpenReadsWhatPeopleWrite(t *testing.T) {
+	golden, err := os.ReadFile("testdata/lenient.txt")
+	must(t, err)
+	lines := strings.Split(strings.TrimSuffix(string(golden), "\n"), "\n")
+	inputs := strings.NewReplacer("~n", "\n", "~t", "\t", "~0", "\x00")
+	for _, line := range lines {
+		columns := strings.Split(line, "\t")
+		got := "refused"
+		if read, err := decodeFile([]byte(inputs.Replace(columns[0]))); err == nil {
+			got = string(encodeFile(read))
+			got = strings.TrimSuffix(strings.TrimPrefix(got, `{"configTable":`), "}")
+		}
+		want := columns[1]
+		if want == "refused" {
+			want = columns[2]
+		}
+		if reason, ours := differently[columns[0]]; ours == (got == want) {
+			t.Errorf("%s: got %s; 5.5.0 %s, 4.9.7 %s; known to differ: %q", columns[0], got, columns[1], columns[2], reason)
+		}
+	}
+}
+
+// differently has what is read in another way on purpose.
+var differently = map[string]string{
+	`{"configTable":{"N":{1:"v"}}}`:            "a name without quotes",
+	`{"configTable":{"N":{null:"v"}}}`:         "a name without quotes",
+	`{"configTable":{null:{"T":"v"}}}`:         "a name without quotes",
+	`{"configTable" /* c */ :{"N":{"T":"v"}}}`: "a comment may stand wherever blanks may",
+	`{"ConfigTable":{"N":{"T":"v"}}}`:          "as 5.5.0",
+	`{"config_table":{"N":{"T":"v"}}}`:         "as 5.5.0",
+	`{"config-table":{"N":{"T":"v"}}}`:         "as 5.5.0",
+	`{"CONFIGTABLE":{"N":{"T":"v"}}}`:          "as 5.5.0",
+	`[]`:                                       "as 5.5.0",
+	`NULL`:                                     "as 5.5.0",
+	` ~n`:                                      "as 5.5.0",
+	`~n`:                                       "as 5.5.0",
+	`{"configTable":{"N":{"T":"v"};"M":{}}}`:   "as 5.5.0",
+	`{"configTable":{"N":{"T":undefined}}}`:    "as 5.5.0",
+	`{"configTable":{"N":{"T":NaN}}}`:          "as 5.5.0",
+	`{"configTable":{"N":{"T":x'41'}}}`:        "as 5.5.0",
+	`{"configTable":{"N":{"T":"v"},"M":{"$ref":"$.configTable.N"}}}`: "as 4.9.7; no writer of this file makes references",
 }
 
 const good = `{"configTable":{"n":{"k":"v"}}}`

@@ -35,10 +35,16 @@ type Scanner struct {
 	pos     int
 	scratch []byte // strings that are not in data as they are
 	err     error
+	failed  int  // where err was met
+	lax     bool // Lax was called
 }
 
 // Reset starts over with another text. Strings that had escapes are appended to scratch.
 func (s *Scanner) Reset(data, scratch []byte) { *s = Scanner{data: data, scratch: scratch} }
+
+// Lax makes the scanner read what fastjson 1.2 reads beside fastjson2: comments wherever blanks may be, names without
+// quotes, and several commas for one. It is for files that either has read, such as one edited by hand.
+func (s *Scanner) Lax() { s.lax = true }
 
 // Scratch is the scratch space with what was appended to it.
 func (s *Scanner) Scratch() []byte { return s.scratch }
@@ -46,12 +52,18 @@ func (s *Scanner) Scratch() []byte { return s.scratch }
 // Err is the first error.
 func (s *Scanner) Err() error { return s.err }
 
-// Offset is how many bytes were read.
-func (s *Scanner) Offset() int { return s.pos }
+// Offset is how many bytes were read, and after an error how many before it.
+func (s *Scanner) Offset() int {
+	if s.err != nil {
+		return s.failed
+	}
+	return s.pos
+}
 
 // Fail makes why the error of the scanner, unless it has one.
 func (s *Scanner) Fail(why string) {
 	if s.err == nil {
+		s.failed = s.pos
 		s.err = fmt.Errorf("%w: %s at byte %d of %d", ErrSyntax, why, s.pos, len(s.data))
 	}
 	s.pos = len(s.data) // nothing more to read: every loop ends
@@ -128,6 +140,8 @@ func (s *Scanner) name(bare bool) (name []byte, ok bool) {
 		name = s.data[start:s.pos]
 	case c == '}':
 		return nil, false
+	case s.lax && isWord(c):
+		name = s.word()
 	default:
 		s.Fail("expected a quoted member name")
 		return nil, false
@@ -167,6 +181,10 @@ func (s *Scanner) separator(closing byte) byte {
 	} else if s.opened() {
 		s.gap()
 	} else if s.blanks(); s.at(',') {
+		s.pos++
+		s.gap()
+	}
+	for s.lax && s.at(',') {
 		s.pos++
 		s.gap()
 	}
@@ -210,6 +228,10 @@ func (s *Scanner) blanks() {
 		switch s.data[s.pos] {
 		case ' ', '\n', '\r', '\t', '\f', '\b', 0:
 			s.pos++
+		case '/':
+			if !s.lax || !s.comment() {
+				return
+			}
 		default:
 			return
 		}
@@ -218,25 +240,39 @@ func (s *Scanner) blanks() {
 
 // comments skips blanks and comments of both kinds.
 func (s *Scanner) comments() {
-	for s.blanks(); s.at('/'); s.blanks() {
-		switch {
-		case s.literal("//"):
-			for s.pos < len(s.data) && s.data[s.pos] != '\n' {
-				s.pos++
-			}
-		case s.literal("/*"):
-			for !s.literal("*/") {
-				if s.pos >= len(s.data) {
-					s.Fail("unclosed comment")
-					return
-				}
-				s.pos++
-			}
-		default:
-			s.Fail("expected a comment")
-			return
-		}
+	for s.blanks(); s.at('/') && s.comment(); s.blanks() {
 	}
+}
+
+// comment skips the one that begins here; it is false after an error.
+func (s *Scanner) comment() bool {
+	switch {
+	case s.literal("//"):
+		for s.pos < len(s.data) && s.data[s.pos] != '\n' {
+			s.pos++
+		}
+	case s.literal("/*"):
+		for !s.literal("*/") {
+			if s.pos >= len(s.data) {
+				s.Fail("unclosed comment")
+				return false
+			}
+			s.pos++
+		}
+	default:
+		s.Fail("expected a comment")
+		return false
+	}
+	return true
+}
+
+// word reads a name that has no quotes.
+func (s *Scanner) word() []byte {
+	start := s.pos
+	for s.pos < len(s.data) && isWord(s.data[s.pos]) {
+		s.pos++
+	}
+	return s.data[start:s.pos]
 }
 
 func isNumberByte(c byte) bool { return c >= '0' && c <= '9' || c == '-' }

@@ -2,7 +2,13 @@ package fastjson
 
 // Skip moves over a value that Java has no member for. It is checked by stricter rules than others: no
 // missing or trailing comma, no comment, no bare name. Strings are not checked to be UTF-8.
-func (s *Scanner) Skip() { s.skip(0) }
+func (s *Scanner) Skip() {
+	if s.lax {
+		s.skipLax(0)
+		return
+	}
+	s.skip(0)
+}
 
 func (s *Scanner) skip(depth int) {
 	s.blanks()

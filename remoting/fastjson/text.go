@@ -87,11 +87,7 @@ func (s *Scanner) appendName() bool {
 	case c == '"' || c == '\'':
 		s.appendQuoted(c)
 	default:
-		start := s.pos
-		for s.pos < len(s.data) && isWord(s.data[s.pos]) {
-			s.pos++
-		}
-		word := s.data[start:s.pos]
+		word := s.word()
 		switch _, err := strconv.ParseInt(string(word), 10, 64); {
 		case len(word) == 0:
 			s.Fail("expected a member name")

@@ -132,7 +132,8 @@ func TestRow055KVSurvivesRestart(t *testing.T) {
 
 func TestRow056KVFileAtStart(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "null", `{"configTable":{}}`, `{"configTable":{"n":{"k":"v"}},"more":[1]}`} {
+	for _, text := range []string{"", "null", `{"configTable":{}}`, `{"configTable":{"n":{"k":"v"}},"more":[1]}`,
+		"/* orders */ {'configTable':{'n':{'k':'\\x41\n'}} // in May\n,},"} {
 		t.Run("good "+text, func(t *testing.T) {
 			dir := t.TempDir()
 			kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json"), []byte(text), 0o644))
