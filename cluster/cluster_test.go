@@ -78,7 +78,7 @@ func TestDemoEvicts(t *testing.T) {
 			}
 		}
 	}
-	sent := regexp.MustCompile(`(?m)^epitaph_memberlist_udp_sent [1-9]`)
+	sent := regexp.MustCompile(`(?m)^epitaph_memberlist_udp_sent_total [1-9]`)
 	for i, n := range c.Nodes() {
 		kit.Until(t, "memberlist's series of "+c.Names()[i], func() bool { return sent.MatchString(get(t, n, "/metrics")) })
 		if text := get(t, n, "/v1/members"); strings.Count(text, `"self":true`) != 1 || strings.Count(text, `"name"`) != 3 {

@@ -45,6 +45,7 @@ type Node struct {
 	closing  bool                // connections of clients are closed while the node is not ready
 	parsing  chan struct{}       // slots for large registrations
 	clock    func() clock.Stamp
+	release  string
 	socket   net.Listener // nil: Start binds one
 
 	announcing sync.Mutex // one announcement at a time
@@ -74,6 +75,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		faults:   newRepeats(),
 		dispatch: newDispatch(),
 		clock:    cfg.Clock,
+		release:  cfg.Release,
 		socket:   cfg.Listener,
 		onEvent:  cfg.OnEvent,
 		parsing:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),

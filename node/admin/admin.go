@@ -38,6 +38,7 @@ const (
 // View is what the listener sees of a node.
 type View interface {
 	Ready() (ready bool, why string)
+	Release() string                             // of the program
 	Up() time.Duration                           // since the start
 	Missing() (brokers int, ready time.Duration) // waited for now; how long it took until the node was ready, 0 before
 	Connections() rpc.Stats
@@ -61,7 +62,7 @@ type Server struct {
 // New makes the listener for addr (HOST:PORT) and binds nothing. counts is what the node feeds; it has
 // times.
 func New(addr string, view View, counts *Counts, log *slog.Logger) (*Server, error) {
-	m, err := newMetrics(counts)
+	m, err := newMetrics(counts, view.Release())
 	if err != nil {
 		return nil, err
 	}

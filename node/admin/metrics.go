@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
@@ -32,6 +34,7 @@ type series struct {
 	labels  []armon.Label
 	counter bool // it only grows
 	read    func(*reading) uint64
+	parts   float32 // of a gauge: so many of what is read are one of its unit; 0: 1
 }
 
 // reading is everything that one scrape shows.
@@ -53,7 +56,7 @@ type metrics struct {
 	last []uint64   // of each counter
 }
 
-func newMetrics(counts *Counts) (*metrics, error) {
+func newMetrics(counts *Counts, release string) (*metrics, error) {
 	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries())}
 	m.last = make([]uint64, len(m.series))
 	registry := prometheus.NewRegistry()
@@ -76,7 +79,7 @@ func newMetrics(counts *Counts) (*metrics, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	for _, c := range []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(release),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
@@ -84,6 +87,14 @@ func newMetrics(counts *Counts) (*metrics, error) {
 	}
 	m.exposed = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: scrapeTime})
 	return m, nil
+}
+
+// buildInfo says by its labels which program this is.
+func buildInfo(release string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: metricPrefix + "_build_info", Help: "Always 1; its labels are the program's version, the RocketMQ that it follows, and Go's.",
+		ConstLabels: prometheus.Labels{"version": release, "rocketmq": remoting.VersionText(remoting.Version), "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
 }
 
 func (s *series) key() []string { return []string{metricPrefix, s.name} }
@@ -105,7 +116,7 @@ func (m *metrics) sample(view View) {
 		s := &m.series[i]
 		now := s.read(&r)
 		if !s.counter {
-			m.sink.SetGaugeWithLabels(s.key(), float32(now), s.labels)
+			m.sink.SetGaugeWithLabels(s.key(), float32(now)/max(s.parts, 1), s.labels)
 			continue
 		}
 		if now > m.last[i] {
@@ -139,6 +150,12 @@ func gauge(name, help string, read func(*reading) uint64) series {
 // with labels a series.
 func (s series) with(name, value string) series {
 	s.labels = label(name, value)
+	return s
+}
+
+// in says that so many of what a gauge reads are one of its unit.
+func (s series) in(parts float32) series {
+	s.parts = parts
 	return s
 }
 

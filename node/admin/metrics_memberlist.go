@@ -47,6 +47,13 @@ func (b *bridge) attach(member string, to armon.MetricSink) (detach func(), err 
 	}, nil
 }
 
+// ours are the names of memberlist's series as Prometheus' conventions want them: counters end in total, times are in seconds.
+var ours = map[string][]string{
+	"probeNode":    {"probe", "seconds"},
+	"pushPullNode": {"push", "pull", "seconds"},
+	"gossip":       {"gossip", "seconds"},
+}
+
 // route finds the sink by the label that says which member speaks, and takes that label off.
 func (b *bridge) route(key []string, labels []hashicorp.Label) (to armon.MetricSink, name []string, rest []armon.Label) {
 	for _, l := range labels {
@@ -58,7 +65,7 @@ func (b *bridge) route(key []string, labels []hashicorp.Label) (to armon.MetricS
 		to = b.sinks[l.Value]
 		b.mu.RUnlock()
 	}
-	return to, append([]string{metricPrefix}, key...), rest
+	return to, append([]string{metricPrefix}, key...), rest // key begins with memberlist
 }
 
 func (b *bridge) SetGaugeWithLabels(key []string, val float32, labels []hashicorp.Label) {
@@ -69,14 +76,19 @@ func (b *bridge) SetGaugeWithLabels(key []string, val float32, labels []hashicor
 
 func (b *bridge) IncrCounterWithLabels(key []string, val float32, labels []hashicorp.Label) {
 	if to, name, rest := b.route(key, labels); to != nil {
-		to.IncrCounterWithLabels(name, val, rest)
+		to.IncrCounterWithLabels(append(name, "total"), val, rest)
 	}
 }
 
 func (b *bridge) AddSampleWithLabels(key []string, val float32, labels []hashicorp.Label) {
-	if to, name, rest := b.route(key, labels); to != nil {
-		to.AddSampleWithLabels(name, val, rest)
+	to, name, rest := b.route(key, labels)
+	if to == nil {
+		return
 	}
+	if seconds := ours[key[len(key)-1]]; seconds != nil {
+		name, val = append(name[:len(name)-1], seconds...), val/1000 // from milliseconds: TimerGranularity
+	}
+	to.AddSampleWithLabels(name, val, rest)
 }
 
 // Without labels nobody knows whose it is.
@@ -92,7 +104,7 @@ func declareMemberlist(opts *sink.PrometheusOpts) {
 		switch s.kind {
 		case "counter":
 			opts.CounterDefinitions = append(opts.CounterDefinitions,
-				sink.CounterDefinition{Name: name, ConstLabels: s.labels, Help: s.help})
+				sink.CounterDefinition{Name: append(name, "total"), ConstLabels: s.labels, Help: s.help})
 		case "gauge":
 			opts.GaugeDefinitions = append(opts.GaugeDefinitions,
 				sink.GaugeDefinition{Name: name, ConstLabels: s.labels, Help: s.help})
@@ -131,8 +143,8 @@ func memberlistSeries() []foreignSeries {
 		{"gauge", []string{"node", "instances"}, label("node_state", "left"), states},
 		{"summary", []string{"size", "remote"}, nil, "Bytes of push/pulls received."},
 		{"summary", []string{"queue", "broadcasts"}, nil, "Length of the gossip queue."},
-		{"summary", []string{"probeNode"}, nil, "Milliseconds of a probe."},
-		{"summary", []string{"gossip"}, nil, "Milliseconds of a round of gossip."},
-		{"summary", []string{"pushPullNode"}, nil, "Milliseconds of a push/pull."},
+		{"summary", ours["probeNode"], nil, "Duration of a probe."},
+		{"summary", ours["gossip"], nil, "Duration of a round of gossip."},
+		{"summary", ours["pushPullNode"], nil, "Duration of a push/pull."},
 	}
 }

@@ -89,8 +89,8 @@ func TestBridgeRoutesByMember(t *testing.T) {
 	memberlistBridge.IncrCounterWithLabels([]string{"memberlist", "tcp", "accept"}, 1, nil)
 	detach()
 	add("me~1")
-	if v := scrape(t, h); v["epitaph_memberlist_tcp_accept"] != 1 {
-		t.Errorf("%v accepts, want 1", v["epitaph_memberlist_tcp_accept"])
+	if v := scrape(t, h); v["epitaph_memberlist_tcp_accept_total"] != 1 {
+		t.Errorf("%v accepts, want 1", v["epitaph_memberlist_tcp_accept_total"])
 	}
 }
 
