@@ -45,7 +45,7 @@ type Node struct {
 	closing  bool                // connections of clients are closed while the node is not ready
 	parsing  chan struct{}       // slots for large registrations
 	clock    func() clock.Stamp
-	release  string
+	identity admin.Identity
 	socket   net.Listener // nil: Start binds one
 
 	announcing sync.Mutex // one announcement at a time
@@ -75,13 +75,16 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		faults:   newRepeats(),
 		dispatch: newDispatch(),
 		clock:    cfg.Clock,
-		release:  cfg.Release,
+		identity: admin.Identity{Release: cfg.Release},
 		socket:   cfg.Listener,
 		onEvent:  cfg.OnEvent,
 		parsing:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.counts = admin.NewCounts(n.dispatch.codes(), cfg.HTTP != "")
 	n.closing = cfg.CloseClientsUntilReady
+	if cfg.Gossip != nil {
+		n.identity.Name, n.identity.Cluster = cfg.Gossip.Name, cfg.Gossip.Cluster
+	}
 	n.table = routes.New(routes.Config{
 		Clock:        cfg.Clock,
 		Encode:       encodeRoute,

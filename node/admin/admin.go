@@ -35,10 +35,13 @@ const (
 	stopTime       = 2 * time.Second  // for requests under way when the node stops
 )
 
+// Identity is which node this is, and which program. Name and Cluster are empty when it gossips with nobody.
+type Identity struct{ Release, Name, Cluster string }
+
 // View is what the listener sees of a node.
 type View interface {
 	Ready() (ready bool, why string)
-	Release() string                             // of the program
+	Identity() Identity
 	Up() time.Duration                           // since the start
 	Missing() (brokers int, ready time.Duration) // waited for now; how long it took until the node was ready, 0 before
 	Connections() rpc.Stats
@@ -62,7 +65,7 @@ type Server struct {
 // New makes the listener for addr (HOST:PORT) and binds nothing. counts is what the node feeds; it has
 // times.
 func New(addr string, view View, counts *Counts, log *slog.Logger) (*Server, error) {
-	m, err := newMetrics(counts, view.Release())
+	m, err := newMetrics(counts, view.Identity())
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ import (
 type idle struct{ table *routes.Table }
 
 func (idle) Ready() (bool, string)                   { return true, "ready" }
-func (idle) Release() string                         { return "1.2.3" }
+func (idle) Identity() Identity                      { return Identity{Release: "1.2.3"} }
 func (idle) Up() time.Duration                       { return time.Second }
 func (idle) Missing() (brokers int, _ time.Duration) { return 0, 0 }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }

@@ -56,7 +56,7 @@ type metrics struct {
 	last []uint64   // of each counter
 }
 
-func newMetrics(counts *Counts, release string) (*metrics, error) {
+func newMetrics(counts *Counts, who Identity) (*metrics, error) {
 	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries())}
 	m.last = make([]uint64, len(m.series))
 	registry := prometheus.NewRegistry()
@@ -79,7 +79,10 @@ func newMetrics(counts *Counts, release string) (*metrics, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	for _, c := range []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(release),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info("build_info", "Always 1; its labels are the program's version, the RocketMQ that it follows, and Go's.",
+			prometheus.Labels{"version": who.Release, "rocketmq": remoting.VersionText(remoting.Version), "goversion": runtime.Version()}),
+		info("node_info", "Always 1; its labels are the node's name and the name of its gossip cluster, both empty when it gossips with nobody.",
+			prometheus.Labels{"gossip_cluster": who.Cluster, "name": who.Name}),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
@@ -89,12 +92,10 @@ func newMetrics(counts *Counts, release string) (*metrics, error) {
 	return m, nil
 }
 
-// buildInfo says by its labels which program this is.
-func buildInfo(release string) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: metricPrefix + "_build_info", Help: "Always 1; its labels are the program's version, the RocketMQ that it follows, and Go's.",
-		ConstLabels: prometheus.Labels{"version": release, "rocketmq": remoting.VersionText(remoting.Version), "goversion": runtime.Version()},
-	}, func() float64 { return 1 })
+// info is a gauge that says something by its labels only.
+func info(name, help string, labels prometheus.Labels) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: metricPrefix + "_" + name, Help: help, ConstLabels: labels},
+		func() float64 { return 1 })
 }
 
 func (s *series) key() []string { return []string{metricPrefix, s.name} }

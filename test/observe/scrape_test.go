@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,8 +70,13 @@ func (p *prometheus) query(expr string) (result []sample, why string) {
 	return a.Data.Result, "ok: " + body
 }
 
+// fires says whether an alert fires of an instance, or where it is one of a whole cluster ("" as instance), of the test's.
 func (p *prometheus) fires(alert, instance string) error {
-	if got, why := p.query(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",instance=%q}`, alert, instance)); len(got) == 0 {
+	of := fmt.Sprintf("instance=%q", instance)
+	if instance == "" {
+		of = `instance="",gossip_cluster="test"`
+	}
+	if got, why := p.query(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",%s}`, alert, of)); len(got) == 0 {
 		return errors.New(why)
 	}
 	return nil
@@ -78,11 +84,12 @@ func (p *prometheus) fires(alert, instance string) error {
 
 func (p *prometheus) awaitFiring(t *testing.T, alert, instance string) {
 	t.Helper()
-	took := kit.Await(t, patience, alert+" fires for "+instance, func() error { return p.fires(alert, instance) })
+	took := kit.Await(t, patience, alert+" fires for "+cmp.Or(instance, "the cluster"), func() error { return p.fires(alert, instance) })
 	t.Logf("%s fires for %s after %v", alert, instance, took.Round(time.Millisecond))
 }
 
-// Every alert fires on a real scrape of real nodes, and none fires while all is well.
+// Every alert but EpitaphPanic, which needs a fault of the program, fires on a real scrape of real nodes, and none fires while
+// all is well.
 func TestRealScrape(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
@@ -94,9 +101,13 @@ func TestRealScrape(t *testing.T) {
 	n3, _ := kit.Gossiping(t, binary, "n3", t.TempDir(), seed)
 	alone := kit.Serve(t, binary, "alone", t.TempDir(), "--set", "needWaitForService=true", "--set", "waitSecondsForService=600")
 	narrow := kit.Serve(t, binary, "narrow", t.TempDir(), "--set", "defaultThreadPoolNums=1", "--set", "defaultThreadPoolQueueCapacity=1")
+	keyFile := filepath.Join(t.TempDir(), "gossip.key")
+	keyed, _ := kit.Gossiping(t, binary, "keyed", t.TempDir(), "", "--cluster", "keyed", "--gossip-key-file", keyFile, "--gossip-key-create")
 	kit.AwaitMembers(t, n1, n2, n3)
+	resident := kit.NewBroker(t, "resident", "192.0.2.100:10911")
+	resident.Register(t, n1.Addr, n2.Addr, n3.Addr, alone.Addr, narrow.Addr, keyed.Addr)
 
-	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, alone.HTTP, narrow.HTTP)
+	p := startPrometheus(t, n1.HTTP, n2.HTTP, n3.HTTP, alone.HTTP, narrow.HTTP, keyed.HTTP)
 	p.awaitFiring(t, "EpitaphNotReady", alone.HTTP)
 	kit.Await(t, patience, "nothing else fires while all is well", func() error {
 		if got, why := p.query(`ALERTS{alertstate="firing",alertname!="EpitaphNotReady"}`); !strings.HasPrefix(why, "ok") || len(got) > 0 {
@@ -110,6 +121,12 @@ func TestRealScrape(t *testing.T) {
 	tcpOnly, _ := kit.Gossiping(t, binary, "tcp-only", t.TempDir(), seed, "--gossip", bound, "--advertise", kit.Forward(t, bound, kit.Bytes)) // no UDP: a firewall that forgot it
 	p.awaitFiring(t, "EpitaphUDPBlocked", n1.HTTP)                                                                                            // nobody has left yet: probes tell
 
+	resident.Register(t, tcpOnly.Addr)
+	resident.HangUp(keyed.Addr)
+	p.awaitFiring(t, "EpitaphNoBrokers", keyed.HTTP)
+	kit.Dial(t, n1.Addr).OK(kit.Request{Code: 100, Ext: map[string]string{"namespace": "ns", "key": "k", "value": "v"}})
+	p.awaitFiring(t, "EpitaphDrift", "") // nobody told the others of that value
+
 	master := kit.NewBroker(t, "refused", "192.0.2.1:10911", "t1", "t2")
 	master.Register(t, n1.Addr)
 	slave := kit.NewBroker(t, "refused", "192.0.2.2:10911")
@@ -118,7 +135,16 @@ func TestRealScrape(t *testing.T) {
 		t.Errorf("a slave with a single topic was not refused: %v", err)
 	}
 	p.awaitFiring(t, "EpitaphRegistrationRefused", n1.HTTP)
-	p.awaitFiring(t, "EpitaphDivergence", n1.HTTP) // nobody told the others of that master
+	p.awaitFiring(t, "EpitaphDivergence", "") // nobody told the others of that master
+
+	brief := kit.NewBroker(t, "brief", "192.0.2.4:10911")
+	registration := brief.Registration()
+	registration.Ext["heartbeatTimeoutMillis"] = "1000"
+	kit.Must(t, brief.Tell(n2.Addr, registration, patience))
+	p.awaitFiring(t, "EpitaphBrokerExpired", n2.HTTP)
+
+	kit.Must(t, os.WriteFile(keyFile, []byte("no key\n"), 0o600))
+	p.awaitFiring(t, "EpitaphKeysRefused", keyed.HTTP)
 
 	kit.NewBroker(t, "one-name", "192.0.2.3:10911").Register(t, n2.Addr)
 	kit.NewBroker(t, "other-name", "192.0.2.3:10911").Register(t, n2.Addr)
@@ -155,6 +181,7 @@ func TestRealScrape(t *testing.T) {
 	leave := exodus(t, n1, 1_100)
 	kit.Must(t, n3.Signal(syscall.SIGSTOP))
 	leave()
+	p.awaitFiring(t, "EpitaphBrokersDropped", n1.HTTP)
 	p.awaitFiring(t, "EpitaphQueueFilling", n1.HTTP)
 	flood(t, n1, seed)
 	p.awaitFiring(t, "EpitaphGossipLost", n1.HTTP)
