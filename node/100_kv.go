@@ -1,11 +1,13 @@
 package node
 
 // KV values: PUT_KV_CONFIG (100), GET_KV_CONFIG (101), DELETE_KV_CONFIG (102) and GET_KVLIST_BY_NAMESPACE (219), by every
-// version. Deviations: DEV-8 (the file is replaced atomically), DEV-12 (a write that cannot be persisted fails).
+// version. Deviations: DEV-8 (the file is replaced atomically), DEV-12 (a write that cannot be persisted fails),
+// DEV-17 (names have a limit).
 
 import (
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
@@ -20,6 +22,14 @@ func (n *Node) putKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response
 	}
 	value, haveValue := req.Str("value")
 	var err error
+	switch {
+	case len(namespace) > body.MaxName:
+		failed(resp, "namespace"+overlong)
+		return
+	case len(key) > body.MaxName:
+		failed(resp, "key"+overlong)
+		return
+	}
 	if haveValue {
 		err = n.kv.Put(namespace, key, value)
 	} else {

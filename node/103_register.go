@@ -2,14 +2,16 @@ package node
 
 // REGISTER_BROKER (103), by every version; single topics by 5.1.4 and later. Deviations: DEV-2 (a malformed one changes
 // nothing), DEV-5 (one that is refused leaves nothing behind), DEV-6 (a zlib body that is not announced), DEV-13 (of several
-// connections the one accepted last owns the registration).
+// connections the one accepted last owns the registration), DEV-17 (what is beyond the limits of a registration is left out).
 
 import (
 	"hash/crc32"
 	"hash/maphash"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
@@ -19,6 +21,12 @@ import (
 
 // largeBody is the size in bytes from which on registrations are parsed and applied on half of the cores at most.
 const largeBody = 64 << 10
+
+// overlong follows the name of a field in the remark that refuses it.
+var overlong = ": longer than " + strconv.Itoa(body.MaxName) + " bytes"
+
+// deflated is how many times larger than its text a compressed body of brokers is, at the least.
+const deflated = 16
 
 // keptTopics bounds the scratch space that is kept between registrations.
 const keptTopics = 100_000
@@ -56,6 +64,10 @@ func (n *Node) registerBroker(c *rpc.Conn, req *remoting.Request, resp *remoting
 	r, idOK, named := registration(req)
 	if !idOK {
 		failed(resp, "brokerId: missing or not a number")
+		return
+	}
+	if field := tooLong(&r); field != "" {
+		failed(resp, field+overlong)
 		return
 	}
 	r.Conn = n.connOf(c)
@@ -120,12 +132,30 @@ func registration(req *remoting.Request) (r routes.Registration, idOK, named boo
 	return r, idOK, haveCluster && haveAddr && haveName
 }
 
+// tooLong names the field that is too long for a registration to be kept, or nothing. What a broker can do without is taken
+// for absent.
+func tooLong(r *routes.Registration) string {
+	for _, f := range []struct{ name, value string }{
+		{"clusterName", r.Cluster}, {"brokerName", r.Name}, {"brokerAddr", r.Addr},
+	} {
+		if len(f.value) > body.MaxName {
+			return f.name
+		}
+	}
+	for _, o := range []*mq.Opt{&r.HAAddr, &r.Zone} {
+		if len(o.S) > body.MaxName {
+			*o = mq.Opt{}
+		}
+	}
+	return ""
+}
+
 // registerParsed parses the body, outside of every lock, and applies the registration if it names its broker. A body
 // that does not parse changes nothing.
 func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, named bool) (
 	res routes.RegisterResult, eff routes.Effects, err error,
 ) {
-	if len(req.Body) >= largeBody {
+	if len(req.Body) >= largeBody || body.IsZlib(req.Body) && len(req.Body) >= largeBody/deflated {
 		// Parsing is work without a pause. Were every core at it, route queries would wait for a whole body.
 		n.parsing <- struct{}{}
 		defer func() { <-n.parsing }()
@@ -138,6 +168,12 @@ func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, nam
 		if named {
 			r.Yield = s.breather.yield
 			res, eff = n.table.Register(r)
+			if reg.LeftOut > 0 {
+				eff.Events = append(eff.Events, routes.Event{
+					Kind: routes.RegisterCut, Cluster: r.Cluster, Name: r.Name, Addr: r.Addr, ID: r.ID,
+					LeftOut: reg.LeftOut, Conn: r.Conn.ID, Remote: r.Conn.Remote,
+				})
+			}
 		}
 	}
 	s.release(r)

@@ -1,6 +1,7 @@
 package node
 
-// DELETE_TOPIC_IN_NAMESRV (216), by every version, and REGISTER_TOPIC_IN_NAMESRV (217), by 5.0.0 and later. No deviation.
+// DELETE_TOPIC_IN_NAMESRV (216), by every version, and REGISTER_TOPIC_IN_NAMESRV (217), by 5.0.0 and later. Deviation: DEV-17 (names have
+// a limit).
 
 import (
 	"github.com/epitaph-mq/epitaph/mq"
@@ -31,6 +32,10 @@ func (n *Node) registerTopic(_ *rpc.Conn, req *remoting.Request, resp *remoting.
 	}
 	topic, named := req.Str("topic")
 	if !named || route == nil || len(route.Queues) == 0 {
+		return
+	}
+	if len(topic) > body.MaxName {
+		failed(resp, "topic"+overlong)
 		return
 	}
 	queues := make([]routes.TopicQueue, len(route.Queues))

@@ -33,7 +33,8 @@ func (n *Node) logEvent(e *routes.Event) {
 	switch {
 	case e.Kind.Conflict():
 		level = slog.LevelWarn
-	case e.Kind == routes.RegisterRefused || e.Kind == routes.RegisterDropped || e.Kind == routes.UnregisterIgnored:
+	case e.Kind == routes.RegisterRefused || e.Kind == routes.RegisterDropped || e.Kind == routes.RegisterCut ||
+		e.Kind == routes.UnregisterIgnored:
 		level = slog.LevelWarn
 	}
 	ctx := context.Background()
@@ -72,6 +73,7 @@ func (n *Node) logEvent(e *routes.Event) {
 	number("added", e.Added)
 	number("changed", e.Changed)
 	number("removed", e.Erased)
+	number("left_out", e.LeftOut)
 	if e.Conn != 0 {
 		attrs = append(attrs, slog.Uint64("conn", e.Conn))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/body"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -56,11 +57,11 @@ func TestLogFields(t *testing.T) {
 	}
 	n := nodes[0]
 	first, second := dial(t, n), dial(t, n)
-	register := func(c *rpc.Client, cluster, name, addr, id, body string) {
+	register := func(c *rpc.Client, cluster, name, addr, id, topics string) {
 		t.Helper()
 		ext := brokerHeader(id)
 		ext["clusterName"], ext["brokerName"], ext["brokerAddr"] = cluster, name, addr
-		ask(t, c, remoting.RegisterBroker, ext, body)
+		ask(t, c, remoting.RegisterBroker, ext, topics)
 	}
 	unregister := func(c *rpc.Client, name, addr string) {
 		t.Helper()
@@ -82,6 +83,7 @@ func TestLogFields(t *testing.T) {
 		`{"queueDatas":[{"brokerName":"b0","perm":6,"readQueueNums":4,"writeQueueNums":4,"topicSysFlag":0}]}`)
 	ask(t, first, remoting.PutKVConfig, map[string]string{"namespace": "N", "key": "k", "value": "v"}, "")
 	ask(t, first, remoting.UpdateNamesrvConfig, nil, "orderMessageEnable=true")
+	register(first, "C1", "cut", "10.0.0.10:1", "0", strings.Replace(twoTopics, "TB", strings.Repeat("T", body.MaxName+1), 2))
 	register(first, "C1", "refused", "10.0.0.2:1", "0", single)
 	register(first, "C1", "dropped", "10.0.0.3:1", "0", stateVersion("5"))
 	register(first, "C1", "dropped", "10.0.0.3:2", "0", stateVersion("1"))

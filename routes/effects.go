@@ -45,6 +45,7 @@ const (
 	TopicsChanged                          // a registration added, changed or removed queue settings
 	RegisterRefused                        // a single topic before the first full registration
 	RegisterDropped                        // the registered address Old has a greater state version
+	RegisterCut                            // LeftOut of what it brought is beyond the limits, the rest was taken
 	UnregisterIgnored                      // it came on a connection older than the owner
 	WritePermWiped                         // by an operator
 	WritePermAdded                         // by an operator
@@ -71,6 +72,7 @@ var eventTexts = [EventKinds]struct{ name, words string }{
 	TopicsChanged:         {"topics_changed", "broker topics changed"},
 	RegisterRefused:       {"registration_refused", "registration refused: single topic before the first full registration"},
 	RegisterDropped:       {"registration_dropped", "registration dropped: registered address has a greater state version"},
+	RegisterCut:           {"registration_cut", "registration taken in part: more topics, or longer names, than the limits allow"},
 	UnregisterIgnored:     {"unregister_ignored", "unregister ignored: connection is older than the registration's"},
 	WritePermWiped:        {"write_permission_wiped", "write permission wiped"},
 	WritePermAdded:        {"write_permission_added", "write permission added"},
@@ -100,6 +102,7 @@ type Event struct {
 	Old                    string // see the kind
 	OldID                  int64  // BrokerMoved: the former id
 	Added, Changed, Erased int    // queue settings
+	LeftOut                int    // RegisterCut: topics, mappings, filter servers and addresses
 	Conn                   uint64
 	Remote                 netip.AddrPort
 	Generation             uint64

@@ -102,7 +102,7 @@ func DecodeTopicRoute(data []byte) (*TopicRoute, error) {
 			r.Mappings, r.HasMappings = r.Mappings[:0], true
 			entries(s, func(broker string) {
 				m := BrokerMapping{BrokerName: broker}
-				readMapping(s, &m.Mapping)
+				readMapping(s, &m.Mapping, math.MaxInt)
 				r.Mappings = append(r.Mappings, m)
 			})
 		default:

@@ -32,7 +32,7 @@ func FuzzRegisterBody(f *testing.F) {
 		if err != nil || int32(version) < mq.V3_0_11 || reg.Empty {
 			return
 		}
-		if !compressed && !isZlib(data) {
+		if !compressed && !IsZlib(data) {
 			agreeWithStandardLibrary(t, data, reg)
 		}
 		if reg.Wrapper == Null || reg.TopicTable == Null || reg.MappingTable == Null || reg.Filters == Null {

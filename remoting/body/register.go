@@ -34,6 +34,15 @@ type TopicMapping struct {
 	Mapping Mapping
 }
 
+// Limits of one registration. What is beyond them is left out, and the rest counts.
+const (
+	MaxTopics  = 100_000 // topics; mappings likewise; and queue ids of all mappings together
+	MaxName    = 1024    // bytes of the name of a topic, and of each text of a mapping
+	MaxFilters = 1024    // filter servers
+	maxText    = 1 << 20 // bytes of one text of a compressed body
+	maxNames   = 8 << 20 // bytes of all names that do not stand in the body as they are, and of all texts of mappings
+)
+
 // Register is a decoded register body (Java's RegisterBrokerBody). No two Topics have one Key, as in Java's
 // map: the last one of the body won.
 type Register struct {
@@ -48,6 +57,7 @@ type Register struct {
 	Filters         Presence // filterServerList; Null leaves the filter-server table untouched
 	FilterServers   [][]byte // alias like TopicConfig.Name; a null entry is nil
 	Empty           bool     // there was no body at all: Version is all zeros
+	LeftOut         int      // topics, mappings and filter servers of the body that are beyond the limits
 }
 
 // RegisterDecoder reads register bodies. It is made to be pooled: what Decode returns aliases the decoder and
@@ -61,7 +71,10 @@ type RegisterDecoder struct {
 	scratch  []byte
 	inflate  inflater
 	index    keyIndex
-	now      int64
+	beyond   TopicConfig // a topic that is left out is read into it
+	queueIDs int         // how many more the mappings may have
+	texts    int         // likewise, bytes
+	cut      int         // topics and mappings left out
 	defaults DataVersion
 }
 
@@ -69,9 +82,9 @@ type RegisterDecoder struct {
 // the timestamp of a data version that carries none. A zlib stream is recognised even if compressed is false.
 // An empty body is an empty registration with an all-zero data version. An error means response code 1.
 func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, nowMillis int64) (*Register, error) {
-	d.now = nowMillis
 	d.defaults = DataVersion{Timestamp: nowMillis}
 	d.trim()
+	d.queueIDs, d.texts, d.cut = MaxTopics, maxNames, 0
 	reg := &d.reg
 	*reg = Register{Topics: reg.Topics[:0], Mappings: reg.Mappings[:0], FilterServers: reg.FilterServers[:0],
 		Version: d.defaults, TimestampAbsent: true}
@@ -85,7 +98,7 @@ func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, no
 	case version < mq.V3_0_11:
 		reg.Filters = Null
 		err = d.decodeJSON(data, d.bareWrapper)
-	case compressed || isZlib(data):
+	case compressed || IsZlib(data):
 		err = d.decodeCompressed(data, version >= mq.V5_0_0)
 	default:
 		err = d.decodeJSON(data, d.body)
@@ -93,12 +106,12 @@ func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, no
 	if err != nil {
 		return nil, fmt.Errorf("decode register body: %w", err)
 	}
-	d.dedupe()
+	reg.LeftOut += d.cut
 	return reg, nil
 }
 
-// isZlib recognises the two header bytes of a zlib stream with deflate and a window of 32 KB.
-func isZlib(data []byte) bool {
+// IsZlib recognises the two header bytes of a zlib stream with deflate and a window of 32 KB.
+func IsZlib(data []byte) bool {
 	return len(data) > 2 && data[0] == 0x78 && (int(data[0])<<8|int(data[1]))%31 == 0
 }
 
@@ -135,7 +148,7 @@ func (d *RegisterDecoder) body() {
 // filters reads a list of strings; a string alone counts as a list of it.
 func (d *RegisterDecoder) filters() {
 	reg := &d.reg
-	reg.FilterServers, reg.Filters = reg.FilterServers[:0], Present
+	reg.FilterServers, reg.Filters, reg.LeftOut = reg.FilterServers[:0], Present, 0
 	if text, ok := d.s.Quoted(); ok {
 		if len(text) > 0 {
 			reg.FilterServers = append(reg.FilterServers, text)
@@ -147,7 +160,11 @@ func (d *RegisterDecoder) filters() {
 		return
 	}
 	for d.s.Element() {
-		reg.FilterServers = append(reg.FilterServers, d.s.String())
+		if server := d.s.String(); len(reg.FilterServers) < MaxFilters {
+			reg.FilterServers = append(reg.FilterServers, server)
+		} else {
+			reg.LeftOut++
+		}
 	}
 }
 
@@ -156,7 +173,7 @@ func (d *RegisterDecoder) filters() {
 func (d *RegisterDecoder) wrapper() bool {
 	s, reg := &d.s, &d.reg
 	reg.Wrapper, reg.TopicTable, reg.HasVersion, reg.MappingTable = Null, Absent, Absent, Absent
-	reg.Topics, reg.Mappings = reg.Topics[:0], reg.Mappings[:0]
+	reg.Topics, reg.Mappings, d.cut = reg.Topics[:0], reg.Mappings[:0], 0
 	reg.Version, reg.TimestampAbsent = d.defaults, true
 	if !s.Open() {
 		return false
@@ -216,12 +233,27 @@ func (d *RegisterDecoder) mappings() {
 	}
 	reg.MappingTable = Present
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
-		entry := TopicMapping{Topic: string(key)}
-		if !readMapping(s, &entry.Mapping) {
+		entry := TopicMapping{}
+		left, ok := readMapping(s, &entry.Mapping, d.queueIDs)
+		if !ok {
 			s.Fail("mapping is null")
 		}
-		reg.Mappings = append(reg.Mappings, entry)
+		entry.Topic = string(key)
+		d.addMapping(entry, left)
 	}
+}
+
+// addMapping takes a mapping that is within the limits; left is how many queue ids the others may have, negative when this
+// one has too many.
+func (d *RegisterDecoder) addMapping(m TopicMapping, left int) {
+	texts := len(m.Topic) + len(m.Mapping.Topic.S) + len(m.Mapping.Scope.S) + len(m.Mapping.Bname.S)
+	if left < 0 || len(d.reg.Mappings) == MaxTopics || texts > d.texts ||
+		max(len(m.Topic), len(m.Mapping.Topic.S), len(m.Mapping.Scope.S), len(m.Mapping.Bname.S)) > MaxName {
+		d.cut++
+		return
+	}
+	d.queueIDs, d.texts = left, d.texts-texts
+	d.reg.Mappings = append(d.reg.Mappings, m)
 }
 
 // trim gives back the memory of an unusually large body.
@@ -236,5 +268,5 @@ func (d *RegisterDecoder) trim() {
 	if cap(d.index.slots) > 4*keepTopics {
 		d.index.slots = nil
 	}
-	d.inflate.trim(keepBytes)
+	d.inflate.trim()
 }

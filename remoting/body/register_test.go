@@ -24,15 +24,17 @@ func decodeOK(t *testing.T, data []byte, version int32, compressed bool) *Regist
 	return reg
 }
 
-func deflate(t *testing.T, plain []byte) []byte {
+func deflate(t *testing.T, plain ...[]byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := zlib.NewWriterLevel(&out, zlib.BestSpeed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(plain); err != nil {
-		t.Fatal(err)
+	for _, part := range plain {
+		if _, err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -130,9 +132,6 @@ func TestInflatedLimit(t *testing.T) {
 	}
 	if _, err := d.Decode(deflate(t, make([]byte, limit+1)), 513, true, goldenNow); !errors.Is(err, ErrInflated) {
 		t.Error("one byte more:", err)
-	}
-	if d.trim(); cap(d.inflate.out) != 0 {
-		t.Error("the memory of a large body is kept")
 	}
 }
 

@@ -18,18 +18,40 @@ func (d *RegisterDecoder) topicTable() {
 		return
 	}
 	reg.TopicTable = Present
+	d.index.reset(min(s.Len()/128, MaxTopics))
+	read := 0
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		if !s.Open() {
 			s.Fail("topic config is null")
 			return
 		}
-		reg.Topics = append(reg.Topics, TopicConfig{Key: key, ReadQueueNums: defaultQueues,
-			WriteQueueNums: defaultQueues, Perm: defaultPerm})
-		d.topicConfig(&reg.Topics[len(reg.Topics)-1])
-		if d.Yield != nil && len(reg.Topics)%yieldEvery == 0 {
+		t := d.topic(key)
+		*t = TopicConfig{Key: key, ReadQueueNums: defaultQueues, WriteQueueNums: defaultQueues, Perm: defaultPerm}
+		d.topicConfig(t)
+		if len(t.Name) > MaxName && t != &d.beyond { // the place stays taken: it has been found by its key
+			*t = TopicConfig{Key: key}
+			d.cut++
+		}
+		if read++; d.Yield != nil && read%yieldEvery == 0 {
 			d.Yield()
 		}
 	}
+}
+
+// topic is where the topic of that key belongs: of several of one key, the place of the first and the content of the last
+// count. What is beyond the limits goes where nobody looks.
+func (d *RegisterDecoder) topic(key []byte) *TopicConfig {
+	reg := &d.reg
+	if len(key) <= MaxName {
+		if at := d.index.place(reg.Topics, key, len(reg.Topics) < MaxTopics && len(d.scratch) < maxNames); at >= 0 {
+			if at == len(reg.Topics) {
+				reg.Topics = append(reg.Topics, TopicConfig{Key: key})
+			}
+			return &reg.Topics[at]
+		}
+	}
+	d.cut++
+	return &d.beyond
 }
 
 // topicConfig reads the members of one topic. Those that a NameServer ignores are checked as far as Java would
@@ -61,27 +83,11 @@ func (d *RegisterDecoder) topicConfig(t *TopicConfig) {
 // keyIndex finds equal keys of a topic table: an open hash table of positions, used again for every body.
 type keyIndex struct {
 	slots []int32 // position + 1; 0 is free
+	used  int
 	seed  maphash.Seed
 }
 
-// dedupe keeps, of several topics of one key, the place of the first and the content of the last.
-func (d *RegisterDecoder) dedupe() {
-	topics := d.reg.Topics
-	if len(topics) < 2 {
-		return
-	}
-	d.index.reset(len(topics))
-	kept := topics[:0]
-	for _, t := range topics {
-		if at := d.index.place(kept, t.Key); at < len(kept) {
-			kept[at] = t
-		} else {
-			kept = append(kept, t)
-		}
-	}
-	d.reg.Topics = kept
-}
-
+// reset empties the index and makes room for n keys; more make it grow.
 func (x *keyIndex) reset(n int) {
 	size := 16
 	for size < 2*n {
@@ -91,21 +97,39 @@ func (x *keyIndex) reset(n int) {
 		x.slots = make([]int32, size)
 		x.seed = maphash.MakeSeed()
 	}
-	x.slots = x.slots[:size]
+	x.slots, x.used = x.slots[:size], 0
 	clear(x.slots)
 }
 
-// place is the position of key among topics; if it is new, that is their number, and will be found next time.
-func (x *keyIndex) place(topics []TopicConfig, key []byte) int {
+// place is the position of key among topics. A new one gets their number if room says so, and will be found next time;
+// otherwise it is -1.
+func (x *keyIndex) place(topics []TopicConfig, key []byte, room bool) int {
+	slot := x.slot(topics, key)
+	if at := int(x.slots[slot]) - 1; at >= 0 {
+		return at
+	}
+	if !room {
+		return -1
+	}
+	if 2*(x.used+1) > len(x.slots) {
+		x.reset(len(x.slots)) // twice the slots
+		for i := range topics {
+			x.slots[x.slot(topics, topics[i].Key)] = int32(i + 1)
+		}
+		x.used = len(topics)
+		slot = x.slot(topics, key)
+	}
+	x.slots[slot] = int32(len(topics) + 1)
+	x.used++
+	return len(topics)
+}
+
+// slot is where key stands or belongs.
+func (x *keyIndex) slot(topics []TopicConfig, key []byte) int {
 	mask := len(x.slots) - 1
 	for i := int(maphash.Bytes(x.seed, key)) & mask; ; i = (i + 1) & mask {
-		at := int(x.slots[i]) - 1
-		if at < 0 {
-			x.slots[i] = int32(len(topics) + 1)
-			return len(topics)
-		}
-		if string(topics[at].Key) == string(key) {
-			return at
+		if at := int(x.slots[i]) - 1; at < 0 || string(topics[at].Key) == string(key) {
+			return i
 		}
 	}
 }

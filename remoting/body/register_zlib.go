@@ -1,6 +1,7 @@
 package body
 
 import (
+	"bufio"
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
@@ -24,127 +26,197 @@ var (
 	ErrFilterType = errors.New("topic filter type is neither SINGLE_TAG nor MULTI_TAG")
 )
 
-// inflater is a zlib reader and its output, both used again.
+// inflater reads a zlib stream as a sequence of big-endian int32 counts and blocks, as it is decompressed: what it has read
+// is not kept. Java reads no further than it must, so a stream whose end is damaged counts as far as it goes. It is used
+// again for every body.
 type inflater struct {
-	in     bytes.Reader
-	reader io.ReadCloser
-	out    []byte
+	in   bytes.Reader
+	zlib io.ReadCloser
+	out  bufio.Reader
+	left int // bytes that the stream may still have
+	text []byte
+	err  error // the first one
 }
 
-// all decompresses the stream. Java reads no further than it must, so a stream whose end is damaged still
-// counts as far as it goes; bad says what was wrong with the rest.
-func (f *inflater) all(data []byte, limit int) (out []byte, bad error, err error) {
+// start begins with another stream, which may have limit bytes when it is decompressed.
+func (f *inflater) start(data []byte, limit int) (err error) {
 	f.in.Reset(data)
-	if f.reader == nil {
-		f.reader, err = zlib.NewReader(&f.in)
+	if f.zlib == nil {
+		f.zlib, err = zlib.NewReader(&f.in)
 	} else {
-		err = f.reader.(zlib.Resetter).Reset(&f.in, nil)
+		err = f.zlib.(zlib.Resetter).Reset(&f.in, nil)
 	}
 	if err != nil {
-		f.reader = nil
-		return nil, nil, err
+		f.zlib = nil
+		return err
 	}
-	f.out = f.out[:0]
-	for {
-		if len(f.out) == cap(f.out) {
-			f.out = append(f.out, make([]byte, min(max(4*len(data), 1024), limit+1))...)[:len(f.out)]
-		}
-		n, err := f.reader.Read(f.out[len(f.out):cap(f.out)])
-		f.out = f.out[:len(f.out)+n]
-		switch {
-		case len(f.out) > limit:
-			return nil, nil, ErrInflated
-		case err == io.EOF:
-			return f.out, nil, nil
-		case errors.Is(err, zlib.ErrChecksum):
-			return nil, nil, err
-		case err != nil:
-			return f.out, err, nil
-		}
-	}
+	f.left, f.err = limit, nil
+	f.out.Reset(f)
+	return nil
 }
 
-func (f *inflater) trim(keep int) {
-	if cap(f.out) > keep {
-		f.out = nil
+// Read is for the buffer in front of the stream.
+func (f *inflater) Read(p []byte) (int, error) {
+	n, err := f.zlib.Read(p)
+	if f.left -= n; f.left < 0 {
+		return 0, ErrInflated
 	}
+	return n, err
 }
 
-// blocks walks over the decompressed content, a sequence of big-endian int32 counts and blocks.
-type blocks struct {
-	data []byte
-	err  error
-	bad  error // why data ends where it ends
-}
-
-func (b *blocks) fail() {
-	if b.err == nil {
-		b.err = ErrTruncated
-		if b.bad != nil {
-			b.err = fmt.Errorf("%w: %w", ErrTruncated, b.bad)
-		}
+// ended notes an error of the stream. Two of them refuse the body, wherever they are.
+func (f *inflater) ended(err error) {
+	switch {
+	case f.err != nil:
+	case errors.Is(err, ErrInflated), errors.Is(err, zlib.ErrChecksum):
+		f.err = err
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.err = ErrTruncated
+	default:
+		f.err = fmt.Errorf("%w: %w", ErrTruncated, err)
 	}
 }
 
-func (b *blocks) count() int {
-	if len(b.data) < 4 {
-		b.fail()
+// count reads an int32; it is 0 after an error.
+func (f *inflater) count() int {
+	if f.err != nil {
 		return 0
 	}
-	n := int32(binary.BigEndian.Uint32(b.data))
-	b.data = b.data[4:]
+	b, err := f.out.Peek(4)
+	if err != nil {
+		f.ended(err)
+		return 0
+	}
+	n := int32(binary.BigEndian.Uint32(b))
+	_, _ = f.out.Discard(4)
 	return int(n)
 }
 
-func (b *blocks) block() []byte {
-	n := b.count()
-	if n < 0 || n > len(b.data) {
-		b.fail()
-		return nil
+// block reads a text with its length before it. It is valid until the next one. A text beyond maxText is passed over.
+func (f *inflater) block() (text []byte, fits bool) {
+	n := f.count()
+	if n < 0 && f.err == nil {
+		f.err = ErrTruncated
 	}
-	p := b.data[:n:n]
-	b.data = b.data[n:]
-	return p
+	switch {
+	case f.err != nil:
+		return nil, true
+	case n > maxText:
+		if _, err := f.out.Discard(n); err != nil {
+			f.ended(err)
+		}
+		return nil, false
+	}
+	f.text = slices.Grow(f.text[:0], n)[:n]
+	if _, err := io.ReadFull(&f.out, f.text); err != nil {
+		f.ended(err)
+		return nil, true
+	}
+	return f.text, true
 }
 
-// decodeCompressed follows RegisterBrokerBody.decode. Strings alias the decompressed bytes.
+// rest reads what is behind the last block. Nobody needs it, but a wrong checksum or too much of it refuses the body.
+func (f *inflater) rest() error {
+	if f.err != nil {
+		return f.err
+	}
+	_, err := io.Copy(io.Discard, &f.out)
+	if errors.Is(err, ErrInflated) || errors.Is(err, zlib.ErrChecksum) {
+		return err
+	}
+	return nil
+}
+
+func (f *inflater) trim() {
+	const keep = 64 << 10
+	if cap(f.text) > keep {
+		f.text = nil
+	}
+}
+
+// decodeCompressed follows RegisterBrokerBody.decode.
 func (d *RegisterDecoder) decodeCompressed(data []byte, mappings bool) error {
 	limit := d.MaxInflated
 	if limit <= 0 {
 		limit = MaxInflated
 	}
-	out, bad, err := d.inflate.all(data, limit)
-	if err != nil {
+	in := &d.inflate
+	if err := in.start(data, limit); err != nil {
 		return fmt.Errorf("inflate: %w", err)
 	}
-	b := blocks{data: out, bad: bad}
 	reg := &d.reg
 	reg.Wrapper, reg.TopicTable, reg.MappingTable, reg.HasVersion = Present, Present, Present, Null
-	if text := b.block(); b.err == nil && len(text) > 0 {
+	text, fits := in.block()
+	if !fits && in.err == nil {
+		return fmt.Errorf("data version: longer than %d bytes", maxText)
+	}
+	if len(text) > 0 {
 		if err := d.decodeJSON(text, d.dataVersion); err != nil {
 			return fmt.Errorf("data version: %w", err)
 		}
 	}
-	for n := b.count(); n > 0 && b.err == nil; n-- {
-		text := b.block()
-		if b.err != nil {
-			break
+	d.scratch = d.scratch[:0]
+	n := in.count()
+	d.index.reset(min(max(n, 0), len(data)/8, MaxTopics))
+	for ; n > 0 && in.err == nil; n-- {
+		text, fits := in.block()
+		switch {
+		case !fits:
+			d.cut++
+		case in.err == nil:
+			if err := d.blockTopic(text); err != nil {
+				return err
+			}
 		}
-		t, err := parseTopic(text)
-		if err != nil {
-			return err
+		if d.Yield != nil && n%yieldEvery == 0 {
+			d.Yield()
 		}
-		reg.Topics = append(reg.Topics, t)
 	}
-	d.blockFilters(b.block())
+	if text, fits := in.block(); fits && in.err == nil {
+		d.blockFilters(d.keep(text))
+	} else if !fits {
+		reg.Filters = Present
+		d.cut++
+	}
 	if mappings {
-		for n := b.count(); n > 0 && b.err == nil; n-- {
-			if err := d.blockMapping(b.block()); err != nil && b.err == nil {
-				return fmt.Errorf("mapping: %w", err)
+		for n := in.count(); n > 0 && in.err == nil; n-- {
+			text, fits := in.block()
+			switch {
+			case !fits:
+				d.cut++
+			case in.err == nil:
+				if err := d.blockMapping(text); err != nil {
+					return fmt.Errorf("mapping: %w", err)
+				}
 			}
 		}
 	}
-	return b.err
+	return in.rest()
+}
+
+// keep copies text, which the next block writes over, to the scratch space.
+func (d *RegisterDecoder) keep(text []byte) []byte {
+	at := len(d.scratch)
+	d.scratch = append(slices.Grow(d.scratch, len(text)+1), text...) // never nil, which would be an absent text
+	return d.scratch[at:len(d.scratch):len(d.scratch)]
+}
+
+// blockTopic reads one topic.
+func (d *RegisterDecoder) blockTopic(text []byte) error {
+	t, err := parseTopic(text)
+	if err != nil {
+		return err
+	}
+	place := d.topic(t.Key)
+	if place == &d.beyond {
+		return nil
+	}
+	if place.Name == nil { // it is new: its name is the block's
+		place.Key = d.keep(t.Key)
+		place.Name = place.Key
+	}
+	place.ReadQueueNums, place.WriteQueueNums, place.Perm = t.ReadQueueNums, t.WriteQueueNums, t.Perm
+	return nil
 }
 
 // parseTopic reads TopicConfig.encode's text. What follows the fifth part is the attributes, which Java drops
@@ -210,8 +282,10 @@ func (d *RegisterDecoder) blockFilters(text []byte) {
 // blockMapping reads one mapping. Its topic is its key, so it must have one.
 func (d *RegisterDecoder) blockMapping(text []byte) error {
 	entry := TopicMapping{}
+	left := 0
 	err := d.decodeJSONAppend(text, func() {
-		if !readMapping(&d.s, &entry.Mapping) {
+		var ok bool
+		if left, ok = readMapping(&d.s, &entry.Mapping, d.queueIDs); !ok {
 			d.s.Fail("mapping is null")
 		}
 	})
@@ -219,7 +293,7 @@ func (d *RegisterDecoder) blockMapping(text []byte) error {
 		err = errors.New("mapping has no topic")
 	}
 	entry.Topic = entry.Mapping.Topic.S
-	d.reg.Mappings = append(d.reg.Mappings, entry)
+	d.addMapping(entry, left)
 	return err
 }
 

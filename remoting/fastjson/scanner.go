@@ -52,6 +52,9 @@ func (s *Scanner) Scratch() []byte { return s.scratch }
 // Err is the first error.
 func (s *Scanner) Err() error { return s.err }
 
+// Len is how many bytes are to be read.
+func (s *Scanner) Len() int { return len(s.data) - s.pos }
+
 // Offset is how many bytes were read, and after an error how many before it.
 func (s *Scanner) Offset() int {
 	if s.err != nil {

@@ -20,7 +20,7 @@ import (
 const (
 	compatPath = "../../docs/compat.md"
 	lastRow    = 165
-	lastDevi   = 16
+	lastDevi   = 17
 )
 
 var (

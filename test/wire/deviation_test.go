@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -403,6 +404,47 @@ func TestDeviation16SiblingsOfAnExpiredBroker(t *testing.T) {
 		}
 		bc.register(silent)
 		c.route(silent.t1())
+		return nil
+	})
+}
+
+// A name of 1,024 bytes is taken, one of 1,025 is left out or refuses what cannot do without.
+func TestDeviation17LimitsOfARegistration(t *testing.T) {
+	s := own(t, options{})
+	c := s.dial(t)
+	long := strings.Repeat("n", 1024)
+	b := newBroker("d17")
+	b.topics = append(b.topics, rw(long))
+	c.register(b)
+	c.queueOf(long, b.name)
+	deviation(t, "DEV-17", func() error {
+		b := newBroker("d17")
+		b.topics = append(b.topics, rw(long+"n"))
+		c.register(b)
+		c.queueOf(b.t2(), b.name)
+		if err := c.gone(long + "n"); err != nil {
+			return err
+		}
+		for field, change := range map[string]func(b *broker){
+			"clusterName": func(b *broker) { b.cluster = long + "n" },
+			"brokerName":  func(b *broker) { b.name = long + "n" },
+			"brokerAddr":  func(b *broker) { b.addr = long + "n" },
+		} {
+			b := newBroker("d17")
+			change(&b)
+			if a := c.Call(b.request()); a.Code != 1 || a.Remark == nil || *a.Remark != field+": longer than 1024 bytes" {
+				return fmt.Errorf("%s: %s", field, a)
+			}
+		}
+		for field, r := range map[string]kit.Request{
+			"topic":     {Code: 217, Ext: map[string]string{"topic": long + "n"}, Body: []byte(`{"queueDatas":[{"brokerName":"b"}]}`)},
+			"namespace": {Code: 100, Ext: map[string]string{"namespace": long + "n", "key": "k", "value": "v"}},
+			"key":       {Code: 100, Ext: map[string]string{"namespace": "ns", "key": long + "n", "value": "v"}},
+		} {
+			if a := c.Call(r); a.Code != 1 || a.Remark == nil || *a.Remark != field+": longer than 1024 bytes" {
+				return fmt.Errorf("%s: %s", field, a)
+			}
+		}
 		return nil
 	})
 }
