@@ -19,7 +19,7 @@ func (p *program) brokersCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "brokers",
 		Usage:     "show which brokers are registered at a node",
-		UsageText: "epitaph brokers [-a HOST:PORT | -n HOST:PORT] [--json]",
+		UsageText: "epitaph brokers [--socket PATH | -a HOST:PORT | -n HOST:PORT] [--json]",
 		Description: `    FOR       since it registered               SEEN      since the last sign of life
     EXPIRES   when none comes any more          TOPICS    of that broker name
     CONN      the connection that owns the registration; with --wide also whence it comes

@@ -18,6 +18,7 @@ type program struct {
 	name           string // as it was called
 	licenses       string
 	newNode        nodeMaker
+	usual          []string // where sockets of nodes are looked for; nil: where they are by default
 }
 
 // Main runs the command line and returns the exit status. args[0] is the name of the program: called as mqnamesrv it

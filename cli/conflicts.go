@@ -13,7 +13,7 @@ func (p *program) conflictsCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "conflicts",
 		Usage:     "show registrations that contradict each other",
-		UsageText: "epitaph conflicts [-a HOST:PORT] [--limit N] [--json]",
+		UsageText: "epitaph conflicts [--socket PATH | -a HOST:PORT] [--limit N] [--json]",
 		Description: `One address under two broker names, one broker name in two clusters, a master whose address changed without an
 UNREGISTER, a loopback address advertised from another host: most likely a broker.conf that was copied. The registrations
 are served all the same, as RocketMQ does. Newest first; what comes again with every registration is listed once. Ends

@@ -17,7 +17,7 @@ func (p *program) diffCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "diff",
 		Usage:     "ask whether the nodes agree (exit status 0 or 1)",
-		UsageText: "epitaph diff [-a HOST:PORT] [--broker NAME] [--json]",
+		UsageText: "epitaph diff [--socket PATH | -a HOST:PORT] [--broker NAME] [--json]",
 		Description: `Says which node disagrees about which broker, since when and why, and whose KV store or configuration
 is another one. Ends with 0 when all nodes were compared and agree, with 1 when they do not, when one could not be compared
 (it was lost, or says nothing), when there is nobody to compare with or the node does not answer, and with 2 when it was

@@ -42,8 +42,10 @@ func serveFlags(s *serveSettings) []command.Flag {
 		{To: &s.closeClients, Category: categoryServe, Name: closeClientsFlag,
 			Usage: "while the node is not ready, close the connections of clients that ask for routes (never those of brokers): " +
 				"a Java client moves to another NameServer only then"},
+		{To: &s.socket, Category: categoryWatch, Name: "socket", Default: "epitaph-PORT.sock in the data directory",
+			Usage: "`PATH` of the Unix socket, its owner's alone, at which epitaph brokers and the other commands find the node"},
 		{To: &s.http, Category: categoryWatch, Name: "http", Default: "off",
-			Usage: "`HOST:PORT` of a read-only listener for health checks, metrics and commands such as epitaph brokers; it asks nobody " +
+			Usage: "`HOST:PORT` of a read-only listener for health checks, metrics and commands of other machines; it asks nobody " +
 				"who he is, so use loopback, as " + defaultHTTP + " is, or a network of your own"},
 		{To: &s.log.to, Category: categoryLog, Name: "log-to", Default: "stderr", Usage: "`STREAM` of the lines: stderr or stdout"},
 	}, append(gossipFlags(&s.gossip), logFlags(&s.log)...)...)

@@ -76,4 +76,5 @@ type placed struct {
 }
 
 func (p placed) Addr() netip.AddrPort     { return p.addr }
+func (p placed) Socket() string           { return "" }
 func (p placed) HTTPAddr() netip.AddrPort { return p.addr }

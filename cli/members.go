@@ -13,7 +13,7 @@ func (p *program) membersCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "members",
 		Usage:     "show with whom a node gossips",
-		UsageText: "epitaph members [-a HOST:PORT] [--json]",
+		UsageText: "epitaph members [--socket PATH | -a HOST:PORT] [--json]",
 		Description: `Lists the members as the node sees them: those that live, those that failed without a word (epitaph force-leave takes
 them off when they will not come back), and those that left of late.
     READY     whether clients should be sent there, else what it is doing

@@ -112,6 +112,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 		wrong = append(wrong, err)
 	}
 	cfg.HTTP, cfg.Release = p.env(envOf("http")), revision()
+	cfg.Socket, cfg.SocketDir = p.env(envOf("socket")), sys.DataDir()
 	if len(wrong) > 0 {
 		return cfg, nil, errors.Join(wrong...)
 	}
@@ -161,7 +162,7 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
-	names := []string{envOf("read-only-config"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http")}
+	names := []string{envOf("read-only-config"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket")}
 	for _, f := range gossipFlags(&gossipSettings{}) {
 		names = append(names, envOf(f.Name))
 	}

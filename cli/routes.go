@@ -28,7 +28,7 @@ func (p *program) routesCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "routes",
 		Usage:     "show which brokers serve a topic",
-		UsageText: "epitaph routes [-a HOST:PORT | -n HOST:PORT] [--json] TOPIC",
+		UsageText: "epitaph routes [--socket PATH | -a HOST:PORT | -n HOST:PORT] [--json] TOPIC",
 		Description: `Shows what a client is told: brokers, queues, permission (r: consumers may read, w: producers may write) and
 addresses; id 0 is the master. With -n any NameServer is asked, the Java one too. Ends with 1 when nobody has the topic.`,
 		Flags:    []command.Flag{nameServerFlag(&v)},
@@ -105,9 +105,20 @@ func askNameServer(ctx context.Context, server string, code int32, ext map[strin
 		return nil, fmt.Errorf("%s is no NameServer, or wants TLS, which this command does not speak (%w)", server, err)
 	}
 	if answer.Code != remoting.Success && answer.Code != remoting.TopicNotExist {
-		return nil, fmt.Errorf("%s answers code %d: %s", server, answer.Code, shorten(printable(answer.Remark), 2*screenWidth))
+		return nil, &refusal{server, answer.Code, shorten(printable(answer.Remark), 2*screenWidth)}
 	}
 	return answer, nil
+}
+
+// refusal is an answer with another code than that of success.
+type refusal struct {
+	server string
+	code   int32
+	remark string
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%s answers code %d: %s", r.server, r.code, r.remark)
 }
 
 func routeOf(ctx context.Context, server, topic string, into *api.Route) error {

@@ -25,6 +25,7 @@ type server interface {
 	Start(ctx context.Context) error
 	Addr() netip.AddrPort
 	HTTPAddr() netip.AddrPort
+	Socket() string // empty: there is none
 	ReloadKeys() error
 	Drain(ctx context.Context)
 	Stop(ctx context.Context) error

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
@@ -58,7 +61,7 @@ type serveSettings struct {
 	log                  logSettings
 	gossip               gossipSettings
 	closeClients         bool
-	http                 string
+	http, socket         string
 }
 
 func (p *program) serve(ctx context.Context, s serveSettings) error {
@@ -130,6 +133,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
+	cfg.Socket, cfg.SocketDir = s.socket, cmp.Or(s.data, sys.DataDir())
 	if err := cfg.Validate(); err != nil {
 		faults = append(faults, err)
 	}
@@ -169,13 +173,13 @@ func (p *program) applyFlags(cfg *config.Config, s serveSettings) (faults []erro
 // serveScreen tells the operator where the node is, what it is, and what to do next.
 func (p *program) serveScreen(cfg config.Config, s server) {
 	near := reachable(s.Addr())
-	watch, next := "off (--http HOST:PORT: health checks, metrics, commands)", ""
+	watch := "off (--http HOST:PORT: health checks and metrics for others)"
 	if cfg.HTTP != "" {
-		addr, flag := reachable(s.HTTPAddr()), ""
-		if addr != defaultHTTP {
-			flag = " -a " + addr
-		}
-		watch = "http://" + addr + " (read-only: /readyz, /metrics, /v1/...)"
+		watch = "http://" + reachable(s.HTTPAddr()) + " (read-only: /readyz, /metrics, /v1/...)"
+	}
+	socket, flag := p.whereAsked(cfg, s)
+	next := ""
+	if flag != nobodyAsked {
 		next = fmt.Sprintf("\nand of this one:\n  epitaph brokers%s\n", flag)
 		if cfg.Gossip != nil {
 			next += fmt.Sprintf("  epitaph members%s\n  epitaph tombstones%s\n", flag, flag)
@@ -184,6 +188,7 @@ func (p *program) serveScreen(cfg config.Config, s server) {
 	_, _ = io.WriteString(p.stdout, screen.Fold(fmt.Sprintf(`epitaph %s serves
   listening   %s (RocketMQ remoting, TLS %s)
   mode        %s
+  socket      %s
   http        %s
   KV store    %s
   changes     %s
@@ -192,7 +197,27 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), watch, stored(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
+`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, stored(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
+}
+
+// nobodyAsked stands in the place of the flag with which commands find a node where none does.
+const nobodyAsked = "-"
+
+// whereAsked is where commands on this machine ask the node, in words and as what they must be given.
+func (p *program) whereAsked(cfg config.Config, s server) (socket, flag string) {
+	switch path := s.Socket(); {
+	case path == "" && cfg.HTTP == "":
+		return "NONE, so commands cannot ask this node (see the log)", nobodyAsked
+	case path == "":
+		if addr := reachable(s.HTTPAddr()); addr != defaultHTTP {
+			flag = " -a " + addr
+		}
+		return "NONE, so commands must ask by HTTP (see the log)", flag
+	case slices.Contains(p.socketDirs(), filepath.Dir(path)):
+		return path, ""
+	default:
+		return path, " --socket " + path
+	}
 }
 
 // stored is the file, and that nothing can be kept in it.

@@ -16,7 +16,7 @@ func (p *program) tombstonesCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "tombstones",
 		Usage:     "show which brokers left, who said so, and what each node did",
-		UsageText: "epitaph tombstones [-a HOST:PORT] [--limit N] [--json]",
+		UsageText: "epitaph tombstones [--socket PATH | -a HOST:PORT] [--limit N] [--json]",
 		Description: `First the departures that this node handled and told to the others, and what each of them did with it, after how
 long, and why. Then what this node did with the departures that others told, with both comparisons in figures: a
 registration is evicted only when its connection began before the last proof of life of the process that left, and its last

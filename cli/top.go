@@ -25,7 +25,7 @@ func (p *program) topCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "top",
 		Usage:     "show what a node is busy with, refreshed every second",
-		UsageText: "epitaph top [-a HOST:PORT] [--once] [--json]",
+		UsageText: "epitaph top [--socket PATH | -a HOST:PORT] [--once] [--json]",
 		Description: `Requests by code, with their rate in the last second, how many there were since the start, and how long they took in
 the last ten seconds: half of them less than P50, 99 of 100 less than P99, from the decoded request to its answer
 handed to the socket. Of route queries one in 64 is timed. Ctrl-C stops it. With --once or --json, and where there is no
@@ -64,7 +64,7 @@ func (v *view) top(ctx context.Context, screen *terminal) error {
 		if v.json {
 			return v.printAsJSON(h.figures())
 		}
-		for _, line := range h.lines(v.http, nil) {
+		for _, line := range h.lines(v.node.String(), nil) {
 			fmt.Fprintln(v.out, line)
 		}
 		return nil
@@ -75,7 +75,7 @@ func (v *view) top(ctx context.Context, screen *terminal) error {
 		if err == nil {
 			h.add(l)
 		}
-		lines := h.lines(v.http, err)
+		lines := h.lines(v.node.String(), err)
 		lines[0] = bold + spread(lines[0], v.now().Local().Format("15:04:05")+"  Ctrl-C stops", screenWidth) + plainText
 		return lines
 	})
@@ -83,7 +83,7 @@ func (v *view) top(ctx context.Context, screen *terminal) error {
 }
 
 func (v *view) askLoad(ctx context.Context) (*api.Load, error) {
-	status, body, err := send(ctx, http.MethodGet, v.http, "/v1/load")
+	status, body, err := send(ctx, http.MethodGet, v.node, "/v1/load")
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,8 @@ func TestTopFigures(t *testing.T) {
 
 // A node that runs is asked by the commands that came later.
 func TestMoreCommandsAskANode(t *testing.T) {
-	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--http", "127.0.0.1:0",
+	data := t.TempDir()
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", data, "--http", "127.0.0.1:0",
 		"--gossip", "127.0.0.1:0", "--cluster", "c", "--name", "n1")
 	defer s.stop(t, syscall.SIGTERM)
 	if status, _, errs := run("brokers", "-n", s.addr); status != command.OK {
@@ -87,8 +88,9 @@ func TestMoreCommandsAskANode(t *testing.T) {
 		{"conflicts --json -a " + s.http, command.OK, `"total": 0`, ""},
 		{"top --once -a " + s.http, command.OK, "GET_BROKER_CLUSTER_INFO", ""},
 		{"top --json -a " + s.http, command.OK, `"per_second"`, ""},
-		{"force-leave -a " + s.http + " n2", command.Failed, "", "no failed member has the name"},
-		{"force-leave -a " + s.http + " n1", command.Failed, "", "this node itself"},
+		{"force-leave --data " + data + " n2", command.Failed, "", "no failed member has the name"},
+		{"force-leave n1 --data " + data, command.Failed, "", "this node itself"},
+		{"force-leave -a " + s.http + " n1", command.Failed, "", "answers 403: not by HTTP, which only reads"},
 		{"force-leave -a " + s.http, command.Usage, "", "force-leave takes one MEMBER"},
 		{"top -a " + answering(t, 404, "404 page not found\n"), command.Failed, "", "answers 404"},
 		{"conflicts -a " + answering(t, 200, `{"total":1,"conflicts":[{"kind":"loopback_address"}]}`), command.Failed, "set brokerIP1", ""},

@@ -66,7 +66,9 @@ func (c *Cluster) Start(ctx context.Context) error {
 
 func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
 	cfg := config.Default(c.cfg.System)
-	cfg.UseDataDir(filepath.Join(c.cfg.Data, c.names[i]))
+	dir := filepath.Join(c.cfg.Data, c.names[i])
+	cfg.UseDataDir(dir)
+	cfg.SocketDir = dir
 	host, port, err := splitAddr(c.cfg.Listen)
 	if err != nil {
 		return cfg, err
@@ -132,6 +134,9 @@ func (c *Cluster) Addr() netip.AddrPort { return c.nodes[0].Addr() }
 
 // HTTPAddr is where the first node's HTTP listens.
 func (c *Cluster) HTTPAddr() netip.AddrPort { return c.nodes[0].HTTPAddr() }
+
+// Socket is the first node's.
+func (c *Cluster) Socket() string { return c.nodes[0].Socket() }
 
 // Nodes are the nodes in order.
 func (c *Cluster) Nodes() []*node.Node { return c.nodes }

@@ -64,7 +64,7 @@ func TestHTTPAnswers(t *testing.T) {
 		{"/v1/routes?topic=TA", 200, `{"topic":"TA","queues":[{"broker":"b0","read":4,"write":4,"perm":6,"sys_flag":0}],` +
 			`"brokers":[{"cluster":"C1","broker":"b0","addrs":[{"id":0,"addr":"1.1.1.1:10911"}]}]}`},
 		{"/v1/conflicts", 200, `{"total":0,"conflicts":[]}`},
-		{"/debug/pprof/cmdline", 200, ""},
+		{"/debug/pprof/cmdline", 403, "on the Unix socket of the node"},
 		{"/v2", 404, ""},
 	} {
 		if status, body := get(t, n, c.path); status != c.status || !strings.Contains(body, c.want) {
@@ -95,14 +95,30 @@ func TestHTTPMethods(t *testing.T) {
 			}
 		}
 	}
-	rec := httptest.NewRecorder()
-	n.admin.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil)) // from 192.0.2.1
-	if rec.Code != http.StatusForbidden {
-		t.Errorf("profiles beyond loopback: %d", rec.Code)
+	if rec := asked(n.admin.Handler(), http.MethodPost, "/v1/force-leave?name=x"); rec.Code != http.StatusForbidden {
+		t.Errorf("force-leave by HTTP: %d", rec.Code)
 	}
-	for query, want := range map[string]int{"61": 400, "x": 400, "-1": 400, "0.1": 200} {
-		if status, body := get(t, n, "/debug/pprof/trace?seconds="+query); status != want {
-			t.Errorf("trace of %s seconds: %d %s", query, status, body)
+}
+
+// asked is the answer of a handler.
+func asked(h http.Handler, method, path string) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	req := httptest.NewRequest(method, path, nil)
+	req.RemoteAddr = "127.0.0.1:1" // this machine, as behind a proxy everybody is
+	h.ServeHTTP(rec, req)
+	return rec
+}
+
+// The socket has what HTTP has, and profiles, which are bounded.
+func TestSocketAnswersEverything(t *testing.T) {
+	n := startNode(t, withHTTP)
+	for path, want := range map[string]int{
+		"/healthz": 200, "/readyz": 200, "/v1/brokers": 200, "/metrics": 200, "/debug/pprof/": 200, "/debug/pprof/cmdline": 200, "/v2": 404,
+		"/debug/pprof/trace?seconds=61": 400, "/debug/pprof/trace?seconds=x": 400, "/debug/pprof/trace?seconds=-1": 400,
+		"/debug/pprof/trace?seconds=0.1": 200,
+	} {
+		if rec := asked(n.admin.SocketHandler(), http.MethodGet, path); rec.Code != want {
+			t.Errorf("%s: %d %s, want %d", path, rec.Code, rec.Body, want)
 		}
 	}
 }

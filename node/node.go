@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -39,14 +40,15 @@ type Node struct {
 	faults   *repeats
 	dispatch *dispatch
 	counts   *admin.Counts
-	admin    *admin.Server // nil: off
+	admin    *admin.Server // nil: neither HTTP nor a socket is wanted
 	ready    readiness.Readiness
 	onEvent  func(*routes.Event) // nil: nobody
 	closing  bool                // connections of clients are closed while the node is not ready
 	parsing  chan struct{}       // slots for large registrations
 	clock    func() clock.Stamp
 	identity admin.Identity
-	socket   net.Listener // nil: Start binds one
+	listener net.Listener          // nil: Start binds one
+	path     func(port int) string // of the Unix socket
 
 	announcing sync.Mutex // one announcement at a time
 
@@ -76,11 +78,13 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		dispatch: newDispatch(),
 		clock:    cfg.Clock,
 		identity: admin.Identity{Release: cfg.Release},
-		socket:   cfg.Listener,
+		listener: cfg.Listener,
+		path:     cfg.SocketPath,
 		onEvent:  cfg.OnEvent,
 		parsing:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
-	n.counts = admin.NewCounts(n.dispatch.codes(), cfg.HTTP != "")
+	watched := cfg.HTTP != "" || cfg.SocketPath(0) != ""
+	n.counts = admin.NewCounts(n.dispatch.codes(), watched)
 	n.closing = cfg.CloseClientsUntilReady
 	if cfg.Gossip != nil {
 		n.identity.Name, n.identity.Cluster = cfg.Gossip.Name, cfg.Gossip.Cluster
@@ -93,11 +97,11 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})
-	n.server, err = newServer(&cfg, n, log.With("component", "rpc"))
+	n.server, err = newServer(&cfg, n, watched, log.With("component", "rpc"))
 	if err != nil {
 		return nil, err
 	}
-	if cfg.HTTP != "" {
+	if watched {
 		if n.admin, err = admin.New(cfg.HTTP, view{n}, n.counts, log.With("component", "http")); err != nil {
 			return nil, err
 		}
@@ -125,10 +129,10 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 // cacheBytes is the budget for encoded routes: an eighth of the memory limit (GOMEMLIMIT), where one is set.
 func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/8) }
 
-func newServer(cfg *config.Config, n *Node, log *slog.Logger) (*rpc.Server, error) {
+func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.Server, error) {
 	o := &cfg.Options
 	rc := rpc.DefaultConfig()
-	if cfg.HTTP != "" {
+	if timed {
 		rc.Timed = func(code int32, took time.Duration) { n.counts.Timed(n.dispatch.slot(code), took) }
 	}
 	rc.Addr = net.JoinHostPort(o.BindAddress, strconv.Itoa(int(o.ListenPort)))
@@ -180,7 +184,8 @@ func (n *Node) Start(ctx context.Context) error {
 		if err := n.admin.Start(ctx); err != nil {
 			return errors.Join(err, n.server.Shutdown(ctx))
 		}
-		n.onStop("http", n.admin.Stop)
+		n.onStop("listeners for operators", n.admin.Stop)
+		n.openSocket(ctx)
 	}
 	n.onStop("notifier", n.notify.stop)
 	if n.depart != nil {
@@ -205,6 +210,18 @@ func (n *Node) Start(ctx context.Context) error {
 	return nil
 }
 
+// openSocket makes the Unix socket for operators. Without one the node serves all the same, and says so.
+func (n *Node) openSocket(ctx context.Context) {
+	path := n.path(int(n.Addr().Port()))
+	if path == "" {
+		return
+	}
+	err := n.admin.StartSocket(ctx, path, fmt.Sprintf("process %d, which serves at %s", os.Getpid(), n.Addr()))
+	if err != nil {
+		n.log.Warn("no Unix socket for commands: name another place with --socket, or ask the node by --http", "path", path, "err", err)
+	}
+}
+
 func (n *Node) startGossip() error {
 	if n.admin != nil {
 		detach, err := n.admin.Attach(n.Gossip().MemberName())
@@ -221,8 +238,8 @@ func (n *Node) startGossip() error {
 }
 
 func (n *Node) listen(ctx context.Context) error {
-	if n.socket != nil {
-		return n.server.Use(n.socket)
+	if n.listener != nil {
+		return n.server.Use(n.listener)
 	}
 	return n.server.Listen(ctx)
 }
@@ -243,6 +260,14 @@ func (n *Node) HTTPAddr() netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return n.admin.Addr()
+}
+
+// Socket is the path of the Unix socket for operators; empty where there is none.
+func (n *Node) Socket() string {
+	if n.admin == nil {
+		return ""
+	}
+	return n.admin.Socket()
 }
 
 // Gossip is the node's membership; nil when it gossips with nobody.

@@ -29,7 +29,8 @@ type Command struct {
 
 // Flag is a setting of a command.
 type Flag struct {
-	To          any // *string, *bool, *int, *uint64, *float64, *time.Duration or *[]string; what it holds is the default
+	To          any   // *string, *bool, *int, *uint64, *float64, *time.Duration or *[]string; what it holds is the default
+	Given       *bool // unless nil, whether it stands on the command line
 	Name, Short string
 	Category    string // the heading it stands under in the help
 	Default     string // told in place of what To holds
@@ -72,7 +73,7 @@ func init() {
 
 // Main runs the command that args name, tells a fault on stderr and returns the exit status. args[0] is the program.
 func (c *Command) Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := c.app(stdout, stderr).RunContext(ctx, args)
+	err := c.run(ctx, args, stdout, stderr)
 	if err == nil {
 		return OK
 	}
@@ -85,6 +86,14 @@ func (c *Command) Main(ctx context.Context, args []string, stdout, stderr io.Wri
 	return Failed
 }
 
+func (c *Command) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	args, err := c.arranged(args)
+	if err != nil {
+		return err
+	}
+	return c.app(stdout, stderr).RunContext(ctx, args)
+}
+
 func (c *Command) app(stdout, stderr io.Writer) *urfave.App {
 	app := &urfave.App{
 		Name: c.Name, Usage: c.Usage, UsageText: c.UsageText, Description: c.Description,
@@ -92,10 +101,7 @@ func (c *Command) app(stdout, stderr io.Writer) *urfave.App {
 		Writer: stdout, ErrWriter: stderr, ExitErrHandler: func(*urfave.Context, error) {},
 		OnUsageError: func(_ *urfave.Context, err error, _ bool) error { return wrong(err, c.Name) },
 		Action: func(made *urfave.Context) error {
-			switch name := made.Args().First(); {
-			case name != "":
-				return wrong(fmt.Errorf("there is no command %q", name), c.Name)
-			case c.Run == nil:
+			if c.Run == nil {
 				return urfave.ShowAppHelp(made)
 			}
 			return c.Run(made.Context, nil)
@@ -119,7 +125,7 @@ func (c *Command) below(program string) *urfave.Command {
 			case c.Argument == "" && args.Present():
 				return wrong(fmt.Errorf("%s takes no argument %q", c.Name, args.First()), path)
 			case c.Argument != "" && args.Len() != 1:
-				return wrong(fmt.Errorf("%s takes one %s, behind the flags", c.Name, c.Argument), path)
+				return wrong(fmt.Errorf("%s takes one %s", c.Name, c.Argument), path)
 			}
 			for i := range c.Flags {
 				if to, ok := c.Flags[i].To.(*[]string); ok {

@@ -1,5 +1,7 @@
-// Package admin is the HTTP listener for operators (--http): what a node is and does, as JSON and as metrics, its profiles,
-// and whether it is ready. It sees the node through View only, and changes nothing about brokers.
+// Package admin answers operators: what a node is and does, as JSON and as metrics, and whether it is ready, over HTTP
+// (--http) and over a Unix socket (--socket). What changes something, and profiles, are on the socket alone: only its owner
+// can open it, while behind a proxy or in a pod everybody comes from "this machine". It sees the node through View only, and
+// changes nothing about brokers.
 package admin
 
 import (
@@ -12,16 +14,18 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
 	"github.com/epitaph-mq/epitaph/node/departures"
+	"github.com/epitaph-mq/epitaph/node/lockfile"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-// Limits of the HTTP listener. Whoever asks is a scraper, a health check or a person: few, and with small requests.
+// Limits of each of the two listeners. Whoever asks is a scraper, a health check or a person: few, and with small requests.
 const (
 	conns          = 256              // open connections; more wait in the listener's queue
 	atOnce         = 16               // requests handled at once; more are answered with 503
@@ -49,43 +53,71 @@ type View interface {
 	Departures() *departures.Shell // nil: the node gossips with nobody
 }
 
-// Server is the listener of one node.
+// Server answers for one node, over HTTP and over a Unix socket.
 type Server struct {
-	addr    string // as configured
+	addr    string // of HTTP, as configured; empty: off
 	log     *slog.Logger
 	view    View
 	counts  *Counts
-	metrics *metrics
-	server  *http.Server
-	bound   net.Listener
-	served  chan struct{}
-	slots   chan struct{}
+	metrics func() (*metrics, error) // made when it is first needed: where HTTP is off that is mostly never
+	http    *door                    // nil: off, or not started
+	socket  *door                    // nil: none
+	lock    *lockfile.Lock
+	path    string // of the socket
 }
 
-// New makes the listener for addr (HOST:PORT) and binds nothing. counts is what the node feeds; it has
-// times.
+// New makes the server and binds nothing. addr (HOST:PORT) is that of HTTP, empty is off. counts is what the node feeds; it
+// has times.
 func New(addr string, view View, counts *Counts, log *slog.Logger) (*Server, error) {
-	m, err := newMetrics(counts, view.Identity())
-	if err != nil {
-		return nil, err
+	h := &Server{addr: addr, log: log, view: view, counts: counts}
+	h.metrics = sync.OnceValues(func() (*metrics, error) { return newMetrics(counts, view.Identity()) })
+	if addr != "" { // somebody will scrape
+		if _, err := h.metrics(); err != nil {
+			return nil, err
+		}
 	}
-	return &Server{
-		addr: addr, log: log, view: view, counts: counts, metrics: m,
-		served: make(chan struct{}), slots: make(chan struct{}, atOnce),
-	}, nil
+	return h, nil
 }
 
-// Start binds and serves at once: what is asked before the node serves is told that it is not ready.
+// Start binds HTTP, if it is on, and serves at once: what is asked before the node serves is told that it is not ready.
 func (h *Server) Start(ctx context.Context) error {
+	if h.addr == "" {
+		return nil
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", h.addr)
 	if err != nil {
 		return fmt.Errorf("--http=%s: %w", h.addr, err)
 	}
-	h.bound = l
+	h.http = open(ctx, l, h.Handler(), h.log)
+	return nil
+}
+
+// Stop lets requests under way finish, but waits for none that will not: a client that never ends its request, a long
+// profile.
+func (h *Server) Stop(ctx context.Context) error {
+	err := errors.Join(h.http.close(ctx), h.socket.close(ctx))
+	if h.lock != nil {
+		h.lock.Release()
+		h.lock = nil
+	}
+	return err
+}
+
+// door is one listener with its limits.
+type door struct {
+	server *http.Server
+	bound  net.Listener
+	served chan struct{}
+	slots  chan struct{}
+}
+
+// open serves what comes in at l.
+func open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) *door {
+	d := &door{bound: l, served: make(chan struct{}), slots: make(chan struct{}, atOnce)}
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	h.server = &http.Server{
-		Handler:           h.limited(h.Handler()),
+	d.server = &http.Server{
+		Handler:           d.limited(handler),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       readTime,
 		WriteTimeout:      writeTime,
@@ -93,42 +125,31 @@ func (h *Server) Start(ctx context.Context) error {
 		MaxHeaderBytes:    headerMax,
 		ConnState:         notice,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	h.server.RegisterOnShutdown(cancel)
+	d.server.RegisterOnShutdown(cancel)
 	go func() {
-		defer close(h.served)
+		defer close(d.served)
 		defer cancel()
-		if err := h.server.Serve(newSlowListener(netutil.LimitListener(l, conns), h.log)); !errors.Is(err, http.ErrServerClosed) {
-			h.log.Error("http listener stopped", "err", err)
+		if err := d.server.Serve(newSlowListener(netutil.LimitListener(l, conns), log)); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("listener for operators stopped", "addr", l.Addr(), "err", err)
 		}
 	}()
-	return nil
+	return d
 }
 
-// Stop lets requests under way finish, but waits for none that will not: a client that never ends its request, a long
-// profile.
-func (h *Server) Stop(ctx context.Context) error {
+func (d *door) close(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	err := h.server.Shutdown(ctx)
+	err := d.server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = h.server.Close()
+		err = d.server.Close()
 	}
-	<-h.served
+	<-d.served
 	return err
-}
-
-// local lets nobody through but this machine, or this container: what is behind it tells much, costs much, or changes lists of members.
-func local(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !from.Addr().Unmap().IsLoopback() {
-			http.Error(w, "only from this machine, by a loopback address (in a container: from inside it)", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // shortly bounds how long a profile may take: it holds one of the slots, and net/http/pprof puts the write timeout off.
@@ -145,11 +166,11 @@ func shortly(next http.Handler) http.Handler {
 }
 
 // limited bounds requests at once and what a request may carry.
-func (h *Server) limited(next http.Handler) http.Handler {
+func (d *door) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case h.slots <- struct{}{}:
-			defer func() { <-h.slots }()
+		case d.slots <- struct{}{}:
+			defer func() { <-d.slots }()
 			r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 			next.ServeHTTP(w, r)
 		default:
@@ -159,8 +180,32 @@ func (h *Server) limited(next http.Handler) http.Handler {
 	})
 }
 
-// Handler is everything that can be asked.
+// Handler is what HTTP answers: nothing that changes anything.
 func (h *Server) Handler() http.Handler {
+	mux := h.read()
+	elsewhere := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not by HTTP, which only reads: on the Unix socket of the node (epitaph on its own machine, or curl --unix-socket)",
+			http.StatusForbidden)
+	}
+	mux.HandleFunc("POST /v1/force-leave", elsewhere)
+	mux.HandleFunc("GET /debug/pprof/", elsewhere)
+	return mux
+}
+
+// SocketHandler is what the Unix socket answers: everything.
+func (h *Server) SocketHandler() http.Handler {
+	mux := h.read()
+	mux.HandleFunc("POST /v1/force-leave", h.forceLeave)
+	for path, handler := range map[string]http.HandlerFunc{
+		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} {
+		mux.Handle("GET /debug/pprof/"+path, shortly(handler))
+	}
+	return mux
+}
+
+// read is what can be asked at both: it changes nothing.
+func (h *Server) read() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -171,14 +216,16 @@ func (h *Server) Handler() http.Handler {
 			writeLine(w, http.StatusServiceUnavailable, why)
 		}
 	})
-	mux.Handle("GET /metrics", h.metrics.handler(h.view))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		m, err := h.metrics()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		m.sample(h.view)
+		m.exposed.ServeHTTP(w, r)
+	})
 	h.routeAPI(mux)
-	mux.Handle("POST /v1/force-leave", local(h.forceLeave()))
-	for path, handler := range map[string]http.HandlerFunc{
-		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
-	} {
-		mux.Handle("GET /debug/pprof/"+path, local(shortly(handler)))
-	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeLine(w, http.StatusOK, "epitaph: /healthz /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
 			"/v1/routes?topic=TOPIC /v1/conflicts /v1/diff /v1/load /v1/openapi.json")
@@ -193,12 +240,12 @@ func writeLine(w http.ResponseWriter, status int, line string) {
 	_, _ = fmt.Fprintln(w, line) // a client that left is no fault
 }
 
-// Addr is the bound address; invalid before Start.
+// Addr is the bound address of HTTP; invalid where it is off, and before Start.
 func (h *Server) Addr() netip.AddrPort {
-	if h.bound == nil {
+	if h.http == nil {
 		return netip.AddrPort{}
 	}
-	addr, ok := h.bound.Addr().(*net.TCPAddr)
+	addr, ok := h.http.bound.Addr().(*net.TCPAddr)
 	if !ok {
 		return netip.AddrPort{}
 	}

@@ -50,13 +50,13 @@ func get(t *testing.T, h *Server, path string) (status int, body string) {
 func TestHTTPLimits(t *testing.T) {
 	h := start(t)
 	for range atOnce {
-		h.slots <- struct{}{}
+		h.http.slots <- struct{}{}
 	}
 	if status, body := get(t, h, "/healthz"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("above the limit: %d %s", status, body)
 	}
 	for range atOnce {
-		<-h.slots
+		<-h.http.slots
 	}
 	c, err := net.Dial("tcp", h.Addr().String())
 	kit.Must(t, err)

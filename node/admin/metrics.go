@@ -100,14 +100,7 @@ func info(name, help string, labels prometheus.Labels) prometheus.Collector {
 
 func (s *series) key() []string { return []string{metricPrefix, s.name} }
 
-// handler answers a scrape. It works at any time between New and the end of the process.
-func (m *metrics) handler(view View) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m.sample(view)
-		m.exposed.ServeHTTP(w, r)
-	})
-}
-
+// sample hands every series to the sink. It works at any time between New and the end of the process.
 func (m *metrics) sample(view View) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -190,7 +190,7 @@ func shellSeries() []series {
 
 // Decided tells the age of a departure that evicted a registration.
 func (h *Server) Decided(d *tombstone.Decision) {
-	if d.Verdict.Outcome == tombstone.Evicted {
-		h.metrics.sink.AddSample(evictionAge, float32(d.Verdict.Age.Seconds()))
+	if m, err := h.metrics(); err == nil && d.Verdict.Outcome == tombstone.Evicted {
+		m.sink.AddSample(evictionAge, float32(d.Verdict.Age.Seconds()))
 	}
 }

@@ -26,7 +26,11 @@ var _ hashicorp.MetricSink = (*bridge)(nil)
 
 // Attach shows memberlist's own series of that member (gossip.MemberName) until detach is called.
 func (h *Server) Attach(member string) (detach func(), err error) {
-	return memberlistBridge.attach(member, h.metrics.sink)
+	m, err := h.metrics()
+	if err != nil {
+		return nil, err
+	}
+	return memberlistBridge.attach(member, m.sink)
 }
 
 // attach sends the series of a member to its sink until detach is called.

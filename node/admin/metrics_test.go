@@ -32,7 +32,8 @@ func scrape(t *testing.T, h *Server) map[string]float64 {
 // What go-metrics passes on are 32-bit floats; counters stay exact all the same.
 func TestCountersAreExact(t *testing.T) {
 	h := start(t)
-	m := h.metrics
+	m, err := h.metrics()
+	kit.Must(t, err)
 	at := slices.IndexFunc(m.series, func(s series) bool { return s.name == "received_bytes_total" })
 	var sum uint64
 	for _, now := range []uint64{1, 1<<24 + 1, 1<<40 + 12345, 1<<52 + 7} {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/epitaph-mq/epitaph/nearest"
 )
 
 // The checks below say what would make a node useless or dangerous. An option without effect has none.
@@ -55,12 +57,14 @@ func checkWaterMarks(o *Options) string {
 	return ""
 }
 
-// suggestion names the option that was probably meant by a name in another case.
+// suggestion names the option that was probably meant.
 func suggestion(name string) string {
+	var names []string
 	for _, opt := range options {
-		if strings.EqualFold(opt.name, name) {
-			return "; did you mean " + opt.name + "?"
-		}
+		names = append(names, opt.name)
+	}
+	if meant := nearest.Name(name, names); meant != "" {
+		return "; did you mean " + meant + "?"
 	}
 	return ""
 }

@@ -40,6 +40,9 @@ type Config struct {
 	Release string
 	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.
 	HTTP string
+	// Socket is the path of the Unix socket for operators, or a directory in which its name is epitaph-PORT.sock; both empty:
+	// none. Where it cannot be made the node serves without.
+	Socket, SocketDir string
 
 	// Clock is read by connections, tables and tombstones, and Listener, unless nil, serves in place of a socket: tests
 	// in virtual time replace both.
@@ -63,8 +66,8 @@ func Default(sys System) Config {
 	c := Config{Extra: map[string]string{}, Clock: clock.Now}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
-		KVConfigPath:                         filepath.Join(sys.UserHome, "namesrv", "kvConfig.json"),
-		ConfigStorePath:                      filepath.Join(sys.UserHome, "namesrv", "namesrv.properties"),
+		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),
+		ConfigStorePath:                      filepath.Join(sys.DataDir(), "namesrv.properties"),
 		ProductEnvName:                       "center",
 		ReturnOrderTopicConfigToBroker:       true,
 		ClientRequestThreadPoolNums:          8,
@@ -104,6 +107,17 @@ func Default(sys System) Config {
 func (c *Config) UseDataDir(dir string) {
 	c.Options.KVConfigPath = filepath.Join(dir, "kvConfig.json")
 	c.Options.ConfigStorePath = filepath.Join(dir, "namesrv.properties")
+}
+
+// DataDir is where the original keeps its files on this system.
+func (s System) DataDir() string { return filepath.Join(s.UserHome, "namesrv") }
+
+// SocketPath is where the Unix socket of a node at this port is; empty: it has none.
+func (c *Config) SocketPath(port int) string {
+	if c.Socket != "" || c.SocketDir == "" {
+		return c.Socket
+	}
+	return filepath.Join(c.SocketDir, fmt.Sprintf("epitaph-%d.sock", port))
 }
 
 // Fault is one mistake in a configuration.

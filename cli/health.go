@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// defaultPort is the NameServer's, where nobody says otherwise.
+const defaultPort = "127.0.0.1:9876"
+
+func (p *program) healthCommand() *command.Command {
+	var w where
+	var v view
+	v.out = p.stdout
+	return &command.Command{
+		Name:      "health",
+		Usage:     "ask a node whether clients should be sent to it (exit status 0 or 1)",
+		UsageText: "epitaph health [--socket PATH | -a HOST:PORT | -n HOST:PORT] [--json]",
+		Description: `Prints one line and ends with 0 when the node is ready, and with 1 when it is not (starting, waiting for brokers,
+draining) or does not answer: what a container's health check wants. Where no node is named, no socket is found and nobody
+answers by HTTP, the port for brokers and clients is asked: a node that is ready answers route queries there. With -n that
+port alone is asked, of any NameServer.`,
+		Flags: append(w.flags(), nameServerFlag(&v), command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON"}),
+		Run: func(ctx context.Context, _ []string) error {
+			h, err := p.health(ctx, w, &v)
+			if err != nil {
+				return err
+			}
+			if v.json {
+				err = v.printAsJSON(h)
+			} else if h.Ready {
+				_, err = fmt.Fprintln(v.out, h.Why)
+			}
+			if err == nil && !h.Ready {
+				err = fmt.Errorf("%s: %s", h.Node, h.Why)
+			}
+			return err
+		},
+	}
+}
+
+// healthAnswer is what health --json prints.
+type healthAnswer struct {
+	Node  string `json:"node"` // that answered: a path, or HOST:PORT
+	Ready bool   `json:"ready"`
+	Why   string `json:"why"`
+}
+
+// health asks the node that is meant and, where nobody named it and it does not answer, the port for brokers and clients.
+func (p *program) health(ctx context.Context, w where, v *view) (h healthAnswer, err error) {
+	if v.namesrv != "" {
+		return healthByPort(ctx, v.namesrv)
+	}
+	node, err := p.find(ctx, w)
+	if err != nil {
+		return h, err
+	}
+	status, body, err := ask(ctx, node, "/readyz")
+	switch {
+	case err != nil && !node.named && node.socket == "":
+		port := defaultPort
+		if host, number, err := net.SplitHostPort(p.env(envOf("listen"))); err == nil {
+			port = net.JoinHostPort(loopbackFor(host), number)
+		}
+		h, portErr := healthByPort(ctx, port)
+		if portErr != nil {
+			return h, fmt.Errorf("%w; %w", err, portErr)
+		}
+		return h, nil
+	case err != nil:
+		return h, err
+	}
+	line, _, _ := strings.Cut(string(body), "\n")
+	return healthAnswer{node.String(), status == http.StatusOK, shorten(printable(line), 3*screenWidth)}, nil
+}
+
+// healthByPort asks for the route of a topic that nobody has: a node that is ready says so, one that is not answers with
+// code 1, or with nothing.
+func healthByPort(ctx context.Context, addr string) (healthAnswer, error) {
+	_, err := askNameServer(ctx, addr, remoting.GetRouteInfoByTopic, map[string]string{"topic": "epitaph health"})
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return healthAnswer{addr, false, fmt.Sprintf("code %d: %s", refused.code, refused.remark)}, nil
+	}
+	if err != nil {
+		return healthAnswer{}, err
+	}
+	return healthAnswer{addr, true, "ready (its port for brokers and clients answers)"}, nil
+}
