@@ -63,7 +63,4 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-require (
-	github.com/youmark/pkcs8 v0.0.0-20240726163527-a2c0da244d78
-	golang.org/x/crypto v0.57.0 // indirect
-)
+require golang.org/x/crypto v0.57.0

@@ -33,7 +33,8 @@ var allowed = map[string][]string{
 	"node/lockfile":     {},
 	"node/kvconfig":     {"node/atomicfile", "remoting/fastjson"},
 	"tombstone":         {"clock"},
-	"remoting/rpc":      {"clock", "mq", "remoting"},
+	"remoting/pemkey":   {},
+	"remoting/rpc":      {"clock", "mq", "remoting", "remoting/pemkey"},
 	"routes":            {"clock", "mq", "tombstone"},
 	"digest":            {"clock", "mq", "tombstone"},
 	"gossip":            {"clock", "mq", "tombstone", "digest", "gossip/sockets"},
@@ -70,7 +71,7 @@ var doors = map[string][]string{
 	"golang.org/x/net":                        {"node/admin"},
 	"github.com/puzpuzpuz/xsync/v4":           {"routes"},
 	"github.com/getkin/kin-openapi":           {},
-	"github.com/youmark/pkcs8":                {"remoting/rpc"},
+	"golang.org/x/crypto":                     {"remoting/pemkey"},
 	"golang.org/x/term":                       {"cli"},
 	"github.com/cespare/xxhash/v2":            {"routes", "digest"},
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
-// useTLS sets what the one port accepts. A certificate that cannot be used is logged and TLS connections are closed;
-// an unusable private key keeps the node from starting (NettyRemotingServer.loadSslContext).
+// useTLS sets what the one port accepts. What the original logs and lives on with closes TLS connections; all else keeps the
+// node from starting (NettyRemotingServer.loadSslContext).
 func useTLS(rc *rpc.Config, t *config.TLS, log *slog.Logger) error {
 	rc.TLSMode = rpc.ParseTLSMode(string(t.Mode))
 	if rc.TLSMode == rpc.Disabled {
@@ -17,7 +17,7 @@ func useTLS(rc *rpc.Config, t *config.TLS, log *slog.Logger) error {
 	}
 	var err error
 	if rc.TLS, err = rpc.NewTLS(tlsSettings(t), log); err != nil {
-		if errors.Is(err, rpc.ErrPrivateKey) {
+		if !errors.Is(err, rpc.ErrPlain) {
 			return err
 		}
 		log.Error("TLS is not usable, its connections will be closed", "err", err)

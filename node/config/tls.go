@@ -122,13 +122,9 @@ func (t *TLS) set(values map[string]string) {
 	}
 }
 
-// validate checks what can be known without opening the files: the original logs a broken certificate and serves
-// without TLS, so files are judged when the context is built.
+// validate checks what can be known without opening the files, which are judged when the context is built.
 func (t *TLS) validate() []error {
-	if t.Mode == TLSDisabled || t.TestMode || t.KeyPath != "" && t.CertPath != "" {
-		return nil
-	}
-	if t.KeyPath == "" && t.CertPath == "" && t.Mode == TLSPermissive {
+	if t.Mode == TLSDisabled || t.TestMode {
 		return nil
 	}
 	var faults []error

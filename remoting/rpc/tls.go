@@ -58,24 +58,27 @@ func DefaultTLSSettings() TLSSettings { return TLSSettings{TestMode: true, NeedC
 // reloadEvery is how often the files are looked at (FileWatchService).
 const reloadEvery = 500 * time.Millisecond
 
+// halfChange is for how long files that do not fit each other are taken for a change under way.
+const halfChange = 10 * time.Second
+
 // TLS holds the server's certificate and follows changes of its files.
 type TLS struct {
 	set     TLSSettings
 	log     *slog.Logger
 	current atomic.Pointer[tls.Config] // nil while there is no usable certificate
-	seen    [3][sha256.Size]byte       // cert, key, trust as last looked at; of the watching goroutine
-	cert    bool                       // changed since the last reload
-	key     bool
+
+	// Of the watching goroutine.
+	seen    [3][sha256.Size]byte // cert, key, trust as last looked at
+	pending time.Time            // since when changed files could not be used; zero: they are in use
+	told    bool                 // and that was logged
 }
 
-// NewTLS loads the certificate. With an error that is ErrPrivateKey the process must not start; after any other one the
-// returned TLS works but closes handshakes until its files have become usable (TlsHelper, NettyRemotingServer).
+// NewTLS loads the certificate. After an error that is ErrPlain the returned TLS works but closes handshakes until its files
+// have become usable; with any other one the original's process does not start (TlsHelper, NettyRemotingServer).
 func NewTLS(set TLSSettings, log *slog.Logger) (*TLS, error) {
 	t := &TLS{set: set, log: log}
-	for i, path := range t.files() {
-		t.seen[i], _ = digest(path)
-	}
-	conf, err := serverTLS(set)
+	t.changed()
+	conf, err := serverTLS(&set)
 	if err == nil {
 		t.current.Store(conf)
 	}
@@ -87,6 +90,18 @@ func (t *TLS) config() *tls.Config {
 		return nil
 	}
 	return t.current.Load()
+}
+
+// state is whether the certificate is self-signed, made by this process, and else when it expires; zero: there is none.
+func (t *TLS) state() (selfSigned bool, expires time.Time) {
+	conf := t.config()
+	if conf == nil {
+		return false, time.Time{}
+	}
+	if len(conf.Certificates) == 0 {
+		return true, time.Time{}
+	}
+	return false, conf.Certificates[0].Leaf.NotAfter
 }
 
 func (t *TLS) files() [3]string {
@@ -104,36 +119,55 @@ func (t *TLS) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			t.look()
+		case now := <-ticker.C:
+			t.look(now)
 		}
 	}
 }
 
-// look reloads when the trust file changed, or certificate and key both did: one of them alone is half of a change
-// under way. A file that is gone counts as unchanged.
-func (t *TLS) look() {
-	var changed [3]bool
-	for i, path := range t.files() {
-		if sum, ok := digest(path); ok && sum != t.seen[i] {
-			t.seen[i], changed[i] = sum, true
-		}
+// look reloads what has changed, as soon as certificate and key fit each other: until then one of them alone is half of a
+// change under way. A certificate that was renewed with the same key is used at once.
+func (t *TLS) look(now time.Time) {
+	if t.changed() {
+		t.pending, t.told = now, false
 	}
-	t.cert, t.key = t.cert || changed[0], t.key || changed[1]
-	pair := t.cert && t.key
-	if !pair && !changed[2] {
+	if t.pending.IsZero() {
 		return
 	}
-	if pair {
-		t.cert, t.key = false, false
-	}
-	conf, err := serverTLS(t.set)
+	conf, err := serverTLS(&t.set)
 	if err != nil {
-		t.log.Error("tls files changed but cannot be used, the former certificate stays", "err", err)
+		if !t.told && now.Sub(t.pending) >= halfChange {
+			t.told = true
+			t.log.Error("tls files changed but cannot be used, the former certificate stays", "err", err)
+		}
 		return
 	}
+	t.pending = time.Time{}
 	t.current.Store(conf)
 	t.log.Info("tls certificate reloaded", "cert", t.set.ServerCert, "trust", t.set.ServerTrust)
+	t.warnOfDates(now)
+}
+
+// warnOfDates tells of a certificate that clients will not take because of its dates.
+func (t *TLS) warnOfDates(now time.Time) {
+	conf := t.config()
+	if conf == nil || len(conf.Certificates) == 0 {
+		return
+	}
+	if leaf := conf.Certificates[0].Leaf; now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+		t.log.Warn("tls certificate is not valid now: clients that verify it will not connect", "cert", t.set.ServerCert,
+			"from", leaf.NotBefore, "until", leaf.NotAfter)
+	}
+}
+
+// changed says whether a file is not what it was at the last look. A file that is gone counts as unchanged.
+func (t *TLS) changed() (any bool) {
+	for i, path := range t.files() {
+		if sum, ok := digest(path); ok && sum != t.seen[i] {
+			t.seen[i], any = sum, true
+		}
+	}
+	return any
 }
 
 func digest(path string) (sum [sha256.Size]byte, ok bool) {
@@ -147,8 +181,15 @@ func digest(path string) (sum [sha256.Size]byte, ok bool) {
 	return sha256.Sum256(b), true
 }
 
-// ErrPrivateKey says that a private key cannot be used: the process must not start with it.
-var ErrPrivateKey = errors.New("private key cannot be used")
+// ErrPlain is of faults that the original logs and lives on with, in plain text: a certificate or key that cannot be opened,
+// or one that is not the other's. With all others it does not start.
+var ErrPlain = errors.New("TLS connections would be closed")
+
+// plain marks an error as ErrPlain.
+type plain struct{ error }
+
+func (plain) Is(target error) bool { return target == ErrPlain }
+func (p plain) Unwrap() error      { return p.error }
 
 // clientAuth combines tls.server.need.client.auth and tls.server.authClient.
 func clientAuth(need string, verify bool) tls.ClientAuthType {

@@ -1,13 +1,13 @@
 package rpc
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +16,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/youmark/pkcs8"
+	"github.com/epitaph-mq/epitaph/remoting/pemkey"
 )
 
 // maxTLSFile bounds a key, certificate or trust file.
 const maxTLSFile = 4 << 20
 
 // serverTLS builds the server's context (TlsHelper.buildSslContext). Versions and ciphers are Go's defaults.
-func serverTLS(set TLSSettings) (*tls.Config, error) {
+func serverTLS(set *TLSSettings) (*tls.Config, error) {
 	if set.TestMode {
 		cert := sync.OnceValues(selfSigned) // at the first handshake: most nodes never see one
 		get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert() }
@@ -31,7 +31,7 @@ func serverTLS(set TLSSettings) (*tls.Config, error) {
 	}
 	cert, err := keyPair(set.ServerCert, set.ServerKey, set.ServerPassword)
 	if err != nil {
-		return nil, fmt.Errorf("tls: server: %w", err)
+		return nil, fmt.Errorf("tls.server.%w", err)
 	}
 	conf := &tls.Config{
 		Certificates: []tls.Certificate{cert},
@@ -39,7 +39,7 @@ func serverTLS(set TLSSettings) (*tls.Config, error) {
 	}
 	if set.ServerAuthClient && set.ServerTrust != "" {
 		if conf.ClientCAs, err = trust(set.ServerTrust); err != nil {
-			return nil, fmt.Errorf("tls: tls.server.trustCertPath: %w", err)
+			return nil, fmt.Errorf("tls.server.%w", err)
 		}
 	}
 	return conf, nil
@@ -57,7 +57,7 @@ func ClientTLS(set TLSSettings) (*tls.Config, error) {
 		var err error
 		if set.ClientTrust != "" {
 			if roots, err = trust(set.ClientTrust); err != nil {
-				return nil, fmt.Errorf("tls: tls.client.trustCertPath: %w", err)
+				return nil, fmt.Errorf("tls.client.%w", err)
 			}
 		}
 		conf.VerifyConnection = func(state tls.ConnectionState) error { return verifyChain(state, roots) }
@@ -65,7 +65,7 @@ func ClientTLS(set TLSSettings) (*tls.Config, error) {
 	if set.ClientCert != "" || set.ClientKey != "" {
 		cert, err := keyPair(set.ClientCert, set.ClientKey, set.ClientPassword)
 		if err != nil {
-			return nil, fmt.Errorf("tls: client: %w", err)
+			return nil, fmt.Errorf("tls.client.%w", err)
 		}
 		conf.Certificates = []tls.Certificate{cert}
 	}
@@ -86,63 +86,49 @@ func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
 
 // keyPair loads a PEM chain and its PEM key.
 func keyPair(certPath, keyPath, password string) (tls.Certificate, error) {
-	certPEM, err := readFile(certPath)
+	var pair tls.Certificate
+	chain, err := certificates(certPath)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("certificate: %w", err)
+		return pair, fmt.Errorf("certPath=%q: %w", certPath, err)
 	}
-	keyPEM, err := readFile(keyPath)
+	text, err := readFile(keyPath)
+	if err == nil {
+		pair.PrivateKey, err = pemkey.Key(text, password)
+	}
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("key: %w", err)
+		return pair, fmt.Errorf("keyPath=%q: %w", keyPath, err)
 	}
-	keyPEM, err = plainKey(keyPEM, password)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("key %s: %w: %w", keyPath, ErrPrivateKey, err)
+	signer, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return pair, fmt.Errorf("keyPath=%q: a key that cannot sign (%T)", keyPath, pair.PrivateKey)
 	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("certificate %s with key %s: %w", certPath, keyPath, err)
+	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
+		return pair, plain{fmt.Errorf("keyPath=%q: it is not the key of the first certificate in %q", keyPath, certPath)}
 	}
-	return cert, nil
+	for _, cert := range chain {
+		pair.Certificate = append(pair.Certificate, cert.Raw)
+	}
+	pair.Leaf = chain[0]
+	return pair, nil
 }
 
-// plainKey finds the private key among PEM blocks, decrypts it if need be, and checks that it can be parsed.
-func plainKey(b []byte, password string) ([]byte, error) {
-	for {
-		var block *pem.Block
-		block, b = pem.Decode(b)
-		if block == nil {
-			return nil, errors.New("no PEM block with a private key")
-		}
-		switch block.Type {
-		case "PRIVATE KEY":
-			if _, err := x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
-				return nil, err
-			}
-			return pem.EncodeToMemory(block), nil
-		case "ENCRYPTED PRIVATE KEY":
-			key, _, err := pkcs8.ParsePrivateKey(block.Bytes, []byte(password))
-			if err != nil {
-				return nil, fmt.Errorf("decrypt with the password given: %w", err)
-			}
-			der, err := x509.MarshalPKCS8PrivateKey(key)
-			if err != nil {
-				return nil, err
-			}
-			return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-		case "RSA PRIVATE KEY", "EC PRIVATE KEY":
-			return nil, fmt.Errorf("%q is not PKCS#8: convert it with openssl pkcs8 -topk8", block.Type)
-		}
-	}
-}
-
-func trust(path string) (*x509.CertPool, error) {
-	b, err := readFile(path)
+func certificates(path string) ([]*x509.Certificate, error) {
+	text, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
+	return pemkey.Certificates(text)
+}
+
+// trust takes a file that cannot be opened for one that cannot be used, as the original does for this file.
+func trust(path string) (*x509.CertPool, error) {
+	anchors, err := certificates(path)
+	if err != nil {
+		return nil, fmt.Errorf("trustCertPath=%q: %s", path, err) //nolint:errorlint // it must not be taken for an absent certificate
+	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", path)
+	for _, cert := range anchors {
+		pool.AddCert(cert)
 	}
 	return pool, nil
 }
@@ -153,9 +139,12 @@ func readFile(path string) ([]byte, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, plain{err}
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, plain{errors.New("it is a directory")}
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxTLSFile+1))
 	if err == nil && len(b) > maxTLSFile {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxTLSFile)

@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"log/slog"
@@ -11,8 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/youmark/pkcs8"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -106,7 +107,7 @@ func TestTLSBehindProxyHeader(t *testing.T) {
 
 func TestTLSWithoutCertificateCloses(t *testing.T) {
 	store, err := NewTLS(TLSSettings{ServerCert: "missing.pem", ServerKey: "missing.key"}, quiet)
-	if err == nil || errors.Is(err, ErrPrivateKey) {
+	if !errors.Is(err, ErrPlain) {
 		t.Fatalf("missing files: %v", err)
 	}
 	s := start(t, handlerFunc{serve: echo}, func(c *Config) { c.TLS = store })
@@ -121,11 +122,11 @@ func TestTLSWithoutCertificateCloses(t *testing.T) {
 
 func encrypted(t *testing.T, key *ecdsa.PrivateKey, password string) []byte {
 	t.Helper()
-	der, err := pkcs8.MarshalPrivateKey(key, []byte(password), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der})
+	der, err := x509.MarshalECPrivateKey(key)
+	kit.Must(t, err)
+	block, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", der, []byte(password), x509.PEMCipherAES256) //nolint:staticcheck // what openssl ec writes
+	kit.Must(t, err)
+	return pem.EncodeToMemory(block)
 }
 
 func write(t *testing.T, path string, b []byte) string {
@@ -224,30 +225,102 @@ func TestClientVerifiesServer(t *testing.T) {
 	}
 }
 
-func TestPrivateKeys(t *testing.T) {
+// What the original lives on with, in plain text, and what keeps its process from starting.
+func TestFilesThatCannotBeUsed(t *testing.T) {
 	a := kit.NewAuthority(t)
-	set := files(t, a, "server")
+	good := files(t, a, "server")
+	dir := t.TempDir()
 	id := a.Issue(t, "server")
-	write(t, set.ServerCert, id.PEM)
-	write(t, set.ServerKey, encrypted(t, id.Key, "right"))
-	set.ServerPassword = "right"
-	if _, err := NewTLS(set, quiet); err != nil {
-		t.Errorf("encrypted key: %v", err)
+	locked := write(t, filepath.Join(dir, "locked"), encrypted(t, id.Key, "right"))
+	cert := write(t, filepath.Join(dir, "cert"), id.PEM)
+	der := write(t, filepath.Join(dir, "der"), id.Cert.Raw)
+	empty, junk := write(t, filepath.Join(dir, "empty"), nil), write(t, filepath.Join(dir, "junk"), []byte("garbage"))
+	with := func(change func(*TLSSettings)) TLSSettings {
+		set := good
+		set.ServerAuthClient, set.NeedClientAuth = true, "require"
+		change(&set)
+		return set
 	}
-	set.ServerPassword = "wrong"
-	if _, err := NewTLS(set, quiet); !errors.Is(err, ErrPrivateKey) {
-		t.Errorf("wrong password: %v", err)
-	}
-	for _, garbage := range []string{"", "garbage", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-		"-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"} {
-		write(t, set.ServerKey, []byte(garbage))
-		if _, err := NewTLS(set, quiet); !errors.Is(err, ErrPrivateKey) {
-			t.Errorf("key %q: %v", garbage, err)
+	for name, c := range map[string]struct {
+		set  TLSSettings
+		want string // in the error; empty: none
+		goes bool   // the original goes on
+	}{
+		"good":           {with(func(*TLSSettings) {}), "", false},
+		"locked":         {with(func(s *TLSSettings) { s.ServerCert, s.ServerKey, s.ServerPassword = cert, locked, "right" }), "", false},
+		"wrong password": {with(func(s *TLSSettings) { s.ServerKey, s.ServerPassword = locked, "wrong" }), "password given", false},
+		"no password":    {with(func(s *TLSSettings) { s.ServerKey = locked }), "no password", false},
+		"key empty":      {with(func(s *TLSSettings) { s.ServerKey = empty }), "no PEM block", false},
+		"key junk":       {with(func(s *TLSSettings) { s.ServerKey = junk }), "no PEM block", false},
+		"key is cert":    {with(func(s *TLSSettings) { s.ServerKey = cert }), "no PEM block", false},
+		"key none":       {with(func(s *TLSSettings) { s.ServerKey = "" }), "no path", false},
+		"key missing":    {with(func(s *TLSSettings) { s.ServerKey += " " }), "no such file", true},
+		"key directory":  {with(func(s *TLSSettings) { s.ServerKey = dir }), "directory", true},
+		"other's key":    {with(func(s *TLSSettings) { s.ServerCert = cert }), "not the key", true},
+		"cert missing":   {with(func(s *TLSSettings) { s.ServerCert += "x" }), "no such file", true},
+		"cert none":      {with(func(s *TLSSettings) { s.ServerCert = "" }), "no path", false},
+		"cert empty":     {with(func(s *TLSSettings) { s.ServerCert = empty }), "empty", false},
+		"cert DER":       {with(func(s *TLSSettings) { s.ServerCert = der }), "DER", false},
+		"cert is key":    {with(func(s *TLSSettings) { s.ServerCert = s.ServerKey }), "private key and no", false},
+		"trust missing":  {with(func(s *TLSSettings) { s.ServerTrust += " " }), "no such file", false},
+		"trust empty":    {with(func(s *TLSSettings) { s.ServerTrust = empty }), "empty", false},
+		"trust is key":   {with(func(s *TLSSettings) { s.ServerTrust = s.ServerKey }), "private key and no", false},
+		"trust unused":   {with(func(s *TLSSettings) { s.ServerTrust, s.ServerAuthClient = "none", false }), "", false},
+	} {
+		_, err := NewTLS(c.set, quiet)
+		if c.want == "" && err == nil {
+			continue
+		}
+		if err == nil || c.want == "" || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrPlain) != c.goes {
+			t.Errorf("%s: want %q (original goes on: %v), got %v (%v)", name, c.want, c.goes, err, errors.Is(err, ErrPlain))
 		}
 	}
 }
 
+// One look at a time, without the watcher's clock.
 func TestReload(t *testing.T) {
+	a := kit.NewAuthority(t)
+	set := files(t, a, "first")
+	var log strings.Builder
+	store, err := NewTLS(set, slog.New(slog.NewTextHandler(&log, nil)))
+	kit.Must(t, err)
+	serves := func() string { return store.config().Certificates[0].Leaf.Subject.CommonName }
+	now := time.Now()
+	look := func(after time.Duration) *tls.Config {
+		now = now.Add(after)
+		store.look(now)
+		return store.config()
+	}
+	before := look(reloadEvery)
+	second := a.Issue(t, "second")
+	write(t, set.ServerCert, second.PEM)
+	if look(reloadEvery) != before || look(halfChange-1) != before || log.Len() != 0 {
+		t.Errorf("half a change: %s", log.String())
+	}
+	if look(1); strings.Count(log.String(), "level=ERROR") != 1 {
+		t.Errorf("a change that stays half: %s", log.String())
+	}
+	kit.Must(t, os.Remove(set.ServerTrust))
+	write(t, set.ServerKey, second.KeyPEM)
+	if look(halfChange); serves() != "second" || strings.Count(log.String(), "level=ERROR") != 1 {
+		t.Errorf("serves %s: %s", serves(), log.String())
+	}
+	write(t, set.ServerCert, a.IssueFor(t, "renewed", second.Key).PEM)
+	if look(reloadEvery); serves() != "renewed" {
+		t.Errorf("serves %s after it was renewed with its key", serves())
+	}
+	trusting := store.config()
+	write(t, set.ServerTrust, kit.NewAuthority(t).PEM)
+	if look(reloadEvery) == trusting {
+		t.Error("not reloaded for its trust file")
+	}
+	if self, expires := store.state(); self || !expires.Equal(second.Cert.NotAfter) {
+		t.Errorf("state: %v, %v; want until %v", self, expires, second.Cert.NotAfter)
+	}
+}
+
+// Old connections live on with what they have, new ones get the new certificate.
+func TestReloadWhileServing(t *testing.T) {
 	a := kit.NewAuthority(t)
 	set := files(t, a, "first")
 	s := start(t, handlerFunc{serve: echo}, withTLS(t, set, Permissive))
@@ -259,30 +332,10 @@ func TestReload(t *testing.T) {
 	if got := name(); got != "first" {
 		t.Fatalf("certificate %q", got)
 	}
-	store := s.cfg.TLS
-	first := store.config()
-	unwatched, err := NewTLS(set, quiet) // what one look does, without the watcher's clock
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := unwatched.config()
 	id := a.Issue(t, "second")
 	write(t, set.ServerCert, id.PEM)
-	unwatched.look()
-	if unwatched.config() != before {
-		t.Error("reloaded with half a pair")
-	}
-	if err := os.Remove(set.ServerTrust); err != nil {
-		t.Fatal(err)
-	}
 	write(t, set.ServerKey, id.KeyPEM)
-	kit.Until(t, "reloaded", func() bool { return store.config() != first })
-	if got := name(); got != "second" {
-		t.Errorf("certificate %q after the change", got)
-	}
+	kit.Until(t, "reloaded", func() bool { return name() == "second" })
 	old.Put(request(206, 1, 0, ""))
 	old.wantHeader(`"opaque":1,`)
-	second := store.config()
-	write(t, set.ServerTrust, kit.NewAuthority(t).PEM)
-	kit.Until(t, "reloaded for its trust file", func() bool { return store.config() != second })
 }

@@ -29,6 +29,12 @@ func (ca *Identity) Issue(t testing.TB, name string) *Identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	Must(t, err)
+	return ca.IssueFor(t, name, key)
+}
+
+// IssueFor is Issue for a key that there is already.
+func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey) *Identity {
+	t.Helper()
 	id := &Identity{Key: key, Cert: &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),

@@ -19,7 +19,7 @@ import (
 
 const (
 	compatPath = "../../docs/compat.md"
-	lastRow    = 165
+	lastRow    = 167
 	lastDevi   = 17
 )
 

@@ -4,9 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -161,6 +165,83 @@ func TestRow042ClientCertificateRequired(t *testing.T) {
 			if served := err == nil; served != (name == "trusted") {
 				t.Fatalf("served: %t (%v)", served, err)
 			}
+		})
+	}
+}
+
+func TestRow166TLSFilesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	ca, dir := kit.NewAuthority(t), t.TempDir()
+	id := ca.Issue(t, "server")
+	file := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		kit.Must(t, os.WriteFile(path, text, 0o600))
+		return path
+	}
+	key, cert, trust := file("key", id.KeyPEM), file("cert", id.PEM), file("trust", ca.PEM)
+	empty, der := file("empty", nil), file("der", id.Cert.Raw)
+	for name, c := range map[string]struct {
+		change map[string]string
+		ends   bool // with 255; else it serves, and closes TLS connections
+	}{
+		"cert missing":  {map[string]string{"tls.server.certPath": cert + "x"}, false},
+		"cert empty":    {map[string]string{"tls.server.certPath": empty}, true},
+		"cert in DER":   {map[string]string{"tls.server.certPath": der}, true},
+		"cert is key":   {map[string]string{"tls.server.certPath": key}, true},
+		"key missing":   {map[string]string{"tls.server.keyPath": key + "x"}, false},
+		"key is cert":   {map[string]string{"tls.server.keyPath": cert}, true},
+		"trust missing": {map[string]string{"tls.server.trustCertPath": trust + "x"}, true},
+		"trust empty":   {map[string]string{"tls.server.trustCertPath": empty}, true},
+		"neither":       {map[string]string{"tls.server.certPath": "", "tls.server.keyPath": ""}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			system := tlsFiles{key, cert, trust}.system()
+			system["tls.server.authClient"] = "true"
+			maps.Copy(system, c.change)
+			if !c.ends {
+				s := start(t, options{system: system})
+				if _, err := s.secure(t, nil); err == nil {
+					t.Error("handshake")
+				}
+				s.dial(t).Usable()
+				return
+			}
+			run.ready(t)
+			run.booting <- struct{}{}
+			defer func() { <-run.booting }()
+			s, err := run.target.run(options{dir: t.TempDir(), system: system})
+			kit.Must(t, err)
+			defer s.Kill()
+			if status, err := s.Wait(kit.Patience); err != nil || status != 255 {
+				t.Errorf("status %d, %v", status, err)
+			}
+		})
+	}
+}
+
+// One of each form and of each encryption; all of them: remoting/pemkey.TestGoldenKeys.
+func TestRow167PrivateKeys(t *testing.T) {
+	t.Parallel()
+	archive, err := txtar.ParseFile("../../remoting/pemkey/testdata/keys.txt")
+	kit.Must(t, err)
+	dir := t.TempDir()
+	for _, f := range archive.Files {
+		kit.Must(t, os.WriteFile(filepath.Join(dir, strings.ReplaceAll(f.Name, "/", "_")), f.Data, 0o600))
+	}
+	for _, name := range []string{
+		"pkcs8/rsa/pbe-SHA1-RC4-128", "pkcs8/rsa/default", "pkcs8/ec/prf-hmacWithSHA512", "pkcs1/rsa/plain", "pkcs1/rsa/aes-128-cbc",
+		"sec1/ec/des-ede3-cbc",
+	} {
+		t.Run(strings.ReplaceAll(name, "/", " "), func(t *testing.T) {
+			t.Parallel()
+			system := tlsFiles{
+				filepath.Join(dir, strings.ReplaceAll(name, "/", "_")), filepath.Join(dir, strings.Split(name, "/")[1]+".crt"), "",
+			}.system()
+			if !strings.HasSuffix(name, "plain") {
+				system["tls.server.keyPassword"] = "123456"
+			}
+			start(t, options{system: system}).mustSecure(t, nil).Usable()
 		})
 	}
 }

@@ -1,0 +1,107 @@
+package pemkey
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Key is the first private key among the PEM blocks of text, decrypted with password if need be: an *rsa.PrivateKey,
+// *ecdsa.PrivateKey or ed25519.PrivateKey. No error has the password or the key in it.
+func Key(text []byte, password string) (crypto.PrivateKey, error) {
+	for block := range blocks(text) {
+		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			continue // a certificate, or EC PARAMETERS, which OpenSSL writes before the key
+		}
+		der, err := block.Bytes, error(nil)
+		info, encrypted := block.Headers["DEK-Info"]
+		encrypted = encrypted || block.Type == "ENCRYPTED PRIVATE KEY"
+		switch {
+		case encrypted && password == "":
+			return nil, errors.New("it is encrypted and no password is given")
+		case info != "":
+			der, err = decryptTraditional(info, der, password)
+		case encrypted:
+			der, err = decryptPKCS8(der, password)
+		}
+		if err != nil {
+			return nil, err
+		}
+		key, err := parse(der)
+		if err != nil && encrypted {
+			err = fmt.Errorf("%w: %w", errPassword, err)
+		}
+		return key, err
+	}
+	return nil, errors.New("it holds no PEM block with a private key")
+}
+
+var errPassword = errors.New("it cannot be decrypted with the password given")
+
+// parse takes any of the three forms, whatever the block says that it is.
+func parse(der []byte) (crypto.PrivateKey, error) {
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err == nil {
+		return key, nil
+	}
+	if rsa, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return rsa, nil
+	}
+	if ec, err := x509.ParseECPrivateKey(der); err == nil {
+		return ec, nil
+	}
+	return nil, err
+}
+
+// Certificates are all certificates among the PEM blocks of text, in its order; at least one.
+func Certificates(text []byte) (chain []*x509.Certificate, err error) {
+	for block := range blocks(text) {
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+			var first asn1.RawValue // what OpenSSL trusts it for stands behind it
+			_, err := asn1.Unmarshal(block.Bytes, &first)
+			var cert *x509.Certificate
+			if err == nil {
+				cert, err = x509.ParseCertificate(first.FullBytes)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("certificate %d in it: %w", len(chain)+1, err)
+			}
+			chain = append(chain, cert)
+		}
+	}
+	switch {
+	case len(chain) > 0:
+		return chain, nil
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, errors.New("it is empty; want certificates in PEM")
+	case bytes.Contains(text, []byte("PRIVATE KEY-----")):
+		return nil, errors.New("it holds a private key and no certificate; want certificates in PEM")
+	case bytes.HasPrefix(text, []byte{0x30, 0x82}):
+		return nil, errors.New("it is DER; want PEM: convert it with openssl x509 -inform DER -in FILE")
+	}
+	return nil, errors.New("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+}
+
+// blocks takes lines that are indented, end with a carriage return or begin with a byte order mark, as netty does.
+func blocks(text []byte) func(yield func(*pem.Block) bool) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	rest := []byte(strings.Join(lines, "\n"))
+	return func(yield func(*pem.Block) bool) {
+		for {
+			var block *pem.Block
+			if block, rest = pem.Decode(rest); block == nil || !yield(block) {
+				return
+			}
+		}
+	}
+}
