@@ -56,7 +56,7 @@ func sampleTombstones() *api.Tombstones {
 				Outcome: "evicted", Why: "evicted", LifeMargin: ms(29_100), RegisterMargin: ms(12.3), AgeMS: 4.2,
 			}},
 			{Tombstone: nat, At: before(4 * time.Minute), Verdict: api.Verdict{
-				Outcome: "kept_newer_register", Why: "kept: registered after the departure", LifeMargin: ms(1), RegisterMargin: ms(-2500), AgeMS: 9000,
+				Outcome: "came_back", Why: "came back: registered after the departure", RegisterMargin: ms(-2500), AgeMS: 9000,
 			}},
 			{Tombstone: nat, At: before(5 * time.Minute), Verdict: api.Verdict{
 				Outcome: "unknown_at_origin", Why: "unknown at its origin",

@@ -124,7 +124,11 @@ func (v *view) decided(d *api.Decision, now time.Time) {
 	lines(v.out, 2, append(parts, "told by "+d.Origin)...)
 	why := d.Why
 	if d.AgeMS > 0 {
-		why += ", " + span(milliseconds(d.AgeMS)) + " after the departure"
+		judged := ", "
+		if d.Outcome != "evicted" {
+			judged += "judged "
+		}
+		why += judged + span(milliseconds(d.AgeMS)) + " after the departure"
 	}
 	lines(v.out, 6, why)
 	if both := comparisons(&d.Verdict); len(both) > 0 {

@@ -16,7 +16,11 @@ func (s *state) judge(
 		return v, eff
 	}
 	v = tombstone.Decide(e.entry(), id, lo, now)
-	if v.Outcome != tombstone.Evicted {
+	switch v.Outcome {
+	case tombstone.Evicted:
+	case tombstone.CameBack:
+		return v, eff
+	default:
 		e.kept, e.keptAt = v, now
 		s.edition++
 		return v, eff

@@ -199,10 +199,13 @@ func (s *state) renew(e *live, r *Registration, now clock.Stamp, listed bool) {
 	e.ha = r.HAAddr
 	e.timeout = timeout(r.Timeout)
 	e.lastSeen, e.lastRegister = now, now
+	if !e.keptAt.IsZero() { // the departure was before it was judged, so the broker has come back
+		e.kept, e.keptAt = tombstone.Verdict{}, clock.Stamp{}
+		s.edition++
+	}
 	if !listed {
 		e.hidden = false
 		e.since = now
-		e.kept, e.keptAt = tombstone.Verdict{}, clock.Stamp{}
 		s.edition++
 	}
 	if listed && e.owner != nil && (r.Conn == nil || r.Conn.ID < e.owner.ID) {

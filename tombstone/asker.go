@@ -263,7 +263,7 @@ func final(v Verdict, b Bounds, now clock.Stamp) bool {
 	switch v.Outcome {
 	case KeptYoungerConn:
 		return v.LifeMargin < slack
-	case KeptNewerRegister:
+	case CameBack:
 		return v.RegisterMargin < slack
 	}
 	return true

@@ -188,11 +188,12 @@ func (x *Exchange) receiveDone(m *member, d Done, now clock.Stamp, out *Output) 
 	x.closeAnswered(m, now, out)
 }
 
-// note keeps the report of m that tells most. An eviction stays one when a repeated hint later finds nothing, and a report
-// on an older revision does not end the hints of a newer one.
+// note keeps the report of m that tells most. What was final stays when a repeated hint later finds something else, a
+// registration that goes later was kept all the same, and a report on an older revision does not end the hints of a newer one.
 func (o *own) note(m *member, r Report, now clock.Stamp) {
 	t := o.progressOf(m)
-	if t.state == reported && (t.outcome == Evicted || r.Revision < t.revision || r.Outcome == t.outcome) {
+	if t.state == reported &&
+		(told(t.outcome, r.Outcome) || r.Outcome == NotHeld || r.Revision < t.revision || r.Outcome == t.outcome) {
 		t.revision = max(t.revision, r.Revision)
 		return
 	}
@@ -201,6 +202,18 @@ func (o *own) note(m *member, r Report, now clock.Stamp) {
 		return // the newer revision waits to be hinted to m
 	}
 	*t = progress{m: m, state: reported, outcome: r.Outcome, revision: r.Revision, after: now.Sub(o.u)}
+}
+
+// told says that a member which did first has told all of what it did, whatever it says then. A registration that came back
+// can still turn out to have come before the departure: then it is evicted.
+func told(first, then Outcome) bool {
+	switch first {
+	case Evicted, NotHeld, SawItself:
+		return true
+	case CameBack:
+		return then != Evicted
+	}
+	return false
 }
 
 // sawItGo notes that m itself saw a departure of k after U: this node tells m no more about k.

@@ -25,12 +25,12 @@ func Decide(e Entry, who Identity, b Bounds, now clock.Stamp) Verdict {
 		v.Outcome = KeptRemoteIP
 	case e.FirstByte.IsZero():
 		v.Outcome = KeptNoOwner
+	case v.RegisterMargin <= 0: // before the proof of life, which no successor passes
+		v.Outcome = CameBack
 	case !b.HasLife:
 		v.Outcome = KeptNoLife
 	case v.LifeMargin <= 0:
 		v.Outcome = KeptYoungerConn
-	case v.RegisterMargin <= 0:
-		v.Outcome = KeptNewerRegister
 	default:
 		v.Outcome = Evicted
 	}

@@ -66,40 +66,40 @@ type Bounds struct {
 // Outcome is what a node did with a tombstone.
 type Outcome uint8
 
-// Outcomes, in the order of the checks. Every one but Evicted leaves the tables untouched.
+// Outcomes. Their numbers are those of the messages. Every one but Evicted leaves the tables untouched.
 const (
-	NotHeld           Outcome = iota // no registration of that (cluster, address) here
-	Evicted                          // removed by the rule
-	KeptName                         // held under another broker name
-	KeptID                           // held under another broker id
-	KeptRemoteIP                     // held from another source address
-	KeptNoLife                       // the origin has no proof of life (yet)
-	KeptYoungerConn                  // first byte of its connection is not before lo(L)
-	KeptNewerRegister                // last REGISTER is not before lo(U)
-	KeptNoOwner                      // the registration has no connection that could be judged
-	KeptLostTime                     // the origin lost time (frozen): its ages cannot be believed
-	KeptHolding                      // this node evicts nothing by tombstone for the moment (three refuted evictions)
-	Unknown                          // the origin does not know the tombstone (any more)
-	SawItself                        // that member handled the UNREGISTER itself
-	outcomes                         // how many there are
+	NotHeld         Outcome = iota // no registration of that (cluster, address) here
+	Evicted                        // removed by the rule
+	KeptName                       // held under another broker name
+	KeptID                         // held under another broker id
+	KeptRemoteIP                   // held from another source address
+	KeptNoLife                     // the origin has no proof of life (yet)
+	KeptYoungerConn                // first byte of its connection is not before lo(L)
+	CameBack                       // last REGISTER is not before lo(U): it is registered here, whatever left
+	KeptNoOwner                    // the registration has no connection that could be judged
+	KeptLostTime                   // the origin lost time (frozen): its ages cannot be believed
+	KeptHolding                    // this node evicts nothing by tombstone for the moment (three refuted evictions)
+	Unknown                        // the origin does not know the tombstone (any more)
+	SawItself                      // that member handled the UNREGISTER itself
+	outcomes                       // how many there are
 )
 
 // outcomeTexts are the outcomes' names for programs, which never change (labels of metrics, values of /v1), and their words
 // for people.
 var outcomeTexts = [outcomes]struct{ name, words string }{
-	NotHeld:           {"not_held", "not held"},
-	Evicted:           {"evicted", "evicted"},
-	KeptName:          {"kept_other_name", "kept: other broker name"},
-	KeptID:            {"kept_other_id", "kept: other broker id"},
-	KeptRemoteIP:      {"kept_other_source", "kept: other source address"},
-	KeptNoLife:        {"kept_no_proof_of_life", "kept: no proof of life"},
-	KeptYoungerConn:   {"kept_younger_connection", "kept: connection younger than the proof of life"},
-	KeptNewerRegister: {"kept_newer_register", "kept: registered after the departure"},
-	KeptNoOwner:       {"kept_no_connection", "kept: no connection to judge"},
-	KeptLostTime:      {"kept_origin_lost_time", "kept: the origin lost time"},
-	KeptHolding:       {"kept_on_hold", "kept: evictions are on hold"},
-	Unknown:           {"unknown_at_origin", "unknown at its origin"},
-	SawItself:         {"saw_itself", "saw it itself"},
+	NotHeld:         {"not_held", "not held"},
+	Evicted:         {"evicted", "evicted"},
+	KeptName:        {"kept_other_name", "kept: other broker name"},
+	KeptID:          {"kept_other_id", "kept: other broker id"},
+	KeptRemoteIP:    {"kept_other_source", "kept: other source address"},
+	KeptNoLife:      {"kept_no_proof_of_life", "kept: no proof of life"},
+	KeptYoungerConn: {"kept_younger_connection", "kept: connection younger than the proof of life"},
+	CameBack:        {"came_back", "came back: registered after the departure"},
+	KeptNoOwner:     {"kept_no_connection", "kept: no connection to judge"},
+	KeptLostTime:    {"kept_origin_lost_time", "kept: the origin lost time"},
+	KeptHolding:     {"kept_on_hold", "kept: evictions are on hold"},
+	Unknown:         {"unknown_at_origin", "unknown at its origin"},
+	SawItself:       {"saw_itself", "saw it itself"},
 }
 
 // String is the outcome in the words of an operator.

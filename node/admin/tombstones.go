@@ -68,10 +68,10 @@ func apiVerdict(d tombstone.Verdict) api.Verdict {
 	v := api.Verdict{Outcome: d.Outcome.Name(), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
 	register := millis(d.RegisterMargin)
 	switch d.Outcome {
-	case tombstone.Evicted, tombstone.KeptYoungerConn, tombstone.KeptNewerRegister:
+	case tombstone.Evicted, tombstone.KeptYoungerConn:
 		life := millis(d.LifeMargin)
 		v.LifeMargin, v.RegisterMargin = &life, &register
-	case tombstone.KeptNoLife:
+	case tombstone.KeptNoLife, tombstone.CameBack:
 		v.RegisterMargin = &register
 	}
 	return v

@@ -99,8 +99,8 @@ func (p *promises) registeredMeanwhile(t *testing.T) {
 	b.Close()
 	kit.Must(t, b.register(p.c.server)) // the successor, at C only
 	heal(rules)
-	if d := p.c.decided(t, b.Name, "kept_younger_connection"); d.LifeMargin == nil || *d.LifeMargin > 0 {
-		t.Errorf("kept without the comparison: %+v", d)
+	if d := p.c.decided(t, b.Name, "came_back"); d.RegisterMargin == nil || *d.RegisterMargin > 0 {
+		t.Errorf("told without the comparison: %+v", d)
 	}
 	p.stays(t, b)
 	for _, n := range p.nodes[:2] {
