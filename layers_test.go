@@ -47,8 +47,9 @@ var allowed = map[string][]string{
 	"node/admin":        {"api", "clock", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/departures", "node/divergence", "node/lockfile"},
 	"node":              {"api", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/departures", "node/divergence", "node/admin"},
 	"bench":             {"cli/screen", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
-	"cli":               {"api", "cli/command", "cli/screen", "node", "node/config", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"cli":               {"api", "cli/command", "cli/output", "cli/screen", "node", "node/config", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	"cli/command":       {"cli/screen", "nearest"},
+	"cli/output":        {},
 	"cli/screen":        {},
 	".":                 {"cli"},
 

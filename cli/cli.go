@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/cli/output"
 )
 
 // program is one run of the command line: everything a command may touch besides its flags.
@@ -19,6 +21,8 @@ type program struct {
 	licenses       string
 	newNode        nodeMaker
 	usual          []string // where sockets of nodes are looked for; nil: where they are by default
+	streams        streams
+	level          slog.LevelVar // of the log
 }
 
 // Main runs the command line and returns the exit status. args[0] is the name of the program: called as mqnamesrv it
@@ -29,6 +33,9 @@ func Main(args []string, licenses string, stdout, stderr io.Writer) int {
 }
 
 func (p *program) main(args []string) int {
+	p.streams = streams{out: output.NewStream(p.stdout), err: output.NewStream(p.stderr)}
+	p.stdout, p.stderr = p.streams.out, p.streams.err
+	defer p.streams.close()
 	if len(args) > 0 && isMQNamesrv(args[0]) {
 		return p.mqnamesrv(args[1:], scriptHome(args[0]))
 	}
@@ -68,6 +75,10 @@ func (p *program) app() *command.Command {
 			p.diffCommand(),
 			p.healthCommand(),
 			p.licensesCommand(),
+			{Name: relayCommand, Raw: true, Hidden: true, Run: func(context.Context, []string) error {
+				output.Relay()
+				return nil
+			}},
 			{Name: "bench", Raw: true, Hidden: true, Run: func(context.Context, []string) error {
 				return command.UsageError(errors.New("the benchmark is a program of its own: epitaph-bench"))
 			}},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/cli/output"
 	"github.com/epitaph-mq/epitaph/cluster"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
@@ -84,7 +85,7 @@ func (p *program) cluster(ctx context.Context, s clusterSettings) (err error) {
 	if cfg.Data == "" {
 		cfg.Data = os.TempDir()
 	}
-	_, logErr := newLogger(io.Discard, s.log.level, s.log.format)
+	_, logErr := p.newLogger(io.Discard, s.log)
 	if err := errors.Join(cfg.Validate(), logErr); err != nil {
 		return command.UsageError(fmt.Errorf("not started, for the command line is wrong:\n%w", indented(err)))
 	}
@@ -105,34 +106,41 @@ func (p *program) cluster(ctx context.Context, s clusterSettings) (err error) {
 
 // runCluster runs it with its log on stderr or, where the screen is drawn, in a file.
 func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSettings, screen *terminal) error {
-	w := p.stderr
+	guardErr := p.streams.detach()
+	w, lost := p.stderr, func() uint64 { return 0 }
 	if screen != nil {
 		f, err := os.OpenFile(filepath.Join(cfg.Data, "cluster.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		w = f
+		file := output.NewStream(f)
+		file.Detach(nil)
+		defer file.Close(lastAttempt)
+		w, lost = file, file.Dropped
 	}
-	logger, err := newLogger(w, log.level, log.format)
+	logger, err := p.newLogger(w, log)
 	if err != nil {
 		return err
 	}
 	warnings := &warningCounter{Handler: logger.Handler(), count: new(atomic.Int64)}
 	cfg.Logger = slog.New(warnings)
+	cfg.DroppedLines = func() uint64 { return p.streams.dropped() + lost() }
+	warnUnguarded(cfg.Logger, guardErr)
 	begin := time.Now()
 	p.tightenMemory()
 	nodes, err := cluster.New(cfg)
 	if err != nil {
 		return err
 	}
-	return p.runServer(ctx, nodes, cfg.Logger, false, func() (done func()) {
+	_, err = p.runServer(ctx, nodes, cfg.Logger, serving{dir: cfg.Data}, func() (done func()) {
 		if screen == nil {
 			p.clusterText(cfg, nodes)
 			return func() {}
 		}
 		return p.showCluster(cfg, nodes, screen, begin, warnings.count)
 	})
+	return err
 }
 
 // warningCounter counts what should not be overlooked while the log goes to a file.

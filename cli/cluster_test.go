@@ -17,6 +17,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/cli/output"
 	"github.com/epitaph-mq/epitaph/cluster"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -135,7 +136,7 @@ func TestLiveScreenGivesTheTerminalBack(t *testing.T) {
 	r, w, err := os.Pipe()
 	kit.Must(t, err)
 	defer r.Close()
-	screen := &terminal{out: w}
+	screen := &terminal{out: output.NewStream(w), size: func() (width, height int) { return 80, 24 }}
 	ctx, cancel := context.WithCancel(t.Context())
 	pictures := 0
 	go func() {
@@ -160,7 +161,8 @@ func TestLiveScreenGivesTheTerminalBack(t *testing.T) {
 // Without a terminal: a first screen that says what is to be seen, the nodes' log, all in order until the signal.
 func TestClusterCommand(t *testing.T) {
 	out, stdout := io.Pipe()
-	p := &program{stdout: stdout, stderr: &kit.Log{}, newNode: newNode}
+	log := &kit.Log{}
+	p := &program{stdout: stdout, stderr: log, newNode: newNode}
 	status := make(chan int, 1)
 	go func() {
 		status <- p.main([]string{"epitaph", "cluster", "--listen", "127.0.0.1:0", "--demo-brokers", "2", "--data", t.TempDir()})
@@ -191,10 +193,10 @@ func TestClusterCommand(t *testing.T) {
 		}
 	}
 	fits(t, text)
-	p.stderr.(*kit.Log).AwaitText(t, "broker registered")
+	log.AwaitText(t, "broker registered")
 	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	if got := <-status; got != command.OK {
-		t.Errorf("exit status %d: %s", got, p.stderr)
+		t.Errorf("exit status %d: %s", got, log)
 	}
 	<-rest
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/cli/output"
 )
 
 // envPrefix begins the environment variable of every flag: --log-level is EPITAPH_LOG_LEVEL.
@@ -82,32 +83,46 @@ func (p *program) logOfEnv() logSettings {
 func (p *program) logger(s logSettings) (*slog.Logger, error) {
 	switch s.to {
 	case "", "stderr":
-		return newLogger(p.stderr, s.level, s.format)
+		return p.newLogger(p.stderr, s)
 	case "stdout":
-		return newLogger(p.stdout, s.level, s.format)
+		return p.newLogger(p.stdout, s)
 	}
 	return nil, fmt.Errorf("--log-to=%q: want stderr or stdout", s.to)
 }
 
-// newLogger makes the logger of a server. The error names the flag.
-func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	var options slog.HandlerOptions
-	switch level {
-	case "", "info":
-	case "debug":
-		options.Level = slog.LevelDebug
-	case "warn":
-		options.Level = slog.LevelWarn
-	case "error":
-		options.Level = slog.LevelError
-	default:
-		return nil, fmt.Errorf("--log-level=%q: want debug, info, warn or error", level)
+// newLogger makes the logger of a server, whose level can change while it runs. The error names the flag.
+func (p *program) newLogger(w io.Writer, s logSettings) (*slog.Logger, error) {
+	level, err := logLevel(s.level)
+	if err != nil {
+		return nil, err
 	}
-	switch format {
+	p.level.Set(level)
+	options := &slog.HandlerOptions{Level: &p.level}
+	handler := func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
+	switch s.format {
 	case "", "text":
-		return slog.New(slog.NewTextHandler(w, &options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, &options)), nil
+		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
+	default:
+		return nil, fmt.Errorf("--log-format=%q: want text or json", s.format)
 	}
-	return nil, fmt.Errorf("--log-format=%q: want text or json", format)
+	if stream, ok := w.(*output.Stream); ok {
+		stream.Tell(droppedLines(handler))
+	}
+	return slog.New(handler(w)), nil
+}
+
+// logLevel is the level of that name; none is info.
+func logLevel(name string) (slog.Level, error) {
+	switch name {
+	case "", "info":
+		return slog.LevelInfo, nil
+	case "debug":
+		return slog.LevelDebug, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("--log-level=%q: want debug, info, warn or error", name)
 }

@@ -69,9 +69,15 @@ func start(t *testing.T, environ []string, args ...string) *started {
 // stop sends the signal that an operator would send and returns all of stdout.
 func (s *started) stop(t *testing.T, signal syscall.Signal) string {
 	t.Helper()
+	return s.stopTo(t, signal, command.OK)
+}
+
+// stopTo is stop for what ends with another status.
+func (s *started) stopTo(t *testing.T, signal syscall.Signal, want int) string {
+	t.Helper()
 	kit.Must(t, syscall.Kill(os.Getpid(), signal))
-	if status := <-s.status; status != command.OK {
-		t.Errorf("exit status %d, log %s", status, s.log)
+	if status := <-s.status; status != want {
+		t.Errorf("exit status %d, want %d, log %s", status, want, s.log)
 	}
 	return s.screen + <-s.rest
 }
@@ -147,7 +153,7 @@ func TestMQNamesrvUntilSignal(t *testing.T) {
 		!strings.Contains(second.String(), "Failed to bind to "+s.addr) {
 		t.Errorf("second server on the port: status %d, %s", got, second.String())
 	}
-	if got := s.stop(t, syscall.SIGINT); got != want {
+	if got := s.stopTo(t, syscall.SIGINT, 130); got != want {
 		t.Errorf("stdout %q, want %q", got, want)
 	}
 	for _, want := range []string{"-Xmx4g", "-n has no effect", "blanks behind the value", "foo"} {
@@ -170,7 +176,7 @@ func TestLostKVConfig(t *testing.T) {
 		}
 	}
 	s := start(t, []string{"ROCKETMQ_HOME=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
-	s.stop(t, syscall.SIGINT)
+	s.stopTo(t, syscall.SIGINT, 130)
 	if !strings.Contains(s.log.String(), "level=WARN") || !strings.Contains(s.log.String(), bak) {
 		t.Errorf("log: %s", s.log)
 	}
@@ -201,10 +207,13 @@ func TestHangupReloadsKeys(t *testing.T) {
 	s.stop(t, syscall.SIGTERM)
 }
 
-// Without keys SIGHUP ends the node in order, as it ends a Java NameServer.
-func TestHangupStopsWithoutKeys(t *testing.T) {
-	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir())
-	s.stop(t, syscall.SIGHUP)
+// In the place of the original SIGHUP ends the node in order, as it ends a Java NameServer, keys or not.
+func TestHangupStopsMQNamesrv(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "ns.conf")
+	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath="+filepath.Join(dir, "kvConfig.json")), 0o600))
+	s := start(t, []string{"ROCKETMQ_HOME=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
+	s.stopTo(t, syscall.SIGHUP, 129)
 }
 
 // A drop-in node gossips and answers HTTP by the variables of serve; what it prints stays the original's.
@@ -220,7 +229,7 @@ func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
 	s.log.AwaitText(t, "node drop-in of cluster c")
 	s.log.AwaitText(t, "msg=http addr=127.0.0.1:")
 	s.log.AwaitText(t, "seed does not answer")
-	screen := s.stop(t, syscall.SIGTERM)
+	screen := s.stopTo(t, syscall.SIGTERM, 143)
 	if strings.Contains(s.log.String(), "environment variable is not used") || strings.Count(screen, "\n") != 2 {
 		t.Errorf("stdout %q, log %s", screen, s.log)
 	}

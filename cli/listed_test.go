@@ -3,9 +3,11 @@ package cli
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -48,5 +50,24 @@ func TestNoExitStatusChanges(t *testing.T) {
 		status, _, _ := run(args...)
 		lines = append(lines, fmt.Sprintf("epitaph %s: %d", names.Replace(strings.Join(args, " ")), status))
 	}
-	kit.Listed(t, "testdata/listed/exit_statuses.txt", lines)
+	kit.Listed(t, "testdata/listed/exit_statuses.txt", append(lines, statusesOfSignals(t, dir)...))
+}
+
+// statusesOfSignals are those of servers that a signal ends.
+func statusesOfSignals(t *testing.T, dir string) (lines []string) {
+	conf := filepath.Join(dir, "ns.conf")
+	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath="+filepath.Join(dir, "kv.json")), 0o600))
+	for server, args := range map[string][]string{
+		"serve": {"--listen", "127.0.0.1:0", "--data", dir}, "mqnamesrv": {"-c", conf},
+	} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+			if server == "serve" && sig == syscall.SIGHUP {
+				continue // depends on the terminal
+			}
+			s := start(t, []string{"ROCKETMQ_HOME=" + dir}, append([]string{"epitaph", server}, args...)...)
+			kit.Must(t, syscall.Kill(os.Getpid(), sig))
+			lines = append(lines, fmt.Sprintf("epitaph %s, ended by signal %d: %d", server, sig, <-s.status))
+		}
+	}
+	return lines
 }

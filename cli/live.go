@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/epitaph-mq/epitaph/cli/output"
 )
 
 // Escape sequences that every terminal of the last forty years knows.
@@ -27,22 +29,27 @@ const (
 
 // terminal is a screen that is drawn again and again in one place.
 type terminal struct {
-	out    *os.File
+	out    *output.Stream
+	size   func() (width, height int)
 	colour bool
 }
 
 // terminalOf is the terminal behind w, or nil: then nothing is redrawn. A "dumb" one cannot.
 func (p *program) terminalOf(w io.Writer) *terminal {
-	f, ok := w.(*os.File)
+	out, ok := w.(*output.Stream)
+	if !ok {
+		return nil
+	}
+	f, ok := out.To().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || p.env("TERM") == "dumb" {
 		return nil
 	}
-	return &terminal{out: f, colour: p.env("NO_COLOR") == ""}
+	return &terminal{out: out, size: func() (width, height int) { return sizeOf(f) }, colour: p.env("NO_COLOR") == ""}
 }
 
-// size is width and height; 80 x 24 where it cannot be told.
-func (t *terminal) size() (width, height int) {
-	width, height, err := term.GetSize(int(t.out.Fd()))
+// sizeOf is width and height; 80 x 24 where it cannot be told.
+func sizeOf(f *os.File) (width, height int) {
+	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
 		return screenWidth, 24
 	}
@@ -50,7 +57,8 @@ func (t *terminal) size() (width, height int) {
 }
 
 // live draws until ctx ends, every so often and whenever the terminal changes its size, and then gives the terminal
-// back as it was.
+// back as it was. Pictures that a terminal has no time for are left out: one that stands still sees the newest when it
+// goes on.
 func (t *terminal) live(ctx context.Context, every time.Duration, draw func(width, height int) []string) {
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)
@@ -61,7 +69,9 @@ func (t *terminal) live(ctx context.Context, every time.Duration, draw func(widt
 	defer func() { _, _ = io.WriteString(t.out, plainText+leaveScreen) }()
 	for {
 		width, height := t.size()
-		_, _ = io.WriteString(t.out, frame(draw(width, height), width, height, t.colour))
+		if lines := draw(width, height); t.out.Idle() {
+			_, _ = io.WriteString(t.out, frame(lines, width, height, t.colour))
+		}
 		select {
 		case <-ctx.Done():
 			return

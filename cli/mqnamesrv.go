@@ -21,6 +21,7 @@ const (
 	mqBadArguments = 1
 	mqNoHome       = 254 // -2
 	mqFailed       = 255 // -1
+	mqSignalled    = 128 // and the number of the signal that ended it, as the Java machine has it
 )
 
 const mqUsage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
@@ -132,6 +133,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 }
 
 func (p *program) mqRun(cfg config.Config, warnings []warning) int {
+	guardErr := p.streams.detach()
 	log, err := p.logger(p.logOfEnv())
 	if err == nil {
 		err = cfg.Validate()
@@ -140,13 +142,14 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 		fmt.Fprintf(p.stderr, "mqnamesrv: not started, for the configuration is wrong:\n%v\n", indented(err))
 		return mqFailed
 	}
+	warnUnguarded(log, guardErr)
 	for _, w := range warnings {
 		log.Warn(w.text, w.args...)
 	}
 	for _, name := range p.strayVariables(mqVariables()) {
 		log.Warn("environment variable is not used by mqnamesrv", "name", name)
 	}
-	err = p.run(context.Background(), cfg, log, func(s server) {
+	by, err := p.run(context.Background(), cfg, log, serving{asOriginal: true}, func(s server) {
 		p.bootLine(cfg, s)
 		log.Info("gossip", "mode", gossipMode(cfg.Gossip))
 		if cfg.HTTP != "" {
@@ -155,6 +158,11 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 	})
 	if err != nil {
 		fmt.Fprintf(p.stderr, "mqnamesrv: %s\n", startFailure(cfg, err))
+	}
+	switch {
+	case by != 0:
+		return mqSignalled + int(by)
+	case err != nil:
 		return mqFailed
 	}
 	return command.OK

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -45,14 +45,15 @@ func newNode(cfg config.Config, log *slog.Logger) (server, error) {
 }
 
 // run makes a node and runs it; ready is called once it listens.
-func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(server)) error {
+func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, s serving, ready func(server)) (by syscall.Signal, err error) {
 	p.tightenMemory()
+	cfg.DroppedLines = p.streams.dropped
 	n, err := p.newNode(cfg, log)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	keys := cfg.Gossip != nil && cfg.Gossip.KeyFile != ""
-	err = p.runServer(ctx, n, log, keys, func() (done func()) {
+	s.dir = filepath.Dir(cfg.Options.KVConfigPath)
+	by, err = p.runServer(ctx, n, log, s, func() (done func()) {
 		ready(n)
 		return func() {}
 	})
@@ -60,57 +61,32 @@ func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, 
 	if errors.Is(err, syscall.EADDRINUSE) && !strings.Contains(err.Error(), "another program has this port") {
 		err = fmt.Errorf("%w: another program has this port, perhaps a NameServer that still runs; stop it or choose another port", err)
 	}
-	return err
+	return by, err
 }
 
-// runServer starts n, calls ready once it listens, and stops it at the first signal or when ctx ends; then done is
-// called. It serves on for as long as the options ask for it; a second signal cuts that short. SIGHUP reads the gossip
-// keys again; where there are none it stops the node, as it does a Java NameServer, unless the process was told to
-// ignore it (nohup).
-func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, keys bool, ready func() (done func())) error {
+// runServer starts n, calls ready once it listens, and stops it at the first signal to stop or when ctx ends; then done
+// is called. It serves on for as long as the options ask for it; a second signal cuts that short. by is the signal that
+// ended it, 0 when none did.
+func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, s serving, ready func() (done func())) (by syscall.Signal, err error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-	if keys {
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-	} else if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
+	signals := p.catch(s)
+	defer signals.release()
+	keepCrashes(s.dir, log)
 	if err := n.Start(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	done := ready()
-	serveUntil(ctx, n, log, signals, hangups)
+	by = p.serveUntil(ctx, n, log, s, signals)
 	done()
-	drain(ctx, n, signals)
+	drain(ctx, n, signals.stop)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if err := n.Stop(stopping); err != nil {
-		return fmt.Errorf("stop: %w", err)
+		return by, fmt.Errorf("stop: %w", err)
 	}
-	return nil
-}
-
-// serveUntil returns at the first signal to stop.
-func serveUntil(ctx context.Context, n server, log *slog.Logger, signals, hangups <-chan os.Signal) {
-	for {
-		select {
-		case got := <-signals:
-			log.Info("stopping", "signal", got.String())
-			return
-		case <-ctx.Done():
-			log.Info("stopping", "err", context.Cause(ctx))
-			return
-		case <-hangups:
-			if n.ReloadKeys() == nil { // a fault was logged there
-				log.Info("gossip keys reloaded")
-			}
-		}
-	}
+	return by, nil
 }
 
 func drain(ctx context.Context, n server, signals <-chan os.Signal) {

@@ -1,18 +1,35 @@
 package cli
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // The scripts of testdata run the real command line, each call in a process of its own.
 func TestMain(m *testing.M) {
 	run := func() { os.Exit(Main(os.Args, "the licences\n", os.Stdout, os.Stderr)) }
-	testscript.Main(m, map[string]func(){"epitaph": run, "mqnamesrv": run})
+	testscript.Main(m, map[string]func(){"epitaph": run, "mqnamesrv": run, "panics": panics})
 }
+
+// panics is epitaph with a server that panics when it is told to stop.
+func panics() {
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: environ(), newNode: func(cfg config.Config, log *slog.Logger) (server, error) {
+		n, err := newNode(cfg, log)
+		return panicking{n}, err
+	}}
+	os.Exit(p.main(append([]string{"epitaph"}, os.Args[1:]...)))
+}
+
+type panicking struct{ server }
+
+func (panicking) Drain(context.Context) { panic("told to stop") }
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

@@ -50,7 +50,8 @@ Examples:
         epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 \
             --cluster orders --gossip-key-file keys
 
-SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the gossip keys again. A server started under Java's mqnamesrv script is stopped with
+SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the gossip keys again, and stops it when its
+terminal was closed. SIGQUIT writes what every goroutine does to threads.log in the data directory. A server started under Java's mqnamesrv script is stopped with
 mqshutdown, which finds Java programs only: stop this one through its process id or its service manager.`
 
 // serveSettings are the flags of serve, from the command line or the environment.
@@ -69,18 +70,21 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		_, err := fmt.Fprintf(p.stdout, "epitaph version %s\n", version())
 		return err
 	}
+	guardErr := p.streams.detach()
 	log, logErr := p.logger(s.log)
 	cfg, warnings, err := p.serveConfig(s)
 	if err := errors.Join(logErr, err); err != nil {
 		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
+	warnUnguarded(log, guardErr)
 	for _, name := range p.strayVariables(knownVariables()) {
 		log.Warn("environment variable is not known and ignored", "name", name)
 	}
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
 	}
-	return p.run(ctx, cfg, log, func(s server) { p.serveScreen(cfg, s) })
+	_, err = p.run(ctx, cfg, log, serving{}, func(s server) { p.serveScreen(cfg, s) })
+	return err
 }
 
 // warning is a line for the log, made before there is one.

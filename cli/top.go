@@ -36,6 +36,9 @@ terminal, it measures for one second and ends.`,
 		if v.once || v.json {
 			screen = nil
 		}
+		if screen != nil {
+			_ = p.streams.detach() // a terminal that stands still does not keep it from ending
+		}
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		return v.top(ctx, screen)

@@ -76,7 +76,7 @@ func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
 	if host == "" {
 		host = "0.0.0.0"
 	}
-	cfg.Release = c.cfg.Release
+	cfg.Release, cfg.DroppedLines = c.cfg.Release, c.cfg.DroppedLines
 	http := 0
 	if port != 0 {
 		http = port + i + httpAbove

@@ -23,14 +23,15 @@ const (
 
 // Config says what to run. Start from DefaultConfig.
 type Config struct {
-	Nodes       int           // how many (--nodes)
-	Listen      string        // HOST:PORT of the first; the others take the next ports; port 0: any free ones (--listen)
-	Gossip      string        // HOST:PORT of the first one's gossip, on loopback; likewise (--gossip)
-	Data        string        // directory; each node has one of its own in it (--data)
-	DemoBrokers int           // synthetic brokers (--demo-brokers)
-	System      config.System // what the nodes take from the machine
-	Release     string        // of this program, as the members tell each other; may be empty
-	Logger      *slog.Logger
+	Nodes        int           // how many (--nodes)
+	Listen       string        // HOST:PORT of the first; the others take the next ports; port 0: any free ones (--listen)
+	Gossip       string        // HOST:PORT of the first one's gossip, on loopback; likewise (--gossip)
+	Data         string        // directory; each node has one of its own in it (--data)
+	DemoBrokers  int           // synthetic brokers (--demo-brokers)
+	System       config.System // what the nodes take from the machine
+	Release      string        // of this program, as the members tell each other; may be empty
+	Logger       *slog.Logger
+	DroppedLines func() uint64 // of its log; nil: not known
 }
 
 // DefaultConfig has every default but Data.

@@ -43,6 +43,7 @@ type Node struct {
 	admin    *admin.Server // nil: neither HTTP nor a socket is wanted
 	ready    readiness.Readiness
 	onEvent  func(*routes.Event) // nil: nobody
+	dropped  func() uint64       // lines of the log; nil: not known
 	closing  bool                // connections of clients are closed while the node is not ready
 	parsing  chan struct{}       // slots for large registrations
 	clock    func() clock.Stamp
@@ -85,7 +86,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	}
 	watched := cfg.HTTP != "" || cfg.SocketPath(0) != ""
 	n.counts = admin.NewCounts(n.dispatch.codes(), watched)
-	n.closing = cfg.CloseClientsUntilReady
+	n.closing, n.dropped = cfg.CloseClientsUntilReady, cfg.DroppedLines
 	if cfg.Gossip != nil {
 		n.identity.Name, n.identity.Cluster = cfg.Gossip.Name, cfg.Gossip.Cluster
 	}

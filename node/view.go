@@ -22,7 +22,15 @@ func (v view) Up() time.Duration                           { return v.n.ready.Up
 func (v view) Missing() (brokers int, ready time.Duration) { return v.n.ready.Figures() }
 func (v view) Connections() rpc.Stats                      { return v.n.server.Stats() }
 func (v view) Table() *routes.Table                        { return v.n.table }
+func (v view) DroppedLines() uint64                        { return v.n.droppedLines() }
 func (v view) Departures() *departures.Shell               { return v.n.depart }
+
+func (n *Node) droppedLines() uint64 {
+	if n.dropped == nil {
+		return 0
+	}
+	return n.dropped()
+}
 
 // standing is what members are told of the node in digests.
 func (n *Node) standing() (ready, waiting bool) {

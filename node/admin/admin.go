@@ -50,6 +50,7 @@ type View interface {
 	Missing() (brokers int, ready time.Duration) // waited for now; how long it took until the node was ready, 0 before
 	Connections() rpc.Stats
 	Table() *routes.Table
+	DroppedLines() uint64          // of the log, since the start
 	Departures() *departures.Shell // nil: the node gossips with nobody
 }
 

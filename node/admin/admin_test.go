@@ -24,6 +24,7 @@ func (idle) Ready() (bool, string)                   { return true, "ready" }
 func (idle) Identity() Identity                      { return Identity{Release: "1.2.3"} }
 func (idle) Up() time.Duration                       { return time.Second }
 func (idle) Missing() (brokers int, _ time.Duration) { return 0, 0 }
+func (idle) DroppedLines() uint64                    { return 0 }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }
 func (v idle) Table() *routes.Table                  { return v.table }
 func (idle) Departures() *departures.Shell           { return nil }

@@ -39,11 +39,12 @@ type series struct {
 
 // reading is everything that one scrape shows.
 type reading struct {
-	server rpc.Stats
-	table  routes.Stats
-	ready  bool
-	gossip gossipReading
-	digest digestReading
+	server  rpc.Stats
+	table   routes.Stats
+	ready   bool
+	dropped uint64
+	gossip  gossipReading
+	digest  digestReading
 }
 
 // metrics feeds the Prometheus sink. All series exist from the start, at zero.
@@ -106,6 +107,7 @@ func (m *metrics) sample(view View) {
 	defer m.mu.Unlock()
 	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
 	r.ready, _ = view.Ready()
+	r.dropped = view.DroppedLines()
 	for i := range m.series {
 		s := &m.series[i]
 		now := s.read(&r)
@@ -216,5 +218,6 @@ func serverSeries() []series {
 			stat(func(s *rpc.Stats) int64 { return s.Panics })),
 		counter("stray_responses_total", "Frames that answer nothing, ignored.",
 			stat(func(s *rpc.Stats) int64 { return s.Responses })),
+		counter("log_lines_dropped_total", "Lines of the log and the screen that nobody took in time.", func(r *reading) uint64 { return r.dropped }),
 	}
 }

@@ -38,6 +38,8 @@ type Config struct {
 	CloseClientsUntilReady bool
 	// Release is the program's, told to the other nodes.
 	Release string
+	// DroppedLines, unless nil, is how many lines of the log were lost because nobody took them.
+	DroppedLines func() uint64
 	// HTTP is the HOST:PORT of the read-only listener for operators; empty is off.
 	HTTP string
 	// Socket is the path of the Unix socket for operators, or a directory in which its name is epitaph-PORT.sock; both empty:

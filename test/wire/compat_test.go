@@ -19,7 +19,7 @@ import (
 
 const (
 	compatPath = "../../docs/compat.md"
-	lastRow    = 167
+	lastRow    = 170
 	lastDevi   = 17
 )
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/test/java"
@@ -166,4 +167,16 @@ func TestRow153DefaultKVPath(t *testing.T) {
 	c := s.dial(t)
 	want(t, "value", c.OK(getKV("ns", "k")).ExtFields["value"], "v")
 	want(t, "319", c.options()["kvConfigPath"], kv)
+}
+
+// A shell starts what stands before "&" in a script with SIGINT ignored, and nohup does so with SIGHUP.
+func TestRow168Signals(t *testing.T) {
+	t.Parallel()
+	for sig, want := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130, syscall.SIGHUP: 129} {
+		s := start(t, options{})
+		kit.Must(t, s.Signal(sig))
+		if status, err := s.Wait(kit.Patience); err != nil || status != want {
+			t.Errorf("%s: status %d, %v, want %d", sig, status, err, want)
+		}
+	}
 }

@@ -1,0 +1,457 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// These are about what surrounds a server: pipes, terminals, signals. Each server is a process of its own.
+
+// promptly is how long what must happen at once may take on a busy machine; it is awaited, not slept.
+const promptly = 10 * time.Second
+
+// process is a server of this test, in a session of its own.
+type process struct {
+	cmd    *exec.Cmd
+	addr   string
+	http   string        // empty where it is off
+	stdout *bufio.Reader // behind the line with the address
+	ended  chan error
+}
+
+// outside starts a server and waits until it says where it listens. Unless set, it reads nothing and its stderr is that
+// of the test.
+func outside(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	out, stdout, err := os.Pipe()
+	kit.Must(t, err)
+	cmd.Stdout = stdout
+	p := launch(t, cmd)
+	stdout.Close()
+	t.Cleanup(func() { out.Close() })
+	p.stdout = bufio.NewReader(out)
+	told := false // whether there is HTTP
+	for serve := slices.Contains(cmd.Args, "serve"); p.addr == "" || serve && !told; {
+		line, err := p.stdout.ReadString('\n')
+		if m := listening.FindStringSubmatch(line); m != nil {
+			p.addr = m[1]
+		} else if m := httpLine.FindStringSubmatch(line); m != nil {
+			p.http, told = m[1], true
+		} else if err != nil {
+			t.Fatalf("not started: %v, %q", <-p.ended, line)
+		}
+	}
+	return p
+}
+
+// launch starts a server and waits for nothing.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	kit.Must(t, cmd.Start())
+	p := &process{cmd: cmd, ended: make(chan error, 1)}
+	go func() { p.ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return p
+}
+
+func (p *process) signal(t *testing.T, sig os.Signal) {
+	t.Helper()
+	kit.Must(t, p.cmd.Process.Signal(sig))
+}
+
+// dropped is how many lines of its log were lost.
+func (p *process) dropped(t *testing.T) float64 {
+	t.Helper()
+	return p.metric(t, "epitaph_log_lines_dropped_total")
+}
+
+func (p *process) metric(t *testing.T, series string) float64 {
+	t.Helper()
+	_, metrics := kit.Get("http://" + p.http + "/metrics")
+	n, err := kit.Series(metrics, series)
+	kit.Must(t, err)
+	return n
+}
+
+// ends awaits the exit status.
+func (p *process) ends(t *testing.T, within time.Duration, want int) {
+	t.Helper()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+		if got := p.cmd.ProcessState; got.ExitCode() != want {
+			t.Errorf("%s, want exit status %d", got, want)
+		}
+	case <-timer.C:
+		t.Errorf("lives after %s", within)
+	}
+}
+
+func serving1(data string, args ...string) *exec.Cmd {
+	return exec.Command("epitaph", append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data}, args...)...)
+}
+
+// fifo is a named pipe whose writing end a process can have as its stderr while readers come and go.
+type fifo struct {
+	path   string
+	writer *os.File
+}
+
+func newFIFO(t *testing.T) (f fifo, reader *os.File) {
+	t.Helper()
+	f.path = filepath.Join(t.TempDir(), "log")
+	kit.Must(t, unix.Mkfifo(f.path, 0o600))
+	reader = f.reader(t)
+	writer, err := os.OpenFile(f.path, os.O_WRONLY, 0)
+	kit.Must(t, err)
+	f.writer = writer
+	t.Cleanup(func() { writer.Close() })
+	return f, reader
+}
+
+func (f fifo) reader(t *testing.T) *os.File {
+	t.Helper()
+	r, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	kit.Must(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// awaitLine reads until a line has all the words. Bytes that are not a whole line yet stay in the reader.
+func awaitLine(t *testing.T, r *bufio.Reader, words ...string) string {
+	t.Helper()
+	found := make(chan string, 1)
+	go func() {
+		for {
+			line, err := r.ReadString('\n')
+			if err == nil && kit.ContainsAll(line, words...) {
+				found <- line
+				return
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				return
+			}
+		}
+	}()
+	timer := time.NewTimer(promptly)
+	defer timer.Stop()
+	select {
+	case line := <-found:
+		return line
+	case <-timer.C:
+		t.Fatalf("no line with %q", words)
+		return ""
+	}
+}
+
+// The reader of the log goes away a thousand times, each time with lines that nobody takes: the node lives, and tells
+// each reader how many were dropped.
+func TestNodeOutlivesTheReadersOfItsLog(t *testing.T) {
+	f, reader := newFIFO(t)
+	cmd := serving1(t.TempDir(), "--http", "127.0.0.1:0")
+	cmd.Stderr = f.writer
+	p := outside(t, cmd)
+	for range 1000 {
+		reader.Close()
+		p.signal(t, syscall.SIGHUP) // a line of the log
+		select {
+		case err := <-p.ended:
+			t.Fatalf("the node ended: %v", err)
+		default:
+		}
+		reader = f.reader(t)
+		p.signal(t, syscall.SIGHUP)
+		buf := make([]byte, 1<<16)
+		for n := 0; n == 0; { // no writer of ours can be missing, so an empty read is one before the line
+			n, _ = reader.Read(buf)
+		}
+	}
+	reader.Close()
+	before := p.dropped(t)
+	kit.Until(t, "what nobody takes is counted", func() bool {
+		p.signal(t, syscall.SIGHUP)
+		return p.dropped(t) > before
+	})
+	lines := bufio.NewReader(f.reader(t))
+	p.signal(t, syscall.SIGHUP)
+	awaitLine(t, lines, "dropped before this one", "dropped=")
+	if !connects(p.addr) {
+		t.Error("does not serve")
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 0)
+}
+
+// fill leaves no room in a pipe.
+func fill(t *testing.T, w *os.File) {
+	t.Helper()
+	raw, err := w.SyscallConn()
+	kit.Must(t, err)
+	kit.Must(t, raw.Control(func(fd uintptr) {
+		kit.Must(t, unix.SetNonblock(int(fd), true))
+		for page := make([]byte, 4096); ; {
+			if _, err := unix.Write(int(fd), page); err != nil {
+				break
+			}
+		}
+		kit.Must(t, unix.SetNonblock(int(fd), false)) // as a program finds it
+	}))
+}
+
+func crashOf(t *testing.T, dir string) string {
+	t.Helper()
+	trace, err := os.ReadFile(filepath.Join(dir, "crash.log"))
+	kit.Must(t, err)
+	return string(trace)
+}
+
+// A panic ends the program at once, whoever reads its stderr: nobody, a reader that stands still, or one that reads. The
+// trace is in crash.log, goes to who reads, and is told at the next start.
+func TestPanicWaitsForNobody(t *testing.T) {
+	for _, reads := range []string{"stands still", "reads", "stands still, and the pipe cannot be opened", "reads, and the pipe cannot be opened"} {
+		t.Run(reads, func(t *testing.T) {
+			dir := t.TempDir()
+			f, reader := newFIFO(t)
+			if strings.Contains(reads, "cannot") {
+				reader.Close() // a pipe without a reader cannot be opened for writing
+			}
+			cmd := exec.Command("panics", serving1(dir).Args[1:]...)
+			cmd.Stderr = f.writer
+			p := outside(t, cmd)
+			if strings.Contains(reads, "cannot") {
+				reader = f.reader(t)
+			}
+			if strings.HasPrefix(reads, "stands still") {
+				fill(t, f.writer)
+			}
+			p.signal(t, syscall.SIGTERM)
+			p.ends(t, 2*time.Second, 2)
+			if trace := crashOf(t, dir); !strings.Contains(trace, "panic: told to stop") || !strings.Contains(trace, "panicking.Drain") {
+				t.Errorf("crash.log: %q", trace)
+			}
+			lines := bufio.NewReader(reader)
+			if strings.HasPrefix(reads, "reads") {
+				awaitLine(t, lines, "panic: told to stop")
+				awaitLine(t, lines, "panicking.Drain")
+				return
+			}
+			next := serving1(dir)
+			var log bytes.Buffer
+			next.Stderr = &log
+			p = outside(t, next)
+			p.signal(t, syscall.SIGTERM)
+			p.ends(t, promptly, 0)
+			if !kit.ContainsAll(log.String(), "the last run crashed", "panic: told to stop", "crash.last.log") || crashOf(t, dir) != "" {
+				t.Errorf("the next start says %s", &log)
+			}
+		})
+	}
+}
+
+// A pipe of another user cannot be opened anew: a child process empties ours into it, and ends with the program.
+func TestPipeOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: to run the program as another user")
+	}
+	dir := t.TempDir()
+	for d := dir; strings.HasPrefix(d, os.TempDir()) && d != os.TempDir(); d = filepath.Dir(d) {
+		kit.Must(t, os.Chmod(d, 0o755))
+	}
+	kit.Must(t, os.Chmod(dir, 0o777))
+	program, err := exec.LookPath("epitaph")
+	kit.Must(t, err)
+	text, err := os.ReadFile(program) // where the other user reaches it
+	kit.Must(t, err)
+	copied := filepath.Join(dir, "epitaph")
+	kit.Must(t, os.WriteFile(copied, text, 0o755))
+	r, w, err := os.Pipe()
+	kit.Must(t, err)
+	defer r.Close()
+	cmd := serving1(dir)
+	cmd.Path, cmd.Stderr = copied, w
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	p := outside(t, cmd)
+	w.Close()
+	lines := bufio.NewReader(r)
+	p.signal(t, syscall.SIGHUP)
+	awaitLine(t, lines, "reloaded")
+	p.signal(t, syscall.SIGTERM)
+	awaitLine(t, lines, "stopping")
+	p.ends(t, promptly, 0)
+	kit.Must(t, r.SetReadDeadline(time.Now().Add(promptly)))
+	if rest, err := io.ReadAll(lines); err != nil { // the pipe ends with the child
+		t.Errorf("the child lives: %v, %s", err, rest)
+	}
+}
+
+// terminal is a controlling terminal for a server, and the master of it.
+func newTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("needs pseudo terminals: %v", err)
+	}
+	raw, err := master.SyscallConn()
+	kit.Must(t, err)
+	number := 0
+	kit.Must(t, raw.Control(func(fd uintptr) {
+		kit.Must(t, unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0))
+		number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+	}))
+	kit.Must(t, err)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	kit.Must(t, err)
+	t.Cleanup(func() { master.Close(); slave.Close() })
+	return master, slave
+}
+
+// onTerminal gives cmd slave as its controlling terminal and its stdin.
+func onTerminal(cmd *exec.Cmd, slave *os.File) *exec.Cmd {
+	cmd.Stdin = slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	return cmd
+}
+
+// SIGHUP ends a server whose terminal was closed. It does not when the terminal is still there, when there never was
+// one, and when it was ignored at the start.
+func TestHangup(t *testing.T) {
+	t.Run("sent, terminal there", func(t *testing.T) {
+		_, slave := newTerminal(t)
+		r, w, err := os.Pipe()
+		kit.Must(t, err)
+		defer r.Close()
+		cmd := onTerminal(serving1(t.TempDir()), slave)
+		cmd.Stderr = w
+		p := outside(t, cmd)
+		p.signal(t, syscall.SIGHUP)
+		awaitLine(t, bufio.NewReader(r), "reloaded")
+		if !connects(p.addr) {
+			t.Error("does not serve on")
+		}
+	})
+	t.Run("terminal closed", func(t *testing.T) {
+		master, slave := newTerminal(t)
+		cmd := onTerminal(serving1(t.TempDir()), slave)
+		cmd.Stderr = slave
+		p := outside(t, cmd)
+		slave.Close()
+		master.Close()
+		p.ends(t, promptly, 0)
+	})
+	t.Run("sent by a shell before the terminal closes", func(t *testing.T) {
+		master, slave := newTerminal(t)
+		// The shell leads the session, so that the kernel tells the shell alone that the terminal is closed.
+		cmd := onTerminal(exec.Command("sh", "-c", `"$@" & trap 'kill -HUP $!; read x <"$OPEN"; exit' USR1; while :; do wait; done`, "sh"), slave)
+		gate := filepath.Join(t.TempDir(), "gate")
+		kit.Must(t, unix.Mkfifo(gate, 0o600))
+		cmd.Args = append(cmd.Args, serving1(t.TempDir()).Args...)
+		cmd.Env = append(os.Environ(), "OPEN="+gate)
+		r, w, err := os.Pipe()
+		kit.Must(t, err)
+		defer r.Close()
+		cmd.Stderr = w
+		p := outside(t, cmd)
+		w.Close()
+		p.signal(t, syscall.SIGUSR1)
+		open, err := os.OpenFile(gate, os.O_WRONLY, 0) // once the shell has sent its signal
+		kit.Must(t, err)
+		slave.Close()
+		master.Close()
+		open.Close()
+		awaitLine(t, bufio.NewReader(r), "stopping", "the terminal was closed")
+		kit.Until(t, "the port is free", func() bool { return !connects(p.addr) })
+	})
+	t.Run("ignored at the start", func(t *testing.T) {
+		master, slave := newTerminal(t)
+		cmd := onTerminal(exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$@"`, "sh"}, serving1(t.TempDir()).Args...)...), slave)
+		p := outside(t, cmd)
+		slave.Close()
+		master.Close()
+		p.signal(t, syscall.SIGHUP)
+		p.signal(t, syscall.SIGQUIT)
+		kit.Until(t, "it serves on", func() bool { return connects(p.addr) })
+		p.signal(t, syscall.SIGTERM)
+		p.ends(t, promptly, 0)
+	})
+}
+
+// A SIGINT that was ignored at the start stays ignored: it was meant for the script that started the node.
+func TestInterruptMeantForTheScript(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command("sh", append([]string{"-c", `trap "" INT; exec "$@"`, "sh"}, serving1(dir).Args...)...)
+	r, w, err := os.Pipe()
+	kit.Must(t, err)
+	defer r.Close()
+	cmd.Stderr = w
+	p := outside(t, cmd)
+	p.signal(t, syscall.SIGINT)
+	p.signal(t, syscall.SIGHUP)
+	awaitLine(t, bufio.NewReader(r), "reloaded") // it has seen both
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 0)
+}
+
+// kill -3 writes what the runtime knows, and the node lives on.
+func TestThreads(t *testing.T) {
+	dir := t.TempDir()
+	r, w, err := os.Pipe()
+	kit.Must(t, err)
+	defer r.Close()
+	cmd := serving1(dir)
+	cmd.Stderr = w
+	p := outside(t, cmd)
+	p.signal(t, syscall.SIGQUIT)
+	awaitLine(t, bufio.NewReader(r), "threads written", filepath.Join(dir, "threads.log"))
+	if text, err := os.ReadFile(filepath.Join(dir, "threads.log")); err != nil || !strings.Contains(string(text), "Full thread dump") {
+		t.Errorf("%v: %.200s", err, text)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 0)
+
+	conf := filepath.Join(dir, "ns.conf")
+	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath="+filepath.Join(dir, "kv.json")), 0o600))
+	original := exec.Command("mqnamesrv", "-c", conf)
+	original.Env = append(os.Environ(), "ROCKETMQ_HOME="+dir)
+	p = outside(t, original)
+	p.signal(t, syscall.SIGQUIT)
+	awaitLine(t, p.stdout, "Full thread dump")
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 143)
+}
+
+// A terminal that stands still (Ctrl-S) does not keep a cluster that draws on it from ending.
+func TestClusterOnAStoppedTerminal(t *testing.T) {
+	_, slave := newTerminal(t)
+	data := t.TempDir()
+	cmd := onTerminal(exec.Command("epitaph", "cluster", "--listen", "127.0.0.1:0", "--data", data, "--demo-brokers", "4"), slave)
+	cmd.Env = append(os.Environ(), "TERM=xterm")
+	cmd.Stdout, cmd.Stderr = slave, slave
+	p := launch(t, cmd)
+	full := func() bool { // nobody reads: what the master holds grows no more
+		log, err := os.ReadFile(filepath.Join(data, "cluster.log"))
+		return err == nil && bytes.Count(log, []byte("broker registered")) > 4
+	}
+	kit.Until(t, "it works", full)
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 0)
+}
