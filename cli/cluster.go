@@ -77,7 +77,7 @@ func clusterFlags(s *clusterSettings) []command.Flag {
 }
 
 func (p *program) cluster(ctx context.Context, s clusterSettings) (err error) {
-	sys, _ := p.system(false)
+	sys := p.system(nil)
 	cfg := s.Config
 	cfg.System = config.System{UserHome: sys.UserHome, Properties: map[string]string{}}
 	cfg.Release, cfg.Logger = revision(), slog.New(slog.DiscardHandler)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -22,9 +23,9 @@ func (p *program) env(name string) string {
 	return value
 }
 
-// system collects what the original would find as system properties. Java's own options count only where a Java
-// NameServer would have read them, which is for mqnamesrv.
-func (p *program) system(javaOptions bool) (sys config.System, ignored []string) {
+// system collects what the original would find as system properties. java are the options of its Java machine, which
+// count where a Java NameServer would have read them, that is for mqnamesrv, else nil.
+func (p *program) system(java *javaOptions) (sys config.System) {
 	sys.Properties = map[string]string{}
 	for name, property := range map[string]string{
 		"ROCKETMQ_HOME":           "rocketmq.home.dir",
@@ -34,31 +35,14 @@ func (p *program) system(javaOptions bool) (sys config.System, ignored []string)
 			sys.Properties[property] = v
 		}
 	}
-	if javaOptions {
-		ignored = p.javaOptions(sys.Properties)
+	if java != nil {
+		maps.Copy(sys.Properties, java.properties)
 	}
 	sys.UserHome = userHome()
 	if home, ok := sys.Properties["user.home"]; ok {
 		sys.UserHome = home
 	}
-	return sys, ignored
-}
-
-// javaOptions takes -Dname=value from the variables that a Java machine or RocketMQ's start scripts pass to it, in the
-// order in which the later wins, and returns the options that mean nothing without a Java machine.
-func (p *program) javaOptions(properties map[string]string) (ignored []string) {
-	for _, name := range []string{"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "JAVA_OPT", "JAVA_OPT_EXT"} {
-		for _, word := range strings.Fields(p.env(name)) {
-			definition, ok := strings.CutPrefix(word, "-D")
-			if !ok {
-				ignored = append(ignored, word)
-				continue
-			}
-			key, value, _ := strings.Cut(definition, "=")
-			properties[key] = value
-		}
-	}
-	return ignored
+	return sys
 }
 
 // userHome is Java's user.home: the one of the password file, whatever HOME says.

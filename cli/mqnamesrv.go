@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,15 @@ func (p *program) mqnamesrvCommand() *command.Command {
 // mqnamesrv follows NamesrvStartup. home is ROCKETMQ_HOME where the environment has none, for a program that stands in
 // for RocketMQ's start script; empty leaves it unset.
 func (p *program) mqnamesrv(args []string, home string) int {
+	if given := p.env("ROCKETMQ_HOME"); given != "" {
+		home = given
+	}
+	script := p.readStartScript(home)
+	java, err := p.javaOptions(p.commandLine(script))
+	if err != nil {
+		fmt.Fprintln(p.stderr, err)
+		return mqBadArguments
+	}
 	parsed, err := parseMQArguments(args)
 	if err != nil {
 		fmt.Fprintln(p.stderr, err)
@@ -62,7 +72,7 @@ func (p *program) mqnamesrv(args []string, home string) int {
 		fmt.Fprint(p.stdout, mqUsage)
 		return command.OK
 	}
-	sys, ignored := p.system(true)
+	sys := p.system(java)
 	if _, set := sys.Properties["rocketmq.home.dir"]; !set && home != "" {
 		sys.Properties["rocketmq.home.dir"] = home
 	}
@@ -79,8 +89,12 @@ func (p *program) mqnamesrv(args []string, home string) int {
 		fmt.Fprint(p.stdout, mqNoHomeText)
 		return mqNoHome
 	}
-	if len(ignored) > 0 {
-		warnings = append(warnings, warning{"options of the Java machine have no effect", []any{"options", ignored}})
+	if script != nil {
+		warnings = append(warnings, script.warnings(p)...)
+		java.ignored = slices.DeleteFunc(java.ignored, script.has) // RocketMQ's own
+	}
+	if len(java.ignored) > 0 {
+		warnings = append(warnings, warning{"options of the Java machine have no effect", []any{"options", java.ignored}})
 	}
 	if parsed.has('n') {
 		warnings = append(warnings, warning{"-n has no effect on a name server", []any{"value", parsed.value('n')}})

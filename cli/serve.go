@@ -96,7 +96,7 @@ type warning struct {
 // serveConfig puts the places of the settings together: defaults, file, environment and flags. The error joins all
 // mistakes.
 func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []warning, err error) {
-	sys, _ := p.system(false)
+	sys := p.system(nil)
 	var faults []error
 	var options [][2]string
 	for _, setting := range s.set {

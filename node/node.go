@@ -136,7 +136,7 @@ func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.
 	if timed {
 		rc.Timed = func(code int32, took time.Duration) { n.counts.Timed(n.dispatch.slot(code), took) }
 	}
-	rc.Addr = net.JoinHostPort(o.BindAddress, strconv.Itoa(int(o.ListenPort)))
+	rc.Addr = net.JoinHostPort(o.BindHost(), strconv.Itoa(int(o.ListenPort)))
 	rc.Idle = func() time.Duration {
 		return time.Duration(n.runtime.Options().ServerChannelMaxIdleTimeSeconds) * time.Second
 	}

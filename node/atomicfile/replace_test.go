@@ -57,6 +57,30 @@ func TestReplaceKeepsModeAndLink(t *testing.T) {
 	}
 }
 
+// A link into a volume that is still empty stays a link, and the volume gets the file.
+func TestReplaceWritesThroughALinkToNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "volume"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	second, link := filepath.Join(dir, "second"), filepath.Join(dir, "link")
+	for from, to := range map[string]string{link: "second", second: "volume/new/file"} {
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, content := range []string{"1", "2"} {
+		replace(t, link, content)
+		want(t, filepath.Join(dir, "volume/new/file"), content)
+	}
+	want(t, filepath.Join(dir, "volume/new/file.bak"), "1")
+	for _, path := range []string{link, second} {
+		if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSymlink {
+			t.Errorf("%s is %v, %v", path, info, err)
+		}
+	}
+}
+
 func TestReplaceFailsWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	replace(t, path, "1")
