@@ -98,7 +98,7 @@ func (p *program) socketDirs() []string {
 	if p.usual != nil {
 		return p.usual
 	}
-	sys, _ := p.system(false)
+	sys := p.system(nil)
 	return []string{sys.DataDir(), runDir}
 }
 
