@@ -37,26 +37,44 @@ type groupView struct {
 // Row 162: a master and two slaves with acting master and min-broker-id notification: when the master is killed
 // the name server shows slave 1 as master without the write bit, the slaves notice, the producer fails, consumers
 // read from the slave; when the master is back all is as before. The same as with the Java name server 5.5.0, with
-// compatibleWithOldNameSrv on (322 and a pseudo-topic) and off (904 and 901). The short form runs Java once, since
-// the two ways must not differ for an observer.
+// compatibleWithOldNameSrv on (322 and a pseudo-topic) and off (904 and 901). The short form is the newer way alone, against
+// what the long form, or that whose target is Java, has seen with Java.
 func TestActingMaster(t *testing.T) {
 	need(t, 6)
-	want := actOut(t, targetJava, true)
-	t.Logf("with the Java name server: %+v", want)
 	compare := func(kind string, compatible bool) {
 		began := time.Now()
 		got := actOut(t, kind, compatible)
 		t.Logf("%s, compatible %t, took %s", kind, compatible, time.Since(began).Round(time.Second))
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s, compatible %t, behaves otherwise than Java (-java +%s):\n%s", kind, compatible, kind, diff)
+		if diff := cmp.Diff(actedWithJava(), got); diff != "" {
+			t.Errorf("%s, compatible %t, behaves otherwise than Java 5.5.0 (-java +%s):\n%s", kind, compatible, kind, diff)
 		}
 	}
 	if target() == targetJava || long() {
+		compare(targetJava, true)
 		compare(targetJava, false)
 	}
-	if target() == targetEpitaph {
+	if target() == targetEpitaph && long() {
 		compare(targetEpitaph, true)
+	}
+	if target() == targetEpitaph {
 		compare(targetEpitaph, false)
+	}
+}
+
+// actedWithJava is the outcome with the Java name server 5.5.0, either way.
+func actedWithJava() actingOutcome {
+	all := groupView{
+		Members: []string{"0=member0", "1=member1", "2=member2"}, Route: []string{"0=member0", "1=member1", "2=member2"},
+		Perm: 6, Active: []string{"member0"},
+	}
+	return actingOutcome{
+		Before: all,
+		Killed: groupView{
+			Members: []string{"1=member1", "2=member2"}, Route: []string{"0=member1", "2=member2"},
+			Perm: 4, Active: []string{"member1"},
+		},
+		Back:             all,
+		SendsWhileKilled: "No route info of this topic", SendsAfterReturn: true,
 	}
 }
 
@@ -74,7 +92,7 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	g, options := startGroup(t, ns.Addr, compatible)
 	master := g.brokers[0]
 	for _, slave := range g.brokers[1:] {
-		kit.Await(t, 4*time.Minute, "topic copied to "+slave.String(), hasTopicConfig(slave.Addr, "acting"))
+		kit.Await(t, 4*time.Minute, "topic at "+slave.String(), hasTopicConfig(slave.Addr, "acting"))
 	}
 	o.Before = g.view(t, 3, 0, 6)
 
@@ -125,8 +143,9 @@ func actOut(t *testing.T, kind string, compatible bool) actingOutcome {
 	return o
 }
 
-// startGroup starts a master with a topic, then two slaves, which copy it when they start. It returns the master's
-// options for its restart.
+// startGroup starts a master with a topic, then two slaves. A slave copies the topics of the master that its registration
+// named, but only a minute after its start: in the short form it has the topic before. It returns the master's options for
+// its restart.
 func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerOptions) {
 	t.Helper()
 	g := group{addr: addr}
@@ -137,9 +156,12 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 			Properties: map[string]string{
 				// With totalReplicas above 1 the master of 5.5.0 cannot come back once consumers have committed
 				// offsets: it fails to decode the slave's (fastjson2 refuses the unquoted keys that it writes itself).
-				"enableSlaveActingMaster": "true", "slaveReadEnable": "true",
+				"enableSlaveActingMaster": "true", "slaveReadEnable": "true", "timerWheelEnable": "true",
 				"compatibleWithOldNameSrv": strconv.FormatBool(compatible),
 			},
+		}
+		if id > 0 && !long() {
+			writeTopics(t, options[id].Dir, []string{"acting"}, 4)
 		}
 		g.brokers[id] = java.LaunchBroker(t, options[id])
 	}

@@ -64,6 +64,7 @@ func dashboardRequests() []replayed {
 // Row 160: the dashboard's requests get the same answers as from the Java name server 5.5.0, with a real master and
 // slave registered at both.
 func TestDashboard(t *testing.T) {
+	needLong(t)
 	need(t, 3)
 	ns := startNameServer(t, target(), nil)
 	reference := startNameServer(t, targetJava, nil)

@@ -33,6 +33,7 @@ func TestControllerFailover(t *testing.T) {
 
 // Row 161: the same for a Raft group of three brokers (DLedger commit log).
 func TestDLedgerFailover(t *testing.T) {
+	needLong(t)
 	need(t, 4)
 	ns := startNameServer(t, target(), nil)
 	const members = 3

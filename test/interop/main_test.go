@@ -2,7 +2,7 @@
 // name server: brokers, clients, the proxy, the controller and the tools are real processes.
 //
 //	EPITAPH_INTEROP=1     what CI runs
-//	EPITAPH_INTEROP=long  the same with more broker releases and more messages
+//	EPITAPH_INTEROP=long  the same with more releases, more ways to configure brokers, and more messages (make night-interop)
 //	EPITAPH_INTEROP_TARGET=java    the Java name server 5.5.0 takes epitaph's place: proves the tests
 //	EPITAPH_INTEROP_JVMS=n         at most n Java programs at once (default 6; a broker needs 450 MB)
 //
@@ -45,6 +45,14 @@ func need(t *testing.T, n int64) {
 	}
 	java.Require(t)
 	slots.Take(t, n)
+}
+
+// needLong skips t in the short form, which has another test of its kind.
+func needLong(t *testing.T) {
+	t.Helper()
+	if !long() {
+		t.Skip("SKIPPED: set EPITAPH_INTEROP=long, as make night-interop does")
+	}
 }
 
 // soon is what happens at once, on a machine that may be busy: far from the 30 s after which a broker registers again, and

@@ -73,7 +73,7 @@ func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
 	}
 	b.Process = Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-broker", o.Version)),
-		JVM:       append(ModuleFlags(), "-Duser.home="+o.Dir, "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+		JVM:       append(Flags(o.Dir, "512m"), moduleFlags("512m")...),
 		Main:      "org.apache.rocketmq.broker.BrokerStartup",
 		Args:      []string{"-c", config},
 		Env:       []string{"ROCKETMQ_HOME=" + o.Dir},
@@ -102,9 +102,10 @@ func (b *Broker) logOwnLog(t testing.TB) {
 	}
 }
 
-// ModuleFlags open what the brokers and the proxy use of a JDK 17's own packages.
-func ModuleFlags() []string {
+// moduleFlags bound the direct memory of brokers and the proxy, and open what they use of a JDK 17's own packages.
+func moduleFlags(direct string) []string {
 	return []string{
+		"-XX:MaxDirectMemorySize=" + direct,
 		"--add-exports", "java.base/jdk.internal.ref=ALL-UNNAMED",
 		"--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED",
 		"--add-opens", "java.base/java.nio=ALL-UNNAMED",
@@ -131,6 +132,8 @@ func (b *Broker) properties(o BrokerOptions) map[string]string {
 		"storePathRootDir": store, "storePathCommitLog": filepath.Join(store, "commitlog"),
 		segment:                 "16777216",
 		"diskMaxUsedSpaceRatio": "98",
+		// By its defaults a broker 5.x spins for its first 10 s, and flushes its wheel of timers every second.
+		"transactionMetricFlushInterval": "500", "timerWheelEnable": "false",
 	}
 	maps.Copy(props, o.Properties)
 	return props

@@ -79,6 +79,9 @@ func (o ClientOptions) Args() []string {
 	return []string{o.Endpoint, o.Topic, group, strconv.Itoa(o.Count), strconv.FormatInt(o.Every.Milliseconds(), 10)}
 }
 
+// rebalanceSoon lets a consumer look after a second, not 20, what it should read.
+const rebalanceSoon = "-Drocketmq.client.rebalance.waitInterval=1000"
+
 // Client is a running producer and consumer that prints one line per event: "OK id broker" for a message that was
 // sent, "FAIL id text" for one that was not, "GOT id broker" for one received.
 type Client struct{ *kit.Process }
@@ -89,13 +92,10 @@ func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Clie
 	home := t.TempDir()
 	return &Client{Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
-		JVM: []string{
-			"-Duser.home=" + home, "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-			"-Drocketmq.client.rebalance.waitInterval=1000",
-		},
-		Main: main,
-		Args: o.Args(),
-		Dir:  home,
+		JVM:       append(Flags(home, "256m"), rebalanceSoon),
+		Main:      main,
+		Args:      o.Args(),
+		Dir:       home,
 	})}
 }
 
@@ -106,7 +106,7 @@ func StartBoth(t testing.TB, classes, lib, nameServer, topic string) *kit.Proces
 	home := t.TempDir()
 	return Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
-		JVM:       []string{"-Duser.home=" + home, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Drocketmq.client.rebalance.waitInterval=1000"},
+		JVM:       append(Flags(home, "384m"), rebalanceSoon),
 		Main:      "Both",
 		Args:      []string{nameServer, topic},
 		Dir:       home,

@@ -32,7 +32,7 @@ func StartController(t testing.TB, version string) *Controller {
 	}
 	c.Process = Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-controller", version)),
-		JVM:       append(ModuleFlags(), "-Duser.home="+dir, "-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+		JVM:       append(Flags(dir, "256m"), moduleFlags("256m")...),
 		Main:      "org.apache.rocketmq.controller.ControllerStartup",
 		Args:      []string{"-c", config},
 		Env:       []string{"ROCKETMQ_HOME=" + dir},

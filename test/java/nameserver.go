@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ type NameServerOptions struct {
 	Properties map[string]string // options of the -c file, beside listenPort and the store paths
 	JVM        []string          // more JVM flags, e.g. -Dtls.server.mode=enforcing
 	Env        []string          // more environment, NAME=value
+	TLS        bool              // the port speaks TLS by its defaults, not only if JVM says so
 }
 
 // NameServer is a running Java name server.
@@ -38,11 +40,6 @@ type NameServer struct {
 }
 
 var bootLine = regexp.MustCompile(`The Name Server boot success\. serializeType=(\w+)(?:, address \S+:(\d+))?`)
-
-// smallHeap suits functional tests: little memory, quick start, no threads of a parallel collector.
-func smallHeap() []string {
-	return []string{"-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
-}
 
 // StartNameServer runs the released name server of a version ("5.5.0", "4.9.7", ...) and waits for its boot line.
 // It is killed when t ends. To restart one with its files, give the Dir of the first to the second.
@@ -90,7 +87,10 @@ func RunNameServer(version string, o NameServerOptions) (*NameServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	jvm := append([]string{"-Duser.home=" + o.Dir}, smallHeap()...)
+	jvm := Flags(o.Dir, "256m")
+	if o.TLS {
+		jvm = slices.DeleteFunc(jvm, func(flag string) bool { return strings.HasPrefix(flag, "-Dtls.") })
+	}
 	n.Process, err = Run(Command{
 		ClassPath: ClassPath(jars),
 		JVM:       append(jvm, o.JVM...),

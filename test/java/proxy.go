@@ -42,7 +42,7 @@ func StartProxy(t testing.TB, version, nameServers string) *Proxy {
 	}
 	p.Process = Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-proxy", version)),
-		JVM:       append(ModuleFlags(), "-Duser.home="+dir, "-Xms128m", "-Xmx384m", "-XX:MaxDirectMemorySize=256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+		JVM:       append(Flags(dir, "384m"), moduleFlags("256m")...),
 		Main:      "org.apache.rocketmq.proxy.ProxyStartup",
 		Args:      []string{"-pc", config},
 		Env:       []string{"ROCKETMQ_HOME=" + dir, "RMQ_PROXY_HOME=" + dir},

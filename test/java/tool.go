@@ -17,7 +17,7 @@ func Admin(t testing.TB, version string, args ...string) string {
 	}
 	p := Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-tools", version)),
-		JVM:       append(smallHeap(), "-Duser.home="+home, "-Drocketmq.home.dir="+home),
+		JVM:       append(Flags(home, "256m"), "-Drocketmq.home.dir="+home),
 		Main:      "org.apache.rocketmq.tools.command.MQAdminStartup",
 		Args:      args,
 		Env:       []string{"ROCKETMQ_HOME=" + home},

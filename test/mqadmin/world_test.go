@@ -149,8 +149,8 @@ func startDriver(t *testing.T) *driver {
 	lib, home := java.Jars(t, "rocketmq-tools", release), t.TempDir()
 	kit.Must(t, java.WriteLogback(home))
 	classes := java.Compile(t, filepath.Join("java", "Drive.java"), lib)
-	cmd := exec.Command("java", "-cp", java.ClassPath(lib)+":"+classes, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dfile.encoding=UTF-8", "-Duser.home="+home, "-Drocketmq.home.dir="+home, "-Djava.io.tmpdir="+home, "Drive")
+	words := append([]string{"-cp", java.ClassPath(lib) + ":" + classes}, java.Flags(home, "384m")...)
+	cmd := exec.Command("java", append(words, "-Dfile.encoding=UTF-8", "-Drocketmq.home.dir="+home, "-Djava.io.tmpdir="+home, "Drive")...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+home)
 	in, err := cmd.StdinPipe()

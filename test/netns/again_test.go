@@ -18,7 +18,7 @@ func TestRestarts(t *testing.T) {
 	const scenario = "c. restarts within a second, 30 % loss among the nodes"
 	w := newWorld(t, "A", "B", "C")
 	lossy(w)
-	rounds := 5
+	rounds := 2
 	if long() {
 		rounds = 30
 	}

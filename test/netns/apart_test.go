@@ -9,11 +9,15 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// A partition of 60 s around an UNREGISTER: C is cut from its members and from the broker, so the others take it for
+// A partition of 60 s, in the short form 25 s, around an UNREGISTER: C is cut from its members and from the broker, so the others take it for
 // dead and it takes them for dead. Healed, it is gone as soon as one has rejoined the other and asked.
 func TestPartition(t *testing.T) {
 	need(t, weightBroker)
-	const scenario = "d. partition of 60 s around the UNREGISTER"
+	lasts := 25 * time.Second
+	if long() {
+		lasts = time.Minute
+	}
+	scenario := "d. partition of " + inWords(lasts) + " around the UNREGISTER"
 	w := newWorld(t, "A", "B", "C")
 	a, c := w.nodes[0], w.nodes[2]
 	watches := watchAll(t, w.servers()...)
@@ -32,7 +36,7 @@ func TestPartition(t *testing.T) {
 	gone := earliest(goneAt(t, watches[:2], b.key))
 	kit.Await(t, kit.Patience, "C alone", func() error { return c.sees(1) })
 	kit.Await(t, kit.Patience, "A without C", func() error { return a.sees(2) })
-	pass(t, time.Minute-time.Since(began))
+	pass(t, lasts-time.Since(began))
 	if here, _, err := watches[2].state(b.key); err != nil || !here {
 		t.Fatalf("C lost the broker during the partition: %v", err)
 	}

@@ -38,9 +38,16 @@ func addrsOf(servers []*server) string { return strings.Join(addrs(servers), ";"
 // launch starts a broker without waiting for its boot line; the jars are fetched before, for namespaces have no way out.
 func launch(t testing.TB, h *host, version, name string, servers ...*server) *broker {
 	t.Helper()
+	return launchWith(t, h, version, name, map[string]string{}, servers...)
+}
+
+// launchWith is launch with more options of the broker.
+func launchWith(t testing.TB, h *host, version, name string, properties map[string]string, servers ...*server) *broker {
+	t.Helper()
+	properties["brokerIP1"], properties["brokerIP2"] = h.IP, h.IP
 	b := &broker{host: h, options: java.BrokerOptions{
 		Version: version, NameServers: addrsOf(servers), Name: name, Port: brokerPort, Dir: t.TempDir(),
-		Properties: map[string]string{"brokerIP1": h.IP, "brokerIP2": h.IP},
+		Properties: properties,
 	}}
 	b.key = name + "@" + net.JoinHostPort(h.IP, strconv.Itoa(brokerPort))
 	b.launch(t)

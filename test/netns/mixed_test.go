@@ -34,7 +34,7 @@ func TestMixedList(t *testing.T) {
 	a, c := w.nodes[0], w.nodes[1]
 	j := startJava(t, w.host("java"), "J")
 	all := append(w.servers(), j)
-	watches := []*watch{a.watch(t, time.Millisecond), c.watch(t, time.Millisecond), j.watch(t, 20*time.Millisecond)}
+	watches := []*watch{a.watch(t, lookEvery()), c.watch(t, lookEvery()), j.watch(t, 20*time.Millisecond)}
 	b := launch(t, w.host("broker"), release5, "mixed", all...)
 	stays := newSimBroker(w.host("sim"), "stays", 20000)
 	kit.Must(t, stays.registerAll(all))
@@ -86,7 +86,11 @@ func TestMove(t *testing.T) {
 		seeds += h.IP + ":" + gossipPort + ","
 	}
 	seeds = seeds[:len(seeds)-1]
-	b := launch(t, w.host("broker"), release5, "move", servers...)
+	properties := map[string]string{}
+	if !long() {
+		properties["registerNameServerPeriod"] = "10000" // the least that brokers take; 30 s by default
+	}
+	b := launchWith(t, w.host("broker"), release5, "move", properties, servers...)
 	b.MustBoot(t)
 	lib := java.Jars(t, "rocketmq-client", release5)
 	classes := java.Compile(t, filepath.Join("..", "interop", "java", "Peer.java"), lib)

@@ -37,7 +37,7 @@ type storm struct {
 func TestStorm(t *testing.T) {
 	need(t, 0)
 	const scenario = "c. restarts within a second, 30 % loss among the nodes"
-	s := &storm{t: t, w: newWorld(t, "A", "B", "C"), left: 2000}
+	s := &storm{t: t, w: newWorld(t, "A", "B", "C"), left: 500}
 	if long() {
 		s.left = 30000
 	}

@@ -60,7 +60,7 @@ func (w *world) servers() []*server {
 func watchAll(t testing.TB, servers ...*server) []*watch {
 	all := make([]*watch, len(servers))
 	for i, s := range servers {
-		all[i] = s.watch(t, time.Millisecond)
+		all[i] = s.watch(t, lookEvery())
 	}
 	return all
 }

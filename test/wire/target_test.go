@@ -29,6 +29,7 @@ type options struct {
 	properties map[string]string // the -c file
 	system     map[string]string // Java system properties, e.g. tls.server.mode
 	env        []string
+	tls        bool // its port is asked by TLS although system says nothing of it
 }
 
 // server is a running target. Every server has its own directory with its configuration and its KV store.
@@ -59,11 +60,13 @@ type javaTarget struct{}
 
 func (javaTarget) run(o options) (*server, error) {
 	var jvm []string
+	tls := o.tls
 	for k, v := range o.system {
 		jvm = append(jvm, "-D"+k+"="+v)
+		tls = tls || strings.HasPrefix(k, "tls.")
 	}
 	n, err := java.RunNameServer(javaVersion, java.NameServerOptions{
-		Dir: o.dir, Properties: o.properties, JVM: jvm, Env: o.env,
+		Dir: o.dir, Properties: o.properties, JVM: jvm, Env: o.env, TLS: tls,
 	})
 	if err != nil {
 		return nil, err
@@ -185,7 +188,7 @@ func (s *suite) prepare() error {
 		if s.commonErr = os.Mkdir(dir, 0o755); s.commonErr != nil {
 			return
 		}
-		if s.common, s.commonErr = s.target.run(options{dir: dir}); s.commonErr == nil {
+		if s.common, s.commonErr = s.target.run(options{dir: dir, tls: true}); s.commonErr == nil {
 			s.commonErr = s.common.await()
 		}
 	})
