@@ -156,7 +156,7 @@ func startGroup(t *testing.T, addr string, compatible bool) (group, java.BrokerO
 			Properties: map[string]string{
 				// With totalReplicas above 1 the master of 5.5.0 cannot come back once consumers have committed
 				// offsets: it fails to decode the slave's (fastjson2 refuses the unquoted keys that it writes itself).
-				"enableSlaveActingMaster": "true", "slaveReadEnable": "true", "timerWheelEnable": "true",
+				"enableSlaveActingMaster": "true", "slaveReadEnable": "true",
 				"compatibleWithOldNameSrv": strconv.FormatBool(compatible),
 			},
 		}

@@ -133,7 +133,7 @@ func (b *Broker) properties(o BrokerOptions) map[string]string {
 		segment:                 "16777216",
 		"diskMaxUsedSpaceRatio": "98",
 		// By its defaults a broker 5.x spins for its first 10 s, and flushes its wheel of timers every second.
-		"transactionMetricFlushInterval": "500", "timerWheelEnable": "false",
+		"transactionMetricFlushInterval": "500", "timerFlushIntervalMs": "10000",
 	}
 	maps.Copy(props, o.Properties)
 	return props

@@ -1,7 +1,6 @@
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Collections;
-import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
@@ -29,7 +28,7 @@ public class Grpc {
             .setEndpoints(args[0]).enableSsl(false).setRequestTimeout(Duration.ofSeconds(10)).build();
         CountDownLatch receiving = new CountDownLatch(group.equals("-") ? 0 : 1);
         if (!group.equals("-")) {
-            patiently(() -> provider.newPushConsumerBuilder()
+            provider.newPushConsumerBuilder()
                 .setClientConfiguration(configuration)
                 .setConsumerGroup(group)
                 .setSubscriptionExpressions(Collections.singletonMap(topic, FilterExpression.SUB_ALL))
@@ -38,12 +37,11 @@ public class Grpc {
                     receiving.countDown();
                     return ConsumeResult.SUCCESS;
                 })
-                .build());
+                .build();
         }
-        Producer producer = patiently(
-            () -> provider.newProducerBuilder().setClientConfiguration(configuration).setTopics(topic).build());
+        Producer producer = provider.newProducerBuilder().setClientConfiguration(configuration).setTopics(topic).build();
         do {
-            patiently(() -> producer.send(message(provider, topic, WARM_UP)));
+            producer.send(message(provider, topic, WARM_UP));
         } while (!receiving.await(200, TimeUnit.MILLISECONDS));
         for (long id = 0; count < 0 || id < count; id++) {
             try {
@@ -56,21 +54,6 @@ public class Grpc {
         }
         System.out.println("DONE");
         Thread.currentThread().join();
-    }
-
-    /** A start fails when the proxy, which has just started itself, is slow to answer its first requests. */
-    private static <T> T patiently(Callable<T> start) throws Exception {
-        for (int left = 9; ; left--) {
-            try {
-                return start.call();
-            } catch (Exception e) {
-                if (left == 0) {
-                    throw e;
-                }
-                System.out.println("AGAIN " + String.valueOf(e.getMessage()).replace('\n', ' '));
-                Thread.sleep(1000);
-            }
-        }
     }
 
     private static Message message(ClientServiceProvider provider, String topic, String key) {
