@@ -9,16 +9,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 const categoryGossip = "Gossip with other nodes (off unless --gossip is given):"
 
 // gossipFlags say with whom a node shares who has left.
 func gossipFlags(s *gossipSettings) []command.Flag {
+	*s = noGossip
 	flags := []command.Flag{
 		{To: &s.bind, Name: "gossip", Default: "off", Usage: "`HOST:PORT` for gossip, UDP and TCP, such as 10.0.0.1:7946"},
 		{To: &s.join, Name: "join", Default: "none", Usage: "`HOST:PORT,...` of other nodes; those that do not answer are tried again for ever"},
@@ -29,6 +32,10 @@ func gossipFlags(s *gossipSettings) []command.Flag {
 			Usage: "`FILE` with keys (epitaph keygen FILE makes it); needed unless --gossip is loopback"},
 		{To: &s.keyCreate, Name: "gossip-key-create",
 			Usage: "make the key file when there is none, as epitaph keygen does: for nodes that share a volume"},
+		{To: &s.readyAfter, Name: "ready-after",
+			Usage: "`TIME` between two registrations of a broker: so long a node waits that finds none that knows which brokers there are"},
+		{To: &s.joinWait, Name: "join-wait",
+			Usage: "`TIME` after which a node is ready whatever it lacks: no node of --join was reached, or brokers that others hold do not come"},
 		{To: &s.insecure, Name: "gossip-insecure", Usage: "gossip beyond loopback without a key: whoever reaches the port can take part"},
 	}
 	for i := range flags {
@@ -41,12 +48,23 @@ func gossipFlags(s *gossipSettings) []command.Flag {
 type gossipSettings struct {
 	bind, join, advertise, cluster, name, keyFile string
 	keyCreate, insecure                           bool
+	readyAfter, joinWait                          time.Duration
+}
+
+// noGossip are the settings when none is given.
+var noGossip = gossipSettings{readyAfter: config.DefaultReadyAfter, joinWait: config.DefaultJoinWait}
+
+// into puts the settings into a node's configuration. The error joins all mistakes.
+func (s gossipSettings) into(cfg *config.Config) (err error) {
+	cfg.ReadyAfter, cfg.JoinWait = s.readyAfter, s.joinWait
+	cfg.Gossip, err = s.config()
+	return err
 }
 
 // config is nil when the node gossips with nobody. The error joins all mistakes.
 func (s gossipSettings) config() (*gossip.Config, error) {
 	if s.bind == "" {
-		if s == (gossipSettings{}) {
+		if s == noGossip {
 			return nil, nil
 		}
 		return nil, errors.New("--gossip is missing, and without it the other flags of gossip mean nothing: give --gossip HOST:PORT")
@@ -106,11 +124,17 @@ func defaultName(bind string) (string, error) {
 // gossipOfEnv are the same settings for a program whose command line has no flags for them.
 func (p *program) gossipOfEnv() (s gossipSettings, err error) {
 	value := func(flag string) string { return p.env(envOf(flag)) }
-	s = gossipSettings{
-		bind: value("gossip"), join: value("join"), advertise: value("advertise"), cluster: value("cluster"),
-		name: value("name"), keyFile: value("gossip-key-file"),
-	}
+	s = noGossip
+	s.bind, s.join, s.advertise, s.cluster = value("gossip"), value("join"), value("advertise"), value("cluster")
+	s.name, s.keyFile = value("name"), value("gossip-key-file")
 	var errs []error
+	for flag, to := range map[string]*time.Duration{"ready-after": &s.readyAfter, "join-wait": &s.joinWait} {
+		if text := value(flag); text != "" {
+			if *to, err = time.ParseDuration(text); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: want a time such as 30s", envOf(flag), text))
+			}
+		}
+	}
 	for flag, on := range map[string]*bool{"gossip-key-create": &s.keyCreate, "gossip-insecure": &s.insecure} {
 		if text := value(flag); text != "" {
 			if *on, err = strconv.ParseBool(text); err != nil {

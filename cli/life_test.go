@@ -127,7 +127,7 @@ func TestServePrecedence(t *testing.T) {
 	text := "listenPort=1\nbindAddress=192.0.2.1\nkvConfigPath=/nonexistent/kv\nwaitSecondsForService=1\nenableTopicList=false\n"
 	kit.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	p := &program{stdout: io.Discard, stderr: io.Discard}
-	s := serveSettings{listen: "127.0.0.1:0", config: file, data: "d", set: []string{"waitSecondsForService=2", "tls.server.mode=disabled"}}
+	s := serveSettings{gossip: noGossip, listen: "127.0.0.1:0", config: file, data: "d", set: []string{"waitSecondsForService=2", "tls.server.mode=disabled"}}
 	cfg, _, err := p.serveConfig(s)
 	kit.Must(t, err)
 	o := cfg.Options
@@ -228,7 +228,7 @@ func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
 	s := start(t, environ, "mqnamesrv", "-c", file)
 	s.log.AwaitText(t, "node drop-in of cluster c")
 	s.log.AwaitText(t, "msg=http addr=127.0.0.1:")
-	s.log.AwaitText(t, "seed does not answer")
+	s.log.AwaitText(t, "nothing listens there")
 	screen := s.stopTo(t, syscall.SIGTERM, 143)
 	if strings.Contains(s.log.String(), "environment variable is not used") || strings.Count(screen, "\n") != 2 {
 		t.Errorf("stdout %q, log %s", screen, s.log)
@@ -236,6 +236,8 @@ func TestMQNamesrvGossipsByEnvironment(t *testing.T) {
 	for _, environ := range [][]string{
 		{"EPITAPH_CLUSTER=c"}, {"EPITAPH_GOSSIP=1.2.3.4:5", "EPITAPH_CLUSTER=c"}, {"EPITAPH_HTTP=x"},
 		{"EPITAPH_GOSSIP=127.0.0.1:0", "EPITAPH_CLUSTER=c", "EPITAPH_GOSSIP_INSECURE=perhaps"},
+		{"EPITAPH_GOSSIP=127.0.0.1:0", "EPITAPH_CLUSTER=c", "EPITAPH_READY_AFTER=soon"},
+		{"EPITAPH_GOSSIP=127.0.0.1:0", "EPITAPH_CLUSTER=c", "EPITAPH_JOIN_WAIT=2h"},
 	} {
 		var errs strings.Builder
 		p := &program{stdout: io.Discard, stderr: &errs, environ: append(environ, "ROCKETMQ_HOME="+dir), newNode: newNode}

@@ -123,7 +123,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	if err != nil {
 		wrong = append(wrong, err)
 	}
-	if cfg.Gossip, err = settings.config(); err != nil {
+	if err = settings.into(&cfg); err != nil {
 		wrong = append(wrong, err)
 	}
 	cfg.HTTP, cfg.Release = p.env(envOf("http")), revision()

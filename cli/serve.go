@@ -133,7 +133,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	if err := loadTLSFile(&cfg); err != nil {
 		faults = append(faults, err)
 	}
-	if cfg.Gossip, err = s.gossip.config(); err != nil {
+	if err = s.gossip.into(&cfg); err != nil {
 		faults = append(faults, err)
 	}
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients

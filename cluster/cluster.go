@@ -77,6 +77,7 @@ func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
 		host = "0.0.0.0"
 	}
 	cfg.Release, cfg.DroppedLines = c.cfg.Release, c.cfg.DroppedLines
+	cfg.ReadyAfter = 0 // whoever tries it wants to see it at once
 	http := 0
 	if port != 0 {
 		http = port + i + httpAbove

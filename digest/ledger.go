@@ -35,7 +35,8 @@ const (
 	maxAsks    = 16  // questions of people under way
 	askExpires = 3 * time.Second
 
-	// YoungAge is how old a member must be to be a witness of what there is.
+	// YoungAge is how long after a start what a node lacks is called "starting", and how old a ready member of a former
+	// release must be to be a witness: those do not say whether they are.
 	YoungAge = 60 * time.Second
 )
 
@@ -64,7 +65,7 @@ type Ledger struct {
 	started     clock.Stamp
 	own         *Set
 	kv, options uint64
-	ready, wait bool
+	standing    Standing
 	changed     clock.Stamp // when the root changed last
 	untold      clock.Stamp // since when there is a change that was not told yet; zero: there is none
 	told        clock.Stamp // last summary of all
@@ -103,6 +104,7 @@ type difference struct {
 	item  Item // of the peer
 	has   bool
 	since clock.Stamp
+	late  bool // the peer had been compared before this was seen: it is younger than this node's start
 }
 
 // round is one comparison under way.
@@ -160,10 +162,10 @@ func (l *Ledger) SetOwn(o Own, now clock.Stamp) {
 	}
 }
 
-// SetReady says whether clients may be sent here, and whether the node waits for brokers that others hold.
-func (l *Ledger) SetReady(ready, waiting bool, now clock.Stamp) {
-	if l.ready != ready || l.wait != waiting {
-		l.ready, l.wait = ready, waiting
+// SetStanding says where this node stands.
+func (l *Ledger) SetStanding(s Standing, now clock.Stamp) {
+	if l.standing != s {
+		l.standing = s
 		l.tellSoon(now)
 	}
 }
@@ -194,7 +196,7 @@ func (l *Ledger) MemberLeft(p Peer) {
 
 func (l *Ledger) summary(reply bool, now clock.Stamp) *Summary {
 	return &Summary{
-		From: l.cfg.Self, Age: now.Elapsed(l.started), Ready: l.ready, Waiting: l.wait, Count: uint32(l.own.Len()),
+		From: l.cfg.Self, Age: now.Elapsed(l.started), Standing: l.standing, Count: uint32(l.own.Len()),
 		Skipped: uint32(l.own.skipped), Root: l.own.Root(), KV: l.kv, Options: l.options, Reply: reply,
 	}
 }

@@ -61,7 +61,7 @@ func newWorld(t fataler, n int) *world {
 func (w *world) add(name string, boot uint64) *testNode {
 	n := &testNode{peer: Peer{Name: name, Boot: boot}, own: map[Key]Item{}, other: map[Subject][]Item{}}
 	n.Ledger = New(Config{Self: n.peer, Random: w.rand, Source: n}, w.now)
-	n.SetReady(true, false, w.now)
+	n.SetStanding(Standing{Ready: true, Witness: true}, w.now)
 	w.nodes = append(w.nodes, n)
 	for _, o := range w.nodes {
 		if o != n && !o.down {
@@ -429,10 +429,10 @@ func TestCatchup(t *testing.T) {
 	for _, n := range w.nodes {
 		w.set(n, broker(1), broker(2))
 	}
-	w.run(YoungAge + time.Second)
+	w.run(time.Second)
 	w.kill(w.nodes[2])
 	back := w.add("n3", 99)
-	back.SetReady(false, true, w.now)
+	back.SetStanding(Standing{Waiting: true}, w.now)
 	if c := back.Catchup(w.now); len(c.Undecided) != 2 {
 		t.Fatalf("before anything was heard: %+v", c)
 	}
@@ -463,7 +463,7 @@ func TestCatchup(t *testing.T) {
 func TestCatchupAfterFullRestart(t *testing.T) {
 	w := newWorld(t, 3)
 	for _, n := range w.nodes {
-		n.SetReady(false, true, w.now)
+		n.SetStanding(Standing{Waiting: true}, w.now)
 	}
 	w.set(w.nodes[0], broker(1))
 	w.run(time.Second)
@@ -471,5 +471,106 @@ func TestCatchupAfterFullRestart(t *testing.T) {
 		if c := n.Catchup(w.now); len(c.Undecided)+len(c.Witnesses)+len(c.Missing) > 0 {
 			t.Errorf("%s: %+v", n.peer.Name, c)
 		}
+	}
+}
+
+// Who is a witness: whoever says so and is ready; of a former release, which does not say, whoever is ready and old.
+func TestWitnesses(t *testing.T) {
+	w := newWorld(t, 2)
+	asker, other := w.nodes[0], w.nodes[1]
+	w.run(time.Second)
+	age := YoungAge - time.Second
+	for name, c := range map[string]struct {
+		is   Standing
+		old  bool // of a former release
+		age  time.Duration
+		want bool
+	}{
+		"ready and a witness":           {Standing{Ready: true, Witness: true}, false, time.Second, true},
+		"a witness that drains":         {Standing{Witness: true}, false, time.Second, false},
+		"old and no witness":            {Standing{Ready: true}, false, time.Hour, false},
+		"of a former release and young": {Standing{Ready: true}, true, age, false},
+		"of a former release and old":   {Standing{Ready: true}, true, age + time.Second, true},
+		"of a former release, starting": {Standing{Waiting: true}, true, time.Hour, false},
+	} {
+		p := asker.peers[other.peer]
+		p.last.Age = 0
+		asker.Receive(&Summary{From: other.peer, Age: c.age, Standing: c.is, Former: c.old}, w.now)
+		if got := len(asker.Catchup(w.now).Witnesses) == 1; got != c.want {
+			t.Errorf("%s: a witness %v", name, got)
+		}
+	}
+}
+
+// Whom a node that restarts does not wait for: a broker that another witness lacks, when one witness alone holds it or it
+// registered after the start.
+func TestLeftOut(t *testing.T) {
+	const early, later, never = 1, 2, 0 // when a witness is told of the broker, by the restart of the asker
+	for name, c := range map[string]struct {
+		witnesses []int
+		out       bool
+	}{
+		"one witness, and it holds it":         {[]int{early}, false},
+		"one witness, and it was told later":   {[]int{later}, false},
+		"one of two":                           {[]int{early, never}, true},
+		"one of three":                         {[]int{early, never, never}, true},
+		"two of three":                         {[]int{early, early, never}, false},
+		"two of three, told later":             {[]int{later, later, never}, true},
+		"two of three, one of them told later": {[]int{early, later, never}, false},
+		"all, told later":                      {[]int{later, later, later}, false},
+	} {
+		w := newWorld(t, len(c.witnesses))
+		tell := func(when int) {
+			for i, n := range c.witnesses {
+				if n == when {
+					w.set(w.nodes[i], broker(1))
+				}
+			}
+		}
+		for _, n := range w.nodes {
+			w.set(n, broker(7)) // so that there is something to compare
+		}
+		tell(early)
+		w.run(2 * time.Second)
+		back := w.add("back", 99)
+		back.SetStanding(Standing{Waiting: true}, w.now)
+		w.run(2 * time.Second)
+		tell(later)
+		w.run(2 * time.Second)
+		w.set(back, broker(7))
+		w.run(2 * time.Second)
+		got := back.Catchup(w.now)
+		want, wantOut := []Missing{{Key: broker(1).Key, Holder: "n1"}}, []Missing(nil)
+		if c.out {
+			lacks := "n" + fmt.Sprint(len(c.witnesses))
+			want, wantOut = nil, []Missing{{Key: broker(1).Key, Holder: "n1", Lacks: lacks}}
+		}
+		if len(got.Witnesses) != len(c.witnesses) || len(got.Undecided) > 0 || len(got.Missing) != len(want) || !slices.Equal(got.LeftOut, wantOut) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if !c.out && (got.Missing[0].Key != want[0].Key || got.Missing[0].Holder != want[0].Holder) {
+			t.Errorf("%s: %+v", name, got.Missing)
+		}
+	}
+}
+
+// What a witness lacks counts when it was compared as it is now: a broker that is on its way to all is waited for.
+func TestWitnessThatChangesLeavesNobodyOut(t *testing.T) {
+	w := newWorld(t, 2)
+	for _, n := range w.nodes {
+		w.set(n, broker(7))
+	}
+	w.run(2 * time.Second)
+	back := w.add("back", 99)
+	back.SetStanding(Standing{Waiting: true}, w.now)
+	w.set(w.nodes[0], broker(1))
+	w.run(2 * time.Second)
+	if got := back.Catchup(w.now); len(got.LeftOut) != 1 {
+		t.Fatalf("one holds it: %+v", got)
+	}
+	other := back.peers[w.nodes[1].peer]
+	back.Receive(&Summary{From: other.Peer, Age: time.Hour, Standing: Standing{Ready: true, Witness: true}, Root: 12345}, w.now)
+	if got := back.Catchup(w.now); len(got.LeftOut) != 0 || len(got.Missing) != 2 {
+		t.Errorf("while the other one changes: %+v", got)
 	}
 }

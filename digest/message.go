@@ -31,6 +31,13 @@ const (
 	subjects
 )
 
+// Standing is where a node stands with clients and with its peers.
+type Standing struct {
+	Ready   bool // clients may be sent there
+	Waiting bool // it has (re)started and waits for brokers: for those that others hold, or to hear any
+	Witness bool // it knows what there is: it held what other witnesses hold, or has heard one registration period
+}
+
 // Message is one of *Summary, *Compare and *Items.
 type Message interface {
 	Sender() Peer
@@ -39,12 +46,12 @@ type Message interface {
 
 // Summary says what a node holds, in one figure.
 type Summary struct {
-	From    Peer
-	Age     time.Duration // of the node since its start
-	Ready   bool          // clients may be sent there
-	Waiting bool          // it has (re)started and waits for brokers that others hold
-	Count   uint32        // of items
-	Skipped uint32        // that it holds but could not put into Root
+	From Peer
+	Age  time.Duration // of the node since its start
+	Standing
+	Former  bool   // of a release that does not say whether it is a witness: its age decides
+	Count   uint32 // of items
+	Skipped uint32 // that it holds but could not put into Root
 	Root    uint64
 	KV      uint64 // digest of the KV store
 	Options uint64 // digest of the configuration

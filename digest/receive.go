@@ -194,9 +194,9 @@ func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 	}
 	fresh := map[Key]*difference{}
 	note := func(k Key, d difference) {
-		d.since = now
+		d.since, d.late = now, p.compared
 		if before := p.diffs[k]; before != nil {
-			d.since = before.since
+			d.since, d.late = before.since, before.late
 		}
 		fresh[k] = &d
 	}

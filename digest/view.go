@@ -18,12 +18,11 @@ const (
 // PeerView is what is known of one living member.
 type PeerView struct {
 	Peer
-	Heard         bool          // false: it says nothing, as a member of a version without digests
-	Silent        bool          // it said nothing for some time: what is known of it is old
-	HeardAgo      time.Duration // since its last summary
-	Age           time.Duration // of its process, at least
-	Ready         bool
-	Waiting       bool
+	Heard    bool          // false: it says nothing, as a member of a version without digests
+	Silent   bool          // it said nothing for some time: what is known of it is old
+	HeardAgo time.Duration // since its last summary
+	Age      time.Duration // of its process, at least
+	Standing
 	Count         int
 	Skipped       int
 	Compared      bool // what differs is known, as of some time in its life
@@ -64,7 +63,7 @@ func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 	pv := PeerView{Peer: p.Peer, Silent: l.silent(p, now), Compared: p.compared, Comparing: !p.differs.IsZero()}
 	if p.heard {
 		pv.Heard, pv.HeardAgo, pv.Age = true, now.Sub(p.at), p.last.Age+now.Elapsed(p.at)
-		pv.Ready, pv.Waiting, pv.Count, pv.Skipped = p.last.Ready, p.last.Waiting, int(p.last.Count), int(p.last.Skipped)
+		pv.Standing, pv.Count, pv.Skipped = p.last.Standing, int(p.last.Count), int(p.last.Skipped)
 		if !p.kvSince.IsZero() {
 			pv.KVDiffers, pv.KVFor = true, now.Sub(p.kvSince)
 		}
@@ -88,7 +87,7 @@ func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 func (l *Ledger) settled(p *peer, d *Difference) bool {
 	switch {
 	case !d.HasHere:
-		return !l.wait && d.For >= graceHeld
+		return !l.standing.Waiting && d.For >= graceHeld
 	case !d.HasThere:
 		return !p.last.Waiting && d.For >= graceHeld
 	case d.Here.Version == d.There.Version:
@@ -101,21 +100,29 @@ func (l *Ledger) settled(p *peer, d *Difference) bool {
 // Catchup is what a node that (re)started still lacks.
 type Catchup struct {
 	Undecided []string // members from which it is not known yet what they hold, or whether they are witnesses
-	Witnesses []string // members that are ready and older than YoungAge
+	Witnesses []string // members that know what there is
 	Held      int      // by the witness that holds most
 	Missing   []Missing
+	LeftOut   []Missing // not waited for: another witness lacks them, and see leftOut
 }
 
 // Missing is a broker address that a witness holds and this node does not.
 type Missing struct {
 	Key
 	Holder string
+	Lacks  string // a witness that lacks it, of one that is left out
+}
+
+// witness says that a member knows what there is. One of a former release knows when it is ready and old.
+func (p *peer) witness(now clock.Stamp) bool {
+	return p.last.Ready && (p.last.Witness || p.last.Former && p.last.Age+now.Elapsed(p.at) >= YoungAge)
 }
 
 // Catchup compares this node with those members that can know what there is. A member that says nothing is waited for
-// until it is silent; one that is not ready itself, or young, is no witness.
+// until it is silent; one that is no witness is not.
 func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
-	listed := map[Key]bool{}
+	var witnesses []*peer
+	missing := map[Key]bool{}
 	for _, p := range l.sorted() {
 		switch {
 		case !p.heard:
@@ -124,20 +131,51 @@ func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
 				c.Undecided = append(c.Undecided, p.Name)
 			}
 			continue
-		case !p.last.Ready || p.last.Age+now.Elapsed(p.at) < YoungAge:
+		case !p.witness(now):
 			continue
 		case !p.compared:
 			c.Undecided = append(c.Undecided, p.Name)
 		}
+		witnesses = append(witnesses, p)
 		c.Witnesses = append(c.Witnesses, p.Name)
 		c.Held = max(c.Held, int(p.last.Count))
 		for k, d := range p.diffs {
-			if _, here := l.own.items[k]; d.has && !here && !listed[k] {
-				listed[k] = true
-				c.Missing = append(c.Missing, Missing{k, p.Name})
+			if _, here := l.own.items[k]; d.has && !here {
+				missing[k] = true
 			}
 		}
 	}
-	slices.SortFunc(c.Missing, func(a, b Missing) int { return compareKeys(&a.Key, &b.Key) })
+	for k := range missing {
+		if m, out := leftOut(k, witnesses); out {
+			c.LeftOut = append(c.LeftOut, m)
+		} else {
+			c.Missing = append(c.Missing, m)
+		}
+	}
+	for _, list := range [][]Missing{c.Missing, c.LeftOut} {
+		slices.SortFunc(list, func(a, b Missing) int { return compareKeys(&a.Key, &b.Key) })
+	}
 	return c
+}
+
+// leftOut says whether a broker that this node lacks is not waited for: another witness lacks it, and one alone holds it or
+// all that do were told of it after this node's start. Else one entry that somebody made up would hold back every restart.
+// What a witness lacks is known when it was compared as it is now.
+func leftOut(k Key, witnesses []*peer) (m Missing, out bool) {
+	m.Key = k
+	holders, early := 0, 0
+	for _, p := range witnesses {
+		switch d := p.diffs[k]; {
+		case d != nil && d.has:
+			if holders++; holders == 1 {
+				m.Holder = p.Name
+			}
+			if !d.late {
+				early++
+			}
+		case p.compared && p.differs.IsZero():
+			m.Lacks = p.Name
+		}
+	}
+	return m, m.Lacks != "" && (holders == 1 || early == 0)
 }

@@ -123,6 +123,7 @@ func (d delegate) alive(n *memberlist.Node) {
 	}
 	first := g.inbox.up(p, n, meta, g.cfg.Clock(), func(now clock.Stamp) tombstone.Output { return g.exchange.MemberUp(p, now) })
 	if p != g.self && first {
+		g.company()
 		g.digests.memberUp(p)
 		g.cfg.Logger.Info("member joined", "member", p.Name, "addr", n.Address(), "release", meta.Release)
 	}
@@ -141,6 +142,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		return tombstone.Output{}
 	})
 	g.digests.memberLeft(p)
+	g.company()
 	switch {
 	case p == g.self:
 	case state == StateLeft:

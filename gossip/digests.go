@@ -21,8 +21,8 @@ type Holdings interface {
 	digest.Source
 	// Own is what the node holds; changed is false when that is what Own said the last time.
 	Own() (own digest.Own, changed bool)
-	// Ready says whether clients may be sent here, and whether the node waits for brokers that others hold.
-	Ready() (ready, waiting bool)
+	// Standing is where the node stands.
+	Standing() digest.Standing
 }
 
 // digests is the part of a member that compares nodes. It has a lock, a queue and a goroutine of its own, so that no
@@ -133,8 +133,7 @@ func (d *digests) loop(ctx context.Context) {
 
 func (d *digests) tick(now clock.Stamp) []digest.Packet {
 	out := d.members(now)
-	ready, waiting := d.from.Ready()
-	d.ledger.SetReady(ready, waiting, now)
+	d.ledger.SetStanding(d.from.Standing(), now)
 	if own, changed := d.from.Own(); changed {
 		d.ledger.SetOwn(own, now)
 	}
@@ -237,6 +236,3 @@ func (g *Gossip) AskDigest(ctx context.Context, p tombstone.Peer, subject digest
 		return digest.Answer{}, fmt.Errorf("%s does not answer: %w", p.Name, ctx.Err())
 	}
 }
-
-// Joined says that every seed has been tried once, or one has answered a while ago: who is no member by now does not answer.
-func (g *Gossip) Joined() bool { return g.joined.Load() }

@@ -157,7 +157,7 @@ func (h holdings) Own() (digest.Own, bool) {
 	return digest.Own{Brokers: h.Items(digest.Brokers, ""), KV: 1, Options: 2}, true
 }
 
-func (holdings) Ready() (ready, waiting bool) { return true, false }
+func (holdings) Standing() digest.Standing { return digest.Standing{Ready: true} }
 
 // deaf is a gossip whose packets go nowhere, with one member (n2), one registration that a tombstone could evict, and one
 // question about digests that n2 has not answered.

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -63,8 +62,9 @@ type Gossip struct {
 
 	namesakes namesakes
 	refutes   refutes
-	digests   *digests    // nil: none
-	joined    atomic.Bool // see Joined
+	digests   *digests // nil: none
+	seeds     seedList
+	bound     string // the address that gossip listens at, once started
 
 	otherVersion rate.Sometimes // limits the log of messages of other versions
 	noUDP        rate.Sometimes // limits the log of members that answer by TCP only
@@ -83,6 +83,7 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	g.noUDP = rate.Sometimes{First: 1, Interval: 10 * time.Minute}
 	g.self = tombstone.Peer{Name: cfg.Name, Boot: random64()}
 	g.started = cfg.Clock()
+	g.seeds.init(cfg.Seeds, g.started)
 	g.meta.said.Phase = PhaseStarting
 	g.meta.changed = make(chan struct{}, 1)
 	if cfg.KeyFile != "" {

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +52,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	if conf.BindAddr, err = resolveBind(host); err != nil {
 		return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, err)
 	}
+	g.bound = conf.BindAddr
 	conf.BindPort, conf.AdvertisePort = port, port
 	if g.cfg.Advertise != "" {
 		host, port, err := splitHostPort(g.cfg.Advertise)
@@ -95,7 +94,9 @@ func resolveBind(host string) (string, error) {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host, nil
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpWait)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return "", err
 	}
@@ -111,144 +112,6 @@ func explainCreate(err error) error {
 		return fmt.Errorf("%w: say with --advertise HOST:PORT how the other nodes reach this one", err)
 	}
 	return err
-}
-
-// rejoin tries seeds that are no living member, now and then for ever: memberlist does not heal a partition that is
-// longer than its memory of the dead, and looks a name up only once.
-func (g *Gossip) rejoin(ctx context.Context) {
-	if len(g.cfg.Seeds) == 0 {
-		g.joined.Store(true)
-		return
-	}
-	for first := true; ; first = false {
-		g.join(ctx, g.strangers(ctx), first)
-		g.joined.Store(true)
-		if first && g.joinsOnlyItself(ctx) {
-			g.cfg.Logger.Warn("--join names only this node itself: give the address of another node; until one joins, " +
-				"this node gossips with nobody")
-		}
-		// Up to a fifth more or less, so that a fleet that was restarted at once does not join at once for ever.
-		wait := time.Duration(float64(g.cfg.RejoinEvery) * (0.8 + 0.4*rand.Float64()))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
-}
-
-const (
-	joinsAtOnce = 16
-	// joinWait is how long, once a seed has answered, others are waited for before this node counts as joined: the one that
-	// answered has told of all members, and a dead host takes ten seconds.
-	joinWait = time.Second
-)
-
-// join tries seeds, all at once: one that does not answer holds up no other.
-func (g *Gossip) join(ctx context.Context, seeds []string, first bool) {
-	var group sync.WaitGroup
-	slots := make(chan struct{}, joinsAtOnce)
-	for _, seed := range seeds {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if ctx.Err() == nil {
-				g.joinOne(ctx, seed, first)
-			}
-		})
-	}
-	group.Wait()
-}
-
-func (g *Gossip) joinOne(ctx context.Context, seed string, first bool) {
-	g.counts.rejoins.Add(1)
-	_, err := g.list.Join([]string{seed})
-	if err == nil {
-		time.AfterFunc(joinWait, func() { g.joined.Store(true) })
-		return
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	g.counts.rejoinsFailed.Add(1)
-	if first {
-		g.cfg.Logger.Warn("seed does not answer, going on without it and trying again", "seed", seed, "err", err)
-	}
-}
-
-// strangers are the addresses behind the seeds that no living member has.
-func (g *Gossip) strangers(ctx context.Context) []string {
-	known := make(map[string]bool)
-	for _, m := range g.Members() {
-		known[m.Addr] = true
-	}
-	var strange []string
-	for _, seed := range g.cfg.Seeds {
-		addrs, err := g.lookUp(ctx, seed)
-		if err != nil {
-			g.counts.rejoinsFailed.Add(1)
-			continue
-		}
-		for _, a := range addrs {
-			if full := a.String(); !known[full] && !g.isItself(a) {
-				known[full] = true
-				strange = append(strange, full)
-			}
-		}
-	}
-	return strange
-}
-
-// lookUp finds the addresses behind HOST:PORT.
-func (g *Gossip) lookUp(ctx context.Context, seed string) ([]netip.AddrPort, error) {
-	host, port, err := splitHostPort(seed)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	ips, err := g.resolve(ctx, "ip", host)
-	var all []netip.AddrPort
-	for _, ip := range ips {
-		all = append(all, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
-	}
-	return all, err
-}
-
-// joinsOnlyItself says that every seed could be looked up and is this node.
-func (g *Gossip) joinsOnlyItself(ctx context.Context) bool {
-	for _, seed := range g.cfg.Seeds {
-		addrs, err := g.lookUp(ctx, seed)
-		if err != nil || slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !g.isItself(a) }) {
-			return false
-		}
-	}
-	return true
-}
-
-// isItself says that a is an address of this node: what it advertises, what it is bound to, or, when it is bound to every
-// address, any of this machine with its port.
-func (g *Gossip) isItself(a netip.AddrPort) bool {
-	if a.String() == g.Addr() {
-		return true
-	}
-	host, port, err := splitHostPort(g.cfg.Bind)
-	if err != nil || port == 0 || int(a.Port()) != port {
-		return false
-	}
-	bound, err := resolveBind(host)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(bound)
-	if err != nil || !ip.IsUnspecified() {
-		return err == nil && ip == a.Addr()
-	}
-	local, err := net.InterfaceAddrs()
-	return err == nil && slices.ContainsFunc(local, func(l net.Addr) bool {
-		prefix, err := netip.ParsePrefix(l.String())
-		return err == nil && prefix.Addr().Unmap() == a.Addr()
-	})
 }
 
 // A member that refutes its own death so often within refuteWindow is not reached by the others, or starved.
@@ -338,7 +201,8 @@ func (g *Gossip) checkMembers(now clock.Stamp) {
 const keyCheckEvery = 2 * time.Second
 
 func (g *Gossip) watchKeys(ctx context.Context) {
-	var seen os.FileInfo
+	var seen os.FileInfo // nil: the last read failed, and is tried again
+	told := ""           // the fault that was logged last
 	ticker := time.NewTicker(keyCheckEvery)
 	defer ticker.Stop()
 	for {
@@ -347,11 +211,18 @@ func (g *Gossip) watchKeys(ctx context.Context) {
 			return
 		case <-ticker.C:
 			info, err := os.Stat(g.cfg.KeyFile)
-			if err != nil || seen != nil && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size() {
+			if err == nil && seen != nil && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size() {
 				continue
 			}
-			seen = info
-			_ = g.ReloadKeys() // logged there
+			if err == nil {
+				err = g.useKeyFile()
+			}
+			if err == nil {
+				seen, told = info, ""
+			} else if seen = nil; err.Error() != told {
+				told = err.Error()
+				g.keysFailed(err)
+			}
 		}
 	}
 }
@@ -361,16 +232,24 @@ func (g *Gossip) ReloadKeys() error {
 	if g.keys == nil {
 		return nil
 	}
-	keys, err := LoadKeys(g.cfg.KeyFile)
-	if err == nil {
-		err = useKeys(g.keys, keys)
-	}
+	err := g.useKeyFile()
 	if err != nil {
-		g.counts.keysRefused.Add(1)
-		g.cfg.Logger.Error("gossip keys not reloaded, the old ones stay in use", "err", err)
+		g.keysFailed(err)
+	}
+	return err
+}
+
+func (g *Gossip) useKeyFile() error {
+	keys, err := LoadKeys(g.cfg.KeyFile)
+	if err != nil {
 		return err
 	}
-	return nil
+	return useKeys(g.keys, keys)
+}
+
+func (g *Gossip) keysFailed(err error) {
+	g.counts.keysRefused.Add(1)
+	g.cfg.Logger.Error("gossip keys not reloaded, the old ones stay in use", "err", err)
 }
 
 // refused counts a message that is not answered, by reason.

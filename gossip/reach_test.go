@@ -69,7 +69,7 @@ func TestSeedsThatAreTheNodeItself(t *testing.T) {
 
 	addr = kit.Loopback(kit.FreePort(t))
 	other, lines := logged(t, func(c *Config) { c.Bind, c.Seeds = addr, []string{addr, alone.Addr()} })
-	kit.Until(t, "the other one", func() bool { return other.joined.Load() })
+	kit.Until(t, "the other one", func() bool { return other.Joined() })
 	if strings.Contains(lines.String(), told) {
 		t.Errorf("told although another node is named:\n%s", lines)
 	}

@@ -30,6 +30,8 @@ const (
 	flagReady = 1 << iota
 	flagWaiting
 	flagReply
+	flagWitness
+	flagNoWitness // of the last two exactly one is set; a former release sets none
 )
 
 type wireCompare struct {
@@ -77,7 +79,10 @@ func encodeDigest(msg digest.Message) ([]byte, error) {
 		w := wireSummary{
 			From: sender, Age: m.Age.Milliseconds(), Count: m.Count, Skipped: m.Skipped, Root: m.Root, KV: m.KV, Options: m.Options,
 		}
-		for flag, on := range map[uint8]bool{flagReady: m.Ready, flagWaiting: m.Waiting, flagReply: m.Reply} {
+		for flag, on := range map[uint8]bool{
+			flagReady: m.Ready, flagWaiting: m.Waiting, flagReply: m.Reply,
+			flagWitness: m.Witness && !m.Former, flagNoWitness: !m.Witness && !m.Former,
+		} {
 			if on {
 				w.Flags |= flag
 			}
@@ -123,8 +128,11 @@ func decodeDigest(b []byte) (digest.Message, error) {
 			return nil, fmt.Errorf("%w: age %d ms", errFormat, w.Age)
 		}
 		return &digest.Summary{
-			From: w.From.peer(), Age: time.Duration(w.Age) * time.Millisecond, Ready: w.Flags&flagReady != 0,
-			Waiting: w.Flags&flagWaiting != 0, Reply: w.Flags&flagReply != 0, Count: w.Count, Skipped: w.Skipped,
+			From: w.From.peer(), Age: time.Duration(w.Age) * time.Millisecond, Count: w.Count, Skipped: w.Skipped,
+			Standing: digest.Standing{
+				Ready: w.Flags&flagReady != 0, Waiting: w.Flags&flagWaiting != 0, Witness: w.Flags&flagWitness != 0,
+			},
+			Former: w.Flags&(flagWitness|flagNoWitness) == 0, Reply: w.Flags&flagReply != 0,
 			Root: w.Root, KV: w.KV, Options: w.Options,
 		}, nil
 	case typeCompare:

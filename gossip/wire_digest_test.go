@@ -24,7 +24,9 @@ func digestMessages() []digest.Message {
 		Version: mq.DataVersion{StateVersion: 1, Timestamp: 1700000000000, Counter: 7}, Topics: 3, Writable: 2, Kept: 4, Hash: 1 << 63,
 	}
 	return []digest.Message{
-		&digest.Summary{From: from, Age: time.Hour, Ready: true, Reply: true, Count: 3, Skipped: 1, Root: 1 << 62, KV: 5, Options: 6},
+		&digest.Summary{From: from, Age: time.Hour, Standing: digest.Standing{Ready: true, Witness: true}, Reply: true, Count: 3, Skipped: 1, Root: 1 << 62, KV: 5, Options: 6},
+		&digest.Summary{From: from, Standing: digest.Standing{Ready: true, Waiting: true}},
+		&digest.Summary{From: from, Standing: digest.Standing{Ready: true}, Former: true},
 		&digest.Compare{From: from, Nonce: 9, Subject: digest.Topics, Name: "broker-a", Stream: true, Mask: 5, Sums: []uint64{1, 2}},
 		&digest.Items{From: from, Nonce: 9, Equal: 1, Covered: 2, Skipped: 4, Root: 7, Part: 1, Parts: 2, Items: []digest.Item{item, {}}},
 	}

@@ -47,9 +47,9 @@ func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Respo
 }
 
 // tooEarly says that a connection gets no route yet. One that carried no registration is a client's, and is closed
-// behind the answer where that is asked for.
+// behind the answer where that is asked for and another node is ready.
 func (n *Node) tooEarly(c *rpc.Conn) bool {
-	rule, closing := ruleOf(n.runtime.Options()), n.closing && c.Value() == nil
+	rule, closing := n.rule(), n.closing && n.elsewhere.Load() && c.Value() == nil
 	if !rule.Need && !closing {
 		return false // the usual case reads no clock
 	}

@@ -299,17 +299,15 @@ type aged struct{ by atomic.Int64 }
 
 func (a *aged) now() clock.Stamp { return clock.Now().Add(time.Duration(a.by.Load())) }
 
-// DEV-15: a node that restarts beside older ones is ready when it holds what they hold, and not before.
+// DEV-15: a node that restarts beside others is ready when it holds what they hold, and not before.
 func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
-	var old aged
-	nodes := startClusterWith(t, 2, func(c *config.Config) { withHTTP(c); c.Clock = old.now })
+	nodes := startClusterWith(t, 2, withHTTP)
 	var brokers []*rpc.Client
 	for _, n := range nodes {
 		c := dial(t, n)
 		ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 		brokers = append(brokers, c)
 	}
-	old.by.Store(int64(digest.YoungAge + 5*time.Second))
 	back := startNode(t, func(c *config.Config) {
 		withHTTP(c)
 		g := gossip.DefaultConfig()
@@ -356,25 +354,36 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 	if a := ask(t, dial(t, back), remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
 		t.Errorf("when ready: %d %s", a.Code, a.Remark)
 	}
-	if stage := back.ready.Stage(); stage != readiness.Caught {
+	if stage := back.ready.Stage(); stage != readiness.Witnessed {
 		t.Errorf("stage %d", stage)
 	}
 	_ = brokers
 }
 
-// After a restart of all nobody is older than the rest, and the original's rule decides.
-func TestFullRestartFallsBack(t *testing.T) {
-	nodes := startClusterWith(t, 3, func(c *config.Config) { withHTTP(c); c.Options.NeedWaitForService = true })
+// After a restart of all nobody knows which brokers there are: each gives them one period. Clients have nowhere better to go
+// meanwhile, and are not sent away.
+func TestFullRestartGivesBrokersOnePeriod(t *testing.T) {
+	var old aged
+	nodes := startClusterWith(t, 3, func(c *config.Config) {
+		withHTTP(c)
+		c.Clock, c.ReadyAfter, c.CloseClientsUntilReady = old.now, config.DefaultReadyAfter, true
+	})
 	ask(t, dial(t, nodes[0]), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	for _, n := range nodes {
-		kit.Until(t, "the original's rule", func() bool {
+		kit.Until(t, "one period to be given", func() bool {
 			status, why := get(t, n, "/readyz")
-			return status == 503 && strings.Contains(why, "needWaitForService") && n.ready.Stage() == readiness.Alone
+			return status == 503 && strings.Contains(why, "--ready-after")
 		})
-		n.runtime.Update([]byte("needWaitForService=false\n"))
-		if status, why := get(t, n, "/readyz"); status != 200 {
-			t.Errorf("without needWaitForService: %s", why)
+	}
+	client := dial(t, nodes[0])
+	for range 2 {
+		if a := ask(t, client, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
+			t.Errorf("a client where no other node is ready: %d %s", a.Code, a.Remark)
 		}
+	}
+	old.by.Store(int64(config.DefaultReadyAfter))
+	for _, n := range nodes {
+		kit.Until(t, "readiness", func() bool { status, _ := get(t, n, "/readyz"); return status == 200 })
 	}
 }
 

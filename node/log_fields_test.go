@@ -142,18 +142,25 @@ func TestLogFields(t *testing.T) {
 func TestLogFieldsOfReadiness(t *testing.T) {
 	var log bytes.Buffer
 	n := &Node{log: slog.New(slog.NewJSONHandler(&log, nil))}
-	lacks := digest.Catchup{Witnesses: []string{"n2"}, Missing: []digest.Missing{{Holder: "n2"}}}
+	reached := readiness.Peers{Joined: true, Reached: true}
+	lacks, mute, without := reached, reached, reached
+	lacks.Witnesses, lacks.Missing = []string{"n2"}, []digest.Missing{{Holder: "n2"}}
+	mute.Undecided = []string{"n2"}
+	without.Witnesses, without.LeftOut = []string{"n2", "n3"}, []digest.Missing{{Holder: "n2", Lacks: "n3"}}
 	for _, news := range []readiness.News{
 		{Stage: readiness.Asking}, // of this nothing is said
-		{Stage: readiness.Catching, Lacks: lacks},
-		{Stage: readiness.Alone},
-		{Stage: readiness.Caught, Lacks: lacks, Lacking: 1},
-		{Stage: readiness.Caught, Lacks: digest.Catchup{Undecided: []string{"n2"}}},
-		{Stage: readiness.Caught},
+		{Stage: readiness.Catching, Peers: lacks},
+		{Stage: readiness.Listening, Peers: reached},
+		{Stage: readiness.Timed, Peers: lacks},
+		{Stage: readiness.Timed, Peers: mute},
+		{Stage: readiness.Timed, Peers: readiness.Peers{Trouble: "n1:7946: nothing listens there"}},
+		{Stage: readiness.Timed, Peers: reached},
+		{Stage: readiness.Witnessed, Peers: without},
+		{Stage: readiness.Witnessed, Before: readiness.Timed, Peers: reached},
 	} {
-		n.tellReadiness(&news)
+		n.tellReadiness(&news, readiness.Rule{})
 	}
-	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 5 {
+	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 9 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
 	}
 	kit.Listed(t, "testdata/log_fields_readiness.txt", kit.LogFields(t, log.String()))

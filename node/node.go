@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -44,12 +45,15 @@ type Node struct {
 	ready    readiness.Readiness
 	onEvent  func(*routes.Event) // nil: nobody
 	dropped  func() uint64       // lines of the log; nil: not known
-	closing  bool                // connections of clients are closed while the node is not ready
+	closing  bool                // connections of clients are closed while the node is not ready and another one is
 	parsing  chan struct{}       // slots for large registrations
 	clock    func() clock.Stamp
 	identity admin.Identity
 	listener net.Listener          // nil: Start binds one
 	path     func(port int) string // of the Unix socket
+
+	readyAfter, joinWait time.Duration // see config.Config
+	elsewhere            atomic.Bool   // this node is not ready and another one is; kept while closing only
 
 	announcing sync.Mutex // one announcement at a time
 
@@ -87,6 +91,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	watched := cfg.HTTP != "" || cfg.SocketPath(0) != ""
 	n.counts = admin.NewCounts(n.dispatch.codes(), watched)
 	n.closing, n.dropped = cfg.CloseClientsUntilReady, cfg.DroppedLines
+	n.readyAfter, n.joinWait = cfg.ReadyAfter, cfg.JoinWait
 	if cfg.Gossip != nil {
 		n.identity.Name, n.identity.Cluster = cfg.Gossip.Name, cfg.Gossip.Cluster
 	}
@@ -111,7 +116,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		g := *cfg.Gossip
 		g.Logger, g.Release = log.With("component", "gossip"), cfg.Release
 		g.Clock = cfg.Clock // that of the tables: their stamps are compared
-		g.Holdings = &divergence.Holdings{Table: n.table, KVStore: kv, Runtime: n.runtime, Standing: n.standing}
+		g.Holdings = &divergence.Holdings{Table: n.table, KVStore: kv, Runtime: n.runtime, Stand: n.standing}
 		if also := g.OnDecision; n.admin != nil {
 			g.OnDecision = func(d tombstone.Decision) {
 				n.admin.Decided(&d)
@@ -175,10 +180,10 @@ func tableOptions(o *config.Options) routes.Options {
 
 // Start binds the port and serves. When it fails, what had started is stopped again.
 func (n *Node) Start(ctx context.Context) error {
-	n.ready.Start(n.clock(), n.depart != nil)
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
+	n.ready.Start(n.clock(), n.depart != nil)
 	n.runtime.Bound(int32(n.Addr().Port()))
 	n.checkDataDir()
 	if n.admin != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready

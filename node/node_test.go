@@ -24,6 +24,7 @@ func startNodeTo(t *testing.T, log slog.Handler, change func(*config.Config)) *N
 	t.Helper()
 	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
+	cfg.ReadyAfter = 0 // a test that is about it says so
 	if change != nil {
 		change(&cfg)
 	}

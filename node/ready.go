@@ -4,25 +4,30 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
-	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/readiness"
 )
 
 // lookEvery is how often a node that waits looks at its peers again.
 const lookEvery = 100 * time.Millisecond
 
-func ruleOf(o *config.Options) readiness.Rule {
-	return readiness.Rule{Need: o.NeedWaitForService, Wait: time.Duration(o.WaitSecondsForService) * time.Second}
+// rule is the one in force: the options of the original change while the node runs.
+func (n *Node) rule() readiness.Rule {
+	o := n.runtime.Options()
+	return readiness.Rule{
+		Need: o.NeedWaitForService, Wait: time.Duration(o.WaitSecondsForService) * time.Second,
+		Period: n.readyAfter, JoinWait: n.joinWait,
+	}
 }
 
 // Ready says whether clients should be sent here, and why (not).
 func (n *Node) Ready() (ready bool, why string) {
-	return n.ready.Ready(n.clock(), ruleOf(n.runtime.Options()))
+	return n.ready.Ready(n.clock(), n.rule())
 }
 
 // enter goes to the next phase and tells the other nodes.
@@ -66,28 +71,30 @@ func (n *Node) announce() {
 	g.Announce(m)
 }
 
-// watchReadiness looks at the peers until it is known what they hold, and tells them whenever the node becomes ready or
+// watchReadiness looks at the peers until nothing can change any more, and tells them whenever the node becomes ready or
 // ceases to be: where the original's rule decides, that is later, and its options change while it runs.
 func (n *Node) watchReadiness(ctx context.Context) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	alone, said := false, false
+	said := false
 	for {
-		now, rule := n.clock(), ruleOf(n.runtime.Options())
-		if n.ready.Waits() {
-			g := n.Gossip()
-			if news, changed := n.ready.Look(g.Catchup(), g.Joined(), now, rule); changed {
-				n.tellReadiness(&news)
-				alone = news.Stage == readiness.Alone
+		now, rule, told := n.clock(), n.rule(), false
+		if !n.ready.Settled(now, rule) {
+			if news, changed := n.ready.Look(n.peers(), now, rule); changed {
+				n.tellReadiness(&news, rule)
+				told = true
 			}
 		}
 		ready, _ := n.ready.Ready(now, rule)
-		if ready && n.ready.First(now) && alone {
+		if ready && n.ready.First(now) && !told {
 			n.log.Info("ready", "took", n.ready.Up(now))
 		}
 		if ready != said {
 			n.announce()
 			said = ready
+		}
+		if n.closing {
+			n.elsewhere.Store(!ready && n.readyElsewhere())
 		}
 		select {
 		case <-ctx.Done():
@@ -97,23 +104,54 @@ func (n *Node) watchReadiness(ctx context.Context) {
 	}
 }
 
-func (n *Node) tellReadiness(news *readiness.News) {
-	lacks := &news.Lacks
+// peers is what is known of the other nodes now.
+func (n *Node) peers() readiness.Peers {
+	g := n.Gossip()
+	p := readiness.Peers{Catchup: g.Catchup(), Joined: g.Joined(), Reached: g.Reached()}
+	if !p.Reached {
+		p.Trouble = g.Trouble()
+	}
+	return p
+}
+
+// readyElsewhere says that clients have somewhere better to go: another member is ready.
+func (n *Node) readyElsewhere() bool {
+	return slices.ContainsFunc(n.Gossip().Members(), func(m gossip.Member) bool { return !m.Self && m.Ready })
+}
+
+// mostNames bounds a line that names brokers.
+const mostNames = 100
+
+func (n *Node) tellReadiness(news *readiness.News, rule readiness.Rule) {
+	p := &news.Peers
 	switch {
 	case news.Stage == readiness.Asking:
 	case news.Stage == readiness.Catching:
-		n.log.Info("not ready: other nodes hold brokers that this one lacks", "missing", len(lacks.Missing),
-			"held", lacks.Held, "by", strings.Join(lacks.Witnesses, ","), "first", readiness.Names(lacks.Missing))
-	case news.Stage == readiness.Alone:
-		n.log.Info("no other node can tell which brokers there are: needWaitForService alone decides", "took", news.Took)
-	case news.Lacking > 0:
+		n.log.Info("not ready: other nodes hold brokers that this one lacks", "missing", len(p.Missing),
+			"held", p.Held, "by", strings.Join(p.Witnesses, ","), "first", readiness.Names(p.Missing, 5))
+	case news.Stage == readiness.Listening:
+		n.log.Info("not ready: no other node knows which brokers there are, so they are given one registration period (--ready-after)",
+			"period", rule.Period)
+	case news.Stage == readiness.Witnessed:
+		what := "ready: every broker that other nodes hold is here"
+		if news.Before == readiness.Timed {
+			what = "brokers that were missing when this node was ready by time have come: it holds what other nodes hold"
+		}
+		n.log.Info(what, "took", news.Took, "missing_at_most", news.Most, "held", p.Held)
+	case !p.Reached:
+		n.log.Warn("ready by time, and alone: no node of --join was reached (--join-wait)", "took", news.Took, "cause", p.Trouble)
+	case len(p.Missing) > 0:
 		n.log.Warn("ready by time: brokers that other nodes hold did not register here", "took", news.Took,
-			"missing", news.Lacking, "first", readiness.Names(lacks.Missing))
-	case len(lacks.Undecided) > 0:
+			"missing", len(p.Missing), "first", readiness.Names(p.Missing, mostNames))
+	case len(p.Undecided) > 0:
 		n.log.Warn("ready by time: other nodes did not say what they hold", "took", news.Took,
-			"members", strings.Join(lacks.Undecided, ","))
+			"members", strings.Join(p.Undecided, ","))
 	default:
-		n.log.Info("ready: every broker that other nodes hold is here", "took", news.Took, "missing_at_most", news.Most,
-			"held", lacks.Held)
+		n.log.Info("ready by time: brokers were given one registration period (--ready-after)", "took", news.Took)
+	}
+	if news.Stage >= readiness.Timed && len(p.LeftOut) > 0 {
+		n.log.Warn("brokers were left out: one witness alone holds them, or they registered there after this node's start, and "+
+			"another witness lacks them", "left_out", len(p.LeftOut), "brokers", readiness.Names(p.LeftOut, mostNames),
+			"held_by", p.LeftOut[0].Holder, "lacked_by", p.LeftOut[0].Lacks)
 	}
 }

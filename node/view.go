@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/node/readiness"
@@ -33,9 +34,11 @@ func (n *Node) droppedLines() uint64 {
 }
 
 // standing is what members are told of the node in digests.
-func (n *Node) standing() (ready, waiting bool) {
-	ready, _ = n.Ready()
-	return ready, n.ready.Waits() && n.ready.Phase() <= readiness.Serving
+func (n *Node) standing() (s digest.Standing) {
+	s.Ready, _ = n.Ready()
+	s.Waiting = n.ready.Waits() && n.ready.Phase() <= readiness.Serving
+	s.Witness = n.ready.Witness(n.clock(), n.rule())
+	return s
 }
 
 // Registrations is what /v1/brokers answers, for programs that run nodes themselves.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -33,8 +34,13 @@ type Config struct {
 	KVAsOriginal bool
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
-	// CloseClientsUntilReady closes connections of clients, never those of brokers, while the node is not ready: a
-	// Java client moves to another NameServer only when its connection is gone.
+	// ReadyAfter is for how long a node that gossips, and finds none that can tell which brokers there are, waits before it
+	// is ready: the time between two registrations of a broker. It also makes the node one that can tell.
+	ReadyAfter time.Duration
+	// JoinWait bounds how long a node that gossips waits for the others: to reach one, and for the brokers that they hold.
+	JoinWait time.Duration
+	// CloseClientsUntilReady closes connections of clients, never those of brokers, while the node is not ready and another
+	// one is: a Java client moves to another NameServer only when its connection is gone.
 	CloseClientsUntilReady bool
 	// Release is the program's, told to the other nodes.
 	Release string
@@ -54,6 +60,14 @@ type Config struct {
 	OnEvent func(*routes.Event)
 }
 
+// Defaults, and what is allowed at most. A broker registers every 30 s (registerNameServerPeriod, 10 to 60 s); the second is
+// what the original waits for brokers where it is told to (waitSecondsForService).
+const (
+	DefaultReadyAfter = 30 * time.Second
+	DefaultJoinWait   = 45 * time.Second
+	maxWait           = time.Hour
+)
+
 // System holds what the original takes from its Java machine.
 type System struct {
 	// UserHome is the directory below which namesrv/kvConfig.json and namesrv/namesrv.properties stand (user.home).
@@ -65,7 +79,7 @@ type System struct {
 
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
 func Default(sys System) Config {
-	c := Config{Extra: map[string]string{}, Clock: clock.Now}
+	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),
@@ -193,6 +207,14 @@ func (c *Config) Validate() error {
 			Key: "com.rocketmq.remoting.frameMaxLength", Value: fmt.Sprint(c.FrameMaxBytes),
 			Remedy: "want at least 4096 bytes; the default is 16777216",
 		})
+	}
+	for _, w := range []struct {
+		flag string
+		wait time.Duration
+	}{{"--ready-after", c.ReadyAfter}, {"--join-wait", c.JoinWait}} {
+		if w.wait < 0 || w.wait > maxWait {
+			faults = append(faults, &Fault{Key: w.flag, Value: w.wait.String(), Remedy: "want a time from 0s to 1h, such as 30s"})
+		}
 	}
 	faults = append(faults, c.TLS.validate()...)
 	return errors.Join(append(faults, checkHTTP(c.HTTP))...)

@@ -12,10 +12,10 @@ import (
 
 // Holdings is what a node tells of itself in digests: sums and hashes, never a route, an address's topic or a value.
 type Holdings struct {
-	Table    *routes.Table
-	KVStore  *kvconfig.Store
-	Runtime  *config.Runtime
-	Standing func() (ready, waiting bool) // where the node stands: with waiting, it waits for brokers that its peers hold
+	Table   *routes.Table
+	KVStore *kvconfig.Store
+	Runtime *config.Runtime
+	Stand   func() digest.Standing // where the node stands
 
 	// What Own said the last time; only Own touches these, and only one goroutine calls it at a time.
 	said    bool
@@ -97,5 +97,5 @@ func (h *Holdings) Items(subject digest.Subject, name string) (items []digest.It
 	return items
 }
 
-// Ready says where the node stands.
-func (h *Holdings) Ready() (ready, waiting bool) { return h.Standing() }
+// Standing is where the node stands.
+func (h *Holdings) Standing() digest.Standing { return h.Stand() }

@@ -1,6 +1,7 @@
-// Package readiness decides when a node may be sent clients: it serves, does not drain, and holds the brokers that its
-// peers hold; where no peer can tell, it has waited as the original does. Everything that asks (/readyz, the word told to
-// members, routes withheld from clients, metrics) asks here. Time is handed in; nothing is logged or sent.
+// Package readiness decides when a node may be sent clients: it serves, does not drain, and holds the brokers that witnesses
+// hold; where there is no witness, it has given brokers the time of one registration. Everything that asks (/readyz, the word
+// told to members, routes withheld from clients, metrics) asks here. Time is handed in; nothing is logged or sent.
+// The rules: docs/guarantees.md, "Ready".
 package readiness
 
 import (
@@ -29,20 +30,31 @@ const (
 // Stage is where a node that (re)started stands with its peers.
 type Stage int32
 
-// The stages. The last two are never left.
+// The stages. From Timed on the node is ready by them, and never goes back to one before.
 const (
-	Asking   Stage = iota // it does not know yet what its peers hold
-	Catching              // it lacks brokers that a peer holds
-	Alone                 // nobody can tell what there is: the original's rule alone applies
-	Caught                // it holds what its peers hold, or waited for long enough
+	Asking    Stage = iota // it does not know yet what its peers hold, or whether there are any
+	Listening              // nobody can tell what there is: it gives brokers one registration period
+	Catching               // it lacks brokers that a witness holds
+	Timed                  // it has waited for long enough; it may be witnessed later
+	Witnessed              // it held what its witnesses hold
+	Single                 // it gossips with nobody: the original's rule alone applies
 )
 
-// Rule is the original's: no route is answered before the node has been there for Wait, if Need says so
-// (needWaitForService, waitSecondsForService). Both change while the node runs. Wait also bounds how long peers' brokers
-// are waited for.
+// Rule says for how long is waited. The first two are the original's (needWaitForService, waitSecondsForService): with Need no
+// route is answered before the node has been there for Wait. They change while the node runs; the others do not.
 type Rule struct {
-	Need bool
-	Wait time.Duration
+	Need     bool
+	Wait     time.Duration
+	Period   time.Duration // between two registrations of a broker (--ready-after)
+	JoinWait time.Duration // until the node is ready whatever its peers say or do not say (--join-wait)
+}
+
+// Peers is what is known of the other nodes.
+type Peers struct {
+	digest.Catchup
+	Joined  bool   // who is no member by now does not answer
+	Reached bool   // another member was met since the start, or none is looked for
+	Trouble string // why none was reached, in words; may be empty
 }
 
 // Readiness is that of one node. Start comes first; then its methods may be called from any goroutine.
@@ -51,18 +63,17 @@ type Readiness struct {
 	phase   atomic.Int32
 	stage   atomic.Int32
 
-	mu      sync.Mutex // guards the following fields
-	lacks   digest.Catchup
-	took    time.Duration // until the node was ready; 0 before
-	lacking int           // brokers missing when it was ready by time
-	most    int           // brokers missing at the worst
+	mu    sync.Mutex    // guards the following fields
+	peers Peers         // at the last look
+	took  time.Duration // until the node was ready; 0 before
+	most  int           // brokers missing at the worst
 }
 
-// Start says when the node started, and whether there are peers that may know of brokers.
-func (r *Readiness) Start(now clock.Stamp, peers bool) {
+// Start says when the node began to listen, and whether it gossips.
+func (r *Readiness) Start(now clock.Stamp, gossips bool) {
 	r.started = now
-	if !peers {
-		r.stage.Store(int32(Alone))
+	if !gossips {
+		r.stage.Store(int32(Single))
 	}
 }
 
@@ -82,48 +93,76 @@ func (r *Readiness) Enter(next Phase) {
 // Phase is the present one.
 func (r *Readiness) Phase() Phase { return Phase(r.phase.Load()) }
 
-// Waits says that the node waits for its peers: to hear what they hold, or for the brokers that they hold.
-func (r *Readiness) Waits() bool { return r.Stage() <= Catching }
+// Waits says that the node is not ready by what it knows of its peers.
+func (r *Readiness) Waits() bool { return r.Stage() < Timed }
 
 // Stage is where the node stands with its peers.
 func (r *Readiness) Stage() Stage { return Stage(r.stage.Load()) }
 
-// News is what a look at the peers changed, with all that is worth telling of it.
-type News struct {
-	Stage   Stage
-	Took    time.Duration // since the start
-	Lacks   digest.Catchup
-	Lacking int // Caught by time: so many brokers that peers hold are missing
-	Most    int // brokers missing at the worst
+// Settled says that no look at the peers changes anything any more: the node was witnessed, or has heard a whole period
+// without anybody who can tell what it lacks.
+func (r *Readiness) Settled(now clock.Stamp, rule Rule) bool {
+	switch r.Stage() {
+	case Witnessed, Single:
+		return true
+	case Timed:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.peers.Witnesses) == 0 && r.Up(now) >= rule.Period
+	}
+	return false
 }
 
-// Look takes in what is known of the peers, and says whether that changes the stage. joined: who is no member by now does
-// not answer.
-func (r *Readiness) Look(c digest.Catchup, joined bool, now clock.Stamp, rule Rule) (news News, changed bool) {
+// News is what a look at the peers changed, with all that is worth telling of it.
+type News struct {
+	Before, Stage Stage
+	Took          time.Duration // since the start
+	Peers         Peers
+	Most          int // brokers missing at the worst
+}
+
+// Look takes in what is known of the peers, and says whether that changes the stage.
+func (r *Readiness) Look(p Peers, now clock.Stamp, rule Rule) (news News, changed bool) {
 	before, up := r.Stage(), r.Up(now)
-	if before > Catching {
+	next := before
+	switch whole := p.settled() && len(p.Witnesses) > 0 && len(p.Missing) == 0; {
+	case before >= Witnessed:
 		return News{}, false
-	}
-	next := Catching
-	switch {
-	case !joined || len(c.Undecided) > 0:
-		next = Asking
-	case len(c.Witnesses) == 0:
-		next = Alone
-	case len(c.Missing) == 0:
-		next = Caught
-	}
-	if next <= Catching && up >= rule.Wait {
-		next = Caught
+	case whole:
+		next = Witnessed
+	case before < Timed:
+		next = p.stage(up, rule)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lacks, r.most = c, max(r.most, len(c.Missing))
-	if next > Catching {
-		r.lacking = len(c.Missing)
-	}
+	r.peers, r.most = p, max(r.most, len(p.Missing))
 	r.stage.Store(int32(next))
-	return News{Stage: next, Took: up, Lacks: c, Lacking: r.lacking, Most: r.most}, next != before
+	return News{Before: before, Stage: next, Took: up, Peers: p, Most: r.most}, next != before
+}
+
+// settled says that it is known of every member what it holds.
+func (p *Peers) settled() bool { return p.Joined && p.Reached && len(p.Undecided) == 0 }
+
+// stage is that of a node that lacks something, or does not know whether it does.
+func (p *Peers) stage(up time.Duration, rule Rule) Stage {
+	switch {
+	case up >= rule.JoinWait && (!p.settled() || len(p.Witnesses) > 0):
+		return Timed
+	case !p.settled():
+		return Asking
+	case len(p.Witnesses) > 0:
+		return Catching
+	case up >= rule.Period:
+		return Timed
+	}
+	return Listening
+}
+
+// Witness says that other nodes may take what this one holds for what there is: it is ready, and was witnessed itself or has
+// heard one registration period.
+func (r *Readiness) Witness(now clock.Stamp, rule Rule) bool {
+	ready, _ := r.Ready(now, rule)
+	return ready && (r.Stage() == Witnessed || r.Up(now) >= rule.Period)
 }
 
 // Ready says whether clients should be sent here, and why (not).
@@ -136,25 +175,26 @@ func (r *Readiness) Ready(now clock.Stamp, rule Rule) (ready bool, why string) {
 	case Stopping:
 		return false, "not ready: stopping"
 	}
-	if up := r.Up(now); r.Waits() && up < rule.Wait {
-		return false, r.waitsFor(up, rule.Wait)
+	if r.Waits() {
+		return false, r.waitsFor(now, rule)
 	}
-	if rule.Need && r.early(now, rule) {
+	if r.early(now, rule) {
 		return false, "not ready: brokers are given " + strconv.Itoa(int(rule.Wait.Seconds())) +
 			" s from the start to register (needWaitForService, waitSecondsForService)"
 	}
 	return true, "ready"
 }
 
-// Withholds says that a client gets no route yet. closing: it would be sent away while the node waits for its peers, whatever
-// the rule says.
+// Withholds says that a client gets no route yet. closing: it is sent away while the node waits for its peers, whatever the
+// original's rule says.
 func (r *Readiness) Withholds(now clock.Stamp, rule Rule, closing bool) bool {
-	return (rule.Need || closing && r.Waits()) && r.early(now, rule)
+	return r.early(now, rule) || closing && r.Waits()
 }
 
-// early says that the node has not yet been there for long enough, and does not know that it holds what its peers hold.
+// early says that the original's rule is on, its time is not over, and the node does not know that it holds what its peers
+// hold.
 func (r *Readiness) early(now clock.Stamp, rule Rule) bool {
-	return r.Up(now) < rule.Wait && r.Stage() != Caught
+	return rule.Need && r.Up(now) < rule.Wait && r.Stage() != Witnessed
 }
 
 // First notes that the node is ready now, and says whether it was not before.
@@ -173,34 +213,46 @@ func (r *Readiness) Figures() (missing int, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.Waits() {
-		missing = len(r.lacks.Missing)
+		missing = len(r.peers.Missing)
 	}
 	return missing, r.took
 }
 
 // waitsFor says what is waited for.
-func (r *Readiness) waitsFor(up, limit time.Duration) string {
+func (r *Readiness) waitsFor(now clock.Stamp, rule Rule) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tail := fmt.Sprintf(" (%d s so far, at most %d: waitSecondsForService)", int(up.Seconds()), int(limit.Seconds()))
-	switch n := len(r.lacks.Missing); {
+	p, up := &r.peers, r.Up(now)
+	within := func(limit time.Duration, flag string) string {
+		return fmt.Sprintf(" (%d s so far, at most %v: %s)", int(up.Seconds()), limit, flag)
+	}
+	switch n := len(p.Missing); {
+	case r.Stage() == Listening:
+		return "not ready: no other node knows which brokers there are, so they are given one registration period" +
+			within(rule.Period, "--ready-after")
 	case n > 0:
-		return fmt.Sprintf("not ready: waiting for %d of the %d brokers that %s holds: %s%s",
-			n, max(n, r.lacks.Held), r.lacks.Missing[0].Holder, Names(r.lacks.Missing), tail)
-	case len(r.lacks.Undecided) > 0:
-		return "not ready: waiting to hear what " + strings.Join(firstOf(r.lacks.Undecided, 5), ", ") + " holds" + tail
+		text := fmt.Sprintf("not ready: waiting for %d of the %d brokers that %s holds: %s", n, max(n, p.Held), p.Missing[0].Holder,
+			Names(p.Missing, 5))
+		if len(p.LeftOut) > 0 {
+			text += "; not for " + Names(p.LeftOut, 5)
+		}
+		return text + within(rule.JoinWait, "--join-wait")
+	case p.Joined && !p.Reached:
+		return "not ready: no node of --join was reached: " + p.Trouble + within(rule.JoinWait, "--join-wait")
+	case len(p.Undecided) > 0:
+		return "not ready: waiting to hear what " + strings.Join(firstOf(p.Undecided, 5), ", ") + " holds" + within(rule.JoinWait, "--join-wait")
 	default:
-		return "not ready: looking for other nodes (--join)" + tail
+		return "not ready: looking for other nodes (--join)" + within(rule.JoinWait, "--join-wait")
 	}
 }
 
 // Names are the first of the missing brokers, for people.
-func Names(missing []digest.Missing) string {
+func Names(missing []digest.Missing, most int) string {
 	var names []string
 	for _, m := range missing {
 		names = append(names, m.Name+" id "+strconv.FormatInt(m.ID, 10)+" at "+m.Addr)
 	}
-	return strings.Join(firstOf(names, 5), ", ")
+	return strings.Join(firstOf(names, most), ", ")
 }
 
 // firstOf shortens a list for people.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -35,8 +36,15 @@ var (
 // Serve runs binary on free ports of loopback with HTTP on and waits for its first screen. It is killed when t ends.
 func Serve(t testing.TB, binary, name, data string, args ...string) *Node {
 	t.Helper()
+	return serve(t, nil, binary, name, data, args...)
+}
+
+func serve(t testing.TB, env []string, binary, name, data string, args ...string) *Node {
+	t.Helper()
 	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", data}, args...)
-	n := &Node{Name: name, Process: Start(t, exec.Command(binary, args...))}
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	n := &Node{Name: name, Process: Start(t, cmd)}
 	if _, err := n.Line(screenEnd, startTime); err != nil {
 		t.Fatalf("%s does not serve: %v", name, err)
 	}
@@ -66,14 +74,15 @@ func Launch(t testing.TB, s interface {
 	})
 }
 
-// Gossiping is Serve with gossip, joined to seed (empty: the first node). It returns the gossip address too.
+// Gossiping is Serve with gossip, joined to seed (empty: the first node), and ready at once where nobody knows of brokers. It
+// returns the gossip address too.
 func Gossiping(t testing.TB, binary, name, data, seed string, args ...string) (*Node, string) {
 	t.Helper()
 	args = append([]string{"--gossip", "127.0.0.1:0", "--cluster", "test", "--name", name}, args...)
 	if seed != "" {
 		args = append(args, "--join", seed)
 	}
-	n := Serve(t, binary, name, data, args...)
+	n := serve(t, []string{"EPITAPH_READY_AFTER=0s"}, binary, name, data, args...) // which a former program ignores
 	return n, n.GossipAddr(t)
 }
 

@@ -78,6 +78,9 @@ func (w *world) start(h *host, name string, args ...string) *epitaph {
 	w.t.Helper()
 	n := &epitaph{server: &server{host: h, name: name, addr: net.JoinHostPort(h.IP, servePort)}, t: w.t, dir: w.t.TempDir()}
 	n.args = append([]string{"serve", "--listen", n.addr, "--http", httpAddr, "--data", n.dir}, args...)
+	if len(args) > 0 {
+		n.args = append(n.args, "--ready-after", "0s", "--join-wait", "2s") // the first one finds none of the others
+	}
 	n.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
 		return h.dial(addr, 5*time.Second)
 	}}

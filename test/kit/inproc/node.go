@@ -16,6 +16,7 @@ func StartNode(t testing.TB, change func(*config.Config)) *node.Node {
 	t.Helper()
 	cfg := config.Default(config.System{UserHome: t.TempDir()})
 	cfg.Options.BindAddress, cfg.Options.ListenPort = "127.0.0.1", 0
+	cfg.ReadyAfter = 0 // a test that is about it says so
 	if change != nil {
 		change(&cfg)
 	}
