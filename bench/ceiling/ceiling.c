@@ -25,11 +25,12 @@ enum { DIGITS = 10, EVENTS = 256, IN_SIZE = 64 << 10, MAX_FDS = 65536 };
 struct conn {
 	int fd;
 	int waiting;          /* for room to write */
-	uint32_t have;        /* bytes in in[] */
+	uint32_t have;        /* bytes in rest */
 	size_t from, to, cap; /* out[from..to) waits to be written */
-	char *out;
-	char in[IN_SIZE];
+	char *out, *rest;     /* rest: the beginning of a frame */
 };
+
+static char in[IN_SIZE]; /* of all connections: thousands of silent ones cost no memory for it */
 
 static char *answer;
 static size_t answer_size, request_at, answer_at;
@@ -58,6 +59,7 @@ static void drop(struct conn *c) {
 	conns[c->fd] = NULL;
 	close(c->fd);
 	free(c->out);
+	free(c->rest);
 	free(c);
 }
 
@@ -95,22 +97,24 @@ static void append_answer(struct conn *c, const char *request) {
 
 /* Reads once and answers every complete frame; -1 when the connection is gone or sends what does not fit. */
 static int serve(struct conn *c) {
-	ssize_t n = read(c->fd, c->in + c->have, IN_SIZE - c->have);
+	if (c->have) memcpy(in, c->rest, c->have);
+	ssize_t n = read(c->fd, in + c->have, IN_SIZE - c->have);
 	if (n < 0 && errno == EAGAIN) return 0;
 	if (n <= 0) return -1;
-	c->have += n;
-	uint32_t at = 0;
-	while (c->have - at >= 4) {
+	uint32_t have = c->have + n, at = 0;
+	while (have - at >= 4) {
 		uint32_t length;
-		memcpy(&length, c->in + at, 4);
+		memcpy(&length, in + at, 4);
 		length = ntohl(length) + 4;
 		if (length > IN_SIZE || length < request_at + DIGITS) return -1;
-		if (c->have - at < length) break;
-		append_answer(c, c->in + at);
+		if (have - at < length) break;
+		append_answer(c, in + at);
 		at += length;
 	}
-	c->have -= at;
-	memmove(c->in, c->in + at, c->have);
+	if ((c->have = have - at)) {
+		if (!(c->rest = realloc(c->rest, c->have))) die("realloc");
+		memcpy(c->rest, in + at, c->have);
+	}
 	return flush(c);
 }
 
