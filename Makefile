@@ -11,7 +11,7 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-all check compose-test compose-test-long skew
+.PHONY: help build notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,11 @@ model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a 
 bench-compare: build ## epitaph, the ceiling, Java and Rust side by side; writes docs/performance.md (about 20 minutes)
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 		$(BIN)-bench compare --rounds $(or $(ROUNDS),5) --json docs/performance.json --document docs/performance.md
+
+# FLEET holds more flags, such as --clients 900,15000 --window 10s for a quarter of an hour instead of more than two hours.
+bench-fleet: build ## fleets of clients at epitaph, the ceiling, Java and Rust; writes a page, and the sizes for operators (over 2 hours)
+	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
+		$(BIN)-bench fleet --rounds $(or $(ROUNDS),5) $(FLEET) --json docs/fleet.json --document "docs/fleet.md" --operations "docs/operations.md"
 
 # With more nodes than cores the fair scheduler is much of what is measured (docs/convergence.md).
 REALTIME := $(shell chrt --rr 1 true 2>/dev/null && echo chrt --rr 1)

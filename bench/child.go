@@ -23,8 +23,9 @@ const (
 // a directory of its own, which is also its working directory.
 type command struct {
 	argv  []string
-	env   []string          // NAME=value, beside this process's
-	files map[string]string // files to write into {dir} first; their content is replaced the same way
+	env   []string                 // NAME=value, beside this process's
+	files map[string]string        // files to write into {dir} first; their content is replaced the same way
+	begin func(func() error) error // calls what starts the process where it inherits what it is to have; nil: just calls it
 }
 
 // child is a running server.
@@ -43,7 +44,7 @@ func startChild(ctx context.Context, c command) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the server: %w", err)
 	}
-	ch := &child{dir: dir, addr: freeAddr(), ended: make(chan struct{})}
+	ch := &child{dir: dir, addr: freeAddr()}
 	if err := ch.start(c); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -91,14 +92,18 @@ func (ch *child) start(c command) error {
 	for _, e := range c.env {
 		ch.cmd.Env = append(ch.cmd.Environ(), replace(e))
 	}
-	began := time.Now()
-	if err := ch.cmd.Start(); err != nil {
+	began, start := time.Now(), ch.cmd.Start
+	if c.begin != nil {
+		start = func() error { return c.begin(ch.cmd.Start) }
+	}
+	if err := start(); err != nil {
 		return fmt.Errorf("start %s: %w", argv[0], err)
 	}
-	ch.pid, ch.toWait = ch.cmd.Process.Pid, -time.Since(began)
+	cmd, ended := ch.cmd, make(chan struct{})
+	ch.pid, ch.toWait, ch.ended = cmd.Process.Pid, -time.Since(began), ended
 	go func() {
-		_ = ch.cmd.Wait() // the exit status of a server that was told to end says nothing
-		close(ch.ended)
+		_ = cmd.Wait() // the exit status of a server that was told to end says nothing
+		close(ended)
 	}()
 	return nil
 }
@@ -157,4 +162,11 @@ func (ch *child) stop() {
 		<-ch.ended
 	}
 	_ = os.RemoveAll(ch.dir) // a leftover below the temporary directory harms nobody
+}
+
+// restart kills the server and starts it again at the same address and in the same directory. It does not wait for an answer.
+func (ch *child) restart(c command) error {
+	_ = ch.cmd.Process.Kill() // it may be gone already
+	<-ch.ended
+	return ch.start(c)
 }

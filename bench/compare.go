@@ -63,7 +63,7 @@ func RunCompare(ctx context.Context, c CompareConfig, progress io.Writer) (*Comp
 	defer os.RemoveAll(dir)
 	r := &CompareReport{When: time.Now().UTC(), Machine: thisMachine(), CellTime: c.Cell, Rates: map[string]float64{}}
 	var present []server
-	for _, s := range findServers(ctx, c, dir) {
+	for _, s := range findServers(ctx, c.Peers, Profiles()[0], dir) {
 		if !c.wants(s.key) {
 			continue
 		}

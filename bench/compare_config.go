@@ -9,9 +9,7 @@ import (
 
 // CompareConfig is one run of RunCompare.
 type CompareConfig struct {
-	Ours        []string      // command line of our server; {addr} and {dir} are replaced
-	JavaCP      string        // class path of the Java NameServer; "": named as missing
-	Rust        string        // program of the Rust NameServer; "": RustProgram on the PATH
+	Peers
 	Rounds      int           // each server is started afresh in each round
 	LargeRounds int           // rounds that also measure the large table
 	Cell        time.Duration // measured time of each load cell

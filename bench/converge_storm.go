@@ -37,20 +37,28 @@ func (r *convergence) idle(ctx context.Context, f *field) error {
 	if err := pause(ctx, idleSettle); err != nil {
 		return err
 	}
-	before, began := f.net.Traffic(), time.Now()
-	if err := pause(ctx, r.config.Idle); err != nil {
+	i, err := f.traffic(ctx, r.config.Idle)
+	if err != nil {
 		return err
-	}
-	t, took := f.net.Traffic().Since(before), time.Since(began).Seconds()
-	each := took * float64(len(f.nodes))
-	bytes := t.PacketBytes + datagramHead*t.Packets + t.StreamBytes + streamHead*t.Streams
-	i := &IdleResult{
-		Nodes: len(f.nodes), Seconds: took,
-		PacketsEach: float64(t.Packets) / each, BytesEach: float64(bytes) / each,
 	}
 	r.report.Idle = append(r.report.Idle, i)
 	r.progress.Step("  %.1f packets and %.0f bytes a second from each node", i.PacketsEach, i.BytesEach)
 	return nil
+}
+
+// traffic measures for d what the nodes send each other.
+func (f *field) traffic(ctx context.Context, d time.Duration) (*IdleResult, error) {
+	before, began := f.net.Traffic(), time.Now()
+	if err := pause(ctx, d); err != nil {
+		return nil, err
+	}
+	t, took := f.net.Traffic().Since(before), time.Since(began).Seconds()
+	each := took * float64(len(f.nodes))
+	bytes := t.PacketBytes + datagramHead*t.Packets + t.StreamBytes + streamHead*t.Streams
+	return &IdleResult{
+		Nodes: len(f.nodes), Seconds: took,
+		PacketsEach: float64(t.Packets) / each, BytesEach: float64(bytes) / each,
+	}, nil
 }
 
 // StormResult is one storm of UNREGISTERs at one node.

@@ -14,6 +14,8 @@
 //	process_*.go    CPU and memory of a process by its id
 //	ceiling.go      the limit of this machine with this generator
 //	compare*.go     several servers, interleaved, each round afresh
+//	fleet*.go       thousands of polling clients: fleet_schedule.go plans, fleet_crowd.go drives their connections,
+//	                fleet_queues.go says what is due, fleet_scenes.go what happens, fleet_report.go the page
 //	converge*.go    nodes of one process (or elsewhere), brokers that leave, clients that watch
 //	story*.go       the same as a story in the terminal
 //	table.go, plot.go, progress.go, latency.go: shared with whatever else reports here

@@ -85,6 +85,9 @@ func PlotPercentiles(path, title string, series []Series) error {
 	}
 	p.Legend.Top, p.Legend.Left = true, true
 	for i, s := range series {
+		if len(s.Points) == 0 {
+			continue // it keeps its colour in the other plots
+		}
 		points := make(plotter.XYs, len(s.Points))
 		for j, at := range s.Points {
 			points[j] = plotter.XY{X: nines(at.Percentile), Y: max(at.Micros, 1)}

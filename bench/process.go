@@ -18,6 +18,12 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// processState is what a process holds: memory in bytes.
+type processState struct {
+	rss, anon, peak int64
+	files           int
+}
+
 // spareFiles is what a run needs beside its connections.
 const spareFiles = 64
 

@@ -52,18 +52,42 @@ func (t threadTimes) since(earlier threadTimes) time.Duration {
 
 // readRSS is the resident memory of a process in bytes.
 func readRSS(pid int) (int64, error) {
+	m, err := readProcess(pid)
+	return m.rss, err
+}
+
+// readProcess reads the memory and the open files of a process.
+func readProcess(pid int) (processState, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, fmt.Errorf("read memory of process %d: %w", pid, err)
+		return processState{}, fmt.Errorf("read memory of process %d: %w", pid, err)
 	}
+	var m processState
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kb << 10, err
+		name, rest, _ := strings.Cut(line, ":")
+		to := map[string]*int64{"VmRSS": &m.rss, "RssAnon": &m.anon, "VmHWM": &m.peak}[name]
+		if to == nil {
+			continue
 		}
+		kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+		if err != nil {
+			return processState{}, fmt.Errorf("read %s of process %d: %w", name, pid, err)
+		}
+		*to = kb << 10
 	}
-	return 0, errors.New("no VmRSS in the status of the process")
+	if m.rss == 0 {
+		return processState{}, errors.New("no VmRSS in the status of the process")
+	}
+	if dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid)); err == nil {
+		defer dir.Close()
+		names, _ := dir.Readdirnames(-1) // those that could be read
+		m.files = len(names)
+	}
+	return m, nil
 }
+
+// forgetPeak lets the peak of a process's memory begin anew, where the kernel allows it.
+func forgetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
 
 // listener finds the process of this machine that listens on a TCP port; 0 when none can be seen.
 func listener(port int) int {

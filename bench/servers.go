@@ -19,6 +19,13 @@ const (
 // RustProgram is the NameServer that `cargo install rocketmq-namesrv --version 1.0.0 --locked` installs.
 const RustProgram = "rocketmq-namesrv-rust"
 
+// Peers is where the servers are that are compared.
+type Peers struct {
+	Ours   []string // command line of our server; {addr} and {dir} are replaced
+	JavaCP string   // class path of the Java NameServer; "": named as missing
+	Rust   string   // program of the Rust NameServer; "": RustProgram on the PATH
+}
+
 // server is one implementation that can be started afresh.
 type server struct {
 	key, title string
@@ -27,25 +34,26 @@ type server struct {
 	fixed      bool  // the ceiling
 }
 
-// findServers lists all servers; those that this machine lacks say why. dir keeps the ceiling's program.
-func findServers(ctx context.Context, c CompareConfig, dir string) []server {
+// findServers lists all servers; those that this machine lacks say why. dir keeps the ceiling's program, which answers
+// with a route of p.
+func findServers(ctx context.Context, peers Peers, p Profile, dir string) []server {
 	return []server{
-		findCeiling(ctx, dir),
-		findJava(JavaBig, "Java 5.5.0, 4 GB as shipped", c.JavaCP, "-Xms4g", "-Xmx4g"),
-		findJava(JavaSmall, "Java 5.5.0, 512 MB", c.JavaCP, "-Xms512m", "-Xmx512m"),
-		findRust(c.Rust),
-		{key: Ours, title: "epitaph", cmd: command{argv: c.Ours}},
+		findCeiling(ctx, p, dir),
+		findJava(JavaBig, "Java 5.5.0, 4 GB as shipped", peers.JavaCP, "-Xms4g", "-Xmx4g"),
+		findJava(JavaSmall, "Java 5.5.0, 512 MB", peers.JavaCP, "-Xms512m", "-Xmx512m"),
+		findRust(peers.Rust),
+		{key: Ours, title: "epitaph", cmd: command{argv: peers.Ours}},
 	}
 }
 
-func findCeiling(ctx context.Context, dir string) server {
+func findCeiling(ctx context.Context, p Profile, dir string) server {
 	s := server{key: Ceiling, title: "ceiling (C, fixed answer)", fixed: true}
 	program, err := buildCeiling(ctx, dir)
 	if err != nil {
 		s.missing = err
 		return s
 	}
-	s.cmd, s.missing = ceilingCommand(program, Profiles()[0].routeAnswer())
+	s.cmd, s.missing = ceilingCommand(program, p.routeAnswer())
 	return s
 }
 

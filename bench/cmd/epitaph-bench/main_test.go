@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -24,7 +26,15 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
+		Condition: func(cond string) (bool, error) {
+			if cond != "cores" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return runtime.NumCPU() > 1, nil
+		},
+	})
 }
 
 func measure(args ...string) (status int, stdout, stderr string) {
@@ -39,7 +49,7 @@ func TestNoFlagIsTakenAway(t *testing.T) {
 }
 
 func TestHelpFitsTheScreen(t *testing.T) {
-	for _, command := range []string{"", "convergence", "load", "compare"} {
+	for _, command := range []string{"", "convergence", "load", "compare", "fleet"} {
 		status, out, errs := measure(strings.Fields(command + " --help")...)
 		if status != 0 || !strings.Contains(out, "epitaph-bench "+command) {
 			t.Errorf("%s: status %d, %s%s", command, status, out, errs)
@@ -61,6 +71,28 @@ func TestLoad(t *testing.T) {
 		if status != 0 || !strings.Contains(out, " 0 wrong") {
 			t.Errorf("%s: status %d\n%s%s", kind, status, out, errs)
 		}
+	}
+}
+
+// `epitaph-bench fleet` against a node in this process: fifty clients, every scene that leaves it running, no wrong answer.
+func TestFleet(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("epitaph-bench fleet needs Linux")
+	}
+	n := inproc.StartNode(t, nil)
+	status, out, errs := measure("fleet", "--target", n.Addr().String(), "--clients", "50", "--topics-each", "5", "--rounds", "1", "--period", "1s",
+		"--window", "500ms", "--warmup", "100ms", "--herd", "500ms", "--register-every", "500ms", "--storm-time", "500ms",
+		"--storm-brokers", "6", "--storm-topics", "600", "--storm-width", "3", "--topics", "500", "--max-lag", "1m")
+	if status != 0 || strings.Contains(errs, "trouble") {
+		t.Errorf("status %d\n%s%s", status, out, errs)
+	}
+	for _, scene := range []string{"steady", "herd", "reconnect", "silent", "storm", "after the storm"} {
+		if !strings.Contains(errs, "  "+scene+", 50 clients: ") || !strings.Contains(out, "### "+scene+": ") {
+			t.Errorf("%s was not played: %s%s", scene, out, errs)
+		}
+	}
+	if strings.Contains(errs, "restart, 50") {
+		t.Error("a target was restarted")
 	}
 }
 

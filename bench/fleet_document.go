@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+//go:embed fleet_method.md
+var fleetMethod string
+
+// WriteDocument makes the page, with its plots in img beside it: the method, the goals beside the figures, all figures.
+func (r *FleetReport) WriteDocument(path string) error {
+	images := filepath.Join(filepath.Dir(path), "img")
+	if err := os.MkdirAll(images, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the plots: %w", err)
+	}
+	plots, err := r.WritePlots(images)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	b.WriteString(fleetMethod)
+	b.WriteString("\n## Measured\n\n")
+	if err := r.WriteMarkdown(&b); err != nil {
+		return err
+	}
+	if t := r.sizing(); len(t.Rows) > 0 {
+		b.WriteString("\n### What a node needs\n\n")
+		if err := t.WriteMarkdown(&b); err != nil {
+			return err
+		}
+	}
+	for _, name := range plots {
+		fmt.Fprintf(&b, "\n![%s](img/%s)\n", name, name)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("write the document: %w", err)
+	}
+	return nil
+}
+
+// sizing is what our server needs, by brokers, topics and clients.
+func (r *FleetReport) sizing() *Table {
+	t := &Table{Header: []string{"brokers", "topics", "clients", "RSS, MB", "cores", "descriptors", "gossip of each of three nodes, B/s"}}
+	for _, of := range []struct {
+		scene Scene
+		p     Profile
+	}{{SceneSteady, r.Profile}, {sceneAfter, r.Storm}} {
+		gossip := "-"
+		for _, g := range r.Gossip {
+			if g.Brokers == len(of.p.addresses()) && g.Topics == of.p.Topics {
+				gossip = number(g.BytesEach)
+			}
+		}
+		s := r.Server(Ours)
+		for _, n := range s.sizes(of.scene) {
+			c := s.Cell(of.scene, n)
+			value := func(metric string) string {
+				if v := c.Spread(metric); v.N > 0 {
+					return number(v.Median)
+				}
+				return "-"
+			}
+			t.Add(fmt.Sprint(of.p.Brokers), fmt.Sprint(of.p.Topics), fmt.Sprint(n), value(fRSS), value(fCores), value(fFiles), gossip)
+		}
+	}
+	return t
+}
+
+const (
+	fleetPage     = "fleet.md"
+	sizingUnder   = "## Sizing"
+	sizingHeading = "### Sizes, measured"
+)
+
+// WriteSizes puts the table of sizes into the page for operators, at the end of what it says about sizing, in the place of the
+// former one.
+func (r *FleetReport) WriteSizes(path string) error {
+	t := r.sizing()
+	if len(t.Rows) == 0 {
+		return errors.New("operations: epitaph was not measured in this run, so there is no table of sizes")
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Each client polls %d topics every %v (`make bench-fleet`, %s: %s; [%s](%s)).\n\n",
+		r.Each, r.Period, r.When.Format("2006-01-02"), r.Machine, fleetPage, fleetPage)
+	if err := t.WriteMarkdown(&b); err != nil {
+		return err
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the page for operators: %w", err)
+	}
+	text, err := withSection(string(page), sizingUnder, sizingHeading, b.String())
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write the page for operators: %w", err)
+	}
+	return nil
+}
+
+// withSection is page with the section heading (of level 3) at the end of the part under (of level 2), in the place
+// of the former one.
+func withSection(page, under, heading, body string) (string, error) {
+	before, rest, found := strings.Cut(page, "\n"+under+"\n")
+	if !found {
+		return "", fmt.Errorf("has no part %q", under)
+	}
+	part, after := rest, ""
+	if i := strings.Index(rest, "\n## "); i >= 0 {
+		part, after = rest[:i], rest[i:]
+	}
+	if i := strings.Index(part, "\n"+heading+"\n"); i >= 0 {
+		behind := ""
+		if j := strings.Index(part[i+1:], "\n### "); j >= 0 {
+			behind = part[i+1+j:]
+		}
+		part = part[:i] + behind
+	}
+	return before + "\n" + under + "\n" + strings.TrimRight(part, "\n") + "\n\n" + heading + "\n\n" + strings.TrimRight(body, "\n") + "\n" + after, nil
+}
