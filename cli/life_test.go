@@ -197,12 +197,55 @@ func TestHangupReloadsKeys(t *testing.T) {
 	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir, "--gossip", "127.0.0.1:0",
 		"--cluster", "c", "--gossip-key-file", keys)
 	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
-	s.log.AwaitText(t, "gossip keys reloaded")
+	s.log.AwaitText(t, "msg=reloaded signal=hangup")
 	kit.Must(t, os.WriteFile(keys, []byte("no key"), 0o600))
 	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	s.log.AwaitText(t, "gossip keys not reloaded, the old ones stay in use")
 	if !connects(s.addr) {
 		t.Error("does not serve on")
+	}
+	s.stop(t, syscall.SIGTERM)
+}
+
+// SIGHUP reads the file of --config again: what can change does, what cannot is told, what is wrong changes nothing. A
+// flag still wins. The level of the log is one of those that can.
+func TestHangupReloadsTheFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ns.conf")
+	write := func(text string) { kit.Must(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write("enableTopicList=true\nlogLevel=error\nother=1\n")
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", filepath.Dir(file), "--config", file, "--set", "enableAllTopicList=false")
+	listing := func() string {
+		c := kit.Dial(t, s.addr)
+		defer c.Close()
+		return string(c.OK(kit.Request{Code: 319}).Body)
+	}
+	reloaded := func(lines ...string) {
+		t.Helper()
+		s.log.Take()
+		kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+		for _, line := range lines {
+			s.log.AwaitText(t, line)
+		}
+	}
+	if s.log.String() != "" {
+		t.Errorf("logged below the level of the file: %s", s.log)
+	}
+	write("enableTopicList=false\nenableAllTopicList=true\nlogLevel=info\nserverSocketBacklog=7\nadded=2\n")
+	reloaded("key=enableTopicList value=false before=true", "take effect at the next start\" keys=[serverSocketBacklog]", "msg=reloaded signal=hangup log_level=INFO")
+	for _, want := range []string{"enableTopicList=false\n", "enableAllTopicList=false\n", "serverSocketBacklog=1024\n", "added=2\n"} {
+		if !strings.Contains(listing(), want) {
+			t.Errorf("no %q in %s", want, listing())
+		}
+	}
+	if strings.Contains(listing(), "other=1") {
+		t.Error("a key that the file no longer has is there")
+	}
+	write("enableTopicList=true\nlistenPort=x\n")
+	reloaded("msg=\"not reloaded, everything stays as it was\" signal=hangup", "listenPort=")
+	write("logLevel=loud\n")
+	reloaded("logLevel, which is", "want debug, info, warn or error")
+	if !strings.Contains(listing(), "enableTopicList=false\n") {
+		t.Error("a file that is wrong was taken over in part")
 	}
 	s.stop(t, syscall.SIGTERM)
 }

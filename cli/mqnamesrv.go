@@ -148,7 +148,13 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 
 func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 	guardErr := p.streams.detach()
-	log, err := p.logger(p.logOfEnv())
+	logs := p.logOfEnv()
+	if level := cfg.LogLevel(); logs.level == "" {
+		if _, err := logLevel(level); err == nil {
+			logs.level = level
+		}
+	}
+	log, err := p.logger(logs)
 	if err == nil {
 		err = cfg.Validate()
 	}

@@ -26,7 +26,7 @@ type server interface {
 	Addr() netip.AddrPort
 	HTTPAddr() netip.AddrPort
 	Socket() string // empty: there is none
-	ReloadKeys() error
+	Reload(next *config.Config) error
 	Drain(ctx context.Context)
 	Stop(ctx context.Context) error
 }

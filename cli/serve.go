@@ -50,9 +50,10 @@ Examples:
         epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 \
             --cluster orders --gossip-key-file keys
 
-SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the gossip keys again, and stops it when its
-terminal was closed. SIGQUIT writes what every goroutine does to threads.log in the data directory. A server started under Java's mqnamesrv script is stopped with
-mqshutdown, which finds Java programs only: stop this one through its process id or its service manager.`
+SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the file of --config and the gossip keys again, and
+stops it when its terminal was closed. SIGQUIT writes what every goroutine does to threads.log in the data directory. A
+server started under Java's mqnamesrv script is stopped with mqshutdown, which finds Java programs only: stop this one
+through its process id or its service manager.`
 
 // serveSettings are the flags of serve, from the command line or the environment.
 type serveSettings struct {
@@ -71,8 +72,10 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		return err
 	}
 	guardErr := p.streams.detach()
-	log, logErr := p.logger(s.log)
 	cfg, warnings, err := p.serveConfig(s)
+	logs := s.log
+	logs.level = cmp.Or(logs.level, cfg.LogLevel())
+	log, logErr := p.logger(logs)
 	if err := errors.Join(logErr, err); err != nil {
 		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
@@ -83,8 +86,19 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
 	}
-	_, err = p.run(ctx, cfg, log, serving{}, func(s server) { p.serveScreen(cfg, s) })
+	_, err = p.run(ctx, cfg, log, serving{again: func() (*config.Config, error) { return p.serveAgain(s) }}, func(s server) { p.serveScreen(cfg, s) })
 	return err
+}
+
+// serveAgain reads the files again, and sets the level of the log. Flags and environment are what they were, and win.
+func (p *program) serveAgain(s serveSettings) (*config.Config, error) {
+	cfg, _, err := p.serveConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	level, err := logLevel(cmp.Or(s.log.level, cfg.LogLevel()))
+	p.level.Set(level)
+	return &cfg, err
 }
 
 // warning is a line for the log, made before there is one.
@@ -123,6 +137,9 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 			faults = append(faults, f)
 		}
 		warnings = append(warnings, unknownKeys(s.config, unknown)...)
+		if _, err := logLevel(cfg.LogLevel()); err != nil {
+			faults = append(faults, fmt.Errorf("%s: logLevel, which is %w", s.config, err))
+		}
 	}
 	for _, o := range options {
 		if err := cfg.Set("--set", o[0], o[1]); err != nil {

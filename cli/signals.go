@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/output"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // serving is how one server is run.
 type serving struct {
-	dir        string // its data directory
-	asOriginal bool   // signals do what they do to a Java NameServer
+	dir        string                         // its data directory
+	asOriginal bool                           // signals do what they do to a Java NameServer
+	again      func() (*config.Config, error) // reads the operator's files again; nil: there are none
 }
 
 // caught are the signals of a server. What was ignored when the process started stays ignored (nohup; the shell of a
@@ -105,9 +107,7 @@ func (p *program) serveUntil(ctx context.Context, n server, log *slog.Logger, s 
 				log.Info("stopping", "signal", syscall.SIGHUP.String(), "reason", "the terminal was closed")
 				return syscall.SIGHUP
 			}
-			if n.ReloadKeys() == nil { // a fault was logged there
-				log.Info("gossip keys reloaded")
-			}
+			p.reload(n, log, s)
 		case <-c.quit:
 			if dumping.CompareAndSwap(false, true) {
 				go func() {
@@ -116,6 +116,21 @@ func (p *program) serveUntil(ctx context.Context, n server, log *slog.Logger, s 
 				}()
 			}
 		}
+	}
+}
+
+// reload reads again what may change while the server runs. Files that are wrong change nothing.
+func (p *program) reload(n server, log *slog.Logger, s serving) {
+	var next *config.Config
+	if s.again != nil {
+		var err error
+		if next, err = s.again(); err != nil {
+			log.Error("not reloaded, everything stays as it was", "signal", syscall.SIGHUP.String(), "err", err)
+			return
+		}
+	}
+	if n.Reload(next) == nil { // a fault was logged there
+		log.Info("reloaded", "signal", syscall.SIGHUP.String(), "log_level", p.level.Level().String())
 	}
 }
 

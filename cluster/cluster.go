@@ -127,8 +127,8 @@ func (c *Cluster) Drain(ctx context.Context) {
 	all.Wait()
 }
 
-// ReloadKeys does nothing: gossip on loopback has no keys.
-func (c *Cluster) ReloadKeys() error { return nil }
+// Reload does nothing: the nodes have no files of an operator, and gossip on loopback has no keys.
+func (c *Cluster) Reload(*config.Config) error { return nil }
 
 // Addr is where the first node listens; only between Start and Stop, as all that follows.
 func (c *Cluster) Addr() netip.AddrPort { return c.nodes[0].Addr() }

@@ -22,11 +22,29 @@ func (n *Node) updateConfig(_ *rpc.Conn, req *remoting.Request, resp *remoting.R
 		resp.Fail(code, err.Error())
 		return
 	}
+	n.optionsChanged(before)
+}
+
+// optionsChanged makes what the options say true in the tables.
+func (n *Node) optionsChanged(before *config.Options) {
 	after := n.runtime.Options()
 	n.table.SetOptions(tableOptions(after))
 	if before.OrderMessageEnable != after.OrderMessageEnable {
 		n.table.InvalidateAll()
 	}
+}
+
+// Reload takes over what of next, read from the operator's files, can change while the node runs (nil: nothing), and
+// reads the gossip keys again.
+func (n *Node) Reload(next *config.Config) error {
+	if next != nil {
+		before := n.runtime.Options()
+		if later := n.runtime.Reload(next); len(later) > 0 {
+			n.log.Warn("options that the files have changed take effect at the next start", "keys", later)
+		}
+		n.optionsChanged(before)
+	}
+	return n.ReloadKeys()
 }
 
 // getConfig answers code 319.

@@ -160,7 +160,7 @@ func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*F
 		opt, known := optionNamed(e.Key)
 		if !known {
 			c.Extra[e.Key] = e.Value
-			if !isClientOption(e.Key) {
+			if !isClientOption(e.Key) && e.Key != logLevelKey {
 				unknown = append(unknown, e.Key)
 			}
 			continue
@@ -177,6 +177,12 @@ func (c *Config) ApplyFile(file string, entries []properties.Entry) (faults []*F
 	slices.Sort(unknown)
 	return faults, unknown
 }
+
+// logLevelKey is a key of ours in the operator's file: one that can be changed while the node runs.
+const logLevelKey = "logLevel"
+
+// LogLevel is the level of the log that the file asks for; empty: it does not say.
+func (c *Config) LogLevel() string { return c.Extra[logLevelKey] }
 
 // Set sets one option from a flag or the environment; source names it. The error is a *Fault.
 func (c *Config) Set(source, name, value string) error {

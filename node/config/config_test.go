@@ -298,3 +298,50 @@ func TestHTTPAddress(t *testing.T) {
 		}
 	}
 }
+
+// Of what the operator's files say, what is live is taken over at once, and everything else is named.
+func TestReload(t *testing.T) {
+	cfg := Default(System{Properties: map[string]string{}})
+	cfg.Extra["gone"] = "1"
+	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
+	r.Bound(9999)
+	next := Default(System{Properties: map[string]string{}})
+	next.Extra["added"] = "2"
+	var live, later []string
+	for _, opt := range options {
+		switch field := opt.field(&next.Options).(type) {
+		case *string:
+			*field += "x"
+		case *bool:
+			*field = !*field
+		case *int32:
+			*field++
+		case *int64:
+			*field++
+		}
+		if opt.live {
+			live = append(live, opt.name)
+		} else {
+			later = append(later, opt.name)
+		}
+	}
+	if got := r.Reload(&next); !slices.Equal(got, later) {
+		t.Errorf("at the next start: %v, want %v", got, later)
+	}
+	for _, opt := range options {
+		got, before, after := opt.text(r.Options()), opt.text(&cfg.Options), opt.text(&next.Options)
+		if want := map[bool]string{true: after, false: before}[opt.live]; got != want && opt.name != "listenPort" {
+			t.Errorf("%s is %s, was %s, and the file has %s", opt.name, got, before, after)
+		}
+	}
+	if listing := string(r.Listing()); !strings.Contains(listing, "added=2") || strings.Contains(listing, "gone=") || !strings.Contains(listing, "listenPort=9999") {
+		t.Errorf("%s", listing)
+	}
+	if len(live) != 12 {
+		t.Errorf("live are %v", live)
+	}
+	next.Options.ListenPort = 0 // any free port, which the node has
+	if got := r.Reload(&next); slices.Contains(got, "listenPort") {
+		t.Errorf("%v", got)
+	}
+}

@@ -60,6 +60,8 @@ type option struct {
 	field func(o *Options) any
 	// locked names can never be changed by code 318.
 	locked bool
+	// live options take effect at once when they change; the others at the next start.
+	live bool
 	// check says what is wrong with a value that parses; nil allows everything. It is for Validate only: the
 	// original has no such checks.
 	check func(o *Options) string
@@ -72,22 +74,22 @@ var options = []option{
 	{name: "configStorePath", locked: true, field: func(o *Options) any { return &o.ConfigStorePath }},
 	{name: "productEnvName", field: func(o *Options) any { return &o.ProductEnvName }},
 	{name: "clusterTest", field: func(o *Options) any { return &o.ClusterTest }},
-	{name: "orderMessageEnable", field: func(o *Options) any { return &o.OrderMessageEnable }},
-	{name: "returnOrderTopicConfigToBroker", field: func(o *Options) any { return &o.ReturnOrderTopicConfigToBroker }},
+	{name: "orderMessageEnable", live: true, field: func(o *Options) any { return &o.OrderMessageEnable }},
+	{name: "returnOrderTopicConfigToBroker", live: true, field: func(o *Options) any { return &o.ReturnOrderTopicConfigToBroker }},
 	{name: "clientRequestThreadPoolNums", field: func(o *Options) any { return &o.ClientRequestThreadPoolNums }},
 	{name: "defaultThreadPoolNums", field: func(o *Options) any { return &o.DefaultThreadPoolNums }},
 	{name: "clientRequestThreadPoolQueueCapacity", field: func(o *Options) any { return &o.ClientRequestThreadPoolQueueCapacity }},
 	{name: "defaultThreadPoolQueueCapacity", field: func(o *Options) any { return &o.DefaultThreadPoolQueueCapacity }},
 	{name: "scanNotActiveBrokerInterval", field: func(o *Options) any { return &o.ScanNotActiveBrokerInterval }, check: checkScanInterval},
 	{name: "unRegisterBrokerQueueCapacity", field: func(o *Options) any { return &o.UnRegisterBrokerQueueCapacity }},
-	{name: "supportActingMaster", field: func(o *Options) any { return &o.SupportActingMaster }},
-	{name: "enableAllTopicList", field: func(o *Options) any { return &o.EnableAllTopicList }},
-	{name: "enableTopicList", field: func(o *Options) any { return &o.EnableTopicList }},
-	{name: "notifyMinBrokerIdChanged", field: func(o *Options) any { return &o.NotifyMinBrokerIDChanged }},
+	{name: "supportActingMaster", live: true, field: func(o *Options) any { return &o.SupportActingMaster }},
+	{name: "enableAllTopicList", live: true, field: func(o *Options) any { return &o.EnableAllTopicList }},
+	{name: "enableTopicList", live: true, field: func(o *Options) any { return &o.EnableTopicList }},
+	{name: "notifyMinBrokerIdChanged", live: true, field: func(o *Options) any { return &o.NotifyMinBrokerIDChanged }},
 	{name: "enableControllerInNamesrv", field: func(o *Options) any { return &o.EnableControllerInNamesrv }, check: checkController},
-	{name: "needWaitForService", field: func(o *Options) any { return &o.NeedWaitForService }},
-	{name: "waitSecondsForService", field: func(o *Options) any { return &o.WaitSecondsForService }},
-	{name: "deleteTopicWithBrokerRegistration", field: func(o *Options) any { return &o.DeleteTopicWithBrokerRegistration }},
+	{name: "needWaitForService", live: true, field: func(o *Options) any { return &o.NeedWaitForService }},
+	{name: "waitSecondsForService", live: true, field: func(o *Options) any { return &o.WaitSecondsForService }},
+	{name: "deleteTopicWithBrokerRegistration", live: true, field: func(o *Options) any { return &o.DeleteTopicWithBrokerRegistration }},
 	{name: "configBlackList", locked: true, field: func(o *Options) any { return &o.ConfigBlackList }},
 
 	{name: "bindAddress", field: func(o *Options) any { return &o.BindAddress }, check: checkBindAddress},
@@ -97,7 +99,7 @@ var options = []option{
 	{name: "serverSelectorThreads", field: func(o *Options) any { return &o.ServerSelectorThreads }},
 	{name: "serverOnewaySemaphoreValue", field: func(o *Options) any { return &o.ServerOnewaySemaphoreValue }},
 	{name: "serverAsyncSemaphoreValue", field: func(o *Options) any { return &o.ServerAsyncSemaphoreValue }},
-	{name: "serverChannelMaxIdleTimeSeconds", field: func(o *Options) any { return &o.ServerChannelMaxIdleTimeSeconds }},
+	{name: "serverChannelMaxIdleTimeSeconds", live: true, field: func(o *Options) any { return &o.ServerChannelMaxIdleTimeSeconds }},
 	{name: "serverSocketSndBufSize", field: func(o *Options) any { return &o.ServerSocketSndBufSize }},
 	{name: "serverSocketRcvBufSize", field: func(o *Options) any { return &o.ServerSocketRcvBufSize }},
 	{name: "writeBufferHighWaterMark", field: func(o *Options) any { return &o.WriteBufferHighWaterMark }, check: checkWaterMarks},
@@ -105,8 +107,8 @@ var options = []option{
 	{name: "serverSocketBacklog", field: func(o *Options) any { return &o.ServerSocketBacklog }},
 	{name: "serverNettyWorkerGroupEnable", field: func(o *Options) any { return &o.ServerNettyWorkerGroupEnable }},
 	{name: "serverPooledByteBufAllocatorEnable", field: func(o *Options) any { return &o.ServerPooledByteBufAllocatorEnable }},
-	{name: "enableShutdownGracefully", field: func(o *Options) any { return &o.EnableShutdownGracefully }},
-	{name: "shutdownWaitTimeSeconds", field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }},
+	{name: "enableShutdownGracefully", live: true, field: func(o *Options) any { return &o.EnableShutdownGracefully }},
+	{name: "shutdownWaitTimeSeconds", live: true, field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }},
 	{name: "useEpollNativeSelector", field: func(o *Options) any { return &o.UseEpollNativeSelector }},
 }
 

@@ -122,6 +122,30 @@ func (r *Runtime) apply(next *Config, e properties.Entry) (change []any) {
 	return nil
 }
 
+// Reload takes over what of next can change while the node runs: the live options and the keys that are no options. next
+// comes from the operator's own files, so nothing is persisted, locked or refused. later are the names of options that
+// differ and will take effect at the next start only.
+func (r *Runtime) Reload(next *Config) (later []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	merged := r.cfg
+	merged.Extra = maps.Clone(next.Extra)
+	for _, opt := range options {
+		before, after := opt.text(&merged.Options), opt.text(&next.Options)
+		switch {
+		case before == after, opt.name == "listenPort" && next.Options.ListenPort == 0:
+		case opt.live:
+			opt.setJava(&merged.Options, after)
+			r.log.Info("configuration changed", "key", opt.name, "value", after, "before", before)
+		default:
+			later = append(later, opt.name)
+		}
+	}
+	r.cfg = merged
+	r.live.Store(&merged.Options)
+	return later
+}
+
 // Bound replaces a listen port 0 by the one that the system picked, which the original lists and persists too.
 func (r *Runtime) Bound(port int32) {
 	r.mu.Lock()
