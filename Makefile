@@ -30,14 +30,19 @@ serve: build ## one NameServer on 0.0.0.0:9876 (LISTEN=HOST:PORT for another)
 	$(BIN) serve --listen $(or $(LISTEN),0.0.0.0:9876)
 
 test: ## the tests that need only Go and make (what a machine lacks is skipped, loudly)
-	$(GO) test $(TESTFLAGS) -count=1 -timeout 20m ./...
+	$(GO) test $(TESTFLAGS) -count=1 -timeout 20m $(or $(PACKAGES),./...)
 
-# What plays in one goroutine, or has nothing under -short but processes of its own.
+# What plays in one goroutine, or has nothing under -short but processes of its own; and what is left to the night: the same
+# server as in node and remoting/rpc, by the rows of compat.md and under load.
 UNRACED := /test/(compose|differential|hostile|house|interop|java|mqadmin|netns|observe|sim|skew)($$|/)
+NIGHTLY := /test/(wire|whole)$$|/bench($$|/)
 
 race: ## the same under the race detector, in short form (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(UNRACED)')
+	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(UNRACED)|$(NIGHTLY)')
 	CGO_ENABLED=1 $(GO) test -race -run TestEvictionRacesWithRegister -count=1 -timeout 20m ./routes
+
+race-long: race ## also the rows of compat.md, whole nodes in virtual time, and the load generator
+	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 40m $$($(GO) list ./... | grep -E '$(NIGHTLY)')
 
 fuzz: ## every fuzz target for FUZZTIME inputs (200000x) each
 	GO=$(GO) FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
@@ -49,20 +54,26 @@ bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
-	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/hostile ./test/interop/... ./test/mqadmin
+	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/... ./test/mqadmin
 
-interop-wire: ## the rows of docs/compat.md against the Java NameServer, and beside them the two minutes of row 128 with ours
+interop-wire: ## the rows of docs/compat.md against the Java NameServer
+	EPITAPH_WIRE_TARGET=java $(GO) test -count=1 -timeout 20m -v ./test/wire
+
+interop-wire-long: ## the same with the two minutes of row 128, and beside them the same two with ours
 	EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m -v -run TestRow128 ./test/wire & ours=$$!; \
 	EPITAPH_WIRE_TARGET=java EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m -v ./test/wire; java=$$?; \
 	wait $$ours && exit $$java
 
-interop-long: ## the same with more versions (5.3.3, 4.9.4) and longer scenarios
+hostile: ## thousands of idle, slow and broken peers against one server: ten times as many as in make test
+	EPITAPH_HOSTILE=long $(GO) test -count=1 -timeout 20m -v ./test/hostile
+
+interop-long: ## the same with more versions (5.3.3, 4.9.4), more ways to configure brokers, and longer scenarios
 	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin
 
 netns: ## nodes and real brokers in network namespaces, paths cut and lossy (needs root, iptables, Java, Maven)
 	EPITAPH_NETNS=1 $(GO) test -count=1 -timeout 20m -v ./test/netns
 
-netns-long: ## the same with 30 restarts, 30,000 simulated ones, and 120 s of waiting for the Java NameServer
+netns-long: ## the same with 30 restarts, 30,000 simulated ones, a partition of 60 s, and 120 s of waiting for the Java NameServer
 	EPITAPH_NETNS=long $(GO) test -count=1 -timeout 120m -v ./test/netns
 
 compose-test: ## docker-compose.yml on a real engine, in namespaces of its own (needs root and Docker; Java for the brokers)
@@ -88,7 +99,7 @@ sim: ## SCHEDULES=50000 SEED=1 SIM_BUDGET=30s: tables and tombstones under a hos
 	SCHEDULES=$(or $(SCHEDULES),50000) $(GO) test -count=1 -timeout 600m -v ./test/sim
 
 whole: ## SCHEDULES=100 SEED=1 SIM_BUDGET=30s: the same schedules with whole nodes and memberlist in virtual time
-	SCHEDULES=$(or $(SCHEDULES),100) $(GO) test -count=1 -timeout 600m -v -run TestNoSchedule ./test/whole
+	SCHEDULES=$(or $(SCHEDULES),100) $(GO) test -count=1 -timeout 600m -v ./test/whole
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
 	LONG=$(or $(LONG),0) sh test/model/run.sh
@@ -120,7 +131,8 @@ NIGHT := sh scripts/night.sh
 DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
-.PHONY: mutants night-mutants interop-wire night night-sim night-whole night-fuzz night-model night-differential night-interop night-netns
+.PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model \
+	night-differential night-interop night-wire night-hostile night-netns night-compose night-race
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -140,6 +152,18 @@ night-differential: ## 20000 steps of a seed of the day
 night-interop: ## make interop-long
 	$(NIGHT) interop $(MAKE) interop-long
 
+night-wire: ## make interop-wire-long
+	$(NIGHT) wire $(MAKE) interop-wire-long
+
+night-hostile: ## make hostile
+	$(NIGHT) hostile $(MAKE) hostile
+
+night-compose: ## make compose-test-long
+	$(NIGHT) compose $(MAKE) compose-test-long
+
+night-race: ## make race-long
+	$(NIGHT) race $(MAKE) race-long TESTFLAGS=-v
+
 mutants: ## RUN=REGEXP: put faults into the program, one at a time, and list those that no test notices
 	$(GO) run ./test/mutants -run '$(RUN)'
 
@@ -151,8 +175,8 @@ night-netns: ## make netns-long
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model \
-		night-differential night-mutants night-interop night-netns; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-netns night-compose night-race; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-check: ## everything a change must pass, as CI runs it (installs what is missing; under 45 minutes on 2 cores)
+check: ## everything a change must pass, as CI runs it (installs what is missing; at most 20 minutes on 2 cores)
 	.ci/run

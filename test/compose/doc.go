@@ -2,8 +2,8 @@
 // network, mount and process namespaces of their own: no rule, bridge, port or process of the machine is touched, and
 // everything ends with the test binary.
 //
-//	EPITAPH_COMPOSE=1     the nodes (make compose-test)
-//	EPITAPH_COMPOSE=long  also memory, the profiles, and a port that is taken: what CI runs (make compose-test-long)
+//	EPITAPH_COMPOSE=1     the nodes: what CI runs (make compose-test)
+//	EPITAPH_COMPOSE=long  also memory, the profiles, and a port that is taken (make night-compose)
 //
 // It needs Linux, root, unshare, ip, dockerd, docker, docker-compose; Java and Maven for the brokers, prometheus for the
 // observe profile. What is missing is skipped, saying so.

@@ -2,5 +2,5 @@
 // thousands of idle connections, thousands of frames that never become complete, readers that do not read, floods of
 // connects. Each test prints what it cost, bounds the memory, and asks the server all the while as an honest peer.
 //
-//	EPITAPH_INTEROP=1 go test -v ./test/hostile     # as in make interop; without it, a tenth of the numbers
+//	EPITAPH_HOSTILE=long go test -v ./test/hostile  # as in make hostile; without it, a tenth of the numbers
 package hostile

@@ -36,9 +36,9 @@ func TestServerOutlives(t *testing.T) {
 	}
 }
 
-// count is n in make interop, and a tenth of it in make test.
+// count is n in make hostile, and a tenth of it in make test.
 func count(n int) int {
-	if os.Getenv("EPITAPH_INTEROP") == "" {
+	if os.Getenv("EPITAPH_HOSTILE") != "long" {
 		return n / 10
 	}
 	return n
@@ -128,7 +128,7 @@ func idleConnections(t *testing.T, s *server) {
 
 // halfFrames: each announces the largest frame there is, sends half of it, and waits.
 func halfFrames(t *testing.T, s *server) {
-	if os.Getenv("EPITAPH_INTEROP") == "" {
+	if os.Getenv("EPITAPH_HOSTILE") != "long" {
 		t.Skip("SKIPPED: takes a minute and 600 MB; set EPITAPH_INTEROP=1 (TestHalfFramesAreBounded has the small form)")
 	}
 	n := count(2000)

@@ -22,6 +22,7 @@ type command struct {
 	codes   []int // that it must have sent to the NameServer (docs/spec/nameserver.md#mqadmin)
 	text    text
 	limit   time.Duration             // it never ends by itself and is interrupted after this
+	settles bool                      // what it shows follows the commands before in its own time: asked again while the worlds differ
 	capture map[string]*regexp.Regexp // keeps the first group of what it prints under a name, for later commands
 }
 
@@ -117,7 +118,7 @@ func messageCommands() []command {
 
 func consumerCommands() []command {
 	return []command{
-		{args: "consumerProgress", codes: codes(206, 105), text: figures},
+		{args: "consumerProgress", codes: codes(206, 105), text: figures, settles: true},
 		{args: "consumerProgress -g group2", codes: codes(105)},
 		{args: "producerConnection -g nobody -t alpha", codes: codes(105), text: figures},
 		{args: "consumerConnection -g nobody", codes: codes(105), text: figures},
@@ -125,7 +126,7 @@ func consumerCommands() []command {
 		{args: "resetOffsetByTime -g group2 -t alpha -s -1", codes: codes(105), text: figures},
 		{args: "skipAccumulatedMessage -g group2 -t alpha", codes: codes(105), text: figures},
 		{args: "!online {nameserver} alpha group1"},
-		{args: "consumerProgress -g group1", codes: codes(105), text: free}, // has lines once the consumer has stored its offsets
+		{args: "consumerProgress -g group1", codes: codes(105), text: free, settles: true}, // has lines once the consumer has stored its offsets
 		{args: "consumerConnection -g group1", codes: codes(105), text: figures},
 		{args: "producerConnection -g group1-producers -t alpha", codes: codes(105), text: figures},
 		{args: "consumerStatus -g group1", codes: codes(105), text: figures},

@@ -97,7 +97,7 @@ func TestOnlyTheKnownCasesRemain(t *testing.T) {
 					}
 					shown++
 				}
-				return asked == 0 && shown >= enough
+				return asked <= 2_000 && shown >= enough
 			})
 			if shown == 0 {
 				t.Errorf("not shown in %d schedules", played.N)

@@ -368,7 +368,7 @@ func TestRow128DefaultTimeoutIsLong(t *testing.T) {
 // The whole 120 seconds, for those who ask for it.
 func TestRow128DefaultTimeoutIs120Seconds(t *testing.T) {
 	if os.Getenv("EPITAPH_WIRE_LONG") == "" {
-		t.Skip("SKIPPED: takes two minutes; set EPITAPH_WIRE_LONG=1, as make interop does")
+		t.Skip("SKIPPED: takes two minutes; set EPITAPH_WIRE_LONG=1, as make night-wire does")
 	}
 	o := quickScan()
 	o.properties["serverChannelMaxIdleTimeSeconds"] = "600"
