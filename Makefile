@@ -33,7 +33,7 @@ test: ## the tests that need only Go and make (what a machine lacks is skipped, 
 	$(GO) test $(TESTFLAGS) -count=1 -timeout 20m $(or $(PACKAGES),./...)
 
 # What plays in one goroutine, or has nothing under -short but processes of its own; and what is left to the night: the same
-# server as in node and remoting/rpc, by the rows of compat.md and under load.
+# server as in node and remoting/rpc, by the rows of docs/compat.md and under load.
 UNRACED := /test/(compose|differential|hostile|house|interop|java|mqadmin|netns|observe|sim|skew)($$|/)
 NIGHTLY := /test/(wire|whole)$$|/bench($$|/)
 
@@ -41,7 +41,7 @@ race: ## the same under the race detector, in short form (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(UNRACED)|$(NIGHTLY)')
 	CGO_ENABLED=1 $(GO) test -race -run TestEvictionRacesWithRegister -count=1 -timeout 20m ./routes
 
-race-long: race ## also the rows of compat.md, whole nodes in virtual time, and the load generator
+race-long: race ## also the rows of docs/compat.md, whole nodes in virtual time, and the load generator
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 40m $$($(GO) list ./... | grep -E '$(NIGHTLY)')
 
 fuzz: ## every fuzz target for FUZZTIME inputs (200000x) each
