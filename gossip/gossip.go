@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -49,7 +50,8 @@ type Gossip struct {
 	wake    chan struct{}
 	counts  counters
 	list    *memberlist.Memberlist
-	addr    string // HOST:PORT that others reach this node at, once started
+	listed  atomic.Pointer[memberlist.Memberlist] // list, for packets that come before Start is done
+	addr    string                                // HOST:PORT that others reach this node at, once started
 	queue   *memberlist.TransmitLimitedQueue
 	streams struct {
 		mu  sync.Mutex // guards the following fields
@@ -127,6 +129,7 @@ func (g *Gossip) Start() error {
 		return fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
 	}
 	g.list = list
+	g.listed.Store(list)
 	// Taken once: announce changes the very node that memberlist answers with.
 	g.addr = list.LocalNode().Address()
 	g.group.Go(func() { g.loop(ctx) })

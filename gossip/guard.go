@@ -1,7 +1,15 @@
 package gossip
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,14 +23,23 @@ const (
 	paddedVersion = 0
 	// refusedVersion takes its place, and memberlist refuses that as it refuses all it does not know.
 	refusedVersion = 255
+	// sealedHead is the version and the nonce before what is encrypted.
+	sealedHead = 1 + 12
 	// streamHeader is the type and the length before what is encrypted in a stream.
 	streamHeader = 5
+	// labelType begins a message with a label: type, length, label.
+	labelType = 244
 )
 
-// guard stands around the transport of a node that has keys, and lets no message through that claims padding.
+// guard stands around the transport of a node, and lets nothing through that memberlist would panic on or make far more of than
+// was sent: it looks at each packet, and at the beginning of each stream, as memberlist will. What it cannot decrypt it passes
+// on: memberlist refuses that, and says so.
 type guard struct {
 	memberlist.NodeAwareTransport
-	label   int // bytes that the cluster's label takes; memberlist refuses other labels, of whatever length, before it decrypts
+	label   string
+	keys    *memberlist.Keyring // nil: no encryption
+	answers func(from, to netip.Addr) bool
+	refused func(error)
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	done    chan struct{}
@@ -30,10 +47,11 @@ type guard struct {
 	group   sync.WaitGroup
 }
 
-// newGuard takes over the channels of t.
-func newGuard(t memberlist.NodeAwareTransport, label string) *guard {
+// newGuard takes over the channels of t. Without keys, answers says whether a ping from there may have its answer sent to
+// another address. refused is told of packets that are not let through; of streams memberlist says so.
+func newGuard(t memberlist.NodeAwareTransport, label string, keys *memberlist.Keyring, answers func(from, to netip.Addr) bool, refused func(error)) *guard {
 	g := &guard{
-		NodeAwareTransport: t, label: 2 + len(label),
+		NodeAwareTransport: t, label: label, keys: keys, answers: answers, refused: refused,
 		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), done: make(chan struct{}),
 	}
 	g.group.Go(g.watchPackets)
@@ -42,13 +60,15 @@ func newGuard(t memberlist.NodeAwareTransport, label string) *guard {
 }
 
 func (g *guard) watchPackets() {
+	in := opener{keys: g.keys}
 	for {
 		select {
 		case <-g.done:
 			return
 		case p := <-g.NodeAwareTransport.PacketCh():
-			if len(p.Buf) > g.label && p.Buf[g.label] == paddedVersion {
-				p.Buf[g.label] = refusedVersion
+			if err := g.inspect(&in, p); err != nil {
+				g.refused(err)
+				continue
 			}
 			select {
 			case g.packets <- p:
@@ -59,6 +79,42 @@ func (g *guard) watchPackets() {
 	}
 }
 
+// inspect says why a packet is not let through.
+func (g *guard) inspect(in *opener, p *memberlist.Packet) error {
+	b, labeled := g.unlabeled(p.Buf)
+	if !labeled {
+		return nil
+	}
+	if g.keys == nil {
+		from, err := netip.ParseAddrPort(p.From.String())
+		if err != nil {
+			return inspectPacket(b, nil)
+		}
+		return inspectPacket(b, func(to netip.Addr) bool { return g.answers(from.Addr().Unmap(), to) })
+	}
+	if len(b) > 0 && b[0] == paddedVersion {
+		b[0] = refusedVersion
+	}
+	plain, ok := in.open(b, []byte(g.label))
+	if !ok {
+		return nil
+	}
+	return inspectPacket(plain, nil)
+}
+
+// unlabeled is what follows the cluster's label. Other labels, and none, are refused by memberlist before it reads further.
+func (g *guard) unlabeled(b []byte) (rest []byte, ok bool) {
+	head := labelHead(g.label)
+	return bytes.TrimPrefix(b, head), bytes.HasPrefix(b, head)
+}
+
+func labelHead(label string) []byte {
+	if label == "" {
+		return nil
+	}
+	return append([]byte{labelType, byte(len(label))}, label...)
+}
+
 func (g *guard) watchStreams() {
 	for {
 		select {
@@ -66,7 +122,7 @@ func (g *guard) watchStreams() {
 			return
 		case conn := <-g.NodeAwareTransport.StreamCh():
 			select {
-			case g.streams <- &guardedStream{Conn: conn, ahead: g.label + streamHeader}:
+			case g.streams <- &guardedStream{Conn: conn, g: g, label: labelHead(g.label)}:
 			case <-g.done:
 				_ = conn.Close() // nobody has it
 				return
@@ -92,7 +148,7 @@ func (g *guard) DialAddressTimeout(to memberlist.Address, timeout time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	return &guardedStream{Conn: conn, ahead: streamHeader}, nil
+	return &guardedStream{Conn: conn, g: g}, nil
 }
 
 // Shutdown ends the transport and the guard.
@@ -110,17 +166,138 @@ func (g *guard) Refuse(from string) {
 	}
 }
 
-// guardedStream watches the first message: memberlist reads no more of a stream.
+// guardedStream looks at the first message before any of it is read: memberlist reads no more of a stream.
 type guardedStream struct {
 	net.Conn
-	ahead int // bytes before the version; negative once that was read
+	g      *guard
+	label  []byte // that comes first
+	looked bool
+	ahead  []byte // read, and not yet given away
+	err    error  // of the connection, behind ahead
 }
 
 func (s *guardedStream) Read(b []byte) (int, error) {
-	n, err := s.Conn.Read(b)
-	if 0 <= s.ahead && s.ahead < n && b[s.ahead] == paddedVersion {
-		b[s.ahead] = refusedVersion
+	if !s.looked {
+		s.looked = true
+		if err := s.look(); err != nil {
+			s.ahead, s.err = s.label, err // an error before its end would be taken for one of the label
+			if errors.Is(err, errSize) {
+				s.err = fmt.Errorf("exceeds limit: %w", err) // as memberlist says it, and its line is counted (log.go)
+			}
+		}
 	}
-	s.ahead = max(s.ahead-n, -1)
-	return n, err
+	if len(s.ahead) > 0 {
+		n := copy(b, s.ahead)
+		s.ahead = s.ahead[n:]
+		return n, nil
+	}
+	s.ahead = nil
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.Conn.Read(b)
+}
+
+// fill reads until n bytes are there, at most. Fewer are there when the stream has ended: memberlist will see that, too.
+func (s *guardedStream) fill(n int) bool {
+	for len(s.ahead) < n && s.err == nil {
+		s.ahead = slices.Grow(s.ahead, min(n-len(s.ahead), 64<<10)) // as it comes, not as it was promised
+		var got int
+		got, s.err = s.Conn.Read(s.ahead[len(s.ahead):min(n, cap(s.ahead))])
+		s.ahead = s.ahead[:len(s.ahead)+got]
+	}
+	return len(s.ahead) >= n
+}
+
+// look reads as much as it takes to say whether the message is refused.
+func (s *guardedStream) look() error {
+	if !s.fill(len(s.label)) || !bytes.HasPrefix(s.ahead, s.label) {
+		return nil
+	}
+	at := len(s.label)
+	if s.g.keys == nil {
+		for {
+			err := inspectStream(s.ahead[at:], s.err != nil)
+			if !errors.Is(err, errMore) {
+				return err
+			}
+			s.fill(len(s.ahead) + 1)
+		}
+	}
+	if !s.fill(at+1) || s.ahead[at] != encryptType || !s.fill(at+streamHeader) {
+		return nil
+	}
+	size := int(binary.BigEndian.Uint32(s.ahead[at+1:]))
+	if size > maxSealed {
+		return fmt.Errorf("%w: a stream of %d bytes", errSize, size)
+	}
+	if !s.fill(at + streamHeader + size) {
+		return nil
+	}
+	sealed := s.ahead[at+streamHeader : at+streamHeader+size]
+	if size > 0 && sealed[0] == paddedVersion {
+		sealed[0] = refusedVersion
+	}
+	in := opener{keys: s.g.keys}
+	plain, ok := in.open(sealed, append(s.ahead[at:at+streamHeader:at+streamHeader], s.g.label...))
+	if !ok {
+		return nil
+	}
+	return inspectStream(plain, true)
+}
+
+// maxSealed bounds what one encrypted stream brings: states and messages are far smaller.
+const maxSealed = 4 << 20
+
+// opener decrypts as memberlist does (security.go), and leaves what it reads as it is.
+type opener struct {
+	keys  *memberlist.Keyring
+	aeads []openKey
+	plain []byte
+}
+
+type openKey struct {
+	key  []byte
+	aead cipher.AEAD
+}
+
+// open decrypts sealed with any of the keys. What it returns is valid until the next call.
+func (o *opener) open(sealed, authenticated []byte) (plain []byte, ok bool) {
+	if len(sealed) < sealedHead || sealed[0] == refusedVersion {
+		return nil, false
+	}
+	for _, key := range o.keys.GetKeys() {
+		aead := o.aead(key)
+		if aead == nil {
+			continue
+		}
+		plain, err := aead.Open(o.plain[:0], sealed[1:sealedHead], sealed[sealedHead:], authenticated)
+		if err == nil {
+			o.plain = plain
+			return plain, true
+		}
+	}
+	return nil, false
+}
+
+// aead is the cipher of a key. Few keys are ever in use, and a key that is gone opens nothing any more.
+func (o *opener) aead(key []byte) cipher.AEAD {
+	for i := range o.aeads {
+		if bytes.Equal(o.aeads[i].key, key) {
+			return o.aeads[i].aead
+		}
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil // memberlist has no other keys
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil // likewise
+	}
+	if len(o.aeads) == maxKeys {
+		o.aeads = o.aeads[:0]
+	}
+	o.aeads = append(o.aeads, openKey{bytes.Clone(key), aead})
+	return aead
 }

@@ -5,11 +5,16 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -17,6 +22,13 @@ import (
 // padded is a message that claims memberlist's padded encryption and has no padding: its plain text ends in a byte that
 // is larger than its length. Whoever overhears a message that ends so makes this of it by changing one byte.
 func padded(key []byte, authenticated string) []byte {
+	b := sealed(key, append(bytes.Repeat([]byte{8}, 31), 0xff), authenticated) // shorter than a block it would be refused for its length
+	b[0] = paddedVersion
+	return b
+}
+
+// sealed is plain as memberlist encrypts it.
+func sealed(key, plain []byte, authenticated string) []byte {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err)
@@ -26,8 +38,7 @@ func padded(key []byte, authenticated string) []byte {
 		panic(err)
 	}
 	nonce := bytes.Repeat([]byte{7}, gcm.NonceSize())
-	plain := append(bytes.Repeat([]byte{8}, 31), 0xff) // shorter than a block it would be refused for its length
-	return append(append([]byte{paddedVersion}, nonce...), gcm.Seal(nil, nonce, plain, []byte(authenticated))...)
+	return append(append([]byte{1}, nonce...), gcm.Seal(nil, nonce, plain, []byte(authenticated))...)
 }
 
 // paddedStream is the same as it stands in a stream.
@@ -103,32 +114,137 @@ func TestPaddedAnswersAreRefused(t *testing.T) {
 	kit.Until(t, "the seed refused", func() bool { return g.Counts().RejoinsFailed > 0 })
 }
 
-// The version of an ordinary message passes, in pieces of whatever size.
+// Whatever is let through comes as it was sent, in pieces of whatever size.
 func TestGuardedStreamLeavesTheRest(t *testing.T) {
-	for _, version := range []byte{paddedVersion, 1, 2} {
-		for size := 1; size <= 8; size++ {
-			sent := []byte{0, 0, 0, version, 0, 0, 0}
-			want := bytes.Clone(sent)
-			if version == paddedVersion {
-				want[3] = refusedVersion
-			}
+	g, key := keyed(t)
+	guarded := &guard{label: "keyed", keys: g.keys}
+	stream := func(plain []byte) []byte {
+		header := append([]byte{encryptType}, binary.BigEndian.AppendUint32(nil, uint32(sealedHead+len(plain)+16))...)
+		return slices.Concat(labelHead("keyed"), header, sealed(key, plain, string(header)+"keyed"), []byte("what follows"))
+	}
+	wrongKey := bytes.Clone(stream([]byte{pingType}))
+	wrongKey[len(wrongKey)-20] ^= 1
+	for name, sent := range map[string][]byte{
+		"a ping": stream([]byte{pingType, 0x80}), "another key": wrongKey, "no label": []byte("\x00\x80"), "cut off": stream([]byte{pingType})[:20],
+	} {
+		for _, size := range []int{1, 7, len(sent)} {
 			near, far := net.Pipe()
 			go func() {
-				_, _ = far.Write(sent)
+				for piece := range slices.Chunk(sent, size) {
+					_, _ = far.Write(piece)
+				}
 				_ = far.Close()
 			}()
-			s := &guardedStream{Conn: near, ahead: 3}
-			var got []byte
-			for piece := make([]byte, size); ; {
-				n, err := s.Read(piece)
-				got = append(got, piece[:n]...)
-				if err != nil {
-					break
-				}
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("%d bytes at once: %x read of %x, want %x", size, got, sent, want)
+			got, err := io.ReadAll(&guardedStream{Conn: near, g: guarded, label: labelHead("keyed")})
+			if err != nil || !bytes.Equal(got, sent) {
+				t.Errorf("%s, %d bytes at once: read %x of %x (%v)", name, size, got, sent, err)
 			}
 		}
 	}
+}
+
+// packed is a msgpack map, as memberlist writes its structures.
+func packed(t *testing.T, kind byte, fields map[string]any) []byte {
+	t.Helper()
+	out := []byte{kind}
+	var b []byte
+	kit.Must(t, codec.NewEncoderBytes(&b, &codec.MsgpackHandle{}).Encode(fields))
+	return append(out, b...)
+}
+
+func compound(parts ...[]byte) []byte {
+	out := []byte{compoundType, byte(len(parts))}
+	for _, p := range parts {
+		out = binary.BigEndian.AppendUint16(out, uint16(len(p)))
+	}
+	return append(out, bytes.Join(parts, nil)...)
+}
+
+// TestWhatIsNotLetThrough sends each to a node that has the key, or that has none, and the node lives.
+func TestWhatIsNotLetThrough(t *testing.T) {
+	ping := func(source string) []byte {
+		addr := netip.MustParseAddr(source)
+		return packed(t, pingType, map[string]any{"SeqNo": 7, "Node": "", "SourceAddr": addr.AsSlice(), "SourcePort": 9, "SourceNode": "a stranger"})
+	}
+	crc := func(b []byte) []byte {
+		return append(append([]byte{crcType}, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(b))...), b...)
+	}
+	squeezed := packed(t, compressType, map[string]any{"Algo": 0, "Buf": []byte{1, 2, 3}})
+	packets := map[string][]byte{
+		"nothing": nil, "compressed": squeezed, "compressed with a checksum": crc(squeezed), "compressed in a compound": compound(ping("127.0.0.1"), squeezed),
+		"compound in a compound": compound(compound(squeezed)), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
+	}
+	plainOnly := map[string][]byte{
+		"ping for a third party": ping("192.0.2.1"), "in a compound": compound(ping("127.0.0.1"), ping("192.0.2.1")),
+		"ping smaller than its answer": packed(t, pingType, map[string]any{"SeqNo": 7}),
+	}
+	streams := map[string][]byte{
+		"compressed":           squeezed,
+		"too many members":     packed(t, pushPullType, map[string]any{"Nodes": 1 << 20, "UserStateLen": 0, "Join": true}),
+		"fewer than no member": packed(t, pushPullType, map[string]any{"Nodes": -1, "UserStateLen": 0}),
+		"a large state":        packed(t, pushPullType, map[string]any{"Nodes": 0, "UserStateLen": 20 << 20}),
+		"a large message":      packed(t, userType, map[string]any{"UserMsgLen": 20 << 20}),
+		"no header":            {userType, 0xC1},
+	}
+	keyedOnly := map[string][]byte{"nothing": nil, "promised, not sent": packed(t, userType, map[string]any{"UserMsgLen": 1000})}
+
+	withKey, key := keyed(t)
+	without := made(t, func(c *Config) { c.Cluster = "keyed" })
+	for _, g := range []*Gossip{withKey, without} {
+		run(t, g)
+		refused := func() uint64 {
+			c := g.Counts()
+			return c.RefusedSize + c.RefusedFormat
+		}
+		seal := func(plain []byte, head string) []byte {
+			if g == without {
+				return plain
+			}
+			return sealed(key, plain, head+"keyed")
+		}
+		udp, err := net.Dial("udp", g.Addr())
+		kit.Must(t, err)
+		defer udp.Close()
+		send := func(name string, plain []byte) {
+			t.Helper()
+			before := refused()
+			_, err := udp.Write(slices.Concat(labelHead("keyed"), seal(plain, "")))
+			kit.Must(t, err)
+			kit.Until(t, "packet refused: "+name, func() bool { return refused() > before })
+		}
+		stream := func(name string, plain []byte) {
+			t.Helper()
+			before := refused()
+			conn, err := net.Dial("tcp", g.Addr())
+			kit.Must(t, err)
+			defer conn.Close()
+			message := plain
+			if g == withKey {
+				header := append([]byte{encryptType}, binary.BigEndian.AppendUint32(nil, uint32(sealedHead+len(plain)+16))...)
+				message = append(header, seal(plain, string(header))...)
+			}
+			_, err = conn.Write(append(labelHead("keyed"), message...))
+			kit.Must(t, err)
+			kit.Until(t, "stream refused: "+name, func() bool { return refused() > before })
+		}
+		for name, plain := range packets {
+			send(name, plain)
+		}
+		for name, plain := range streams {
+			stream(name, plain)
+		}
+		if g == without {
+			for name, plain := range plainOnly {
+				send(name, plain)
+			}
+			continue
+		}
+		for name, plain := range keyedOnly {
+			stream(name, plain)
+		}
+	}
+	// Both live, and are asked by each other.
+	joined := made(t, func(c *Config) { c.Cluster, c.Seeds = "keyed", []string{without.Addr()} })
+	run(t, joined)
+	kit.Until(t, "a member more", func() bool { return len(without.Members()) == 2 })
 }

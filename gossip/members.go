@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,11 +80,18 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 			conf.AdvertisePort = t.Port()
 		}
 	}
-	if g.keys != nil {
-		transport = newGuard(transport, conf.Label)
-	}
-	conf.Transport = transport
+	conf.Transport = newGuard(transport, conf.Label, g.keys, g.answers, g.refused)
 	return conf, nil
+}
+
+// answers says whether, without keys, a ping from there may have its answer sent to another address: to a member's, who may
+// have several.
+func (g *Gossip) answers(from, to netip.Addr) bool {
+	list := g.listed.Load()
+	return from == to || list != nil && slices.ContainsFunc(list.Members(), func(n *memberlist.Node) bool {
+		addr, ok := netip.AddrFromSlice(n.Addr)
+		return ok && addr.Unmap() == to
+	})
 }
 
 // resolveBind makes an address of a host name: memberlist takes addresses only.
