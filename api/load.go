@@ -7,10 +7,12 @@ type Load struct {
 	At            time.Time  `json:"at"`
 	UpMS          float64    `json:"up_ms"` // since the start
 	Ready         bool       `json:"ready"`
-	Why           string     `json:"why"`         // ready, or why not
-	Connections   int64      `json:"connections"` // open now
-	Accepted      int64      `json:"accepted"`    // connections since the start
-	Brokers       int        `json:"brokers"`     // broker names
+	Why           string     `json:"why"`            // ready, or why not
+	ReadyAfterMS  float64    `json:"ready_after_ms"` // --ready-after: the time between two registrations that is reckoned with
+	LongestGapMS  float64    `json:"longest_gap_ms"` // seen between two REGISTERs of one broker that was registered meanwhile
+	Connections   int64      `json:"connections"`    // open now
+	Accepted      int64      `json:"accepted"`       // connections since the start
+	Brokers       int        `json:"brokers"`        // broker names
 	Registrations int        `json:"registrations"`
 	Topics        int        `json:"topics"`
 	ReceivedBytes int64      `json:"received_bytes"` // below TLS

@@ -45,12 +45,14 @@ func run(t *testing.T, g *Gossip) {
 	})
 }
 
+func textLog(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
+
 // logged starts a node that writes to the log it answers with.
 func logged(t *testing.T, change func(*Config)) (*Gossip, *kit.Log) {
 	t.Helper()
 	var lines kit.Log
 	g := made(t, func(c *Config) {
-		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		c.Logger = textLog(&lines)
 		change(c)
 	})
 	run(t, g)

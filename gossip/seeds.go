@@ -24,7 +24,7 @@ const (
 	joinWait = time.Second
 	// lookUpFirst bounds the first look-up of a name, so that one that hangs is told within three seconds; lookUpWait those
 	// that follow.
-	lookUpFirst = 2500 * time.Millisecond
+	lookUpFirst = 2 * time.Second
 	lookUpWait  = 10 * time.Second
 	// answerWait is for how long a seed may say nothing before that is told; it is waited for all the same.
 	answerWait = 1500 * time.Millisecond
@@ -109,7 +109,7 @@ func (g *Gossip) Trouble() string {
 			all = append(all, one.addr+": "+one.trouble)
 		}
 	}
-	if itself == len(s.list) {
+	if itself > 0 && itself == len(s.list) {
 		return onlyItself
 	}
 	const most = 5

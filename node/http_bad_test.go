@@ -25,7 +25,7 @@ func TestHTTPClientNeverFinishes(t *testing.T) {
 		fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 		slow = append(slow, c)
 	}
-	if status, body := get(t, n, "/healthz"); status != http.StatusOK {
+	if status, body := get(t, n, "/"); status != http.StatusOK {
 		t.Errorf("beside them: %d %s", status, body)
 	}
 	for _, c := range slow {
@@ -72,7 +72,7 @@ func TestSlowClientsAreToldOf(t *testing.T) {
 	}
 	client := http.Client{Transport: &http.Transport{}}
 	for range 3 { // on one connection, which is idle afterwards
-		resp, err := client.Get("http://" + n.HTTPAddr().String() + "/healthz")
+		resp, err := client.Get("http://" + n.HTTPAddr().String() + "/")
 		kit.Must(t, err)
 		_, _ = io.ReadAll(resp.Body) // so that the connection can be used again
 		_ = resp.Body.Close()

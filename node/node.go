@@ -361,12 +361,14 @@ func (n *Node) sweep(ctx context.Context) {
 	every := time.Duration(n.runtime.Options().ScanNotActiveBrokerInterval) * time.Millisecond
 	timer := time.NewTimer(min(every, 5*time.Second))
 	defer timer.Stop()
+	told := n.readyAfter
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 			n.apply(n.table.Expire())
+			told = n.tellGap(told)
 			timer.Reset(every)
 		}
 	}

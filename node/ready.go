@@ -155,3 +155,15 @@ func (n *Node) tellReadiness(news *readiness.News, rule readiness.Rule) {
 			"held_by", p.LeftOut[0].Holder, "lacked_by", p.LeftOut[0].Lacks)
 	}
 }
+
+// tellGap says when brokers register less often than --ready-after reckons with. told is the gap that was told last, or what
+// is expected; the answer is that of the next call.
+func (n *Node) tellGap(told time.Duration) time.Duration {
+	gap := n.table.Stats().LongestGap
+	if n.depart == nil || told == 0 || gap < told+told/4 { // a broker that is late now and then is none that registers less often
+		return told
+	}
+	n.log.Warn("a broker let more time pass between two REGISTERs than --ready-after: if brokers do so as a rule, raise it, or a "+
+		"node that finds no other says ready before it has heard them all", "longest_gap", gap, "ready_after", n.readyAfter)
+	return gap
+}

@@ -21,6 +21,8 @@ func (v view) Ready() (ready bool, why string)             { return v.n.Ready() 
 func (v view) Identity() admin.Identity                    { return v.n.identity }
 func (v view) Up() time.Duration                           { return v.n.ready.Up(v.n.clock()) }
 func (v view) Missing() (brokers int, ready time.Duration) { return v.n.ready.Figures() }
+func (v view) ReadyAfter() time.Duration                   { return v.n.readyAfter }
+func (v view) Alone() bool                                 { return v.n.alone() }
 func (v view) Connections() rpc.Stats                      { return v.n.server.Stats() }
 func (v view) Table() *routes.Table                        { return v.n.table }
 func (v view) DroppedLines() uint64                        { return v.n.droppedLines() }
@@ -31,6 +33,15 @@ func (n *Node) droppedLines() uint64 {
 		return 0
 	}
 	return n.dropped()
+}
+
+// alone says that the node was given others to join and that none has lived for as long as it waits for one.
+func (n *Node) alone() bool {
+	if n.depart == nil {
+		return false
+	}
+	since := n.Gossip().Alone()
+	return since > 0 && since >= n.joinWait
 }
 
 // standing is what members are told of the node in digests.

@@ -118,6 +118,7 @@ func (s *state) stats() Stats {
 		Topics: len(s.topics) - len(s.freeTopics), Brokers: len(s.byName),
 		Registrations: len(s.lives), Clusters: len(s.clusters),
 		CachedRoutes: s.cache.count.Load(), CachedBytes: s.cache.bytes.Load(),
+		LongestGap: s.longestGap,
 	}
 	for _, b := range s.byName {
 		st.Queues += len(b.topics)

@@ -198,6 +198,9 @@ func (s *state) renew(e *live, r *Registration, now clock.Stamp, listed bool) {
 	e.id = r.ID
 	e.ha = r.HAAddr
 	e.timeout = timeout(r.Timeout)
+	if listed {
+		s.longestGap = max(s.longestGap, now.Sub(e.lastRegister))
+	}
 	e.lastSeen, e.lastRegister = now, now
 	if !e.keptAt.IsZero() { // the departure was before it was judged, so the broker has come back
 		e.kept, e.keptAt = tombstone.Verdict{}, clock.Stamp{}

@@ -18,6 +18,8 @@ type state struct {
 	ttl  time.Duration
 	gen  uint64 // the newest registration's generation
 
+	longestGap time.Duration // see Stats
+
 	topicTable
 	byName   map[string]*broker              // A
 	clusters map[string]map[*broker]struct{} // C

@@ -256,4 +256,5 @@ type Record struct {
 type Stats struct {
 	Topics, Queues, Brokers, Registrations, Clusters int
 	CachedRoutes, CachedBytes                        int64
+	LongestGap                                       time.Duration // between two REGISTERs of one broker that was not gone meanwhile
 }

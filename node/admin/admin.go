@@ -48,6 +48,8 @@ type View interface {
 	Identity() Identity
 	Up() time.Duration                           // since the start
 	Missing() (brokers int, ready time.Duration) // waited for now; how long it took until the node was ready, 0 before
+	ReadyAfter() time.Duration                   // --ready-after
+	Alone() bool                                 // it was given nodes to join, and none has lived for as long as it waits for them
 	Connections() rpc.Stats
 	Table() *routes.Table
 	DroppedLines() uint64          // of the log, since the start
@@ -208,7 +210,6 @@ func (h *Server) SocketHandler() http.Handler {
 // read is what can be asked at both: it changes nothing.
 func (h *Server) read() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		ready, why := h.view.Ready()
 		if ready {
@@ -228,7 +229,7 @@ func (h *Server) read() *http.ServeMux {
 	})
 	h.routeAPI(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeLine(w, http.StatusOK, "epitaph: /healthz /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
+		writeLine(w, http.StatusOK, "epitaph: /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
 			"/v1/routes?topic=TOPIC /v1/conflicts /v1/diff /v1/load /v1/openapi.json")
 	})
 	return mux

@@ -25,6 +25,8 @@ func (idle) Identity() Identity                      { return Identity{Release: 
 func (idle) Up() time.Duration                       { return time.Second }
 func (idle) Missing() (brokers int, _ time.Duration) { return 0, 0 }
 func (idle) DroppedLines() uint64                    { return 0 }
+func (idle) Alone() bool                             { return false }
+func (idle) ReadyAfter() time.Duration               { return 30 * time.Second }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }
 func (v idle) Table() *routes.Table                  { return v.table }
 func (idle) Departures() *departures.Shell           { return nil }
@@ -53,7 +55,7 @@ func TestHTTPLimits(t *testing.T) {
 	for range atOnce {
 		h.http.slots <- struct{}{}
 	}
-	if status, body := get(t, h, "/healthz"); status != 503 || !strings.Contains(body, "too many") {
+	if status, body := get(t, h, "/"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("above the limit: %d %s", status, body)
 	}
 	for range atOnce {
@@ -62,7 +64,7 @@ func TestHTTPLimits(t *testing.T) {
 	c, err := net.Dial("tcp", h.Addr().String())
 	kit.Must(t, err)
 	defer c.Close()
-	fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", headerMax+8<<10))
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", headerMax+8<<10))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	kit.Must(t, err)
 	resp.Body.Close()

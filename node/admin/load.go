@@ -15,6 +15,7 @@ func (h *Server) load() api.Load {
 		GoAways: server.GoAways, Requests: []api.Requests{},
 	}
 	v.Ready, v.Why = h.view.Ready()
+	v.ReadyAfterMS, v.LongestGapMS = millis(h.view.ReadyAfter()), millis(table.LongestGap)
 	for slot, code := range h.counts.codes {
 		r := api.Requests{Code: code.Code, Name: code.Name, Count: h.counts.Handled(slot)}
 		if r.Count == 0 {

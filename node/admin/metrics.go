@@ -43,6 +43,8 @@ type reading struct {
 	table   routes.Stats
 	ready   bool
 	dropped uint64
+	alone   bool
+	period  time.Duration // between two registrations of a broker, as the node reckons with
 	gossip  gossipReading
 	digest  digestReading
 }
@@ -107,7 +109,7 @@ func (m *metrics) sample(view View) {
 	defer m.mu.Unlock()
 	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
 	r.ready, _ = view.Ready()
-	r.dropped = view.DroppedLines()
+	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
 	for i := range m.series {
 		s := &m.series[i]
 		now := s.read(&r)

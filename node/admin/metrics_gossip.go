@@ -74,6 +74,8 @@ func gossipSeries() []series {
 			func(r *reading) uint64 { return uint64(r.gossip.onlyTCP) }),
 		gauge("gossip_members_lost", "Members that failed without leaving, until they are back or forgotten, for a day at most.",
 			func(r *reading) uint64 { return uint64(r.gossip.lost) }),
+		gauge("gossip_alone", "1 while no other member lives, as for --join-wait before, at a node that has --join.",
+			func(r *reading) uint64 { return flag(r.alone) }),
 		gauge("gossip_namesake", "1 while another living node has this node's name.",
 			func(r *reading) uint64 { return flag(r.gossip.shell.Namesake) }),
 		gauge("gossip_waiting", "Departures waiting: told but not answered.",

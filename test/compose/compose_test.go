@@ -208,7 +208,7 @@ func (e *engine) testConfined(t *testing.T) {
 	if out := e.compose(t, "exec", "-T", "ns2", "/epitaph", "health"); !strings.HasPrefix(out, "ready") {
 		t.Errorf("health: %s", out)
 	}
-	if status, _ := get("http://" + lanAddr + ":9886/healthz"); status != 0 {
+	if status, _ := get("http://" + lanAddr + ":9886/readyz"); status != 0 {
 		t.Error("HTTP is published beyond loopback")
 	}
 }

@@ -1,0 +1,183 @@
+package gossip
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// toldWithin is for how long whoever started a node wrongly looks at nothing, at most.
+const toldWithin = 3 * time.Second
+
+// listener takes connections and does something with each.
+func listener(t *testing.T, do func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	kit.Must(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			go do(conn)
+		}
+	}()
+	return l.Addr().String()
+}
+
+// Why a seed is not reached stands in the log, in words, within three seconds.
+func TestWhyASeedIsNotReached(t *testing.T) {
+	t.Parallel()
+	key := func(t *testing.T) string {
+		path := filepath.Join(t.TempDir(), "key")
+		_, err := GenerateKeyFile(path)
+		kit.Must(t, err)
+		return path
+	}
+	node := func(change func(*Config)) func(t *testing.T) string {
+		return func(t *testing.T) string {
+			g, _ := logged(t, func(c *Config) { c.Cluster = "ours"; change(c) })
+			return g.Addr()
+		}
+	}
+	for name, c := range map[string]struct {
+		seed   func(t *testing.T) string
+		keys   bool
+		cause  string
+		others []string // of which none may be told
+	}{
+		"a mistyped name":  {func(*testing.T) string { return "tpyo.test:7946" }, false, "there is no such name in DNS", nil},
+		"DNS that hangs":   {func(*testing.T) string { return "hangs.test:7946" }, false, "DNS did not answer within 2s", nil},
+		"nothing there":    {func(t *testing.T) string { return kit.Loopback(kit.FreePort(t)) }, false, "nothing listens there", nil},
+		"another cluster":  {node(func(c *Config) { c.Cluster = "theirs" }), false, "a node of another --cluster", []string{"key"}},
+		"another key":      {func(t *testing.T) string { return node(func(c *Config) { c.KeyFile = key(t) })(t) }, true, "its gossip key is another one", []string{"another --cluster"}},
+		"a key here only":  {node(func(*Config) {}), true, "its gossip key is another one", []string{"another --cluster"}},
+		"a key there only": {func(t *testing.T) string { return node(func(c *Config) { c.KeyFile = key(t) })(t) }, false, "it has a gossip key, and this node has none", nil},
+		"a mute stranger": {func(t *testing.T) string {
+			return listener(t, func(net.Conn) {})
+		}, true, "a program that is no node of epitaph has this port", []string{"key is another"}},
+		"a stranger that hangs up": {func(t *testing.T) string {
+			return listener(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); c.Close() })
+		}, true, "a program that is no node of epitaph has this port", []string{"key is another"}},
+		"a stranger that answers": {func(t *testing.T) string {
+			return listener(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") })
+		}, false, "a program that is no node of epitaph has this port", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seed := c.seed(t)
+			var lines kit.Log
+			g := made(t, func(cfg *Config) {
+				cfg.Logger, cfg.Cluster, cfg.Name, cfg.Seeds = textLog(&lines), "ours", "n2", []string{seed}
+				if c.keys {
+					cfg.KeyFile = key(t)
+				}
+			})
+			g.resolve = resolveTest
+			began := time.Now()
+			run(t, g)
+			kit.Until(t, "the cause", func() bool { return strings.Contains(lines.String(), "was not reached") })
+			took := time.Since(began)
+			line := lines.String()
+			if !strings.Contains(line, c.cause) || !strings.Contains(line, "seed="+seed) || took > toldWithin {
+				t.Errorf("after %v: %s", took, line)
+			}
+			for _, other := range c.others {
+				if strings.Contains(line, other) {
+					t.Errorf("%q is told, too: %s", other, line)
+				}
+			}
+			if trouble := g.Trouble(); !strings.Contains(trouble, c.cause) || g.Reached() || g.Alone() == 0 {
+				t.Errorf("trouble %q, reached %v, alone for %v", trouble, g.Reached(), g.Alone())
+			}
+		})
+	}
+}
+
+// resolveTest knows no name, and looks for hangs.test for ever.
+func resolveTest(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	if host == "hangs.test" {
+		<-ctx.Done()
+		return nil, &net.DNSError{Err: ctx.Err().Error(), Name: host, IsTimeout: true}
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+// Names that cannot be looked up delay neither a seed that is there nor a stop.
+func TestNamesThatHangHoldUpNothing(t *testing.T) {
+	t.Parallel()
+	other, _ := logged(t, func(*Config) {})
+	g := made(t, func(c *Config) {
+		c.Name, c.Seeds = "n2", []string{"hangs.test:1", "hangs.test:2", "hangs.test:3", other.Addr(), "hangs.test:4"}
+	})
+	g.resolve = resolveTest
+	began := time.Now()
+	kit.Must(t, g.Start())
+	kit.Until(t, "the seed that is there", func() bool { return len(g.Members()) == 2 })
+	if took := time.Since(began); took >= lookUpFirst {
+		t.Errorf("it was joined after %v", took)
+	}
+	if !g.Reached() || g.Alone() != 0 {
+		t.Errorf("reached %v, alone for %v", g.Reached(), g.Alone())
+	}
+	kit.Must(t, other.Stop(t.Context()))
+	kit.Until(t, "that nobody is left", func() bool { return g.Alone() > 0 })
+	if !g.Reached() {
+		t.Error("not reached any more")
+	}
+	began = time.Now()
+	kit.Must(t, g.Stop(t.Context()))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}
+
+// A node without seeds looks for nobody: it is never called alone.
+func TestWithoutSeedsNobodyIsLookedFor(t *testing.T) {
+	g := made(t, func(c *Config) { c.Clock = func() clock.Stamp { return clock.Now().Add(time.Hour) } })
+	if !g.Joined() || !g.Reached() || g.Alone() != 0 || g.Trouble() != "" {
+		t.Errorf("joined %v, reached %v, alone for %v, trouble %q", g.Joined(), g.Reached(), g.Alone(), g.Trouble())
+	}
+}
+
+// A key file that could not be read once is read again, and its fault is told once.
+func TestKeyFileIsReadAgainAfterAFault(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, aside := filepath.Join(dir, "key"), filepath.Join(dir, "aside")
+	if _, err := GenerateKeyFile(path); err != nil {
+		t.Fatal(err)
+	}
+	g, lines := logged(t, func(c *Config) { c.KeyFile = path })
+	other := filepath.Join(dir, "other")
+	if _, err := GenerateKeyFile(other); err != nil {
+		t.Fatal(err)
+	}
+	next, err := LoadKeys(other)
+	kit.Must(t, err)
+	// The new file stands there whole, but cannot be read at the moment: as by a directory, or on a mount that is away.
+	kit.Must(t, os.Rename(path, aside))
+	kit.Must(t, os.Mkdir(path, 0o700))
+	kit.Until(t, "the fault", func() bool { return strings.Contains(lines.String(), "gossip keys not reloaded") })
+	kit.Must(t, os.Remove(path))
+	kit.Must(t, os.Rename(other, path))
+	kit.Until(t, "the new key", func() bool { return string(g.keys.GetPrimaryKey()) == string(next[0]) })
+	if n := strings.Count(lines.String(), "gossip keys not reloaded"); n > 2 { // once as a directory, once where nothing was
+		t.Errorf("told %d times", n)
+	}
+}
