@@ -22,5 +22,7 @@ COPY LICENSE NOTICE THIRD_PARTY_LICENSES /licenses/
 USER 65532:65532
 EXPOSE 9876 9886 7946/tcp 7946/udp
 STOPSIGNAL SIGTERM
+# Whether it lives, at its own port; it says no only after 30 s without any answer.
+HEALTHCHECK --interval=5s --timeout=40s --retries=1 --start-period=60s CMD ["/epitaph", "health", "--live"]
 ENTRYPOINT ["/epitaph"]
 CMD ["serve", "--data", "/data"]

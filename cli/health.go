@@ -18,17 +18,25 @@ const defaultPort = "127.0.0.1:9876"
 func (p *program) healthCommand() *command.Command {
 	var w where
 	var v view
+	var l liveness
 	v.out = p.stdout
 	return &command.Command{
 		Name:      "health",
 		Usage:     "ask a node whether clients should be sent to it (exit status 0 or 1)",
-		UsageText: "epitaph health [--socket PATH | -a HOST:PORT | -n HOST:PORT] [--json]",
+		UsageText: "epitaph health [--live | --socket PATH | -a HOST:PORT | -n HOST:PORT] [--json]",
 		Description: `Prints one line and ends with 0 when the node is ready, and with 1 when it is not (starting, waiting for brokers,
-draining) or does not answer: what a container's health check wants. Where no node is named, no socket is found and nobody
+draining) or does not answer: what a load balancer or a readinessProbe wants. Where no node is named, no socket is found and nobody
 answers by HTTP, the port for brokers and clients is asked: a node that is ready answers route queries there. With -n that
-port alone is asked, of any NameServer.`,
-		Flags: append(w.flags(), nameServerFlag(&v), command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON"}),
+port alone is asked, of any NameServer.
+
+With --live it is asked whether the node lives: whatever is answered at its port for brokers and clients, in plain text or by
+TLS, is a yes. That is the check for whoever restarts what does not live (a container's health check, a livenessProbe with
+timeoutSeconds above --for); readiness is for whoever sends clients.`,
+		Flags: append(append(w.flags(), l.flags()...), nameServerFlag(&v), command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON"}),
 		Run: func(ctx context.Context, _ []string) error {
+			if l.on {
+				return p.tellLive(ctx, &l, &v)
+			}
 			h, err := p.health(ctx, w, &v)
 			if err != nil {
 				return err

@@ -36,7 +36,7 @@ func startEngine(t *testing.T) *engine {
 		"--bip", "10.214.0.1/24")
 	daemon.Stdout, daemon.Stderr = log, log
 	kit.Must(t, daemon.Start())
-	e := &engine{dir: kit.Root(t), env: append(os.Environ(), "DOCKER_HOST="+host, "DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0",
+	e := &engine{dir: kit.Root(t), env: append(os.Environ(), "DOCKER_HOST="+host, "EPITAPH_READY_AFTER=0s", "DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0",
 		"COMPOSE_PROJECT_NAME=epitaph", "DOCKER_CONFIG="+filepath.Join(dir, "config"))}
 	t.Cleanup(func() {
 		if t.Failed() {
