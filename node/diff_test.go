@@ -181,17 +181,17 @@ func TestDivergenceIsLoggedOnce(t *testing.T) {
 	until := func(words ...string) { lines = append(lines, book.Await(t, words...)...) }
 
 	ask(t, c1, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
-	until("nodes differ about a broker", "broker=b0", "held_by=n1", "n2 started")
+	until("nodes differ about a broker", "broker=b0", "held_by=n1", "reason=starting", "n2 started")
 	ask(t, c2, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
-	until("nodes differ no more", "b0 id 0")
+	until("nodes agree about a broker again", "broker=b0")
 	ask(t, c2, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
-	until("nodes differ about a broker", "held_by=n1,n2", "write permission wiped")
+	until("nodes differ about a broker", "held_by=n1,n2", "reason=write_permission", "write permission wiped")
 	ask(t, c2, remoting.PutKVConfig, map[string]string{"namespace": "ns", "key": "k", "value": "v"}, "")
-	until("nodes differ in their kv", "node=n2")
+	until("nodes differ in their store or options", "what=kv", "node=n2")
 	ask(t, c1, remoting.PutKVConfig, map[string]string{"namespace": "ns", "key": "k", "value": "v"}, "")
-	until("nodes differ no more", "kv of n2")
+	until("nodes agree in their store or options again", "what=kv", "node=n2")
 	ask(t, c1, remoting.WipeWritePermOfBroker, map[string]string{"brokerName": "b0"}, "")
-	until("nodes differ no more", "b0 id 0")
+	until("nodes agree about a broker again", "broker=b0")
 	count := func(words string) (n int) {
 		for _, line := range lines {
 			if strings.Contains(line, words) {
@@ -200,7 +200,7 @@ func TestDivergenceIsLoggedOnce(t *testing.T) {
 		}
 		return n
 	}
-	if about, drift, over := count("nodes differ about"), count("nodes differ in"), count("nodes differ no more"); about != 2 || drift != 1 || over != 3 {
+	if about, drift, over := count("nodes differ about"), count("nodes differ in"), count("again"); about != 2 || drift != 1 || over != 3 {
 		t.Errorf("%d, %d and %d lines, want 2, 1 and 3:\n%s", about, drift, over, strings.Join(lines, "\n"))
 	}
 }

@@ -46,7 +46,8 @@ func (x *Exchange) send(out *Output, p Packet) {
 
 // Status is what `epitaph tombstones` shows.
 type Status struct {
-	Live      int // own tombstones in all; Own may hold fewer
+	At        clock.Stamp // when it was asked for
+	Live      int         // own tombstones in all; Own may hold fewer
 	Own       []OwnStatus
 	Decisions []Decision // newest first
 	Members   []MemberStatus
@@ -82,7 +83,7 @@ type MemberStatus struct {
 
 // Status returns at most limit tombstones and limit decisions, newest first.
 func (x *Exchange) Status(limit int, now clock.Stamp) Status {
-	s := Status{Live: len(x.own)}
+	s := Status{At: now, Live: len(x.own)}
 	for _, o := range slices.Backward(x.byAge) {
 		if len(s.Own) >= limit {
 			break

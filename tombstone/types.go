@@ -102,6 +102,15 @@ var outcomeTexts = [outcomes]struct{ name, words string }{
 	SawItself:       {"saw_itself", "saw it itself"},
 }
 
+// Kept says that a registration stayed that the departure may have been about.
+func (o Outcome) Kept() bool {
+	switch o {
+	case NotHeld, Evicted, CameBack, Unknown, SawItself:
+		return false
+	}
+	return true
+}
+
 // String is the outcome in the words of an operator.
 func (o Outcome) String() string {
 	if o < outcomes {

@@ -92,8 +92,8 @@ func diffBroker(d *divergence.Divergence, c *divergence.Clues) api.DiffBroker {
 			version := api.DataVersion(h.Item.Version)
 			one.DataVersion, one.Topics, one.Writable = &version, int(h.Item.Topics), int(h.Item.Writable)
 			one.Hash = fmt.Sprintf("%016x", h.Item.Hash)
-			if h.Item.Kept > 0 {
-				one.Kept = tombstone.Outcome(h.Item.Kept - 1).Name()
+			if kept := tombstone.Outcome(h.Item.Kept - 1); h.Item.Kept > 0 && kept.Kept() {
+				one.Kept = kept.Name()
 			}
 		}
 		b.Nodes = append(b.Nodes, one)

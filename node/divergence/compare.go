@@ -29,6 +29,7 @@ type Divergence struct {
 	Held    []Holding // by node, this one first
 	Lasts   time.Duration
 	Settled bool // for so long that no update can be on its way
+	Stale   bool // a node concerned has changed since it was compared, and is not compared again yet
 }
 
 // Gather turns what each member differs in into what each node has, key by key, in their order.
@@ -43,6 +44,7 @@ func Gather(self string, v *digest.View) []Divergence {
 				at[d.Key] = one
 			}
 			one.Lasts, one.Settled = max(one.Lasts, d.For), one.Settled || d.Settled
+			one.Stale = one.Stale || v.Peers[i].Comparing
 		}
 	}
 	all := make([]Divergence, 0, len(at))
@@ -100,25 +102,39 @@ func (d *Divergence) unlike(figure func(*digest.Item) int64) []string {
 
 // Clues are what this node knows of departures and of the others' ages: the likely reason where one lacks what another holds.
 type Clues struct {
-	own     map[tombstone.Key]*tombstone.OwnStatus
-	evicted map[tombstone.Key]*tombstone.Decision
-	young   map[string]time.Duration // ages of nodes that have not been there for as long as a registration takes
+	self  string
+	left  map[tombstone.Key]departure // the newest of each key
+	young map[string]time.Duration    // ages of nodes that have not been there for as long as a registration takes
+}
+
+// departure is one that this node handled itself, or was told of and decided on.
+type departure struct {
+	id  tombstone.ID
+	age time.Duration
+	own bool
+	did map[string]tombstone.Outcome // what nodes made of it: all others of an own one, else this one
 }
 
 // CluesOf reads them. up is how long this node has been there.
 func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
-	c := &Clues{map[tombstone.Key]*tombstone.OwnStatus{}, map[tombstone.Key]*tombstone.Decision{}, map[string]time.Duration{}}
+	c := &Clues{self: g.Self().Name, left: map[tombstone.Key]departure{}, young: map[string]time.Duration{}}
 	s := g.Status(1000)
-	for i := range slices.Backward(s.Own) { // the newest last, so that it stays
-		c.own[s.Own[i].ID.Key] = &s.Own[i]
+	for i := range s.Decisions {
+		d := &s.Decisions[i]
+		c.note(departure{id: d.ID, age: s.At.Sub(d.At) + d.Verdict.Age, did: map[string]tombstone.Outcome{c.self: d.Verdict.Outcome}})
 	}
-	for i := range slices.Backward(s.Decisions) {
-		if s.Decisions[i].Verdict.Outcome == tombstone.Evicted {
-			c.evicted[s.Decisions[i].ID.Key] = &s.Decisions[i]
+	for i := range s.Own {
+		o := &s.Own[i]
+		did := map[string]tombstone.Outcome{}
+		for _, r := range o.Reports {
+			if r.Reported {
+				did[r.Member] = r.Outcome
+			}
 		}
+		c.note(departure{id: o.ID, age: o.Age, own: true, did: did})
 	}
 	if up < digest.YoungAge {
-		c.young[g.Self().Name] = up
+		c.young[c.self] = up
 	}
 	for i := range v.Peers {
 		if p := &v.Peers[i]; p.Heard && p.Age < digest.YoungAge {
@@ -128,24 +144,33 @@ func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
 	return c
 }
 
+// note keeps the newest departure of a key. A broker unregisters from one node after the other, so one that this node handled
+// itself is that which it heard of a moment before or after, and it knows more of its own.
+func (c *Clues) note(d departure) {
+	old, known := c.left[d.id.Key]
+	age := d.age
+	switch {
+	case d.own && !old.own:
+		age -= judged
+	case old.own && !d.own:
+		age += judged
+	}
+	if !known || age < old.age {
+		c.left[d.id.Key] = d
+	}
+}
+
+// judged is within which time every living member has judged a departure, and has said so: a push/pull brings what got lost.
+const judged = 15 * time.Second
+
 // Reason is why the nodes differ, as far as this one can tell: a name for programs and words for people.
 func (d *Divergence) Reason(c *Clues) (kind, words string) {
 	lack := d.nodes(func(h *Holding) bool { return !h.Has })
 	if len(lack) == 0 {
 		return d.content()
 	}
-	holders := d.nodes(func(h *Holding) bool { return h.Has })
-	key := tombstone.Key{Cluster: d.Key.Cluster, Addr: d.Key.Addr}
-	if o := c.own[key]; o != nil && o.ID.Name == d.Key.Name && o.ID.BrokerID == d.Key.ID {
-		return "missed_unregister", fmt.Sprintf("missed unregister: %s handled it %s ago; %s", lack[0], Seconds(o.Age), d.kept(o))
-	}
-	if e := c.evicted[key]; e != nil {
-		return "missed_unregister", fmt.Sprintf("missed unregister: %s handled it; %s", e.ID.Origin.Name, d.kept(nil))
-	}
-	for i := range d.Held {
-		if h := &d.Held[i]; h.Has && h.Item.Kept > 0 {
-			return "missed_unregister", "missed unregister: " + d.kept(nil)
-		}
+	if missed := d.missed(c); missed != "" {
+		return "missed_unregister", missed
 	}
 	for _, name := range lack {
 		if age, young := c.young[name]; young {
@@ -153,30 +178,43 @@ func (d *Divergence) Reason(c *Clues) (kind, words string) {
 		}
 	}
 	return "no_connection", fmt.Sprintf("no connection: the broker registers at %s and not at %s",
-		strings.Join(firstOf(holders, 3), ", "), strings.Join(firstOf(lack, 3), ", "))
+		strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 3), ", "), strings.Join(firstOf(lack, 3), ", "))
 }
 
-// kept says what the holders made of the tombstone.
-func (d *Divergence) kept(o *tombstone.OwnStatus) string {
+// missed says who handled the departure that some nodes missed, and what those made of it that hold the broker. It is empty
+// when nobody missed one: a broker that has registered anywhere since is there, and only lacks a connection.
+func (d *Divergence) missed(c *Clues) string {
+	left, known := c.left[tombstone.Key{Cluster: d.Key.Cluster, Addr: d.Key.Addr}]
+	known = known && left.id.Name == d.Key.Name && left.id.BrokerID == d.Key.ID
 	var parts []string
 	for i := range d.Held {
 		h := &d.Held[i]
 		if !h.Has {
 			continue
 		}
-		text := h.Node + " has not judged it yet"
-		if h.Item.Kept > 0 {
-			text = h.Node + " " + tombstone.Outcome(h.Item.Kept-1).String()
-		} else if o != nil {
-			for _, r := range o.Reports {
-				if r.Member == h.Node && r.Reported {
-					text = h.Node + " " + r.Outcome.String()
-				}
-			}
+		did, told := left.did[h.Node]
+		// What it holds may be known from before it judged, and a registration that was not even judged has no note of it.
+		unnoted := left.age < judged || did == tombstone.KeptHolding || did == tombstone.KeptLostTime
+		switch kept := tombstone.Outcome(h.Item.Kept - 1); {
+		case h.Item.Kept > 0 && kept.Kept():
+			parts = append(parts, h.Node+" "+kept.String())
+		case !known:
+		case told && did.Kept() && unnoted:
+			parts = append(parts, h.Node+" "+did.String())
+		case !told && h.Node != c.self && (left.own || left.age < judged):
+			parts = append(parts, h.Node+" has not judged it yet")
+		default:
+			return "" // it registered there since
 		}
-		parts = append(parts, text)
 	}
-	return strings.Join(firstOf(parts, 3), "; ")
+	if len(parts) == 0 {
+		return ""
+	}
+	words := "missed unregister: "
+	if known {
+		words += fmt.Sprintf("%s handled it %s ago; ", left.id.Origin.Name, Seconds(left.age))
+	}
+	return words + strings.Join(firstOf(parts, 3), "; ")
 }
 
 // content is the reason where every node holds the key.

@@ -3,9 +3,11 @@ package divergence
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // The likely reasons, for what is not easily made to happen.
@@ -31,6 +33,83 @@ func TestReasons(t *testing.T) {
 		kind, words := d.Reason(&Clues{})
 		if kind != c.kind || !strings.Contains(words, c.want) {
 			t.Errorf("%s: %s, %q", name, kind, words)
+		}
+	}
+}
+
+// A broker that nobody missed but cannot reach a node is told as that, however recently it left; one that was missed is told
+// with who handled its departure.
+func TestReasonAfterADeparture(t *testing.T) {
+	type outcomes = map[string]tombstone.Outcome
+	item := func(kept uint8) digest.Item { return digest.Item{Kept: kept} }
+	key := digest.Key{Cluster: "c", Name: "b", Addr: "10.0.0.1:10911"}
+	id := func(origin string) tombstone.ID {
+		return tombstone.ID{
+			Key: tombstone.Key{Cluster: key.Cluster, Addr: key.Addr}, Identity: tombstone.Identity{Name: key.Name},
+			Origin: tombstone.Peer{Name: origin},
+		}
+	}
+	own := func(self string, age time.Duration, did outcomes) departure {
+		return departure{id(self), age, true, did}
+	}
+	heard := func(origin string, age time.Duration, did outcomes) departure {
+		return departure{id(origin), age, false, did}
+	}
+	const lost, young, now, long = 1 + uint8(tombstone.KeptLostTime), 1 + uint8(tombstone.KeptYoungerConn), time.Second, time.Minute
+	for name, c := range map[string]struct {
+		self   string
+		left   departure
+		n1, n2 uint8 // why those keep it, 0: they have no reason; n3 lacks it
+		want   string
+	}{
+		"back, asked at the one that lacks it":  {"n3", own("n3", now, outcomes{"n1": tombstone.SawItself, "n2": tombstone.NotHeld}), 0, 0, ""},
+		"back, asked at one that holds it":      {"n1", own("n1", now, outcomes{"n2": tombstone.SawItself, "n3": tombstone.NotHeld}), 0, 0, ""},
+		"back at one that had missed it":        {"n3", own("n3", long, outcomes{"n1": tombstone.CameBack, "n2": tombstone.Evicted}), 0, 0, ""},
+		"back at one that had kept it":          {"n3", own("n3", long, outcomes{"n1": tombstone.KeptYoungerConn, "n2": tombstone.NotHeld}), 0, 0, ""},
+		"back, told by another long ago":        {"n3", heard("n9", long, outcomes{"n3": tombstone.Evicted}), 0, 0, ""},
+		"evicted here, and it came back here":   {"n1", heard("n3", now, outcomes{"n1": tombstone.Evicted}), 0, 0, ""},
+		"kept by both":                          {"n3", own("n3", long, outcomes{"n1": tombstone.KeptYoungerConn}), young, young, "n3 handled it 60 s ago; n1 kept: connection younger than the proof of life; n2 kept"},
+		"kept at one, back at the other":        {"n3", own("n3", long, outcomes{"n2": tombstone.Evicted}), young, 0, ""},
+		"kept, and the digest says nothing yet": {"n3", own("n3", now, outcomes{"n1": tombstone.KeptNoLife, "n2": tombstone.KeptNoLife}), 0, 0, "n3 handled it 1 s ago; n1 kept: no proof"},
+		"kept without a look at it":             {"n3", own("n3", long, outcomes{"n1": tombstone.KeptHolding, "n2": tombstone.KeptLostTime}), 0, 0, "n1 kept: evictions are on hold; n2 kept: the origin"},
+		"kept here, told by n3":                 {"n1", heard("n3", now, outcomes{"n1": tombstone.KeptYoungerConn}), young, young, "n3 handled it 1 s ago; n1 kept"},
+		"not judged yet":                        {"n3", own("n3", now, nil), 0, 0, "n3 handled it 1 s ago; n1 has not judged it yet; n2 has"},
+		"evicted here, the others will hear it": {"n3", heard("n9", now, outcomes{"n3": tombstone.Evicted}), 0, 0, "n9 handled it 1 s ago; n1 has not"},
+		"kept, and nobody knows who handled it": {"n3", departure{}, lost, 0, "missed unregister: n1 kept: the origin lost time"},
+		"a former release calls it kept":        {"n3", departure{}, 1 + uint8(tombstone.CameBack), 0, ""},
+		"of another broker at the same address": {"n3", departure{id: tombstone.ID{Key: id("n3").Key, Identity: tombstone.Identity{Name: "other"}}, age: now, own: true}, 0, 0, ""},
+	} {
+		d := Divergence{Key: key, Held: []Holding{{"n1", true, item(c.n1)}, {"n2", true, item(c.n2)}, {"n3", false, digest.Item{}}}}
+		clues := &Clues{self: c.self, left: map[tombstone.Key]departure{}}
+		clues.note(c.left)
+		kind, words := d.Reason(clues)
+		want := "missed_unregister"
+		if c.want == "" {
+			want = "no_connection"
+		}
+		if kind != want || !strings.Contains(words, c.want) {
+			t.Errorf("%s: %s, %q", name, kind, words)
+		}
+	}
+}
+
+// Of two nodes' departures of one key the newest counts, and of one departure what this node handled itself.
+func TestNewestDepartureCounts(t *testing.T) {
+	key := tombstone.Key{Cluster: "c", Addr: "a"}
+	of := func(seq uint64, age time.Duration, own bool) departure {
+		return departure{id: tombstone.ID{Key: key, Seq: seq}, age: age, own: own}
+	}
+	for _, c := range []struct{ first, then, want departure }{
+		{of(1, time.Second, false), of(2, time.Second+time.Millisecond, true), of(2, 0, true)},
+		{of(1, time.Second, true), of(2, time.Second-time.Millisecond, false), of(1, 0, true)},
+		{of(1, time.Second, false), of(2, time.Minute, true), of(1, 0, false)},
+		{of(1, time.Minute, true), of(2, time.Second, false), of(2, 0, false)},
+	} {
+		clues := &Clues{left: map[tombstone.Key]departure{}}
+		clues.note(c.first)
+		clues.note(c.then)
+		if got := clues.left[key].id.Seq; got != c.want.id.Seq {
+			t.Errorf("%+v, then %+v: %d", c.first, c.then, got)
 		}
 	}
 }

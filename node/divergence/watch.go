@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,11 +38,22 @@ type watch struct {
 	gossip *gossip.Gossip
 	up     func() time.Duration
 	log    *slog.Logger
-	told   map[string]string // why, by what differs
+	told   map[string]line // of what differs; with a kind those that were told
+	before map[string]bool // what differed at the last look
 }
 
+// line is what the log says of one difference: when it begins, when its reason changes, and with the same fields when it is over.
+type line struct {
+	begins, ends string
+	about        []any  // fields that say what it is about
+	kind         string // the reason, as a code
+	more         []any  // other fields of the first line
+}
+
+// look tells what has changed. A difference is told at the second look that finds it, for the word that it is over may be on
+// its way at the first.
 func (w *watch) look(v *digest.View) {
-	now := map[string]string{}
+	found := map[string]line{}
 	var clues *Clues
 	for _, d := range Gather(w.gossip.Self().Name, v) {
 		if !d.Settled {
@@ -51,33 +63,49 @@ func (w *watch) look(v *digest.View) {
 			clues = CluesOf(w.gossip, v, w.up())
 		}
 		kind, words := d.Reason(clues)
-		if w.news(now, fmt.Sprintf("%s/%s id %d at %s", d.Key.Cluster, d.Key.Name, d.Key.ID, d.Key.Addr), kind) {
-			w.log.Warn("nodes differ about a broker", "cluster", d.Key.Cluster, "broker", d.Key.Name, "id", d.Key.ID,
-				"addr", d.Key.Addr, "held_by", strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 5), ","),
-				"reason", words)
+		name := fmt.Sprintf("%s/%s id %d at %s", d.Key.Cluster, d.Key.Name, d.Key.ID, d.Key.Addr)
+		found[name] = line{
+			"nodes differ about a broker", "nodes agree about a broker again",
+			[]any{"cluster", d.Key.Cluster, "broker", d.Key.Name, "id", d.Key.ID, "addr", d.Key.Addr}, kind,
+			[]any{"held_by", strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 5), ","), "reason", kind, "why", words},
+		}
+		if d.Stale {
+			if old, told := w.told[name]; told {
+				found[name] = old
+			} else {
+				delete(found, name)
+			}
 		}
 	}
 	for _, d := range Drifts(v) {
-		if w.news(now, d.What+" of "+d.Node, d.What) {
-			w.log.Warn("nodes differ in their "+d.What, "node", d.Node)
+		found[d.What+" of "+d.Node] = line{
+			"nodes differ in their store or options", "nodes agree in their store or options again",
+			[]any{"what", d.What, "node", d.Node}, d.What, nil,
 		}
 	}
-	var over []string
-	for name := range w.told {
-		if _, still := now[name]; !still {
-			over = append(over, name)
-		}
-	}
-	slices.Sort(over)
-	for _, name := range over {
-		w.log.Info("nodes differ no more", "about", name)
-	}
-	w.told = now
+	w.tell(found)
 }
 
-// news notes what differs now, and says whether that is new.
-func (w *watch) news(now map[string]string, what, why string) bool {
-	now[what] = why
-	before, known := w.told[what]
-	return !known || before != why
+func (w *watch) tell(found map[string]line) {
+	told := map[string]line{}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		l, was := found[name], w.told[name]
+		switch {
+		case l.kind == was.kind:
+		case was.kind == "" && !w.before[name]:
+			continue
+		default:
+			w.log.Warn(l.begins, slices.Concat(l.about, l.more)...)
+		}
+		told[name] = l
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.told)) {
+		if l := w.told[name]; told[name].kind == "" {
+			w.log.Info(l.ends, l.about...)
+		}
+	}
+	w.told, w.before = told, map[string]bool{}
+	for name := range found {
+		w.before[name] = true
+	}
 }
