@@ -10,8 +10,14 @@ type Error struct {
 	Error string `json:"error"`
 }
 
+// Asked says when an answer was made. Whoever tells how long ago something was counts from there: its own clock is another one.
+type Asked struct {
+	Now time.Time `json:"now"` // by the node's wall clock
+}
+
 // Members is /v1/members: the living members, this node first, then those that failed or left.
 type Members struct {
+	Asked
 	Gossip  bool     `json:"gossip"` // false: the node gossips with nobody
 	Node    string   `json:"node,omitempty"`
 	Cluster string   `json:"cluster,omitempty"`
@@ -41,6 +47,7 @@ type Member struct {
 
 // Tombstones is /v1/tombstones, newest first.
 type Tombstones struct {
+	Asked
 	Gossip    bool       `json:"gossip"`
 	Node      string     `json:"node,omitempty"`
 	Cluster   string     `json:"cluster,omitempty"`
@@ -100,6 +107,7 @@ type Verdict struct {
 
 // Brokers is /v1/brokers: the registrations, by cluster, name, id and address.
 type Brokers struct {
+	Asked
 	Total   int      `json:"total"` // Brokers may hold fewer (?limit=)
 	Brokers []Broker `json:"brokers"`
 }
@@ -172,6 +180,7 @@ type RouteAddr struct {
 
 // Conflicts is /v1/conflicts: the last of them, newest first.
 type Conflicts struct {
+	Asked
 	Total     uint64     `json:"total"` // since the start; fewer are kept
 	Conflicts []Conflict `json:"conflicts"`
 }

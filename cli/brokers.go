@@ -49,9 +49,9 @@ func (v *view) brokers(b *api.Brokers) error {
 		_, err := fmt.Fprintln(v.out, "No broker is registered. One that knows this node registers within 30 seconds.")
 		return err
 	}
-	now := v.now()
+	now := v.when(b.Asked)
 	for _, group := range byCluster(b.Brokers) {
-		fmt.Fprintln(v.out, "Cluster "+shorten(printable(group[0].Cluster), screenWidth-8))
+		v.lines(0, "Cluster "+group[0].Cluster)
 		if err := v.cluster(group, now); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (v *view) brokers(b *api.Brokers) error {
 				fmt.Sprintf("%s (id %d) at %s", one.Broker, one.ID, one.Addr), "a tombstone " + ago(one.Kept.At, now), one.Kept.Why,
 			}
 			fmt.Fprintln(v.out)
-			lines(v.out, 0, append(parts, comparisons(&one.Kept.Verdict)...)...)
+			v.lines(0, append(parts, comparisons(&one.Kept.Verdict)...)...)
 		}
 	}
 	return nil
@@ -107,7 +107,7 @@ func (v *view) cluster(brokers []api.Broker, now time.Time) error {
 		}
 		t.add(row...)
 	}
-	return t.write(v.out, v.wide)
+	return v.table(t)
 }
 
 // brokerAddress is what RocketMQ's protocol tells of a broker.
@@ -151,5 +151,5 @@ func (v *view) brokersOf(ctx context.Context, server string) error {
 	for _, b := range all {
 		t.add(b.Cluster, b.Broker, strconv.FormatInt(b.ID, 10), b.Addr)
 	}
-	return t.write(v.out, v.wide)
+	return v.table(t)
 }

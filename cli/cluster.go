@@ -134,7 +134,15 @@ func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSet
 		return err
 	}
 	_, err = p.runServer(ctx, nodes, cfg.Logger, serving{dir: cfg.Data}, func() (done func()) {
-		if screen == nil {
+		switch {
+		case screen != nil:
+		case log.format == "json":
+			for i, n := range nodes.Nodes() {
+				cfg.Logger.Info("serving", "version", version(), "listen", n.Addr().String(), "http", n.HTTPAddr().String(),
+					"gossip", n.Gossip().Addr(), "name", nodes.Names()[i])
+			}
+			return func() {}
+		default:
 			p.clusterText(cfg, nodes)
 			return func() {}
 		}

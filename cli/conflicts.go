@@ -43,7 +43,7 @@ func (v *view) conflicts(all *api.Conflicts) error {
 		_, err := fmt.Fprintln(v.out, "No conflicts since this node started.")
 		return err
 	}
-	now := v.now()
+	now := v.when(all.Asked)
 	for i := range all.Conflicts {
 		one := &all.Conflicts[i]
 		parts := []string{
@@ -52,12 +52,12 @@ func (v *view) conflicts(all *api.Conflicts) error {
 		if one.Remote != "" {
 			parts = append(parts, "from "+one.Remote)
 		}
-		lines(v.out, 0, parts...)
+		v.lines(0, parts...)
 		what := conflictWords(one.Kind)
 		if one.Old != "" {
 			what += ": formerly " + one.Old
 		}
-		lines(v.out, 6, what)
+		v.lines(6, what)
 	}
 	fmt.Fprintf(v.out, "%s since this node started\n", plural(int(all.Total), "contradiction", "contradictions"))
 	return nil

@@ -81,7 +81,7 @@ func (v *view) diff(d *api.Diff) error {
 	case compared < 2:
 		agree = "nobody to compare it with"
 	}
-	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", d.Node, d.Cluster), plural(compared, "node", "nodes")+" compared", agree)
+	v.lines(0, fmt.Sprintf("Node %s of cluster %s", d.Node, d.Cluster), plural(compared, "node", "nodes")+" compared", agree)
 	if d.Total > 0 {
 		if err := v.diffBrokers(d); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (v *view) diffBrokers(d *api.Diff) error {
 		}
 		t.add(b.Broker, fmt.Sprint(b.ID), b.Addr, span(milliseconds(b.LastsMS)), v.list(has), orDash(v.list(lacks)))
 	}
-	if err := t.write(v.out, v.wide); err != nil {
+	if err := v.table(t); err != nil {
 		return err
 	}
 	for i := range d.Brokers {
@@ -153,7 +153,7 @@ func (v *view) diffBrokers(d *api.Diff) error {
 // list is names in a cell: a large cluster is told in a number.
 func (v *view) list(names []string) string {
 	const few = 4
-	if len(names) > few && !v.wide {
+	if len(names) > few && !v.wide && !v.whole {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:few-1], ","), len(names)-few+1)
 	}
 	return strings.Join(names, ",")
@@ -169,7 +169,7 @@ func orDash(s string) string {
 // words breaks a sentence into lines of the screen.
 func (v *view) words(indent int, text string) {
 	words := strings.Fields(printable(text))
-	if v.wide {
+	if v.wide || v.whole {
 		fmt.Fprintln(v.out, strings.Repeat(" ", indent)+strings.Join(words, " "))
 		return
 	}

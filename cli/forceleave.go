@@ -33,6 +33,6 @@ func (v *view) forceLeave(ctx context.Context, args []string) error {
 	if printed, err := v.read(status, body, &done); printed || err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(v.out, "%s is forgotten\n", shorten(printable(done.Forgotten), screenWidth-20))
+	_, err = fmt.Fprintf(v.out, "%s is forgotten\n", printable(done.Forgotten))
 	return err
 }

@@ -49,7 +49,7 @@ func TestFirstScreensFit(t *testing.T) {
 		}
 		fits(t, strings.ReplaceAll(out, file, "FILE"))
 	}
-	for _, addr := range []string{"127.0.0.1:9876", "255.255.255.255:65535", "[2001:db8:1020:3040:5060:7080:90a0:b0c0]:65535"} {
+	for _, addr := range []string{"127.0.0.1:9876", "0.0.0.0:65535", "[::]:65535", "255.255.255.255:65535", "[2001:db8:1020:3040:5060:7080:90a0:b0c0]:65535"} {
 		for _, gossiping := range []*gossip.Config{
 			nil, {Name: "ns1", Cluster: "orders", Bind: addr},
 			{Name: "ns1", Cluster: "orders", Bind: addr, KeyFile: "k", Seeds: []string{addr, addr, addr}},
@@ -60,6 +60,16 @@ func TestFirstScreensFit(t *testing.T) {
 				cfg.Options.KVConfigPath, cfg.Options.ConfigStorePath = long, long
 				var out bytes.Buffer
 				(&program{stdout: &out}).serveScreen(cfg, placed{addr: netip.MustParseAddrPort(addr)})
+				open := 0 // lines that must say that they are open to others
+				if strings.HasPrefix(addr, "0.") || strings.HasPrefix(addr, "[::]") {
+					if open = 1; http != "" {
+						open = 2
+					}
+				}
+				told := strings.Join(strings.Fields(out.String()), " ")
+				if strings.Count(told, addr+" (every address of this host; ") != open {
+					t.Errorf("%d lines are to say that all reach %s:\n%s", open, addr, out.String())
+				}
 				if !strings.Contains(out.String(), "listening   "+addr) || strings.Count(out.String(), long) != 2 {
 					t.Errorf("not all is told:\n%s", out.String())
 				}

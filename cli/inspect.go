@@ -26,6 +26,7 @@ type view struct {
 	out        io.Writer
 	node       target
 	json, wide bool
+	whole      bool // nobody looks at it on a terminal: nothing is shortened, and no line broken
 	now        func() time.Time
 
 	namesrv, broker string // flags that some commands have
@@ -35,11 +36,11 @@ type view struct {
 
 // inspect makes a command that asks a running node from one that lacks only the flags that all of those have.
 func (p *program) inspect(c command.Command, v *view, run func(ctx context.Context, args []string) error) *command.Command {
-	v.out, v.now = p.stdout, time.Now
+	v.out, v.now, v.whole = p.stdout, time.Now, terminalFile(p.stdout) == nil
 	var w where
 	c.Flags = append(append(w.flags(), c.Flags...),
 		command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON, with everything that is known"},
-		command.Flag{To: &v.wide, Name: "wide", Short: "w", Usage: "shorten nothing, however long the lines become"})
+		command.Flag{To: &v.wide, Name: "wide", Short: "w", Usage: "shorten nothing, however long the lines become, and show more columns"})
 	c.Run = func(ctx context.Context, args []string) (err error) {
 		if v.namesrv == "" {
 			if v.node, err = p.find(ctx, w); err != nil {
@@ -49,6 +50,15 @@ func (p *program) inspect(c command.Command, v *view, run func(ctx context.Conte
 		return run(ctx, args)
 	}
 	return &c
+}
+
+// when is the time that ages in an answer are counted from: that of the node, not of this machine, whose clock is another one.
+// A former release does not say it.
+func (v *view) when(a api.Asked) time.Time {
+	if a.Now.IsZero() {
+		return v.now()
+	}
+	return a.Now
 }
 
 // ask gets path from the node.

@@ -137,6 +137,41 @@ func TestScreens(t *testing.T) {
 	}
 }
 
+// Into a pipe goes every name whole and every entry on its line, so that grep finds it; ages are those of the node, whatever
+// this machine's clock says.
+func TestPipesGetWholeLines(t *testing.T) {
+	name := strings.Repeat("broker-", 20) + "end"
+	brokers, left := sampleBrokers(), sampleTombstones()
+	brokers.Now, left.Now = noon, noon
+	for i := range brokers.Brokers {
+		brokers.Brokers[i].Broker, brokers.Brokers[i].Cluster = name, name
+	}
+	left.Own[0].Broker, left.Own[0].Cluster, left.Decisions[0].Broker = name, name, name
+	wants := map[string][]string{
+		"brokers":    {name + "  0 ", "Cluster " + name},
+		"tombstones": {"12s ago  " + name + " (id 0) at 10.0.0.9:10911, cluster " + name + "\n", "told by n3\n"},
+	}
+	for what, print := range map[string]func(*view) error{
+		"brokers":    func(v *view) error { return v.brokers(brokers) },
+		"tombstones": func(v *view) error { return v.tombstones(left) },
+	} {
+		var pipe, later bytes.Buffer
+		kit.Must(t, print(&view{out: &pipe, whole: true, now: func() time.Time { return noon }}))
+		kit.Must(t, print(&view{out: &later, whole: true, now: func() time.Time { return noon.Add(time.Hour) }}))
+		if pipe.String() != later.String() {
+			t.Errorf("%s: ages by this machine's clock:\n%s", what, later.String())
+		}
+		for _, want := range wants[what] {
+			if !strings.Contains(pipe.String(), want) {
+				t.Errorf("%s lacks %q:\n%s", what, want, pipe.String())
+			}
+		}
+		if strings.Contains(pipe.String(), "…") {
+			t.Errorf("%s: shortened:\n%s", what, pipe.String())
+		}
+	}
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	kit.Golden(t, filepath.Join("testdata", "screens", name+".txt"), got)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net"
 	"os"
@@ -334,5 +335,25 @@ func TestServeCreatesNoKeyFile(t *testing.T) {
 	}
 	if _, err := os.Stat(keys); err == nil {
 		t.Error("a start that failed left a key file")
+	}
+}
+
+// Where the log is JSON there is nothing but JSON: one line of it tells what the first screen tells.
+func TestJSONStandsAlone(t *testing.T) {
+	var stdout, stderr kit.Log
+	p := &program{stdout: &stdout, stderr: &stderr, newNode: newNode}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- p.main([]string{"epitaph", "serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", t.TempDir(), "--log-format", "json"})
+	}()
+	stderr.Await(t, `"msg":"serving"`, `"version":"`, `"listen":"127.0.0.1:`, `"http":"127.0.0.1:`, `"tls":"permissive"`)
+	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	if status := <-ended; status != command.OK || stdout.String() != "" {
+		t.Errorf("status %d, and on stdout %q", status, stdout.String())
+	}
+	for line := range strings.Lines(stderr.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
 	}
 }

@@ -37,14 +37,22 @@ type terminal struct {
 // terminalOf is the terminal behind w, or nil: then nothing is redrawn. A "dumb" one cannot.
 func (p *program) terminalOf(w io.Writer) *terminal {
 	out, ok := w.(*output.Stream)
-	if !ok {
-		return nil
-	}
-	f, ok := out.To().(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || p.env("TERM") == "dumb" {
+	f := terminalFile(w)
+	if !ok || f == nil || p.env("TERM") == "dumb" {
 		return nil
 	}
 	return &terminal{out: out, size: func() (width, height int) { return sizeOf(f) }, colour: p.env("NO_COLOR") == ""}
+}
+
+// terminalFile is the terminal on which somebody may be looking at what is written to w, or nil.
+func terminalFile(w io.Writer) *os.File {
+	if s, ok := w.(*output.Stream); ok {
+		w = s.To()
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
 }
 
 // sizeOf is width and height; 80 x 24 where it cannot be told.

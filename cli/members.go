@@ -35,7 +35,7 @@ func (v *view) members(m *api.Members) error {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err
 	}
-	now := v.now()
+	now := v.when(m.Asked)
 	t := newTable("MEMBER", "STATE", "FOR", "READY", "VERSION", "BY", "RTT", "ADDRESS")
 	t.keep = 7
 	for _, one := range m.Members {
@@ -59,17 +59,17 @@ func (v *view) members(m *api.Members) error {
 		}
 		t.add(row...)
 	}
-	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", m.Node, m.Cluster), plural(len(m.Members), "member", "members"))
-	if err := t.write(v.out, v.wide); err != nil {
+	v.lines(0, fmt.Sprintf("Node %s of cluster %s", m.Node, m.Cluster), plural(len(m.Members), "member", "members"))
+	if err := v.table(t); err != nil {
 		return err
 	}
 	for _, one := range m.Members {
 		if one.HintsWaiting+one.PullsWaiting > 0 {
-			lines(v.out, 0, fmt.Sprintf("%s has not answered for %s", one.Name, plural(one.HintsWaiting, "departure", "departures")),
+			v.lines(0, fmt.Sprintf("%s has not answered for %s", one.Name, plural(one.HintsWaiting, "departure", "departures")),
 				fmt.Sprintf("and is being asked about %d", one.PullsWaiting))
 		}
 		if one.State == "failed" {
-			lines(v.out, 0, fmt.Sprintf("%s failed %s ago without a word", one.Name, span(milliseconds(one.GoneMS))),
+			v.lines(0, fmt.Sprintf("%s failed %s ago without a word", one.Name, span(milliseconds(one.GoneMS))),
 				"start it again, or take it off: epitaph force-leave "+one.Name)
 		}
 	}

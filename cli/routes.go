@@ -53,7 +53,7 @@ func (v *view) showRoute(ctx context.Context, args []string) error {
 }
 
 func (v *view) route(r *api.Route) error {
-	lines(v.out, 0, "Topic "+r.Topic, plural(len(r.Queues), "broker", "brokers"))
+	v.lines(0, "Topic "+r.Topic, plural(len(r.Queues), "broker", "brokers"))
 	t := newTable("BROKER", "CLUSTER", "READ", "WRITE", "PERM", "ID", "ADDRESS")
 	t.keep = 6
 	for _, b := range r.Brokers {
@@ -69,7 +69,7 @@ func (v *view) route(r *api.Route) error {
 			row = []string{"", "", "", "", ""}
 		}
 	}
-	return t.write(v.out, v.wide)
+	return v.table(t)
 }
 
 // permission is RocketMQ's number in letters.

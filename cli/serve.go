@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -86,7 +88,14 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
 	}
-	_, err = p.run(ctx, cfg, log, serving{again: func() (*config.Config, error) { return p.serveAgain(s) }}, func(s server) { p.serveScreen(cfg, s) })
+	again := func() (*config.Config, error) { return p.serveAgain(s) }
+	_, err = p.run(ctx, cfg, log, serving{again: again}, func(started server) {
+		if s.log.format == "json" { // nothing but JSON for whoever collects both streams
+			p.sayServing(cfg, started, log)
+		} else {
+			p.serveScreen(cfg, started)
+		}
+	})
 	return err
 }
 
@@ -191,12 +200,25 @@ func (p *program) applyFlags(cfg *config.Config, s serveSettings) (faults []erro
 	return nil
 }
 
+// sayServing is serveScreen as a line of the log.
+func (p *program) sayServing(cfg config.Config, s server, log *slog.Logger) {
+	http, g := "", gossip.Config{}
+	if cfg.HTTP != "" {
+		http = s.HTTPAddr().String()
+	}
+	if cfg.Gossip != nil {
+		g = *cfg.Gossip
+	}
+	log.Info("serving", "version", version(), "listen", s.Addr().String(), "tls", string(cfg.TLS.Mode), "http", http, "socket", s.Socket(),
+		"gossip", g.Bind, "cluster", g.Cluster, "name", g.Name, "kv_file", cfg.Options.KVConfigPath, "config_file", cfg.Options.ConfigStorePath)
+}
+
 // serveScreen tells the operator where the node is, what it is, and what to do next.
 func (p *program) serveScreen(cfg config.Config, s server) {
 	near := reachable(s.Addr())
 	watch := "off (--http HOST:PORT: health checks and metrics for others)"
 	if cfg.HTTP != "" {
-		watch = "http://" + reachable(s.HTTPAddr()) + " (read-only: /readyz, /metrics, /v1/...)"
+		watch = fmt.Sprintf("http://%s (%sread-only: /readyz, /metrics, /v1/...)", s.HTTPAddr(), everywhere(s.HTTPAddr()))
 	}
 	socket, flag := p.whereAsked(cfg, s)
 	next := ""
@@ -207,7 +229,7 @@ func (p *program) serveScreen(cfg config.Config, s server) {
 		}
 	}
 	_, _ = io.WriteString(p.stdout, screen.Fold(fmt.Sprintf(`epitaph %s serves
-  listening   %s (RocketMQ remoting, TLS %s)
+  listening   %s (%sRocketMQ remoting, TLS %s)
   mode        %s
   socket      %s
   http        %s
@@ -218,7 +240,7 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, stored(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
+`, version(), s.Addr(), everywhere(s.Addr()), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, stored(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
 }
 
 // nobodyAsked stands in the place of the flag with which commands find a node where none does.
@@ -247,6 +269,14 @@ func stored(path string) string {
 		return path + " CANNOT BE WRITTEN, so changes are refused (see the log)"
 	}
 	return path
+}
+
+// everywhere says that a listener is open to others where nobody chose an address.
+func everywhere(addr netip.AddrPort) string {
+	if addr.Addr().IsUnspecified() {
+		return "every address of this host; "
+	}
+	return ""
 }
 
 // reachable is an address that this machine reaches the listener at.

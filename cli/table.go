@@ -99,9 +99,16 @@ func printable(s string) string {
 	}, s)
 }
 
+// table writes t as wide as it was asked for.
+func (v *view) table(t *table) error { return t.write(v.out, v.wide || v.whole) }
+
 // lines writes parts one after the other, with commas, on as many lines of the screen as it takes. The first line is
-// indented by indent, the others by two more.
-func lines(w io.Writer, indent int, parts ...string) {
+// indented by indent, the others by two more. Where nobody looks it is one line.
+func (v *view) lines(indent int, parts ...string) {
+	if v.whole {
+		fmt.Fprintln(v.out, strings.Repeat(" ", indent)+printable(strings.Join(parts, ", ")))
+		return
+	}
 	for i := range parts {
 		room := screenWidth - indent
 		if i > 0 {
@@ -115,7 +122,7 @@ func lines(w io.Writer, indent int, parts ...string) {
 	}
 	var text strings.Builder
 	screen.Fill(&text, "", indent, indent+2, parts)
-	_, _ = io.WriteString(w, text.String()) // a closed terminal is nobody to tell
+	_, _ = io.WriteString(v.out, text.String()) // a closed terminal is nobody to tell
 }
 
 // span is a duration for people: 0.8ms, 35ms, 4.2s, 42s, 12m, 3h, 5d.

@@ -55,10 +55,10 @@ func (v *view) tombstones(t *api.Tombstones) error {
 		_, err := fmt.Fprintln(v.out, gossipOff)
 		return err
 	}
-	now := v.now()
-	lines(v.out, 0, fmt.Sprintf("Node %s of cluster %s", t.Node, t.Cluster), plural(t.Live, "live tombstone of its own", "live tombstones of its own"))
+	now := v.when(t.Asked)
+	v.lines(0, fmt.Sprintf("Node %s of cluster %s", t.Node, t.Cluster), plural(t.Live, "live tombstone of its own", "live tombstones of its own"))
 	if t.HeldUntil != nil {
-		lines(v.out, 0, "EVICTIONS ARE ON HOLD for another "+span(max(t.HeldUntil.Sub(now), 0).Round(time.Second)),
+		v.lines(0, "EVICTIONS ARE ON HOLD for another "+span(max(t.HeldUntil.Sub(now), 0).Round(time.Second)),
 			"for three were refuted within ten minutes", "look for brokers that share one address")
 	}
 	fmt.Fprintln(v.out, "\nTOLD BY THIS NODE, and what the others did")
@@ -97,7 +97,7 @@ func (v *view) told(o *api.Own, now time.Time) error {
 	if !o.LifeKnown {
 		parts = append(parts, "without a proof of life")
 	}
-	lines(v.out, 2, parts...)
+	v.lines(2, parts...)
 	if len(o.Reports) == 0 {
 		fmt.Fprintln(v.out, "      no other node was there to be told")
 		return nil
@@ -115,13 +115,13 @@ func (v *view) told(o *api.Own, now time.Time) error {
 		}
 		t.add(row...)
 	}
-	return t.write(v.out, v.wide)
+	return v.table(t)
 }
 
 func (v *view) decided(d *api.Decision, now time.Time) {
 	parts := who(&d.Tombstone)
 	parts[0] = ago(d.At, now) + "  " + parts[0]
-	lines(v.out, 2, append(parts, "told by "+d.Origin)...)
+	v.lines(2, append(parts, "told by "+d.Origin)...)
 	why := d.Why
 	if d.AgeMS > 0 {
 		judged := ", "
@@ -130,9 +130,9 @@ func (v *view) decided(d *api.Decision, now time.Time) {
 		}
 		why += judged + span(milliseconds(d.AgeMS)) + " after the departure"
 	}
-	lines(v.out, 6, why)
+	v.lines(6, why)
 	if both := comparisons(&d.Verdict); len(both) > 0 {
-		lines(v.out, 6, both...)
+		v.lines(6, both...)
 	}
 }
 

@@ -61,14 +61,32 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // a client that left is no fault
 }
 
-// wall is the wall clock's time of a stamp, for people.
-func wall(at, now clock.Stamp) time.Time { return time.Now().Add(-now.Sub(at)).Round(time.Millisecond) }
+// moment is when an answer is made, by both clocks. Times in it are told by the wall clock of that moment, however it was set
+// since they were, so that they are as long ago as it seems.
+type moment struct {
+	wall  time.Time
+	stamp clock.Stamp
+}
+
+func thisMoment() moment { return moment{time.Now(), clock.Now()} }
+
+func (m moment) asked() api.Asked { return api.Asked{Now: m.wall.Round(time.Millisecond)} }
+
+// ago is the time d before it.
+func (m moment) ago(d time.Duration) time.Time { return m.wall.Add(-d).Round(time.Millisecond) }
+
+// of is a time of this process, as time.Now answered it.
+func (m moment) of(t time.Time) time.Time { return m.ago(m.wall.Sub(t)) }
+
+// at is the time of a stamp.
+func (m moment) at(s clock.Stamp) time.Time { return m.ago(m.stamp.Sub(s)) }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Members is what /v1/members answers.
 func Members(view View) api.Members {
-	v := api.Members{Members: []api.Member{}}
+	now := thisMoment()
+	v := api.Members{Asked: now.asked(), Members: []api.Member{}}
 	d := view.Departures()
 	if d == nil {
 		return v
@@ -84,7 +102,7 @@ func Members(view View) api.Members {
 	for _, m := range g.AllMembers() {
 		key := m.Name + "~" + bootText(m.Boot)
 		v.Members = append(v.Members, api.Member{
-			Name: m.Name, Boot: bootText(m.Boot), Addr: m.Addr, Self: m.Self, Since: m.Since.Round(time.Millisecond),
+			Name: m.Name, Boot: bootText(m.Boot), Addr: m.Addr, Self: m.Self, Since: now.of(m.Since),
 			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
 			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
 			RTT: millis(m.RTT), OnlyTCP: byStream[key] || m.OnlyTCP, HintsWaiting: waiting[key][0], PullsWaiting: waiting[key][1],
@@ -95,28 +113,29 @@ func Members(view View) api.Members {
 
 // Brokers is what /v1/brokers answers.
 func Brokers(view View, limit int) api.Brokers {
-	now := clock.Now()
+	now := thisMoment()
 	all := view.Table().Registrations()
-	v := api.Brokers{Total: len(all), Brokers: []api.Broker{}}
+	v := api.Brokers{Asked: now.asked(), Total: len(all), Brokers: []api.Broker{}}
 	for i := range all[:min(limit, len(all))] {
 		v.Brokers = append(v.Brokers, apiBroker(&all[i], now))
 	}
 	return v
 }
 
-func apiBroker(r *routes.Record, now clock.Stamp) api.Broker {
+func apiBroker(r *routes.Record, now moment) api.Broker {
+	silent := now.stamp.Sub(r.LastSeen)
 	b := api.Broker{
 		Cluster: r.Cluster, Broker: r.Name, ID: r.ID, Addr: r.Addr,
 		Version: remoting.VersionText(r.Version), Language: remoting.Language(r.Language).String(),
-		DataVersion: api.DataVersion(r.DataVersion), Since: wall(r.Since, now), Registered: wall(r.LastRegister, now),
-		Seen: wall(r.LastSeen, now), SeenAgo: millis(now.Sub(r.LastSeen)), Expires: millis(r.Timeout - now.Sub(r.LastSeen)),
+		DataVersion: api.DataVersion(r.DataVersion), Since: now.at(r.Since), Registered: now.at(r.LastRegister),
+		Seen: now.at(r.LastSeen), SeenAgo: millis(silent), Expires: millis(r.Timeout - silent),
 		Topics: r.Topics, Superseded: r.Superseded,
 	}
 	if r.Owner != nil {
 		b.Conn, b.Remote = r.Owner.ID, r.Owner.Remote.String()
 	}
 	if !r.KeptAt.IsZero() {
-		b.Kept = &api.Kept{At: wall(r.KeptAt, now), Verdict: apiVerdict(r.Kept)}
+		b.Kept = &api.Kept{At: now.at(r.KeptAt), Verdict: apiVerdict(r.Kept)}
 	}
 	return b
 }

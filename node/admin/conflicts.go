@@ -22,7 +22,7 @@ type conflicts struct {
 
 func (c *conflicts) add(e *routes.Event) {
 	v := api.Conflict{
-		At: time.Now().Round(time.Millisecond), Kind: e.Kind.Name(), What: e.Kind.String(),
+		At: time.Now(), Kind: e.Kind.Name(), What: e.Kind.String(),
 		Cluster: e.Cluster, Broker: e.Name, ID: e.ID, Addr: e.Addr, Old: e.Old,
 	}
 	if e.Remote.IsValid() {
@@ -43,11 +43,13 @@ func (c *conflicts) add(e *routes.Event) {
 func (c *conflicts) list(limit int) api.Conflicts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := api.Conflicts{Total: c.total, Conflicts: []api.Conflict{}}
+	now := thisMoment()
+	v := api.Conflicts{Asked: now.asked(), Total: c.total, Conflicts: []api.Conflict{}}
 	for _, one := range slices.Backward(c.last) {
 		if len(v.Conflicts) == limit {
 			break
 		}
+		one.At = now.of(one.At)
 		v.Conflicts = append(v.Conflicts, one)
 	}
 	return v

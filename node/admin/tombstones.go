@@ -2,10 +2,8 @@ package admin
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
-	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -13,22 +11,23 @@ func bootText(boot uint64) string { return fmt.Sprintf("%016x", boot) }
 
 // Tombstones is what /v1/tombstones answers.
 func Tombstones(view View, limit int) api.Tombstones {
-	v := api.Tombstones{Own: []api.Own{}, Decisions: []api.Decision{}}
+	now := thisMoment()
+	v := api.Tombstones{Asked: now.asked(), Own: []api.Own{}, Decisions: []api.Decision{}}
 	d := view.Departures()
 	if d == nil {
 		return v
 	}
 	g := d.Gossip()
 	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, d.Cluster()
-	s, now := g.Status(limit), clock.Now()
+	s := g.Status(limit)
 	v.Live = s.Live
 	if !s.HeldUntil.IsZero() {
-		until := wall(s.HeldUntil, now)
+		until := now.at(s.HeldUntil)
 		v.HeldUntil = &until
 	}
 	for _, o := range s.Own {
 		own := api.Own{
-			Tombstone: apiTombstone(o.ID), Left: time.Now().Add(-o.Age).Round(time.Millisecond),
+			Tombstone: apiTombstone(o.ID), Left: now.ago(o.Age),
 			AgeMS: millis(o.Age), LifeKnown: o.HasLife, Reports: []api.Report{},
 		}
 		for _, r := range o.Reports {
@@ -38,7 +37,7 @@ func Tombstones(view View, limit int) api.Tombstones {
 	}
 	for _, d := range s.Decisions {
 		v.Decisions = append(v.Decisions, api.Decision{
-			Tombstone: apiTombstone(d.ID), At: wall(d.At, now), Verdict: apiVerdict(d.Verdict),
+			Tombstone: apiTombstone(d.ID), At: now.at(d.At), Verdict: apiVerdict(d.Verdict),
 		})
 	}
 	return v
