@@ -106,7 +106,7 @@ func (p *program) cluster(ctx context.Context, s clusterSettings) (err error) {
 
 // runCluster runs it with its log on stderr or, where the screen is drawn, in a file.
 func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSettings, screen *terminal) error {
-	guardErr := p.streams.detach()
+	p.streams.detach()
 	w, lost := p.stderr, func() uint64 { return 0 }
 	if screen != nil {
 		f, err := os.OpenFile(filepath.Join(cfg.Data, "cluster.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -126,7 +126,7 @@ func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSet
 	warnings := &warningCounter{Handler: logger.Handler(), count: new(atomic.Int64)}
 	cfg.Logger = slog.New(warnings)
 	cfg.DroppedLines = func() uint64 { return p.streams.dropped() + lost() }
-	warnUnguarded(cfg.Logger, guardErr)
+	p.streams.warn(cfg.Logger)
 	begin := time.Now()
 	p.tightenMemory()
 	nodes, err := cluster.New(cfg)

@@ -158,6 +158,43 @@ func TestLiveScreenGivesTheTerminalBack(t *testing.T) {
 	}
 }
 
+// A terminal that stands still gets no picture meanwhile, and the newest one when it goes on.
+func TestLiveScreenLeavesPicturesOut(t *testing.T) {
+	r, w := io.Pipe()
+	out := output.NewStream(w)
+	out.Detach(nil)
+	screen := &terminal{out: out, size: func() (width, height int) { return 80, 24 }}
+	ctx, cancel := context.WithCancel(t.Context())
+	const stalls, goesOn = 20, 40
+	pictures, seen := 0, make(chan string, 1)
+	screen.live(ctx, time.Millisecond, func(int, int) []string {
+		switch pictures++; pictures {
+		case stalls:
+			go func() {
+				text, err := io.ReadAll(r)
+				if err != nil {
+					t.Error(err)
+				}
+				seen <- string(text)
+			}()
+		case goesOn:
+			cancel()
+		}
+		return []string{"picture " + strconv.Itoa(pictures)}
+	})
+	out.Close(kit.Patience)
+	w.Close()
+	text := <-seen
+	for _, n := range []int{2, stalls / 2, stalls - 1} {
+		if strings.Contains(text, "picture "+strconv.Itoa(n)+clearLine) {
+			t.Errorf("picture %d was kept for a terminal that stood still", n)
+		}
+	}
+	if !strings.HasSuffix(text, leaveScreen) || out.Dropped() != 0 {
+		t.Errorf("%d dropped: %q", out.Dropped(), text)
+	}
+}
+
 // Without a terminal: a first screen that says what is to be seen, the nodes' log, all in order until the signal.
 func TestClusterCommand(t *testing.T) {
 	out, stdout := io.Pipe()

@@ -76,6 +76,9 @@ func (p *program) mqnamesrv(args []string, home string) int {
 	if _, set := sys.Properties["rocketmq.home.dir"]; !set && home != "" {
 		sys.Properties["rocketmq.home.dir"] = home
 	}
+	if !parsed.has('p') {
+		p.streams.detach()
+	}
 	cfg, warnings, err := p.mqConfig(parsed, sys)
 	if err != nil {
 		fmt.Fprintf(p.stderr, "mqnamesrv: %v\n", err)
@@ -147,7 +150,6 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 }
 
 func (p *program) mqRun(cfg config.Config, warnings []warning) int {
-	guardErr := p.streams.detach()
 	logs := p.logOfEnv()
 	if level := cfg.LogLevel(); logs.level == "" {
 		if _, err := logLevel(level); err == nil {
@@ -162,7 +164,7 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 		fmt.Fprintf(p.stderr, "mqnamesrv: not started, for the configuration is wrong:\n%v\n", indented(err))
 		return mqFailed
 	}
-	warnUnguarded(log, guardErr)
+	p.streams.warn(log)
 	for _, w := range warnings {
 		log.Warn(w.text, w.args...)
 	}

@@ -202,19 +202,46 @@ func TestNodeOutlivesTheReadersOfItsLog(t *testing.T) {
 	p.ends(t, promptly, 0)
 }
 
-// fill leaves no room in a pipe.
+// The same where lines go to stdout, which is written to as it is.
+func TestNodeOutlivesTheReaderOfStdout(t *testing.T) {
+	out, stdout, err := os.Pipe()
+	kit.Must(t, err)
+	cmd := serving1(t.TempDir(), "--log-to", "stdout")
+	cmd.Stdout = stdout
+	p := launch(t, cmd)
+	stdout.Close()
+	first := bufio.NewReader(out)
+	for p.addr == "" {
+		line, err := first.ReadString('\n')
+		kit.Must(t, err)
+		if m := listening.FindStringSubmatch(line); m != nil {
+			p.addr = m[1]
+		}
+	}
+	kit.Must(t, out.Close())
+	for range 3 { // each registration is a line
+		comeAndGo(t, p.addr, 0)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 0)
+}
+
+// fill leaves no room in a pipe, a terminal or a socket.
 func fill(t *testing.T, w *os.File) {
 	t.Helper()
 	raw, err := w.SyscallConn()
 	kit.Must(t, err)
 	kit.Must(t, raw.Control(func(fd uintptr) {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		kit.Must(t, err)
 		kit.Must(t, unix.SetNonblock(int(fd), true))
 		for page := make([]byte, 4096); ; {
 			if _, err := unix.Write(int(fd), page); err != nil {
 				break
 			}
 		}
-		kit.Must(t, unix.SetNonblock(int(fd), false)) // as a program finds it
+		_, err = unix.FcntlInt(fd, unix.F_SETFL, flags) // others share them
+		kit.Must(t, err)
 	}))
 }
 
@@ -225,46 +252,89 @@ func crashOf(t *testing.T, dir string) string {
 	return string(trace)
 }
 
-// A panic ends the program at once, whoever reads its stderr: nobody, a reader that stands still, or one that reads. The
-// trace is in crash.log, goes to who reads, and is told at the next start.
+// stderrs are what descriptor 2 of a program can be: the end for the program, and what makes the other end once it runs.
+var stderrs = map[string]func(t *testing.T) (w *os.File, r func() *os.File){
+	"pipe": func(t *testing.T) (*os.File, func() *os.File) {
+		r, w, err := os.Pipe()
+		kit.Must(t, err)
+		return w, func() *os.File { return r }
+	},
+	"pipe that cannot be opened": func(t *testing.T) (*os.File, func() *os.File) {
+		f, reader := newFIFO(t)
+		reader.Close() // without a reader none can be opened for writing
+		return f.writer, func() *os.File { return f.reader(t) }
+	},
+	"terminal": func(t *testing.T) (*os.File, func() *os.File) {
+		master, slave := newTerminal(t)
+		return slave, func() *os.File { return master }
+	},
+	"socket": func(t *testing.T) (*os.File, func() *os.File) {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		kit.Must(t, err)
+		return os.NewFile(uintptr(pair[0]), "w"), func() *os.File { return os.NewFile(uintptr(pair[1]), "r") }
+	},
+}
+
+// A panic ends the program at once, whatever its stderr is, and also when nobody reads it. The trace is in crash.log, goes
+// to who reads, and is told at the next start.
 func TestPanicWaitsForNobody(t *testing.T) {
-	for _, reads := range []string{"stands still", "reads", "stands still, and the pipe cannot be opened", "reads, and the pipe cannot be opened"} {
-		t.Run(reads, func(t *testing.T) {
-			dir := t.TempDir()
-			f, reader := newFIFO(t)
-			if strings.Contains(reads, "cannot") {
-				reader.Close() // a pipe without a reader cannot be opened for writing
-			}
-			cmd := exec.Command("panics", serving1(dir).Args[1:]...)
-			cmd.Stderr = f.writer
-			p := outside(t, cmd)
-			if strings.Contains(reads, "cannot") {
-				reader = f.reader(t)
-			}
-			if strings.HasPrefix(reads, "stands still") {
-				fill(t, f.writer)
-			}
-			p.signal(t, syscall.SIGTERM)
-			p.ends(t, 2*time.Second, 2)
-			if trace := crashOf(t, dir); !strings.Contains(trace, "panic: told to stop") || !strings.Contains(trace, "panicking.Drain") {
-				t.Errorf("crash.log: %q", trace)
-			}
-			lines := bufio.NewReader(reader)
-			if strings.HasPrefix(reads, "reads") {
+	for kind, made := range stderrs {
+		for _, stalls := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, nobody reads %t", kind, stalls), func(t *testing.T) {
+				dir := t.TempDir()
+				w, open := made(t)
+				cmd := exec.Command("panics", serving1(dir).Args[1:]...)
+				cmd.Stderr = w
+				p := outside(t, cmd)
+				r := open()
+				t.Cleanup(func() { r.Close() })
+				if stalls {
+					fill(t, w)
+				}
+				p.signal(t, syscall.SIGTERM)
+				p.ends(t, promptly, 2)
+				w.Close()
+				if trace := crashOf(t, dir); !strings.Contains(trace, "panic: told to stop") || !strings.Contains(trace, "panicking.Drain") {
+					t.Errorf("crash.log: %q", trace)
+				}
+				if stalls {
+					if strings.HasPrefix(kind, "pipe") {
+						kit.Until(t, "no child process holds the pipe", func() bool { return hungUp(t, r) })
+					}
+					theNextStartTells(t, dir)
+					return
+				}
+				lines := bufio.NewReader(r)
 				awaitLine(t, lines, "panic: told to stop")
 				awaitLine(t, lines, "panicking.Drain")
-				return
-			}
-			next := serving1(dir)
-			var log bytes.Buffer
-			next.Stderr = &log
-			p = outside(t, next)
-			p.signal(t, syscall.SIGTERM)
-			p.ends(t, promptly, 0)
-			if !kit.ContainsAll(log.String(), "the last run crashed", "panic: told to stop", "crash.last.log") || crashOf(t, dir) != "" {
-				t.Errorf("the next start says %s", &log)
-			}
-		})
+			})
+		}
+	}
+}
+
+// hungUp tells whether nobody can write to r any more, whatever waits in it.
+func hungUp(t *testing.T, r *os.File) bool {
+	t.Helper()
+	raw, err := r.SyscallConn()
+	kit.Must(t, err)
+	var fds [1]unix.PollFd
+	kit.Must(t, raw.Control(func(fd uintptr) {
+		fds[0] = unix.PollFd{Fd: int32(fd)}
+		_, err = unix.Poll(fds[:], 0)
+	}))
+	return fds[0].Revents&unix.POLLHUP != 0
+}
+
+func theNextStartTells(t *testing.T, dir string) {
+	t.Helper()
+	next := serving1(dir)
+	var log bytes.Buffer
+	next.Stderr = &log
+	p := outside(t, next)
+	p.signal(t, syscall.SIGTERM)
+	p.ends(t, promptly, 0)
+	if !kit.ContainsAll(log.String(), "the last run crashed", "panic: told to stop", "crash.last.log") || crashOf(t, dir) != "" {
+		t.Errorf("the next start says %s", &log)
 	}
 }
 

@@ -73,7 +73,7 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		_, err := fmt.Fprintf(p.stdout, "epitaph version %s\n", version())
 		return err
 	}
-	guardErr := p.streams.detach()
+	p.streams.detach()
 	cfg, warnings, err := p.serveConfig(s)
 	logs := s.log
 	logs.level = cmp.Or(logs.level, cfg.LogLevel())
@@ -81,7 +81,7 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 	if err := errors.Join(logErr, err); err != nil {
 		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
-	warnUnguarded(log, guardErr)
+	p.streams.warn(log)
 	for _, name := range p.strayVariables(knownVariables()) {
 		log.Warn("environment variable is not known and ignored", "name", name)
 	}

@@ -160,10 +160,3 @@ func keepCrashes(dir string, log *slog.Logger) {
 		log.Error("the last run crashed", "at", last.At, "first_line", last.First, "trace", last.File)
 	}
 }
-
-// warnUnguarded tells why a panic may wait for the reader of stderr.
-func warnUnguarded(log *slog.Logger, err error) {
-	if err != nil {
-		log.Warn("a crash may hang while nobody reads stderr", "err", err)
-	}
-}

@@ -24,24 +24,31 @@ const lastAttempt = time.Second
 type streams struct {
 	out, err *output.Stream
 	guard    *output.Stderr // nil: descriptor 2 is as it was
+	fault    error          // why it is, where a panic may wait for its reader
 }
 
 // detach makes a server independent of whoever reads what it writes: a reader that stands still or is gone costs
-// lines, which are counted, and nothing else. The error says why a panic may still wait.
-func (s *streams) detach() (err error) {
+// lines, which are counted, and nothing else.
+func (s *streams) detach() {
 	if s.out == nil { // not a run of the command line
-		return nil
+		return
 	}
 	signal.Ignore(syscall.SIGPIPE)
 	var to io.Writer
 	if s.err.To() == io.Writer(os.Stderr) && s.guard == nil {
-		if s.guard, err = output.GuardStderr([]string{"epitaph", relayCommand}); s.guard != nil {
+		if s.guard, s.fault = output.GuardStderr([]string{"epitaph", relayCommand}); s.guard != nil {
 			to = s.guard
 		}
 	}
 	s.err.Detach(to)
 	s.out.Detach(nil)
-	return err
+}
+
+// warn tells what detach could not do.
+func (s *streams) warn(log *slog.Logger) {
+	if s.fault != nil {
+		log.Warn("a crash may hang while nobody reads stderr", "err", s.fault)
+	}
 }
 
 // close makes the last attempt.

@@ -37,7 +37,7 @@ terminal, it measures for one second and ends.`,
 			screen = nil
 		}
 		if screen != nil {
-			_ = p.streams.detach() // a terminal that stands still does not keep it from ending
+			p.streams.detach() // a terminal that stands still does not keep it from ending
 		}
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
