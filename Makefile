@@ -98,8 +98,8 @@ sim whole: export GOGC := 400
 sim: ## SCHEDULES=50000 SEED=1 SIM_BUDGET=30s: tables and tombstones under a hostile virtual network
 	SCHEDULES=$(or $(SCHEDULES),50000) $(GO) test -count=1 -timeout 600m -v ./test/sim
 
-whole: ## SCHEDULES=100 SEED=1 SIM_BUDGET=30s: the same schedules with whole nodes and memberlist in virtual time
-	SCHEDULES=$(or $(SCHEDULES),100) $(GO) test -count=1 -timeout 600m -v ./test/whole
+whole: ## SCHEDULES=100 SEED=1 SIM_BUDGET=30s ROLLS=100: the same schedules with whole nodes and memberlist in virtual time
+	ROLLS=$(or $(ROLLS),100) SCHEDULES=$(or $(SCHEDULES),100) $(GO) test -count=1 -timeout 600m -v ./test/whole
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
 	LONG=$(or $(LONG),0) sh test/model/run.sh

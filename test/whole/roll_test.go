@@ -12,6 +12,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/test/world"
 )
 
 const (
@@ -23,10 +24,7 @@ const (
 // ready, as a StatefulSet does; brokers register every 30 s, each in its own moment. No node that is ready ever answers a
 // query for a registered topic with "no route". Before that all are started at once, when nobody can tell.
 func TestRollLosesNoRoute(t *testing.T) {
-	rolls := 100
-	if testing.Short() {
-		rolls = 10
-	}
+	rolls := int(world.Number(t, "ROLLS", 10))
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, config{nodes: 3, seed: 1})
 		defer w.close()
