@@ -163,10 +163,16 @@ func differing(n *testNode, peer Peer, now clock.Stamp, settledOnly bool) (keys 
 	return keys
 }
 
+// served is what two nodes must have in common of an item: all of it but why a tombstone was kept.
+func served(i Item) Item {
+	i.Kept = 0
+	return i
+}
+
 // truth is what really differs between two nodes.
 func truth(a, b *testNode) (keys []Key) {
 	for k, i := range a.own {
-		if o, ok := b.own[k]; !ok || !i.same(&o) {
+		if o, ok := b.own[k]; !ok || served(i) != served(o) {
 			keys = append(keys, k)
 		}
 	}
@@ -572,5 +578,100 @@ func TestWitnessThatChangesLeavesNobodyOut(t *testing.T) {
 	back.Receive(&Summary{From: other.Peer, Age: time.Hour, Standing: Standing{Ready: true, Witness: true}, Root: 12345}, w.now)
 	if got := back.Catchup(w.now); len(got.LeftOut) != 0 || len(got.Missing) != 2 {
 		t.Errorf("while the other one changes: %+v", got)
+	}
+}
+
+// Each thing that an item says makes a difference, alone; only why a tombstone was kept makes none.
+func TestEachFigureMakesADifference(t *testing.T) {
+	for what, change := range map[string]func(i *Item){
+		"state version":   func(i *Item) { i.Version.StateVersion++ },
+		"timestamp":       func(i *Item) { i.Version.Timestamp++ },
+		"counter":         func(i *Item) { i.Version.Counter++ },
+		"topics":          func(i *Item) { i.Topics++ },
+		"writable topics": func(i *Item) { i.Writable-- },
+		"hash of topics":  func(i *Item) { i.Hash++ },
+		"id":              func(i *Item) { i.ID++ },
+		"kept":            func(i *Item) { i.Kept = 3 },
+	} {
+		w := newWorld(t, 2)
+		i := broker(1)
+		w.set(w.nodes[0], broker(1), broker(2))
+		change(&i)
+		w.set(w.nodes[1], i, broker(2))
+		w.run(5 * time.Second)
+		want := map[string]int{"id": 2, "kept": 0}
+		n, special := want[what]
+		if !special {
+			n = 1
+		}
+		if got := differing(w.nodes[0], w.nodes[1].peer, w.now, true); len(got) != n {
+			t.Errorf("%s: %d differences, want %d", what, len(got), n)
+		}
+	}
+}
+
+// Answers are limited to so many parts a second, and a walk through topics, KV or options counts as a quarter of them. What
+// is refused is counted, and a second later there is room again.
+func TestAnswersAreLimited(t *testing.T) {
+	w := newWorld(t, 2)
+	n, peer := w.nodes[0], w.nodes[1].peer
+	w.set(n, broker(1))
+	n.other[Topics] = []Item{{Key: Key{Name: "t"}, Hash: 1}}
+	w.run(3 * time.Second)
+	all := ^uint64(0)
+	ask := func(subject Subject) (answered int) {
+		name := ""
+		if subject == Topics {
+			name = "b"
+		}
+		for range 2 * partsASec {
+			out, _ := n.Receive(&Compare{From: peer, Nonce: 1, Subject: subject, Name: name, Mask: all, Sums: make([]uint64, buckets)}, w.now)
+			answered += len(out)
+		}
+		return answered
+	}
+	for _, test := range []struct {
+		subject Subject
+		want    int
+	}{{Brokers, partsASec}, {Topics, 4}, {Brokers, partsASec}} {
+		before := n.Counters().Limited
+		if got := ask(test.subject); got != test.want {
+			t.Errorf("subject %d: %d answers at once, want %d", test.subject, got, test.want)
+		}
+		if refused := n.Counters().Limited - before; refused != uint64(2*partsASec-test.want) {
+			t.Errorf("subject %d: %d counted as refused", test.subject, refused)
+		}
+		w.now = w.now.Add(time.Second)
+	}
+}
+
+// Questions of people to members that do not answer are forgotten after a while, and then others can be asked.
+func TestUnansweredQuestionsEnd(t *testing.T) {
+	w := newWorld(t, 2)
+	n, peer := w.nodes[0], w.nodes[1].peer
+	w.nodes[1].down = true // and nobody has noticed
+	ask := func() bool {
+		_, _, ok := n.Ask(peer, KV, "", w.now)
+		return ok
+	}
+	for i := range maxAsks {
+		if !ask() {
+			t.Fatalf("question %d is refused", i+1)
+		}
+	}
+	limited := n.Counters().Limited
+	if ask() || n.Counters().Limited != limited+1 {
+		t.Error("a question beyond the limit is asked, or not counted")
+	}
+	n.Tick(w.now.Add(askExpires))
+	if w.now = w.now.Add(askExpires); ask() {
+		t.Error("a question is forgotten too early")
+	}
+	w.now = w.now.Add(1)
+	n.Tick(w.now)
+	for i := range maxAsks {
+		if !ask() {
+			t.Fatalf("after a while question %d is refused", i+1)
+		}
 	}
 }

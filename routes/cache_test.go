@@ -214,6 +214,32 @@ func TestStaleBytesAreNeverKept(t *testing.T) {
 	}
 }
 
+// The order configuration may change in the very moment in which a route is made from it: after it was read for the route, and
+// before the route is kept. Whoever asks afterwards sees the new one.
+func TestOrderThatChangesWhileItIsRead(t *testing.T) {
+	order, once := "o:1", true
+	var table *Table
+	table = New(Config{
+		Clock: ticking(), CacheBytes: 1 << 20, TombstoneTTL: time.Minute, Encode: plain,
+		OrderConf: func(string) (string, bool) {
+			read := order
+			if once {
+				once, order = false, "o:2"
+				table.InvalidateAll()
+			}
+			return read, true
+		},
+	})
+	table.Register(fleet(0, 0, 2, 1))
+	topic := []byte("tenant-prod-orders-000000")
+	for i, want := range []string{"o:1", "o:2", "o:2"} {
+		if body, _ := table.Route(topic, false); !bytes.Contains(body, []byte(want)) {
+			t.Errorf("question %d: %s, want %s", i+1, body, want)
+		}
+	}
+	kit.Must(t, table.Check())
+}
+
 func TestCacheKeepsItsBudget(t *testing.T) {
 	const budget = 20_000
 	table := newTable(budget)

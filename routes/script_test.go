@@ -291,7 +291,9 @@ func (p *stepper) repeat(a *args) {
 }
 
 func (p *stepper) unregister(a *args) {
-	u := &Unregistration{Name: a.word(1), ID: a.num(a.word(2)), Addr: a.word(3), Cluster: a.get("cluster", "C1"), At: p.now}
+	// Its first byte came a while before it is handled: it has waited for its rest, or behind another.
+	at := p.now.Add(-a.duration(a.get("waited", "3ms")))
+	u := &Unregistration{Name: a.word(1), ID: a.num(a.word(2)), Addr: a.word(3), Cluster: a.get("cluster", "C1"), At: at}
 	if c := p.connOf(a); c != nil {
 		u.Conn = c.ID
 	}

@@ -541,3 +541,97 @@ func TestProbesClearWhatStreamsShowed(t *testing.T) {
 		t.Error("a probe came through, and the member is shown as reached by stream only")
 	}
 }
+
+// The answer to the last of several tries counts with the t0 of that one: with lost packets the question has waited for nothing.
+func TestLastTryHasTheNewestT0(t *testing.T) {
+	tables := fakeTables{keyOf(1): entry(1, 50*time.Second, 50*time.Second)}
+	c := newExchange(t, peerC, tables, peerA)
+	now := 60 * time.Second
+	id := ID{Key: keyOf(1), Identity: who(1), Origin: peerA, Seq: 1}
+	pull := to[Pull](c.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now)), peerA)[0]
+	for range 5 {
+		now += 10 * ms
+		pull = to[Pull](c.Tick(at(now)), peerA)[0]
+	}
+	// By this question's t0 L is at 50.03 s, after the connection's first byte; by the first one's it would be before it.
+	proof := proofFor(pull, peerA, now-50*time.Second-30*ms, 9*time.Second, at(now))
+	if d := c.Receive(proof, at(now+ms)).Decisions[0]; d.Verdict.Outcome != Evicted {
+		t.Errorf("%+v, want the last question's t0 to count", d.Verdict)
+	}
+}
+
+// What was kept only because the question took long is asked again when it is hinted again; what was kept for good is not.
+func TestKeptByASlowQuestionIsAskedAgain(t *testing.T) {
+	for _, test := range []struct {
+		what     string
+		took     time.Duration
+		life, u  time.Duration // ages in the answer; the registration is 10 s old when it is asked for
+		outcome  Outcome
+		askAgain bool
+	}{
+		{"younger, by less than the way", 500 * ms, 10*time.Second + 400*ms, 9 * time.Second, KeptYoungerConn, true},
+		{"younger, by more", 500 * ms, 11 * time.Second, 9 * time.Second, KeptYoungerConn, false},
+		{"came back, by less than the way", 500 * ms, 9 * time.Second, 10*time.Second + 400*ms, CameBack, true},
+		{"came back, by more", 500 * ms, 9 * time.Second, 11 * time.Second, CameBack, false},
+		{"a quick question", ms, 10*time.Second + 400*ms, 9 * time.Second, KeptYoungerConn, false},
+	} {
+		now := 60 * time.Second
+		tables := fakeTables{keyOf(1): entry(1, now-10*time.Second, now-10*time.Second)}
+		c := newExchange(t, peerC, tables, peerA)
+		id := ID{Key: keyOf(1), Identity: who(1), Origin: peerA, Seq: 1}
+		pull := to[Pull](c.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now)), peerA)[0]
+		d := c.Receive(proofFor(pull, peerA, test.life, test.u, at(now)), at(now+test.took)).Decisions[0]
+		if d.Verdict.Outcome != test.outcome || d.Final == test.askAgain {
+			t.Errorf("%s: %v, final %v", test.what, d.Verdict.Outcome, d.Final)
+		}
+		out := c.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now+time.Second))
+		if asked := len(to[Pull](out, peerA)) > 0; asked != test.askAgain || asked == (len(to[Done](out, peerA)) > 0) {
+			t.Errorf("%s: asked again %v: %+v", test.what, asked, out.Packets)
+		}
+		checked(t, now+time.Second, c)
+	}
+}
+
+// The slack of a verdict is all that another question could change: its way, the rounding and stretching of the ages, a
+// millisecond for the clocks. At the bound it is final, within it is not.
+func TestFinalToTheMillisecond(t *testing.T) {
+	b := Bounds{Asked: at(0), Life: 10 * time.Second, HasLife: true, Unregistered: 5 * time.Second}
+	now := at(300 * ms)
+	slack := -(now.Age(b.Asked) + 150*ms + ms)
+	for _, test := range []struct {
+		v    Verdict
+		want bool
+	}{
+		{Verdict{Outcome: KeptYoungerConn, LifeMargin: slack - 1}, true},
+		{Verdict{Outcome: KeptYoungerConn, LifeMargin: slack}, false},
+		{Verdict{Outcome: CameBack, RegisterMargin: slack - 1}, true},
+		{Verdict{Outcome: CameBack, RegisterMargin: slack}, false},
+		{Verdict{Outcome: KeptName}, true},
+		{Verdict{Outcome: KeptNoLife}, true},
+		{Verdict{Outcome: Evicted}, true},
+	} {
+		if got := final(test.v, b, now); got != test.want {
+			t.Errorf("%+v: final %v", test.v, got)
+		}
+	}
+}
+
+// A DONE that was on its way when the origin restarted says nothing about the tombstones of the new life, whose sequence
+// numbers begin again.
+func TestDoneForAnotherBootEndsNothing(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	now := time.Second
+	id, _ := mustMake(t, a, departure(1, now, 0), now)
+	for n, boot := range []uint64{peerA.Boot + 1, peerA.Boot - 1, 0} {
+		a.Receive(Done{From: peerB, Boot: boot, Reports: []Report{{Seq: id.Seq, Outcome: Evicted}}}, at(now))
+		if r := a.Status(1, at(now)).Own[0].Reports[0]; r.Reported || r.Answered {
+			t.Fatalf("a report for boot %d is believed: %+v", boot, r)
+		}
+		if got := a.Counters().RefusedOrigin; boot != 0 && got != uint64(n+1) {
+			t.Errorf("%d refused, want %d", got, n+1)
+		}
+	}
+	if hints := to[Hint](a.Tick(at(now+firstInterval)), peerB); len(hints) == 0 {
+		t.Error("the member is not hinted any more")
+	}
+}

@@ -104,3 +104,91 @@ func TestWatchedEvictionsAreBounded(t *testing.T) {
 		t.Errorf("%d watched after the TTL", r.n)
 	}
 }
+
+// However many connections close with evictions that were watched, the next eviction is watched. So it is after as many
+// UNREGISTERs, and after as many newer evictions of the same registration.
+func TestWatchesAreGivenBack(t *testing.T) {
+	ends := map[string]func(r *selfCheck, conn uint64, k Key){
+		"closed":       func(r *selfCheck, conn uint64, _ Key) { r.closed(conn) },
+		"unregistered": func(r *selfCheck, conn uint64, k Key) { r.unwatch(conn, k) },
+		"again":        func(*selfCheck, uint64, Key) {},
+	}
+	for name, end := range ends {
+		r := newSelfCheck()
+		for i := range maxWatched + 5 {
+			conn := uint64(i)
+			if name == "again" {
+				conn = 1
+			}
+			for k := range 2 {
+				r.evicted(Decision{ID: ID{Key: keyOf(k)}, Verdict: Verdict{Conn: conn}, At: at(0)})
+				if name == "unregistered" {
+					end(&r, conn, keyOf(k))
+				}
+			}
+			end(&r, conn, keyOf(0))
+		}
+		if want := len(r.by) * 2; r.n != want || want > 2 {
+			t.Errorf("%s: %d watched on %d connections", name, r.n, len(r.by))
+		}
+		r.evicted(Decision{ID: ID{Key: keyOf(9), Identity: who(9)}, Verdict: Verdict{Conn: 9}, At: at(0)})
+		r.registered(9, keyOf(9), who(9), at(time.Second))
+		if got := r.sweep(at(time.Second + refutedAfter)); len(got) != 1 {
+			t.Errorf("%s: %d refuted, want that one", name, len(got))
+		}
+	}
+}
+
+// Brokers register every 30 s, which is as long as the self-check waits: what counts is the first REGISTER.
+func TestRegisteringAgainAndAgainIsRefuted(t *testing.T) {
+	tables := fakeTables{}
+	x := newExchange(t, peerC, tables, peerA)
+	now := time.Hour
+	evictOne(t, x, tables, 0, now)
+	refuted := 0
+	for range 3 {
+		for range 30 {
+			now += time.Second
+			refuted += len(x.Tick(at(now)).Refuted)
+		}
+		x.Registered(9, keyOf(0), who(0), at(now))
+	}
+	if refuted != 1 {
+		t.Errorf("%d refuted, want the one", refuted)
+	}
+}
+
+// The bounds of the self-check to the nanosecond: how long a broker must be back, how near three must be, how long a hold
+// lasts; and that a hold begins to count anew.
+func TestBoundsOfTheSelfCheck(t *testing.T) {
+	watch := func(r *selfCheck, i int, now time.Duration) {
+		r.evicted(Decision{ID: ID{Key: keyOf(i), Identity: who(i)}, Verdict: Verdict{Conn: 9}, At: at(now)})
+		r.registered(9, keyOf(i), who(i), at(now))
+	}
+	r := newSelfCheck()
+	watch(&r, 0, 0)
+	if n := len(r.sweep(at(refutedAfter - 1))); n != 0 {
+		t.Errorf("%d refuted a nanosecond early", n)
+	}
+	if n := len(r.sweep(at(refutedAfter))); n != 1 {
+		t.Errorf("%d refuted in time", n)
+	}
+	for _, test := range []struct {
+		apart time.Duration // first and third
+		hold  bool
+	}{{refutedWindow, true}, {refutedWindow + 1, false}} {
+		r := newSelfCheck()
+		r.count(at(0))
+		r.count(at(time.Second))
+		if got := r.count(at(test.apart)); got != test.hold {
+			t.Errorf("three within %v: hold %v", test.apart, got)
+		}
+		end := test.apart + holdFor
+		if test.hold && (!r.holding(at(end-1)) || r.holding(at(end))) {
+			t.Errorf("the hold does not end after %v", holdFor)
+		}
+		if test.hold && (r.count(at(end)) || r.count(at(end)) || !r.count(at(end))) {
+			t.Error("a hold does not begin to count anew")
+		}
+	}
+}
