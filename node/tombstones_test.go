@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // startCluster runs n nodes that gossip on loopback.
@@ -145,6 +146,76 @@ func TestLastAnnouncementIsTrue(t *testing.T) {
 		kit.Until(t, "the truth", func() bool {
 			ready, _ := n.Ready()
 			return n.Gossip().Members()[0].Ready == ready
+		})
+	}
+}
+
+// A connection is as old as its first byte, not as its accept: a proxy in front of the node may open one early. Its broker was
+// not in use when the other node's acknowledged answer proved life.
+func TestConnectionIsAsOldAsItsFirstByte(t *testing.T) {
+	nodes := startCluster(t, 2)
+	aged := func() {
+		born := clock.Now()
+		kit.Until(t, "some time", func() bool { return clock.Now().Sub(born) > 150*time.Millisecond })
+	}
+	register := func(c *rpc.Client) { // of a release without a late proof
+		t.Helper()
+		req := &remoting.Command{Code: remoting.RegisterBroker, Version: 407, Ext: brokerHeader("0"), Body: []byte(twoTopics)}
+		if a, err := c.Invoke(t.Context(), req); err != nil || a.Code != 0 {
+			t.Fatalf("register: %v %v", a, err)
+		}
+		aged()
+	}
+	early := dial(t, nodes[1])
+	aged()
+	old := dial(t, nodes[0])
+	register(old)
+	register(early)
+	ask(t, old, remoting.UnregisterBroker, brokerHeader("0"), "")
+	kit.Until(t, "the report of the other node", func() bool {
+		s := nodes[0].Gossip().Status(1)
+		return len(s.Own) == 1 && len(s.Own[0].Reports) == 1 && s.Own[0].Reports[0].Reported
+	})
+	if r := nodes[0].Gossip().Status(1).Own[0].Reports[0]; r.Outcome != tombstone.KeptYoungerConn || registrations(nodes[1]) != 1 {
+		t.Errorf("%v, with %d registrations left", r.Outcome, registrations(nodes[1]))
+	}
+}
+
+// The self-check hears what the evicted broker's connection does: one that registers it again and stays refutes the eviction;
+// one that unregisters it afterwards, as a container does that removes and adds a broker, or that closes does not.
+func TestSelfCheckHearsOfConnections(t *testing.T) {
+	for name, test := range map[string]struct {
+		then    func(t *testing.T, header map[string]string, c *rpc.Client)
+		refuted uint64 // beside one that is refuted in any case
+	}{
+		"stays": {func(*testing.T, map[string]string, *rpc.Client) {}, 1},
+		"unregisters": {func(t *testing.T, header map[string]string, c *rpc.Client) {
+			ask(t, c, remoting.UnregisterBroker, header, "")
+		}, 0},
+		"closes": {func(_ *testing.T, _ map[string]string, c *rpc.Client) { c.Close() }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var old aged
+			nodes := startClusterWith(t, 2, func(c *config.Config) { c.Clock = old.now })
+			a, c := nodes[0], nodes[1]
+			var headers []map[string]string
+			var back []*rpc.Client
+			for i := range 2 {
+				header := brokerHeader("0")
+				header["brokerName"], header["brokerAddr"] = fmt.Sprint("b", i), fmt.Sprintf("1.1.1.%d:10911", i)
+				conns := registerAt(t, header, c, a)
+				ask(t, conns[1], remoting.UnregisterBroker, header, "")
+				kit.Until(t, "eviction", func() bool { return registrations(c) == i })
+				ask(t, conns[0], remoting.RegisterBroker, header, twoTopics)
+				headers, back = append(headers, header), append(back, conns[0])
+			}
+			test.then(t, headers[0], back[0])
+			kit.Until(t, "its end", func() bool { return registrations(c) == 1+int(test.refuted) })
+			old.by.Store(int64(31 * time.Second))
+			kit.Until(t, "the self-check", func() bool { return c.Gossip().Counters().Refuted > 0 })
+			if got := c.Gossip().Counters().Refuted; got != 1+test.refuted {
+				t.Errorf("%d evictions are refuted, want %d", got, 1+test.refuted)
+			}
 		})
 	}
 }
