@@ -26,19 +26,24 @@ func loadConfigFile(cfg *config.Config, file string) (faults []*config.Fault, un
 	return faults, unknown, nil
 }
 
-// loadTLSFile overrides the TLS settings with those of tls.config.file, which need not be there.
+// loadTLSFile overrides the TLS settings with those of tls.config.file. That need not be there unless it was named; one
+// that is there must be readable. The error is a *config.Fault when the file cannot be opened, which the original overlooks.
 func loadTLSFile(cfg *config.Config) error {
-	if cfg.TLS.Mode == config.TLSDisabled {
+	t := &cfg.TLS
+	if t.AsOriginal && t.Mode == config.TLSDisabled {
 		return nil
 	}
-	entries, err := readProperties(cfg.TLS.ConfigFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil
-	}
-	if err != nil {
+	entries, err := readProperties(t.ConfigFile)
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		t.ApplyFile(entries)
+	case errors.Is(err, fs.ErrNotExist) && !t.FileNamed():
+	case errors.As(err, &path):
+		return &config.Fault{Key: "tls.config.file", Value: t.ConfigFile, Remedy: "it cannot be read: " + path.Err.Error()}
+	default:
 		return fmt.Errorf("tls.config.file: %w", err)
 	}
-	cfg.TLS.ApplyFile(entries)
 	return nil
 }
 

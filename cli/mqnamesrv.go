@@ -111,6 +111,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	for _, f := range sys.Faults() {
 		wrong = append(wrong, f)
 	}
+	sys.Source = "-D"
 	cfg = config.Default(sys)
 	cfg.KVAsOriginal = true
 	for flag, on := range map[string]*bool{"read-only-config": &cfg.ReadOnlyConfig, closeClientsFlag: &cfg.CloseClientsUntilReady} {
@@ -146,7 +147,34 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 		}
 		warnings = append(warnings, unknownKeys(file, unknown)...)
 	}
-	return cfg, warnings, loadTLSFile(&cfg)
+	told, err := mqTLS(&cfg)
+	return cfg, append(warnings, told...), err
+}
+
+// mqTLS reads the TLS settings as the original does, and warns of all that serve would refuse.
+func mqTLS(cfg *config.Config) (warnings []warning, err error) {
+	cfg.TLS.AsOriginal = true
+	warn := func(f *config.Fault) {
+		warnings = append(warnings, warning{"TLS setting does not do what it seems to; epitaph serve would refuse it", []any{"err", f}})
+	}
+	err = loadTLSFile(cfg)
+	var overlooked *config.Fault
+	if errors.As(err, &overlooked) {
+		warn(overlooked)
+		err = nil
+	}
+	faults, told := cfg.TLS.Judge()
+	for _, f := range faults {
+		warn(f)
+	}
+	return append(warnings, tlsLines(told)...), err
+}
+
+func tlsLines(told []string) (lines []warning) {
+	for _, text := range told {
+		lines = append(lines, warning{"TLS setting", []any{"note", text}})
+	}
+	return lines
 }
 
 func (p *program) mqRun(cfg config.Config, warnings []warning) int {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -47,7 +49,8 @@ Examples:
     a trial on any free port:
         epitaph serve --listen 127.0.0.1:0 --data /tmp/ns
     TLS only:
-        epitaph serve --set tls.server.mode=enforcing
+        epitaph serve --set tls.server.mode=enforcing \
+            --set tls.server.certPath=/etc/rocketmq/ns.pem --set tls.server.keyPath=/etc/rocketmq/ns.key
     a node that hears from others who has left:
         epitaph serve --gossip 10.0.0.1:7946 --join 10.0.0.2:7946 \
             --cluster orders --gossip-key-file keys
@@ -128,6 +131,10 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		case !ok:
 			faults = append(faults, fmt.Errorf("--set %q: want NAME=VALUE", setting))
 		case config.IsSystemProperty(name):
+			if before, twice := sys.Properties[name]; twice && before != value && config.IsTLSName(name) {
+				faults = append(faults, &config.Fault{Key: name, Value: value, Source: "--set",
+					Remedy: "--set has another value before it: say it once"})
+			}
 			sys.Properties[name] = value
 		default:
 			options = append(options, [2]string{name, value})
@@ -136,6 +143,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	for _, f := range sys.Faults() {
 		faults = append(faults, f)
 	}
+	sys.Source = "--set"
 	cfg = config.Default(sys)
 	if s.config != "" {
 		read, unknown, err := loadConfigFile(&cfg, s.config)
@@ -149,6 +157,11 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		if _, err := logLevel(cfg.LogLevel()); err != nil {
 			faults = append(faults, fmt.Errorf("%s: logLevel, which is %w", s.config, err))
 		}
+		faults = append(faults, strayTLS(cfg.Extra, s.config)...)
+	}
+	if java, err := p.javaOptions(p.commandLine(nil)); err == nil { // else no Java would take them either
+		maps.DeleteFunc(java.properties, func(name, value string) bool { return sys.Properties[name] == value })
+		faults = append(faults, strayTLS(java.properties, "options of a Java machine")...)
 	}
 	for _, o := range options {
 		if err := cfg.Set("--set", o[0], o[1]); err != nil {
@@ -156,9 +169,11 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		}
 	}
 	faults = append(faults, p.applyFlags(&cfg, s)...)
-	if err := loadTLSFile(&cfg); err != nil {
+	told, err := serveTLS(&cfg)
+	if err != nil {
 		faults = append(faults, err)
 	}
+	warnings = append(warnings, told...)
 	if err = s.gossip.into(&cfg); err != nil {
 		faults = append(faults, err)
 	}
@@ -168,6 +183,30 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	return cfg, warnings, errors.Join(faults...)
+}
+
+// strayTLS are settings of TLS where serve does not read them.
+func strayTLS(settings map[string]string, source string) (faults []error) {
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if config.IsTLSName(name) {
+			faults = append(faults, &config.Fault{Key: name, Value: settings[name], Source: source,
+				Remedy: "TLS is not read from there: give it with --set NAME=VALUE, or in tls.config.file"})
+		}
+	}
+	return faults
+}
+
+// serveTLS judges what was set of TLS, and opens the files. A certificate of which the settings are wrong is not looked at.
+func serveTLS(cfg *config.Config) (warnings []warning, err error) {
+	err = loadTLSFile(cfg)
+	refused, told := cfg.TLS.Judge()
+	for _, f := range refused {
+		err = errors.Join(err, f)
+	}
+	if err == nil && cfg.TLS.Complete() {
+		err = node.CheckTLS(&cfg.TLS)
+	}
+	return tlsLines(told), err
 }
 
 func (p *program) applyFlags(cfg *config.Config, s serveSettings) (faults []error) {

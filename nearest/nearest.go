@@ -14,15 +14,15 @@ func Name(written string, names []string) string {
 		if strings.EqualFold(name, written) {
 			return name
 		}
-		if d := distance(strings.ToLower(written), strings.ToLower(name)); d <= least && (best == "" || d < least) {
+		if d := Distance(strings.ToLower(written), strings.ToLower(name)); d <= least && (best == "" || d < least) {
 			best, least = name, d
 		}
 	}
 	return best
 }
 
-// distance is how many changes make a of b: the optimal string alignment of Damerau and Levenshtein, over bytes.
-func distance(a, b string) int {
+// Distance is how many changes make a of b: the optimal string alignment of Damerau and Levenshtein, over bytes.
+func Distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j

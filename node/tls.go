@@ -17,12 +17,33 @@ func useTLS(rc *rpc.Config, t *config.TLS, log *slog.Logger) error {
 	}
 	var err error
 	if rc.TLS, err = rpc.NewTLS(tlsSettings(t), log); err != nil {
-		if !errors.Is(err, rpc.ErrPlain) {
+		if !t.AsOriginal || !errors.Is(err, rpc.ErrPlain) {
 			return err
 		}
 		log.Error("TLS is not usable, its connections will be closed", "err", err)
+		return nil
+	}
+	if t.TestMode {
+		log.Info("tls serves a self-signed certificate, for none is configured", "mode", string(t.Mode))
+	} else {
+		log.Info("tls serves the certificate that is configured", "mode", string(t.Mode), "cert", t.CertPath,
+			"until", rc.TLS.Expires(), "client_certificates", string(t.ClientCert), "verified", t.AuthClient)
 	}
 	return nil
+}
+
+// CheckTLS opens the files that the settings name and says why the node would not start with them.
+func CheckTLS(t *config.TLS) error {
+	var faults []error
+	if t.Mode != config.TLSDisabled {
+		_, err := rpc.NewTLS(tlsSettings(t), slog.New(slog.DiscardHandler))
+		faults = append(faults, err)
+	}
+	if t.Client.Enable {
+		_, err := rpc.ClientTLS(tlsSettings(t))
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }
 
 // useClientTLS sets how connections to brokers are made. Without a usable context they are made in plain text, as in
@@ -42,6 +63,10 @@ func useClientTLS(cc *rpc.ClientConfig, t *config.TLS, log *slog.Logger) {
 func tlsSettings(t *config.TLS) rpc.TLSSettings {
 	return rpc.TLSSettings{
 		TestMode:         t.TestMode,
+		ClientTestMode:   t.Client.TestMode,
+		Protocols:        t.Protocols,
+		Ciphers:          t.Ciphers,
+		AsOriginal:       t.AsOriginal,
 		ServerKey:        t.KeyPath,
 		ServerPassword:   t.KeyPassword,
 		ServerCert:       t.CertPath,

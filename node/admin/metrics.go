@@ -55,6 +55,8 @@ type metrics struct {
 	sink    *sink.PrometheusSink
 	exposed http.Handler
 
+	expiry prometheus.Gauge // of the certificate; not of the sink, whose 32-bit floats would round it to two minutes
+
 	mu   sync.Mutex // guards the following, and makes one scrape read at a time
 	last []uint64   // of each counter
 }
@@ -62,6 +64,8 @@ type metrics struct {
 func newMetrics(counts *Counts, who Identity) (*metrics, error) {
 	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries())}
 	m.last = make([]uint64, len(m.series))
+	m.expiry = prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "_tls_certificate_expiry_timestamp_seconds",
+		Help: "When the certificate served expires, in seconds since 1970; 0: none is configured."})
 	registry := prometheus.NewRegistry()
 	opts := sink.PrometheusOpts{Name: metricPrefix, Registerer: registry}
 	for _, s := range m.series {
@@ -84,7 +88,7 @@ func newMetrics(counts *Counts, who Identity) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info("build_info", "Always 1; its labels are the program's version, the RocketMQ that it follows, and Go's.",
 			prometheus.Labels{"version": who.Release, "rocketmq": remoting.VersionText(remoting.Version), "goversion": runtime.Version()}),
-		info("node_info", "Always 1; its labels are the node's name and the name of its gossip cluster, both empty when it gossips with nobody.",
+		m.expiry, info("node_info", "Always 1; its labels are the node's name and the name of its gossip cluster, both empty when it gossips with nobody.",
 			prometheus.Labels{"gossip_cluster": who.Cluster, "name": who.Name}),
 	} {
 		if err := registry.Register(c); err != nil {
@@ -110,6 +114,10 @@ func (m *metrics) sample(view View) {
 	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
 	r.ready, _ = view.Ready()
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
+	m.expiry.Set(0)
+	if at := r.server.TLSExpires; !at.IsZero() {
+		m.expiry.Set(float64(at.Unix()))
+	}
 	for i := range m.series {
 		s := &m.series[i]
 		now := s.read(&r)
@@ -210,6 +218,8 @@ func serverSeries() []series {
 		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.TooSlow })).with("reason", "too_slow"),
 		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.NoBudget })).with("reason", "no_budget"),
 		counter(closed, closedHelp, stat(func(s *rpc.Stats) int64 { return s.TLSFailed })).with("reason", "tls"),
+		gauge("tls_self_signed", "1 while the certificate served is one that this process made and signed itself.",
+			func(r *reading) uint64 { return flag(r.server.TLSSelfSigned) }),
 		counter("received_bytes_total", "Bytes received, below TLS.", stat(func(s *rpc.Stats) int64 { return s.BytesIn })),
 		counter("sent_bytes_total", "Bytes sent, below TLS.", stat(func(s *rpc.Stats) int64 { return s.BytesOut })),
 		counter("overloads_total", "Requests answered with code 2: too many at once.",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,7 +70,7 @@ func checkWaterMarks(o *Options) string {
 
 // suggestion names the option that was probably meant.
 func suggestion(name string) string {
-	var names []string
+	names := slices.Clone(tlsNames)
 	for _, opt := range options {
 		names = append(names, opt.name)
 	}

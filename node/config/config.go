@@ -75,6 +75,8 @@ type System struct {
 	// Properties are system properties by name, such as tls.server.mode. The original's environment variables stand
 	// here under the name of the property they are read for: ROCKETMQ_HOME as rocketmq.home.dir.
 	Properties map[string]string
+	// Source is where the properties come from, for messages.
+	Source string
 }
 
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
@@ -144,7 +146,11 @@ type Fault struct {
 }
 
 func (f *Fault) Error() string {
-	text := fmt.Sprintf("%s=%q: %s", f.Key, f.Value, f.Remedy)
+	value := f.Value
+	if strings.HasSuffix(f.Key, "Password") {
+		value = "***"
+	}
+	text := fmt.Sprintf("%s=%q: %s", f.Key, value, f.Remedy)
 	if f.Source != "" {
 		text = f.Source + ": " + text
 	}

@@ -220,11 +220,12 @@ func TestSystemProperties(t *testing.T) {
 		{Key: "tls.server.keyPath", Value: "k2"}, {Key: "tls.server.mode", Value: "disabled"},
 		{Key: "tls.server.authClient", Value: "true"},
 	})
+	cfg.TLS.given, cfg.TLS.told, cfg.TLS.faults = nil, nil, nil
 	want := TLS{
 		Mode: TLSEnforcing, KeyPath: "k2", AuthClient: true, ClientCert: ClientCertRequire,
 		Client: TLSClient{Enable: true}, ConfigFile: DefaultTLSFile,
 	}
-	if diff := cmp.Diff(want, cfg.TLS); diff != "" {
+	if diff := cmp.Diff(want, cfg.TLS, cmp.AllowUnexported(TLS{})); diff != "" {
 		t.Error(diff)
 	}
 	if cfg.FrameMaxBytes != 8192 || cfg.Options.ServerSocketBacklog != 5 || !cfg.BinaryHeaders {

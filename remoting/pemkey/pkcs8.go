@@ -36,7 +36,7 @@ func decryptPKCS8(der []byte, password string) ([]byte, error) {
 		return nil, fmt.Errorf("its encryption is not that of PKCS#8: %w", err)
 	}
 	if id := info.Algorithm.Algorithm.String(); id != oidPBES2 {
-		scheme, known := passwordSchemes[id]
+		scheme, known := passwordSchemes()[id]
 		if !known {
 			return nil, unsupported(id)
 		}
@@ -49,6 +49,14 @@ func unsupported(what string) error {
 	return fmt.Errorf("its encryption (%s) is not supported: write it anew with openssl pkcs8 -topk8 -v2 aes-256-cbc", what)
 }
 
+// blockScheme is a cipher with the length of its key.
+type blockScheme struct {
+	keyLen int
+	block  func([]byte) (cipher.Block, error)
+}
+
+// The tables are functions, for most processes never look at them.
+
 // passwordScheme is an encryption that is named with its way from the password to the key.
 type passwordScheme struct {
 	hash   func() hash.Hash
@@ -58,17 +66,19 @@ type passwordScheme struct {
 	block  func([]byte) (cipher.Block, error) // for blocks
 }
 
-var passwordSchemes = map[string]passwordScheme{
-	"1.2.840.113549.1.5.3":    {hash: md5.New, keyLen: 8, block: des.NewCipher},
-	"1.2.840.113549.1.5.6":    {hash: md5.New, keyLen: 8, block: newRC2},
-	"1.2.840.113549.1.5.10":   {hash: sha1.New, keyLen: 8, block: des.NewCipher},
-	"1.2.840.113549.1.5.11":   {hash: sha1.New, keyLen: 8, block: newRC2},
-	"1.2.840.113549.1.12.1.1": {hash: sha1.New, pkcs12: true, keyLen: 16, stream: true},
-	"1.2.840.113549.1.12.1.2": {hash: sha1.New, pkcs12: true, keyLen: 5, stream: true},
-	"1.2.840.113549.1.12.1.3": {hash: sha1.New, pkcs12: true, keyLen: 24, block: des.NewTripleDESCipher},
-	"1.2.840.113549.1.12.1.4": {hash: sha1.New, pkcs12: true, keyLen: 16, block: newTwoKeyDES},
-	"1.2.840.113549.1.12.1.5": {hash: sha1.New, pkcs12: true, keyLen: 16, block: newRC2},
-	"1.2.840.113549.1.12.1.6": {hash: sha1.New, pkcs12: true, keyLen: 5, block: newRC2},
+func passwordSchemes() map[string]passwordScheme {
+	return map[string]passwordScheme{
+		"1.2.840.113549.1.5.3":    {hash: md5.New, keyLen: 8, block: des.NewCipher},
+		"1.2.840.113549.1.5.6":    {hash: md5.New, keyLen: 8, block: newRC2},
+		"1.2.840.113549.1.5.10":   {hash: sha1.New, keyLen: 8, block: des.NewCipher},
+		"1.2.840.113549.1.5.11":   {hash: sha1.New, keyLen: 8, block: newRC2},
+		"1.2.840.113549.1.12.1.1": {hash: sha1.New, pkcs12: true, keyLen: 16, stream: true},
+		"1.2.840.113549.1.12.1.2": {hash: sha1.New, pkcs12: true, keyLen: 5, stream: true},
+		"1.2.840.113549.1.12.1.3": {hash: sha1.New, pkcs12: true, keyLen: 24, block: des.NewTripleDESCipher},
+		"1.2.840.113549.1.12.1.4": {hash: sha1.New, pkcs12: true, keyLen: 16, block: newTwoKeyDES},
+		"1.2.840.113549.1.12.1.5": {hash: sha1.New, pkcs12: true, keyLen: 16, block: newRC2},
+		"1.2.840.113549.1.12.1.6": {hash: sha1.New, pkcs12: true, keyLen: 5, block: newRC2},
+	}
 }
 
 func (s *passwordScheme) decrypt(params, data []byte, password string) ([]byte, error) {
@@ -123,26 +133,27 @@ const (
 	oidScrypt = "1.3.6.1.4.1.11591.4.11"
 )
 
-var prfs = map[string]func() hash.Hash{
-	"1.2.840.113549.2.6":  md5.New,
-	"1.2.840.113549.2.7":  sha1.New,
-	"1.2.840.113549.2.8":  sha256.New224,
-	"1.2.840.113549.2.9":  sha256.New,
-	"1.2.840.113549.2.10": sha512.New384,
-	"1.2.840.113549.2.11": sha512.New,
-	"1.2.840.113549.2.12": sha512.New512_224,
-	"1.2.840.113549.2.13": sha512.New512_256,
+func prfs() map[string]func() hash.Hash {
+	return map[string]func() hash.Hash{
+		"1.2.840.113549.2.6":  md5.New,
+		"1.2.840.113549.2.7":  sha1.New,
+		"1.2.840.113549.2.8":  sha256.New224,
+		"1.2.840.113549.2.9":  sha256.New,
+		"1.2.840.113549.2.10": sha512.New384,
+		"1.2.840.113549.2.11": sha512.New,
+		"1.2.840.113549.2.12": sha512.New512_224,
+		"1.2.840.113549.2.13": sha512.New512_256,
+	}
 }
 
-var pbes2Ciphers = map[string]struct {
-	keyLen int
-	block  func([]byte) (cipher.Block, error)
-}{
-	"2.16.840.1.101.3.4.1.2":  {16, aes.NewCipher},
-	"2.16.840.1.101.3.4.1.22": {24, aes.NewCipher},
-	"2.16.840.1.101.3.4.1.42": {32, aes.NewCipher},
-	"1.2.840.113549.3.7":      {24, des.NewTripleDESCipher},
-	"1.3.14.3.2.7":            {8, des.NewCipher},
+func pbes2Ciphers() map[string]blockScheme {
+	return map[string]blockScheme{
+		"2.16.840.1.101.3.4.1.2":  {16, aes.NewCipher},
+		"2.16.840.1.101.3.4.1.22": {24, aes.NewCipher},
+		"2.16.840.1.101.3.4.1.42": {32, aes.NewCipher},
+		"1.2.840.113549.3.7":      {24, des.NewTripleDESCipher},
+		"1.3.14.3.2.7":            {8, des.NewCipher},
+	}
 }
 
 func decryptPBES2(params, data []byte, password string) ([]byte, error) {
@@ -150,7 +161,7 @@ func decryptPBES2(params, data []byte, password string) ([]byte, error) {
 	if _, err := asn1.Unmarshal(params, &p); err != nil {
 		return nil, fmt.Errorf("parameters of its encryption: %w", err)
 	}
-	scheme, known := pbes2Ciphers[p.Cipher.Algorithm.String()]
+	scheme, known := pbes2Ciphers()[p.Cipher.Algorithm.String()]
 	if !known {
 		return nil, unsupported(p.Cipher.Algorithm.String())
 	}
@@ -186,7 +197,7 @@ func derive(algorithm *pkix.AlgorithmIdentifier, password string, keyLen int) ([
 		}
 		prf := sha1.New
 		if id := p.PRF.Algorithm; len(id) > 0 {
-			if prf = prfs[id.String()]; prf == nil {
+			if prf = prfs()[id.String()]; prf == nil {
 				return nil, unsupported(id.String())
 			}
 		}

@@ -12,20 +12,19 @@ import (
 	"golang.org/x/crypto/blowfish" //nolint:staticcheck // deprecated for new keys; this reads old ones
 )
 
-var traditionalCiphers = map[string]struct {
-	keyLen int
-	block  func([]byte) (cipher.Block, error)
-}{
-	"AES-128":  {16, aes.NewCipher},
-	"AES-192":  {24, aes.NewCipher},
-	"AES-256":  {32, aes.NewCipher},
-	"DES":      {8, des.NewCipher},
-	"DES-EDE":  {16, newTwoKeyDES},
-	"DES-EDE3": {24, des.NewTripleDESCipher},
-	"BF":       {16, func(key []byte) (cipher.Block, error) { return blowfish.NewCipher(key) }},
-	"RC2":      {16, newRC2},
-	"RC2-64":   {8, newRC2},
-	"RC2-40":   {5, newRC2},
+func traditionalCiphers() map[string]blockScheme {
+	return map[string]blockScheme{
+		"AES-128":  {16, aes.NewCipher},
+		"AES-192":  {24, aes.NewCipher},
+		"AES-256":  {32, aes.NewCipher},
+		"DES":      {8, des.NewCipher},
+		"DES-EDE":  {16, newTwoKeyDES},
+		"DES-EDE3": {24, des.NewTripleDESCipher},
+		"BF":       {16, func(key []byte) (cipher.Block, error) { return blowfish.NewCipher(key) }},
+		"RC2":      {16, newRC2},
+		"RC2-64":   {8, newRC2},
+		"RC2-40":   {5, newRC2},
+	}
 }
 
 // decryptTraditional opens OpenSSL's encryption of PEM blocks. info is the value of DEK-Info, such as
@@ -36,7 +35,7 @@ func decryptTraditional(info string, data []byte, password string) ([]byte, erro
 	if at < 0 {
 		return nil, unsupported(name)
 	}
-	scheme, known := traditionalCiphers[name[:at]]
+	scheme, known := traditionalCiphers()[name[:at]]
 	mode := name[at+1:]
 	if !known || mode != "CBC" && mode != "CFB" && mode != "OFB" {
 		return nil, unsupported(name)

@@ -190,7 +190,14 @@ func (c *Conn) upgrade() error {
 	err := c.secure()
 	if err != nil {
 		c.server.counts.tlsFailed.Add(1)
-		c.server.logs.tls.Do(func() { c.server.cfg.Logger.Info("tls failed", "remote", c.remoteAddr, "err", err) })
+		c.server.logs.tls.Do(func() {
+			if old := signedWithSHA1(err); old != nil {
+				c.server.cfg.Logger.Warn("tls failed: a certificate of the client is signed with SHA-1, which is not accepted: issue it anew with SHA-256",
+					"remote", c.remoteAddr, "subject", old.Subject.String())
+				return
+			}
+			c.server.cfg.Logger.Info("tls failed", "remote", c.remoteAddr, "err", err)
+		})
 	}
 	return err
 }

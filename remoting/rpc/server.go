@@ -154,6 +154,7 @@ func (s *Server) Stats() Stats {
 		Malformed: n.malformed.Load(), Idle: n.idle.Load(), TooSlow: n.tooSlow.Load(), NoBudget: n.noBudget.Load(),
 		TLSFailed: n.tlsFailed.Load(),
 	}
+	st.TLSSelfSigned, st.TLSExpires = s.cfg.TLS.state()
 	// The lock keeps a connection from being counted both as open and as gone (see remove).
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,9 @@
 package rpc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats are counts since the server was made; Conns is the present number.
 type Stats struct {
@@ -19,6 +22,9 @@ type Stats struct {
 	TooSlow   int64 // connections closed by FrameTimeout or FirstTimeout
 	NoBudget  int64 // connections closed because FrameBudget was used up
 	TLSFailed int64 // handshakes that failed or were not possible
+
+	TLSSelfSigned bool      // of the certificate that is served now
+	TLSExpires    time.Time // likewise; zero: there is none, or a self-signed one
 }
 
 // counters are the rare ones, shared by all connections. What moves with every

@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"strings"
@@ -44,7 +46,11 @@ type TLSSettings struct {
 	ServerAuthClient bool   // tls.server.authClient: verify client certificates against ServerTrust
 	ServerTrust      string // tls.server.trustCertPath: PEM anchors; empty: the system's
 	NeedClientAuth   string // tls.server.need.client.auth: none, optional, require
+	Protocols        string // tls.protocols: TLSv1.2, TLSv1.3; empty: both
+	Ciphers          string // tls.ciphers: Java's names or OpenSSL's; empty: Go's defaults
+	AsOriginal       bool   // where Go cannot do what the two say, do what comes nearest to the original
 
+	ClientTestMode   bool   // TestMode for connections that this process opens
 	ClientKey        string // tls.client.keyPath; with ClientCert, or both empty
 	ClientPassword   string // tls.client.keyPassword
 	ClientCert       string // tls.client.certPath
@@ -53,7 +59,9 @@ type TLSSettings struct {
 }
 
 // DefaultTLSSettings are those of TlsSystemConfig.
-func DefaultTLSSettings() TLSSettings { return TLSSettings{TestMode: true, NeedClientAuth: "none"} }
+func DefaultTLSSettings() TLSSettings {
+	return TLSSettings{TestMode: true, ClientTestMode: true, NeedClientAuth: "none"}
+}
 
 // reloadEvery is how often the files are looked at (FileWatchService).
 const reloadEvery = 500 * time.Millisecond
@@ -79,10 +87,15 @@ func NewTLS(set TLSSettings, log *slog.Logger) (*TLS, error) {
 	t := &TLS{set: set, log: log}
 	t.changed()
 	conf, err := serverTLS(&set)
-	if err == nil {
-		t.current.Store(conf)
+	if err != nil {
+		return t, err
 	}
-	return t, err
+	t.current.Store(conf)
+	if o, _ := newOffer(set.Protocols, set.Ciphers, set.AsOriginal); len(o.left) > 0 && !(set.AsOriginal && set.TestMode) {
+		log.Warn("tls leaves out some of what tls.protocols and tls.ciphers name", "left_out", o.left)
+	}
+	t.warnOfDates(time.Now())
+	return t, nil
 }
 
 func (t *TLS) config() *tls.Config {
@@ -102,6 +115,12 @@ func (t *TLS) state() (selfSigned bool, expires time.Time) {
 		return true, time.Time{}
 	}
 	return false, conf.Certificates[0].Leaf.NotAfter
+}
+
+// Expires is when the certificate expires; zero: there is none, or a self-signed one.
+func (t *TLS) Expires() time.Time {
+	_, expires := t.state()
+	return expires
 }
 
 func (t *TLS) files() [3]string {
@@ -190,6 +209,25 @@ type plain struct{ error }
 
 func (plain) Is(target error) bool { return target == ErrPlain }
 func (p plain) Unwrap() error      { return p.error }
+
+// signedWithSHA1 is the certificate of the peer for which err refuses it; nil: that is not why. Go verifies no such signature,
+// and tells the peer that its authority is unknown.
+func signedWithSHA1(err error) *x509.Certificate {
+	var refused *tls.CertificateVerificationError
+	if !errors.As(err, &refused) {
+		return nil
+	}
+	for _, cert := range refused.UnverifiedCertificates {
+		if bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+			continue // nobody verifies the signature of an authority on itself
+		}
+		switch cert.SignatureAlgorithm {
+		case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
+			return cert
+		}
+	}
+	return nil
+}
 
 // clientAuth combines tls.server.need.client.auth and tls.server.authClient.
 func clientAuth(need string, verify bool) tls.ClientAuthType {

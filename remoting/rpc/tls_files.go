@@ -24,10 +24,18 @@ const maxTLSFile = 4 << 20
 
 // serverTLS builds the server's context (TlsHelper.buildSslContext). Versions and ciphers are Go's defaults.
 func serverTLS(set *TLSSettings) (*tls.Config, error) {
+	offer, err := newOffer(set.Protocols, set.Ciphers, set.AsOriginal)
 	if set.TestMode {
 		cert := sync.OnceValues(selfSigned) // at the first handshake: most nodes never see one
 		get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert() }
-		return &tls.Config{GetCertificate: get, ClientAuth: tls.RequestClientCert}, nil
+		conf := &tls.Config{GetCertificate: get, ClientAuth: tls.RequestClientCert}
+		if set.AsOriginal {
+			return conf, nil // the two lists are ignored, too
+		}
+		return conf, errors.Join(err, offer.apply(conf, set.Ciphers))
+	}
+	if err != nil {
+		return nil, plain{err}
 	}
 	cert, err := keyPair(set.ServerCert, set.ServerKey, set.ServerPassword)
 	if err != nil {
@@ -42,14 +50,14 @@ func serverTLS(set *TLSSettings) (*tls.Config, error) {
 			return nil, fmt.Errorf("tls.server.%w", err)
 		}
 	}
-	return conf, nil
+	return conf, offer.apply(conf, set.Ciphers)
 }
 
 // ClientTLS builds the context of connections that this process opens (TlsHelper.buildSslContext, client side). As in
 // Java the server's name is never checked, only its chain, and that only with ClientAuthServer.
 func ClientTLS(set TLSSettings) (*tls.Config, error) {
 	conf := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // what the original does; see VerifyConnection
-	if set.TestMode {
+	if set.ClientTestMode {
 		return conf, nil
 	}
 	if set.ClientAuthServer {
