@@ -74,8 +74,8 @@ func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, s s
 	signals := p.catch(s)
 	defer signals.release()
 	keepCrashes(s.dir, log)
-	if err := n.Start(ctx); err != nil {
-		return 0, err
+	if by, err := startUntil(ctx, n, log, signals.stop); err != nil || by != 0 {
+		return by, err
 	}
 	done := ready()
 	by = p.serveUntil(ctx, n, log, s, signals)
@@ -86,6 +86,39 @@ func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, s s
 	if err := n.Stop(stopping); err != nil {
 		return by, fmt.Errorf("stop: %w", err)
 	}
+	return by, nil
+}
+
+// startUntil starts n. A signal to stop that comes meanwhile ends what the start waits for, such as DNS; by is that signal when
+// the start did not come to its end for it.
+func startUntil(ctx context.Context, n server, log *slog.Logger, stop chan os.Signal) (by syscall.Signal, err error) {
+	starting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started, watched := make(chan struct{}), make(chan os.Signal, 1)
+	go func() {
+		defer close(watched)
+		select {
+		case got := <-stop:
+			watched <- got
+			cancel()
+		case <-started:
+		}
+	}()
+	err = n.Start(starting)
+	close(started)
+	got, stopped := <-watched
+	if !stopped {
+		return 0, err
+	}
+	if err == nil {
+		select {
+		case stop <- got: // it is for who waits there
+		default: // two more have come since
+		}
+		return 0, nil
+	}
+	log.Info("stopping", "signal", got.String(), "err", err)
+	by, _ = got.(syscall.Signal) // the only kind there is
 	return by, nil
 }
 

@@ -46,14 +46,14 @@ func (c *Cluster) Start(ctx context.Context) error {
 	for i, name := range c.names {
 		cfg, err := c.nodeConfig(i, seeds)
 		if err != nil {
-			return errors.Join(err, c.Stop(ctx))
+			return errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
 		}
 		n, err := node.New(cfg, c.cfg.Logger.With("node", name))
 		if err == nil {
 			err = n.Start(ctx)
 		}
 		if err != nil {
-			return errors.Join(explain(name, err), c.Stop(ctx))
+			return errors.Join(explain(name, err), c.Stop(context.WithoutCancel(ctx)))
 		}
 		c.nodes = append(c.nodes, n)
 		seeds = append(seeds, n.Gossip().Addr())

@@ -60,8 +60,8 @@ func (g *Gossip) likelyCause(ctx context.Context, a netip.AddrPort, err error) s
 	case hungUp:
 		return "it hung up when it was told this node's --cluster: a node of another --cluster, or another program"
 	}
-	switch text := err2text(err); {
-	case strings.HasSuffix(text, "EOF"), strings.Contains(text, "reset by peer"), strings.Contains(text, "broken pipe"):
+	switch text := reason(err); {
+	case strings.HasSuffix(text, "EOF"), strings.Contains(text, "a stream without a message"), strings.Contains(text, "reset by peer"), strings.Contains(text, "broken pipe"):
 		if g.keys == nil {
 			return "it took this node's --cluster and hung up on its first message: it has a gossip key, and this node has none " +
 				"(--gossip-key-file)"
@@ -74,11 +74,16 @@ func (g *Gossip) likelyCause(ctx context.Context, a netip.AddrPort, err error) s
 	}
 }
 
-func err2text(err error) string {
+// reason is what memberlist says of one address, without its heading, its bullet and the address. Nil is nothing.
+func reason(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.TrimSpace(err.Error())
+	text := strings.TrimSpace(err.Error())
+	if _, rest, ok := strings.Cut(text, "* failed to join "); ok {
+		_, text, _ = strings.Cut(rest, ": ")
+	}
+	return text
 }
 
 // syscallOf is the fault without the addresses, which change.

@@ -113,8 +113,9 @@ func random64() uint64 {
 }
 
 // Start joins: it succeeds when no seed answers, and goes on trying. What had started is stopped again when it fails.
-func (g *Gossip) Start() error {
-	conf, err := g.memberlistConfig()
+// starting ends what it waits for, not what it has started.
+func (g *Gossip) Start(starting context.Context) error {
+	conf, err := g.memberlistConfig(starting)
 	if err != nil {
 		return err
 	}

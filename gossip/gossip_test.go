@@ -65,7 +65,7 @@ func startCluster(t *testing.T, n int) []testNode {
 		tables := &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)}
 		g, err := New(cfg, tables)
 		kit.Must(t, err)
-		kit.Must(t, g.Start())
+		kit.Must(t, g.Start(t.Context()))
 		t.Cleanup(func() {
 			if err := g.Stop(t.Context()); err != nil {
 				t.Error(err)

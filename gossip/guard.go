@@ -211,8 +211,11 @@ func (s *guardedStream) fill(n int) bool {
 
 // look reads as much as it takes to say whether the message is refused.
 func (s *guardedStream) look() error {
-	if !s.fill(len(s.label)) || !bytes.HasPrefix(s.ahead, s.label) {
-		return nil
+	// Whoever has a label of another length sends no more than that, and is to be refused at once.
+	for _, n := range []int{min(2, len(s.label)), len(s.label)} {
+		if !s.fill(n) || !bytes.HasPrefix(s.ahead, s.label[:n]) {
+			return nil
+		}
 	}
 	at := len(s.label)
 	if s.g.keys == nil {

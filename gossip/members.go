@@ -25,7 +25,7 @@ import (
 const pushPullEvery = 10 * time.Second
 
 // memberlistConfig is the LAN profile: detection of dead members changes no route, so there is no reason for haste.
-func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
+func (g *Gossip) memberlistConfig(ctx context.Context) (*memberlist.Config, error) {
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = memberName(g.self)
 	conf.Label = g.cfg.Cluster
@@ -50,7 +50,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if conf.BindAddr, err = resolveBind(host); err != nil {
+	if conf.BindAddr, err = g.resolveBind(ctx, host); err != nil {
 		return nil, fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, err)
 	}
 	g.bound = conf.BindAddr
@@ -60,7 +60,7 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		if conf.AdvertiseAddr, err = resolveBind(host); err != nil {
+		if conf.AdvertiseAddr, err = g.resolveBind(ctx, host); err != nil {
 			return nil, fmt.Errorf("--advertise=%s: %w; give an address, or a name that this machine can look up", g.cfg.Advertise, err)
 		}
 		conf.AdvertisePort = port
@@ -94,21 +94,35 @@ func (g *Gossip) answers(from, to netip.Addr) bool {
 	})
 }
 
-// resolveBind makes an address of a host name: memberlist takes addresses only.
-func resolveBind(host string) (string, error) {
+// resolveBind makes an address of a host name: memberlist takes addresses only. DNS that does not answer is asked again, for
+// a while; a name that it does not know is a mistake.
+func (g *Gossip) resolveBind(ctx context.Context, host string) (string, error) {
 	if host == "" {
 		return "0.0.0.0", nil
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookUpWait)
+	all, cancel := context.WithTimeout(ctx, lookUpWait)
 	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return "", err
+	for {
+		one, done := context.WithTimeout(all, lookUpFirst)
+		ips, err := g.resolve(one, "ip", host)
+		done()
+		if err == nil {
+			return ips[0].Unmap().String(), nil
+		}
+		if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+			return "", err
+		}
+		timer := time.NewTimer(retryFirst)
+		select {
+		case <-all.Done():
+			timer.Stop()
+			return "", err
+		case <-timer.C:
+		}
 	}
-	return ips[0].Unmap().String(), nil
 }
 
 // explainCreate adds the remedy to what memberlist says.

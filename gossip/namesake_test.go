@@ -29,7 +29,7 @@ func TestTwoLivingNodesOfOneName(t *testing.T) {
 		}
 		g, err := New(cfg, &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)})
 		kit.Must(t, err)
-		kit.Must(t, g.Start())
+		kit.Must(t, g.Start(t.Context()))
 		t.Cleanup(func() { _ = g.Stop(t.Context()) })
 		nodes = append(nodes, g)
 	}

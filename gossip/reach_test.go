@@ -37,7 +37,7 @@ func made(t *testing.T, change func(*Config)) *Gossip {
 
 func run(t *testing.T, g *Gossip) {
 	t.Helper()
-	kit.Must(t, g.Start())
+	kit.Must(t, g.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := g.Stop(t.Context()); err != nil {
 			t.Error(err)
@@ -249,7 +249,7 @@ func TestFailingStartLeavesNothing(t *testing.T) {
 	}
 	u := &unusable{}
 	g := made(t, func(c *Config) { c.Transport, c.KeyFile = u, key })
-	err := g.Start()
+	err := g.Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "--advertise") {
 		t.Errorf("%v, want the remedy", err)
 	}

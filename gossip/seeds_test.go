@@ -127,7 +127,7 @@ func TestNamesThatHangHoldUpNothing(t *testing.T) {
 	})
 	g.resolve = resolveTest
 	began := time.Now()
-	kit.Must(t, g.Start())
+	kit.Must(t, g.Start(t.Context()))
 	kit.Until(t, "the seed that is there", func() bool { return len(g.Members()) == 2 })
 	if took := time.Since(began); took >= lookUpFirst {
 		t.Errorf("it was joined after %v", took)
@@ -179,5 +179,43 @@ func TestKeyFileIsReadAgainAfterAFault(t *testing.T) {
 	kit.Until(t, "the new key", func() bool { return string(g.keys.GetPrimaryKey()) == string(next[0]) })
 	if n := strings.Count(lines.String(), "gossip keys not reloaded"); n > 2 { // once as a directory, once where nothing was
 		t.Errorf("told %d times", n)
+	}
+}
+
+// A name of the node's own address for which DNS has no answer is asked for again; whoever ends the start does not wait for it.
+func TestOwnNameThatHangs(t *testing.T) {
+	t.Parallel()
+	own := func(resolve func(ctx context.Context, host string) ([]netip.Addr, error)) *Gossip {
+		g := made(t, func(c *Config) { c.Advertise = "own.test:7946" })
+		g.resolve = func(ctx context.Context, _, host string) ([]netip.Addr, error) { return resolve(ctx, host) }
+		return g
+	}
+	passing := &net.DNSError{Err: "server misbehaving", IsTemporary: true}
+	asked := 0
+	g := own(func(context.Context, string) ([]netip.Addr, error) {
+		if asked++; asked == 1 {
+			return nil, passing
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	})
+	run(t, g)
+	if g.Addr() != "127.0.0.1:7946" || asked != 2 {
+		t.Errorf("at %s, after %d questions", g.Addr(), asked)
+	}
+
+	g = own(func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := g.Start(ctx); err == nil || time.Since(began) > lookUpFirst {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+
+	g = own(func(context.Context, string) ([]netip.Addr, error) { return resolveTest(t.Context(), "", "tpyo.test") })
+	if err := g.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "--advertise=own.test:7946") {
+		t.Errorf("a name that is not there: %v", err)
 	}
 }

@@ -178,7 +178,8 @@ func tableOptions(o *config.Options) routes.Options {
 	}
 }
 
-// Start binds the port and serves. When it fails, what had started is stopped again.
+// Start binds the port and serves. When it fails, what had started is stopped again. The context ends what it waits for, not
+// what it has started.
 func (n *Node) Start(ctx context.Context) error {
 	if err := n.listen(ctx); err != nil {
 		return err
@@ -188,15 +189,16 @@ func (n *Node) Start(ctx context.Context) error {
 	n.checkDataDir()
 	if n.admin != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
 		if err := n.admin.Start(ctx); err != nil {
-			return errors.Join(err, n.server.Shutdown(ctx))
+			return errors.Join(err, n.server.Shutdown(context.WithoutCancel(ctx)))
 		}
 		n.onStop("listeners for operators", n.admin.Stop)
 		n.openSocket(ctx)
 	}
 	n.onStop("notifier", n.notify.stop)
 	if n.depart != nil {
-		if err := n.startGossip(); err != nil {
-			return errors.Join(err, n.Stop(ctx), n.server.Shutdown(ctx))
+		if err := n.startGossip(ctx); err != nil {
+			undo := context.WithoutCancel(ctx)
+			return errors.Join(err, n.Stop(undo), n.server.Shutdown(undo))
 		}
 	}
 	n.goOnStop("expiry scan", n.sweep)
@@ -228,7 +230,7 @@ func (n *Node) openSocket(ctx context.Context) {
 	}
 }
 
-func (n *Node) startGossip() error {
+func (n *Node) startGossip(ctx context.Context) error {
 	if n.admin != nil {
 		detach, err := n.admin.Attach(n.Gossip().MemberName())
 		if err != nil {
@@ -236,7 +238,7 @@ func (n *Node) startGossip() error {
 		}
 		n.onStop("series of memberlist", func(context.Context) error { detach(); return nil })
 	}
-	if err := n.Gossip().Start(); err != nil {
+	if err := n.Gossip().Start(ctx); err != nil {
 		return err
 	}
 	n.onStop("gossip", n.depart.Stop)

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// starting is a server whose start does what is said.
+type starting struct {
+	server
+	start func(ctx context.Context) error
+}
+
+func (s starting) Start(ctx context.Context) error { return s.start(ctx) }
+
+// A signal to stop ends a start that waits for something, such as DNS; one that comes too late for that is not lost.
+func TestSignalDuringTheStart(t *testing.T) {
+	log, fault := slog.New(slog.DiscardHandler), errors.New("port taken")
+	waits := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	works := func(context.Context) error { return nil }
+	for name, c := range map[string]struct {
+		start   func(context.Context) error
+		signals int
+		by      syscall.Signal
+		err     error
+		left    int // signals, for whoever waits next
+	}{
+		"waits":                  {waits, 1, syscall.SIGTERM, nil, 0},
+		"waits, and two signals": {waits, 2, syscall.SIGTERM, nil, 1},
+		"works":                  {works, 0, 0, nil, 0},
+		"fails":                  {func(context.Context) error { return fault }, 0, 0, fault, 0},
+		"works all the same": {func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		}, 1, 0, nil, 1},
+	} {
+		stop := make(chan os.Signal, 2)
+		for range c.signals {
+			stop <- syscall.SIGTERM
+		}
+		by, err := startUntil(t.Context(), starting{start: c.start}, log, stop)
+		if by != c.by || !errors.Is(err, c.err) || len(stop) != c.left {
+			t.Errorf("%s: %v, %v, %d signals left", name, by, err, len(stop))
+		}
+	}
+}
