@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 	"node/departures":   {"clock", "tombstone", "gossip", "remoting/rpc", "routes"},
 	"node/divergence":   {"digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig"},
 	"node/admin":        {"api", "clock", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/departures", "node/divergence", "node/lockfile"},
-	"node":              {"api", "clock", "mq", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/departures", "node/divergence", "node/admin"},
+	"node":              {"api", "clock", "mq", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/departures", "node/divergence", "node/admin", "node/atomicfile", "node/lockfile"},
 	"bench":             {"cli/screen", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
 	"cli":               {"api", "cli/command", "cli/output", "cli/screen", "node", "node/config", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	"cli/command":       {"cli/screen", "nearest"},

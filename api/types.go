@@ -43,6 +43,7 @@ type Member struct {
 	OnlyTCP      bool      `json:"only_tcp"`      // its last answer, to a departure or a probe, came only after a try by TCP: UDP may be blocked
 	HintsWaiting int       `json:"hints_waiting"` // departures it has not answered for
 	PullsWaiting int       `json:"pulls_waiting"` // departures of its that this node asks about
+	KV           string    `json:"kv,omitempty"`  // "missing": it serves routes alone, without its KV store
 }
 
 // Tombstones is /v1/tombstones, newest first.

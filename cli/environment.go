@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"log/slog"
 	"maps"
 	"os"
 	"os/user"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -57,15 +59,37 @@ func userHome() string {
 	return home
 }
 
-// strayVariables are variables with our prefix that nothing reads: most likely a name mistyped.
-func (p *program) strayVariables(known []string) []string {
-	var stray []string
+// tellStray warns of variables with our prefix that nothing reads: most likely a name mistyped. Those that Kubernetes sets
+// in every pod beside a Service called epitaph are told in one line.
+func (p *program) tellStray(log *slog.Logger, known []string, text string) {
+	var stray, links []string
 	for _, entry := range p.environ {
-		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix) && !slices.Contains(known, name) {
+		name, value, _ := strings.Cut(entry, "=")
+		switch {
+		case !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name):
+		case isServiceLink(name, value):
+			links = append(links, name)
+		default:
 			stray = append(stray, name)
 		}
 	}
 	slices.Sort(stray)
-	return stray
+	slices.Sort(links)
+	for _, name := range stray {
+		log.Warn(text, "name", name)
+	}
+	if len(links) > 0 {
+		log.Info("environment variables of a Kubernetes Service are ignored; enableServiceLinks: false in the pod's spec ends them",
+			"names", strings.Join(links, ","))
+	}
+}
+
+// serviceLink has the names that Kubernetes makes of a Service's name, as Docker's links once did: NAME_SERVICE_HOST,
+// NAME_SERVICE_PORT and NAME_SERVICE_PORT_PORTNAME, NAME_PORT, NAME_PORT_9876_TCP and NAME_PORT_9876_TCP_ADDR.
+var serviceLink = regexp.MustCompile(`_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$`)
+
+// isServiceLink says that a variable is one of those. NAME_PORT alone may be somebody's own: its value decides.
+func isServiceLink(name, value string) bool {
+	m := serviceLink.FindStringSubmatch(name)
+	return m != nil && (m[1] != "PORT" || strings.Contains(value, "://"))
 }

@@ -35,6 +35,9 @@ func serveFlags(s *serveSettings) []command.Flag {
 			Usage: "properties `FILE` of a RocketMQ NameServer; changes by mqadmin updateNamesrvConfig are written into it"},
 		{To: &s.data, Category: categoryServe, Name: "data", Default: "~/namesrv, as the Java NameServer has it",
 			Usage: "`DIR` of the KV store (kvConfig.json), and of such changes when there is no --config"},
+		{To: &s.kvMissing, Category: categoryServe, Name: "kv-missing", Default: "refuse",
+			Usage: "`WHAT` to do where kvConfig.json was lost or cannot be read: refuse to start, or serve routes alone and answer every " +
+				"request for KV values with an error"},
 		{To: &s.readOnly, Category: categoryServe, Name: "read-only-config",
 			Usage: "refuse every change by mqadmin updateNamesrvConfig"},
 		{To: &s.set, Category: categoryServe, Name: "set",

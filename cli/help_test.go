@@ -87,4 +87,5 @@ type placed struct {
 
 func (p placed) Addr() netip.AddrPort     { return p.addr }
 func (p placed) Socket() string           { return "" }
+func (p placed) KVFault() error           { return nil }
 func (p placed) HTTPAddr() netip.AddrPort { return p.addr }

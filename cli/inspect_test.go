@@ -85,7 +85,7 @@ func TestScreens(t *testing.T) {
 		"members": func(v *view) error {
 			return v.members(&api.Members{Gossip: true, Node: "n1", Cluster: "orders", Members: []api.Member{
 				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0"},
-				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0"},
+				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0", KV: "missing"},
 				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
 				{Name: "n4", Addr: "10.0.0.4:7946", Since: before(26 * time.Hour), State: "failed", Phase: "ready", Release: "v1.1.0-17-gabcdef0", GoneMS: 4_000_000},
 			}})

@@ -68,6 +68,9 @@ func (v *view) members(m *api.Members) error {
 			v.lines(0, fmt.Sprintf("%s has not answered for %s", one.Name, plural(one.HintsWaiting, "departure", "departures")),
 				fmt.Sprintf("and is being asked about %d", one.PullsWaiting))
 		}
+		if one.KV != "" {
+			v.lines(0, one.Name+" serves routes alone", "kv: "+one.KV, "its log says what to do")
+		}
 		if one.State == "failed" {
 			v.lines(0, fmt.Sprintf("%s failed %s ago without a word", one.Name, span(milliseconds(one.GoneMS))),
 				"start it again, or take it off: epitaph force-leave "+one.Name)

@@ -196,9 +196,7 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 	for _, w := range warnings {
 		log.Warn(w.text, w.args...)
 	}
-	for _, name := range p.strayVariables(mqVariables()) {
-		log.Warn("environment variable is not used by mqnamesrv", "name", name)
-	}
+	p.tellStray(log, mqVariables(), "environment variable is not used by mqnamesrv")
 	by, err := p.run(context.Background(), cfg, log, serving{asOriginal: true}, func(s server) {
 		p.bootLine(cfg, s)
 		log.Info("gossip", "mode", gossipMode(cfg.Gossip))

@@ -26,6 +26,7 @@ type server interface {
 	Addr() netip.AddrPort
 	HTTPAddr() netip.AddrPort
 	Socket() string // empty: there is none
+	KVFault() error // why KV values cannot be changed; nil: they can
 	Reload(next *config.Config) error
 	Drain(ctx context.Context)
 	Stop(ctx context.Context) error

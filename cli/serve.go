@@ -69,6 +69,7 @@ type serveSettings struct {
 	gossip               gossipSettings
 	closeClients         bool
 	http, socket         string
+	kvMissing            string
 }
 
 func (p *program) serve(ctx context.Context, s serveSettings) error {
@@ -85,9 +86,7 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
 	p.streams.warn(log)
-	for _, name := range p.strayVariables(knownVariables()) {
-		log.Warn("environment variable is not known and ignored", "name", name)
-	}
+	p.tellStray(log, knownVariables(), "environment variable is not known and ignored")
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
 	}
@@ -178,10 +177,15 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
-	cfg.Socket, cfg.SocketDir = s.socket, cmp.Or(s.data, sys.DataDir())
-	if err := cfg.Validate(); err != nil {
-		faults = append(faults, err)
+	switch s.kvMissing {
+	case "", "refuse":
+	case "serve":
+		cfg.KVServeMissing = true
+	default:
+		faults = append(faults, fmt.Errorf("--kv-missing=%q: want refuse or serve", s.kvMissing))
 	}
+	cfg.Socket, cfg.SocketDir = s.socket, cmp.Or(s.data, sys.DataDir())
+	faults = append(faults, cfg.Validate(), cfg.CheckZone())
 	return cfg, warnings, errors.Join(faults...)
 }
 
@@ -279,7 +283,7 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), everywhere(s.Addr()), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, stored(cfg.Options.KVConfigPath), runtimeConfig(cfg), near, near, next)))
+`, version(), s.Addr(), everywhere(s.Addr()), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, kvStore(cfg, s), runtimeConfig(cfg), near, near, next)))
 }
 
 // nobodyAsked stands in the place of the flag with which commands find a node where none does.
@@ -300,6 +304,14 @@ func (p *program) whereAsked(cfg config.Config, s server) (socket, flag string) 
 	default:
 		return path, " --socket " + path
 	}
+}
+
+// kvStore is the file of the KV store, and why nothing can be changed in it.
+func kvStore(cfg config.Config, s server) string {
+	if why := s.KVFault(); why != nil {
+		return "changes are refused: " + why.Error()
+	}
+	return stored(cfg.Options.KVConfigPath)
 }
 
 // stored is the file, and that nothing can be kept in it.

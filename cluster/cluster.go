@@ -139,6 +139,9 @@ func (c *Cluster) HTTPAddr() netip.AddrPort { return c.nodes[0].HTTPAddr() }
 // Socket is the first node's.
 func (c *Cluster) Socket() string { return c.nodes[0].Socket() }
 
+// KVFault is the first node's.
+func (c *Cluster) KVFault() error { return c.nodes[0].KVFault() }
+
 // Nodes are the nodes in order.
 func (c *Cluster) Nodes() []*node.Node { return c.nodes }
 

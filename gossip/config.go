@@ -99,6 +99,9 @@ func splitHostPort(s string) (host string, port int, err error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("want HOST:PORT: %w", err)
 	}
+	if strings.Contains(host, "%") {
+		return "", 0, errors.New("an address with a zone means something on one machine only; give one that other machines can use, too")
+	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
 		return "", 0, errors.New("want a port from 0 to 65535")

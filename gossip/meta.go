@@ -39,6 +39,7 @@ type Meta struct {
 	Age        time.Duration // since its start when it said so: a lower bound, whatever the way took
 	NameServer string        // HOST:PORT for brokers and clients; may be empty
 	HTTP       string        // HOST:PORT for operators; empty: off
+	KVMissing  bool          // it serves routes alone, for its KV store is missing
 }
 
 // Limits of what a member says: all of it fits into memberlist's 512 bytes.
@@ -54,6 +55,7 @@ type wireMeta struct {
 	Phase            uint8
 	Age              int64 // ms
 	NameServer, HTTP string
+	KVMissing        bool // not read, and false, where a member's version has none
 }
 
 // metaVersion begins the bytes: a member of another one is a member of which nothing is known.
@@ -72,6 +74,7 @@ func encodeMeta(m Meta) []byte {
 	}
 	b, err := encode(metaVersion, wireMeta{
 		Release: m.Release, Phase: uint8(m.Phase), Age: m.Age.Milliseconds(), NameServer: m.NameServer, HTTP: m.HTTP,
+		KVMissing: m.KVMissing,
 	})
 	if err != nil || len(b) > metaMax {
 		return nil
@@ -104,7 +107,7 @@ func decodeMeta(b []byte) (Meta, error) {
 	}
 	return Meta{
 		Release: w.Release, Phase: Phase(w.Phase), Age: time.Duration(w.Age) * time.Millisecond,
-		NameServer: w.NameServer, HTTP: w.HTTP,
+		NameServer: w.NameServer, HTTP: w.HTTP, KVMissing: w.KVMissing,
 	}, nil
 }
 

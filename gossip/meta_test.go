@@ -23,7 +23,7 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 		m := Meta{
 			Release: text(maxRelease), Phase: Phase(rapid.IntRange(0, int(phases)-1).Draw(t, "phase")),
 			Age:        time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "age")) * time.Millisecond,
-			NameServer: text(maxAddress), HTTP: text(maxAddress),
+			NameServer: text(maxAddress), HTTP: text(maxAddress), KVMissing: rapid.Bool().Draw(t, "kv"),
 		}
 		b := encodeMeta(m)
 		if len(b) == 0 || len(b) > metaMax {
@@ -42,6 +42,31 @@ func TestMetaTooLongIsCut(t *testing.T) {
 	got, err := decodeMeta(encodeMeta(Meta{Release: long, Phase: PhaseReady, NameServer: long, HTTP: long}))
 	if err != nil || got != (Meta{Release: long[:maxRelease], Phase: PhaseReady}) {
 		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+// Members of before and after the field about the KV store understand each other.
+func TestMetaOfAnotherVersion(t *testing.T) {
+	type before struct {
+		_struct          bool `codec:",toarray"` //nolint:unused // read by the codec
+		Release          string
+		Phase            uint8
+		Age              int64
+		NameServer, HTTP string
+	}
+	old := before{Release: "v1", Phase: uint8(PhaseReady), Age: 1000, NameServer: "n", HTTP: "h"}
+	b, err := encode(metaVersion, old)
+	kit.Must(t, err)
+	m := Meta{Release: "v1", Phase: PhaseReady, Age: time.Second, NameServer: "n", HTTP: "h"}
+	if got, err := decodeMeta(b); err != nil || got != m {
+		t.Errorf("of an older one: %+v %v", got, err)
+	}
+	m.KVMissing = true
+	var read before
+	if _, payload, err := head(encodeMeta(m)); err != nil {
+		t.Error(err)
+	} else if err := decode(payload, &read); err != nil || read != old {
+		t.Errorf("at an older one: %+v %v", read, err)
 	}
 }
 

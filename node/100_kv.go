@@ -14,6 +14,9 @@ import (
 // putKV answers code 100. A value that is missing stores nothing but brings the namespace into being, which is all
 // that a reader of the original's null can see.
 func (n *Node) putKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	if n.kvMissing(resp) {
+		return
+	}
 	namespace, haveNamespace := req.Str("namespace")
 	key, haveKey := req.Str("key")
 	if !haveNamespace || !haveKey {
@@ -40,6 +43,9 @@ func (n *Node) putKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response
 
 // deleteKV answers code 102: with 0, also when there is nothing to delete.
 func (n *Node) deleteKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	if n.kvMissing(resp) {
+		return
+	}
 	namespace, _ := req.Str("namespace")
 	key, _ := req.Str("key")
 	n.changedKV(resp, namespace, key, n.kv.Delete(namespace, key))
@@ -60,6 +66,9 @@ func (n *Node) changedKV(resp *remoting.Response, namespace, key string, err err
 
 // getKV answers code 101.
 func (n *Node) getKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	if n.kvMissing(resp) {
+		return
+	}
 	resp.HasExt = true
 	namespace, haveNamespace := req.Str("namespace")
 	key, haveKey := req.Str("key")
@@ -75,6 +84,9 @@ func (n *Node) getKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response
 
 // listKV answers code 219.
 func (n *Node) listKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	if n.kvMissing(resp) {
+		return
+	}
 	namespace, named := req.Str("namespace")
 	if named {
 		if table, known := n.kv.List(namespace); known {
@@ -83,6 +95,15 @@ func (n *Node) listKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Respons
 		}
 	}
 	resp.Fail(remoting.QueryNotFound, "No config item, Namespace: "+orNull(namespace, named))
+}
+
+// kvMissing answers for a node that serves routes alone (--kv-missing=serve).
+func (n *Node) kvMissing(resp *remoting.Response) bool {
+	why := n.kv.Missing()
+	if why != nil {
+		resp.Fail(remoting.SystemError, why.Error())
+	}
+	return why != nil
 }
 
 // orNull is how Java prints a missing string.

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -87,5 +90,137 @@ func TestDataDirNotWritable(t *testing.T) {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, log.String())
 		}
+	}
+}
+
+// With --kv-missing=serve routes are served; KV requests are answered with code 1 and the reason, and the files stay as they
+// are. Whatever the fault, the node says so wherever it is asked.
+func TestServeWithoutKV(t *testing.T) {
+	for name, damage := range map[string]map[string]string{
+		"absent beside a .bak": {"kvConfig.json.bak": `{"configTable":{"n":{"k":"v"}}}`},
+		"empty beside a .bak":  {"kvConfig.json": "", "kvConfig.json.bak": `{"configTable":{"n":{"k":"v"}}}`},
+		"torn":                 {"kvConfig.json": `{"configTable":{"n":`},
+	} {
+		dir := t.TempDir()
+		for file, text := range damage {
+			kit.Must(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
+		}
+		before := filesOf(t, dir)
+		book := &kit.Log{}
+		n := startNodeTo(t, slog.NewTextHandler(book, nil), func(c *config.Config) {
+			withHTTP(c)
+			c.UseDataDir(dir)
+			c.Options.ConfigStorePath = filepath.Join(t.TempDir(), "namesrv.properties")
+			c.KVServeMissing = true
+		})
+		c := dial(t, n)
+		kv := map[string]string{"namespace": "n", "key": "k", "value": "w"}
+		for _, code := range []int32{remoting.PutKVConfig, remoting.GetKVConfig, remoting.DeleteKVConfig, remoting.GetKVListByNamespace} {
+			if a := ask(t, c, code, kv, ""); a.Code != remoting.SystemError || !strings.Contains(a.Remark, "kv: missing") || !strings.Contains(a.Remark, dir) {
+				t.Errorf("%s: code %d is answered with %d, %s", name, code, a.Code, a.Remark)
+			}
+		}
+		ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+		if a := ask(t, c, remoting.GetRouteInfoByTopic, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
+			t.Errorf("%s: a route: %d %s", name, a.Code, a.Remark)
+		}
+		if status, body := get(t, n, "/readyz"); status != 200 || body != "ready; kv: missing\n" {
+			t.Errorf("%s: /readyz: %d %q", name, status, body)
+		}
+		if _, body := get(t, n, "/metrics"); !strings.Contains(body, "\nepitaph_kv_missing 1\n") {
+			t.Errorf("%s: the metric does not say so", name)
+		}
+		if n.KVFault() == nil || !strings.Contains(book.String(), "level=WARN") {
+			t.Errorf("%s: the log: %s", name, book)
+		}
+		kit.Must(t, n.Stop(t.Context()))
+		if diff := cmp.Diff(before, filesOf(t, dir)); diff != "" {
+			t.Errorf("%s: something was written: %s", name, diff)
+		}
+	}
+}
+
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	kit.Must(t, err)
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		kit.Must(t, err)
+		all[e.Name()] = string(text)
+	}
+	return all
+}
+
+// The others see in the list of members who serves without its KV store.
+func TestMembersTellOfMissingKV(t *testing.T) {
+	dir := t.TempDir()
+	kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json.bak"), []byte("{}"), 0o600))
+	first := true
+	nodes := startClusterWith(t, 2, func(c *config.Config) {
+		if first {
+			c.UseDataDir(dir)
+			c.KVServeMissing, first = true, false
+		}
+	})
+	for _, n := range nodes {
+		kit.Until(t, "the list of members to tell", func() bool {
+			told := map[string]string{}
+			for _, m := range admin.Members(view{n}).Members {
+				told[m.Name] = m.KV
+			}
+			return cmp.Equal(told, map[string]string{"n1": "missing", "n2": ""})
+		})
+	}
+}
+
+// Of two nodes with one directory the first has the store; the second is told whose it is, changes nothing, and has it when
+// the first one ends. As the original both write.
+func TestSharedDataDir(t *testing.T) {
+	dir := t.TempDir()
+	shared := func(c *config.Config) { c.UseDataDir(dir) }
+	kv := func(value string) map[string]string {
+		return map[string]string{"namespace": "N", "key": "k", "value": value}
+	}
+	first := startNode(t, shared)
+	ask(t, dial(t, first), remoting.PutKVConfig, kv("v1"), "")
+	book := &kit.Log{}
+	second := startNodeTo(t, slog.NewTextHandler(book, nil), shared)
+	c := dial(t, second)
+	if a := ask(t, c, remoting.GetKVConfig, kv(""), ""); a.Ext["value"] != "v1" {
+		t.Errorf("the value is not served: %+v", a)
+	}
+	for _, code := range []int32{remoting.PutKVConfig, remoting.DeleteKVConfig, remoting.UpdateNamesrvConfig} {
+		a := ask(t, c, code, kv("v2"), "waitSecondsForService=46")
+		if a.Code != remoting.SystemError || !strings.Contains(a.Remark, first.Addr().String()) || !strings.Contains(a.Remark, "--data of its own") &&
+			!strings.Contains(a.Remark, "its own --data") {
+			t.Errorf("code %d at the second: %d %s", code, a.Code, a.Remark)
+		}
+	}
+	if text := book.String(); !strings.Contains(text, "belongs to another node") || !strings.Contains(text, first.Addr().String()) {
+		t.Errorf("log: %s", text)
+	}
+	original := startNode(t, func(c *config.Config) {
+		shared(c)
+		c.KVAsOriginal = true
+	})
+	if a := ask(t, dial(t, original), remoting.PutKVConfig, kv("v3"), ""); a.Code != remoting.Success {
+		t.Errorf("as the original: %d %s", a.Code, a.Remark)
+	}
+	kit.Must(t, first.Stop(t.Context()))
+	book.AwaitText(t, "KV store is this node's now")
+	if a := ask(t, c, remoting.GetKVConfig, kv(""), ""); a.Ext["value"] != "v3" {
+		t.Errorf("what was written meanwhile is not served: %+v", a)
+	}
+	if a := ask(t, c, remoting.PutKVConfig, kv("v4"), ""); a.Code != remoting.Success {
+		t.Errorf("after the first one ended: %d %s", a.Code, a.Remark)
+	}
+	if a := ask(t, c, remoting.UpdateNamesrvConfig, nil, "waitSecondsForService=46"); a.Code != remoting.Success {
+		t.Errorf("an option: %d %s", a.Code, a.Remark)
+	}
+	kit.Must(t, second.Stop(t.Context()))
+	if left := filesOf(t, dir); left["kvConfig.json.lock"] != "" || !strings.Contains(left["kvConfig.json"], "v4") {
+		t.Errorf("left: %v", left)
 	}
 }

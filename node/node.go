@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -54,6 +53,7 @@ type Node struct {
 
 	readyAfter, joinWait time.Duration // see config.Config
 	elsewhere            atomic.Bool   // this node is not ready and another one is; kept while closing only
+	asOriginal           bool          // with files that the original would write, too
 
 	announcing sync.Mutex // one announcement at a time
 
@@ -85,8 +85,11 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		identity: admin.Identity{Release: cfg.Release},
 		listener: cfg.Listener,
 		path:     cfg.SocketPath,
-		onEvent:  cfg.OnEvent,
-		parsing:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+
+		asOriginal: cfg.KVAsOriginal,
+
+		onEvent: cfg.OnEvent,
+		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	watched := cfg.HTTP != "" || cfg.SocketPath(0) != ""
 	n.counts = admin.NewCounts(n.dispatch.codes(), watched)
@@ -189,7 +192,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.checkDataDir()
 	if n.admin != nil { // first, and so stopped last: whoever asks meanwhile is told that the node is not ready
 		if err := n.admin.Start(ctx); err != nil {
-			return errors.Join(err, n.server.Shutdown(context.WithoutCancel(ctx)))
+			return errors.Join(err, n.Stop(context.WithoutCancel(ctx)), n.server.Shutdown(context.WithoutCancel(ctx)))
 		}
 		n.onStop("listeners for operators", n.admin.Stop)
 		n.openSocket(ctx)
@@ -224,7 +227,7 @@ func (n *Node) openSocket(ctx context.Context) {
 	if path == "" {
 		return
 	}
-	err := n.admin.StartSocket(ctx, path, fmt.Sprintf("process %d, which serves at %s", os.Getpid(), n.Addr()))
+	err := n.admin.StartSocket(ctx, path, n.holder())
 	if err != nil {
 		n.log.Warn("no Unix socket for commands: name another place with --socket, or ask the node by --http", "path", path, "err", err)
 	}

@@ -27,7 +27,11 @@ func (n *Node) rule() readiness.Rule {
 
 // Ready says whether clients should be sent here, and why (not).
 func (n *Node) Ready() (ready bool, why string) {
-	return n.ready.Ready(n.clock(), n.rule())
+	ready, why = n.ready.Ready(n.clock(), n.rule())
+	if n.kv.Missing() != nil {
+		why += "; kv: missing"
+	}
+	return ready, why
 }
 
 // enter goes to the next phase and tells the other nodes.
@@ -68,6 +72,7 @@ func (n *Node) announce() {
 	if m.Phase != gossip.PhaseStarting { // gossip has started, so this node knows by what address it is reached
 		m.NameServer, m.HTTP = where(n.Addr()), where(n.HTTPAddr())
 	}
+	m.KVMissing = n.kv.Missing() != nil
 	g.Announce(m)
 }
 

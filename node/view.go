@@ -18,6 +18,7 @@ type view struct{ n *Node }
 var _ admin.View = view{}
 
 func (v view) Ready() (ready bool, why string)             { return v.n.Ready() }
+func (v view) KVMissing() bool                             { return v.n.kv.Missing() != nil }
 func (v view) Identity() admin.Identity                    { return v.n.identity }
 func (v view) Up() time.Duration                           { return v.n.ready.Up(v.n.clock()) }
 func (v view) Missing() (brokers int, ready time.Duration) { return v.n.ready.Figures() }

@@ -46,6 +46,7 @@ type Identity struct{ Release, Name, Cluster string }
 type View interface {
 	Ready() (ready bool, why string)
 	Identity() Identity
+	KVMissing() bool                             // routes alone are served
 	Up() time.Duration                           // since the start
 	Missing() (brokers int, ready time.Duration) // waited for now; how long it took until the node was ready, 0 before
 	ReadyAfter() time.Duration                   // --ready-after

@@ -21,6 +21,7 @@ import (
 type idle struct{ table *routes.Table }
 
 func (idle) Ready() (bool, string)                   { return true, "ready" }
+func (idle) KVMissing() bool                         { return false }
 func (idle) Identity() Identity                      { return Identity{Release: "1.2.3"} }
 func (idle) Up() time.Duration                       { return time.Second }
 func (idle) Missing() (brokers int, _ time.Duration) { return 0, 0 }

@@ -106,9 +106,17 @@ func Members(view View) api.Members {
 			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
 			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
 			RTT: millis(m.RTT), OnlyTCP: byStream[key] || m.OnlyTCP, HintsWaiting: waiting[key][0], PullsWaiting: waiting[key][1],
+			KV: kvText(m.KVMissing),
 		})
 	}
 	return v
+}
+
+func kvText(missing bool) string {
+	if missing {
+		return "missing"
+	}
+	return ""
 }
 
 // Brokers is what /v1/brokers answers.

@@ -39,14 +39,15 @@ type series struct {
 
 // reading is everything that one scrape shows.
 type reading struct {
-	server  rpc.Stats
-	table   routes.Stats
-	ready   bool
-	dropped uint64
-	alone   bool
-	period  time.Duration // between two registrations of a broker, as the node reckons with
-	gossip  gossipReading
-	digest  digestReading
+	server    rpc.Stats
+	table     routes.Stats
+	ready     bool
+	dropped   uint64
+	alone     bool
+	period    time.Duration // between two registrations of a broker, as the node reckons with
+	gossip    gossipReading
+	digest    digestReading
+	kvMissing bool
 }
 
 // metrics feeds the Prometheus sink. All series exist from the start, at zero.
@@ -118,6 +119,7 @@ func (m *metrics) sample(view View) {
 	if at := r.server.TLSExpires; !at.IsZero() {
 		m.expiry.Set(float64(at.Unix()))
 	}
+	r.kvMissing = view.KVMissing()
 	for i := range m.series {
 		s := &m.series[i]
 		now := s.read(&r)
@@ -177,6 +179,8 @@ func nodeSeries(counts *Counts) []series {
 	all := []series{
 		gauge("ready", "1 when clients should be sent here, as /readyz says.",
 			func(r *reading) uint64 { return flag(r.ready) }),
+		gauge("kv_missing", "1 when the node serves routes alone, for its KV store is missing.",
+			func(r *reading) uint64 { return flag(r.kvMissing) }),
 		gauge("topics", "Topics that any broker serves.", func(r *reading) uint64 { return uint64(r.table.Topics) }),
 		gauge("queue_settings", "Pairs of topic and broker.", func(r *reading) uint64 { return uint64(r.table.Queues) }),
 		gauge("brokers", "Broker names.", func(r *reading) uint64 { return uint64(r.table.Brokers) }),

@@ -80,15 +80,29 @@ func suggestion(name string) string {
 	return ""
 }
 
+const zoneRemedy = "an address with a zone means something on one machine only; give one that other machines can use, too, or ::"
+
+// CheckZone refuses to listen for brokers and clients at a link-local address: others cannot connect to it as it is told
+// them. The original listens there.
+func (c *Config) CheckZone() error {
+	if !strings.Contains(c.Options.BindAddress, "%") {
+		return nil
+	}
+	return &Fault{Key: "bindAddress", Value: c.Options.BindAddress, Remedy: zoneRemedy}
+}
+
 // checkHTTP says what is wrong with an --http address; empty is off.
 func checkHTTP(addr string) error {
 	if addr == "" {
 		return nil
 	}
 	fault := func(remedy string) error { return &Fault{Key: "--http", Value: addr, Remedy: remedy} }
-	_, port, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fault("want HOST:PORT, such as 127.0.0.1:9886, or :9886 for every address")
+	}
+	if strings.Contains(host, "%") {
+		return fault(zoneRemedy)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fault("want a port from 1 to 65535, or 0 for any free one")

@@ -32,6 +32,8 @@ type Config struct {
 	// KVAsOriginal starts with an empty KV store where a file of a former one was lost or cannot be read; else that is
 	// an error.
 	KVAsOriginal bool
+	// KVServeMissing serves routes alone where that is so.
+	KVServeMissing bool
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
 	// ReadyAfter is for how long a node that gossips, and finds none that can tell which brokers there are, waits before it

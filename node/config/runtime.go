@@ -30,6 +30,7 @@ type Runtime struct {
 	locked   map[string]bool
 	readOnly bool
 	live     atomic.Pointer[Options]
+	frozen   atomic.Pointer[error] // why no change can be kept; nil: it can
 
 	mu  sync.Mutex // guards the following, and is held while a change is persisted
 	cfg Config
@@ -58,6 +59,12 @@ func (r *Runtime) Options() *Options { return r.live.Load() }
 // ReadOnly tells whether every Update is refused.
 func (r *Runtime) ReadOnly() bool { return r.readOnly }
 
+// Freeze refuses every change from now on, for the reason why: the file is another one's. Thaw ends that.
+func (r *Runtime) Freeze(why error) { r.frozen.Store(&why) }
+
+// Thaw takes changes again.
+func (r *Runtime) Thaw() { r.frozen.Store(nil) }
+
 // Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
 // keys are dropped silently; a number that does not parse leaves its option as it was. What is listed is persisted to
 // configStorePath, with escapes, so that no value becomes another key at the next start. What cannot be persisted changes
@@ -78,6 +85,9 @@ func (r *Runtime) Update(body []byte) error {
 		if r.locked[e.Key] {
 			return ErrLocked
 		}
+	}
+	if why := r.frozen.Load(); why != nil {
+		return *why
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

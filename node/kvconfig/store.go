@@ -25,10 +25,12 @@ type table map[string]map[string]string
 type Store struct {
 	path     string
 	dir      error // ErrDirectory or nil
+	missing  error // why there is no table; nil: there is one
 	current  atomic.Pointer[table]
 	orderGen atomic.Uint64
 	changes  atomic.Uint64
-	write    sync.Mutex // one change at a time, from copying the table to publishing it
+	frozen   atomic.Pointer[error] // why every change is refused; nil: none is
+	write    sync.Mutex            // one change at a time, from copying the table to publishing it
 }
 
 // Open loads the store from path, or starts empty when the file is missing, empty or holds null and no .bak stands
@@ -49,6 +51,42 @@ func OpenEmpty(path string) *Store {
 	s := &Store{path: path}
 	s.current.Store(&table{})
 	return s
+}
+
+// OpenMissing is the store of which nothing is known and in which nothing can be changed, for the reason why.
+func OpenMissing(path string, why error) *Store {
+	s := OpenEmpty(path)
+	s.missing = why
+	s.Freeze(why)
+	return s
+}
+
+// Missing is why nothing is known of the values; nil: they are known.
+func (s *Store) Missing() error { return s.missing }
+
+// Freeze refuses every change from now on, for the reason why: the file is another one's.
+func (s *Store) Freeze(why error) { s.frozen.Store(&why) }
+
+// Frozen is why every change is refused; nil: none is.
+func (s *Store) Frozen() error {
+	if why := s.frozen.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// Thaw reads the file again, which another one has had, and takes changes from now on. On an error nothing has changed.
+func (s *Store) Thaw() error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	t, _, err := read(s.path)
+	if err != nil {
+		return err
+	}
+	s.publish(t)
+	s.orderGen.Add(1)
+	s.frozen.Store(nil)
+	return nil
 }
 
 // Directory is ErrDirectory when the store was opened where an empty directory stands in the file's place, else nil.
@@ -114,6 +152,9 @@ func (s *Store) Delete(namespace, key string) error {
 func (s *Store) change(namespace string, create bool, edit func(map[string]string)) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	if err := s.Frozen(); err != nil {
+		return err
+	}
 	next := maps.Clone(*s.current.Load())
 	values, known := next[namespace]
 	if known || create {
@@ -127,10 +168,14 @@ func (s *Store) change(namespace string, create bool, edit func(map[string]strin
 	if err := save(s.path, encodeFile(next)); err != nil {
 		return fmt.Errorf("persist kv config: %w", err)
 	}
-	s.current.Store(&next)
-	s.changes.Add(1)
+	s.publish(next)
 	if namespace == OrderTopicConfig {
 		s.orderGen.Add(1)
 	}
 	return nil
+}
+
+func (s *Store) publish(t table) {
+	s.current.Store(&t)
+	s.changes.Add(1)
 }

@@ -55,12 +55,16 @@ func Take(path, holder string) (*Lock, error) {
 	return nil, fmt.Errorf("%s is removed again and again", path)
 }
 
-// take returns nothing when the file that it locked is not that of path any more: its holder removed it meanwhile.
 func take(path string) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	return lock(f, path)
+}
+
+// lock returns nothing when f is not the file of path any more: its holder removed it before it was locked here.
+func lock(f *os.File, path string) (*Lock, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {

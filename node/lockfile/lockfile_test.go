@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,6 +60,19 @@ func TestLinkIsNotFollowed(t *testing.T) {
 	}
 }
 
+// What was opened before its holder removed it is no lock, however free it is.
+func TestRemovedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := Take(path, "1")
+	kit.Must(t, err)
+	late, err := os.OpenFile(path, os.O_RDWR, 0)
+	kit.Must(t, err)
+	first.Release()
+	if l, err := lock(late, path); l != nil || err != nil {
+		t.Errorf("%v %v, want to try again", l, err)
+	}
+}
+
 // However many take and release it at once, none has it beside another.
 func TestRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
@@ -75,6 +89,9 @@ func TestRace(t *testing.T) {
 					t.Error("two have it")
 				}
 				taken.Add(1)
+				for range 20 {
+					runtime.Gosched() // for others to try meanwhile
+				}
 				inside.Add(-1)
 				l.Release()
 			}
