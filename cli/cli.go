@@ -23,12 +23,13 @@ type program struct {
 	usual          []string // where sockets of nodes are looked for; nil: where they are by default
 	streams        streams
 	level          slog.LevelVar // of the log
+	become         becomer
 }
 
 // Main runs the command line and returns the exit status. args[0] is the name of the program: called as mqnamesrv it
 // is the original's start program. licenses is what the command of that name prints.
 func Main(args []string, licenses string, stdout, stderr io.Writer) int {
-	p := &program{stdout: stdout, stderr: stderr, environ: environ(), licenses: licenses, newNode: newNode}
+	p := &program{stdout: stdout, stderr: stderr, environ: environ(), licenses: licenses, newNode: newNode, become: becomeSelf}
 	return p.main(args)
 }
 
@@ -38,6 +39,10 @@ func (p *program) main(args []string) int {
 	defer p.streams.close()
 	if len(args) > 0 && isMQNamesrv(args[0]) {
 		return p.mqnamesrv(args[1:], scriptHome(args[0]))
+	}
+	if options, rest, ok := asJava(args); ok {
+		p.become = nil
+		return p.mqnamesrv(rest, "", options...)
 	}
 	if len(args) > 0 {
 		p.name = args[0]
@@ -64,6 +69,7 @@ func (p *program) app() *command.Command {
 			p.serveCommand(),
 			p.clusterCommand(),
 			p.mqnamesrvCommand(),
+			p.installCompatCommand(),
 			p.keygenCommand(),
 			p.membersCommand(),
 			p.tombstonesCommand(),

@@ -51,13 +51,14 @@ func (p *program) mqnamesrvCommand() *command.Command {
 }
 
 // mqnamesrv follows NamesrvStartup. home is ROCKETMQ_HOME where the environment has none, for a program that stands in
-// for RocketMQ's start script; empty leaves it unset.
-func (p *program) mqnamesrv(args []string, home string) int {
+// for RocketMQ's start script; empty leaves it unset. given are options of Java that stand before the class in a command
+// line of that program.
+func (p *program) mqnamesrv(args []string, home string, given ...string) int {
 	if given := p.env("ROCKETMQ_HOME"); given != "" {
 		home = given
 	}
 	script := p.readStartScript(home)
-	java, err := p.javaOptions(p.commandLine(script))
+	java, err := p.javaOptions(append(p.commandLine(script), given...))
 	if err != nil {
 		fmt.Fprintln(p.stderr, err)
 		return mqBadArguments
@@ -71,6 +72,9 @@ func (p *program) mqnamesrv(args []string, home string) int {
 	if parsed.has('h') {
 		fmt.Fprint(p.stdout, mqUsage)
 		return command.OK
+	}
+	if !parsed.has('p') {
+		p.lookLikeJava(home, args)
 	}
 	sys := p.system(java)
 	if _, set := sys.Properties["rocketmq.home.dir"]; !set && home != "" {
@@ -102,7 +106,7 @@ func (p *program) mqnamesrv(args []string, home string) int {
 	if parsed.has('n') {
 		warnings = append(warnings, warning{"-n has no effect on a name server", []any{"value", parsed.value('n')}})
 	}
-	return p.mqRun(cfg, warnings)
+	return p.mqRun(cfg, sys.UserHome, warnings)
 }
 
 // mqConfig applies the file by the original's rules: what it ignores is ignored, with a warning.
@@ -177,14 +181,15 @@ func tlsLines(told []string) (lines []warning) {
 	return lines
 }
 
-func (p *program) mqRun(cfg config.Config, warnings []warning) int {
+// mqRun serves; home is the one below which the log file stands.
+func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int {
 	logs := p.logOfEnv()
 	if level := cfg.LogLevel(); logs.level == "" {
 		if _, err := logLevel(level); err == nil {
 			logs.level = level
 		}
 	}
-	log, err := p.logger(logs)
+	log, err := p.mqLog(logs, home)
 	if err == nil {
 		err = cfg.Validate()
 	}
@@ -198,7 +203,7 @@ func (p *program) mqRun(cfg config.Config, warnings []warning) int {
 	}
 	p.tellStray(log, mqVariables(), "environment variable is not used by mqnamesrv")
 	by, err := p.run(context.Background(), cfg, log, serving{asOriginal: true}, func(s server) {
-		p.bootLine(cfg, s)
+		log.Info(p.bootLine(cfg, s))
 		log.Info("gossip", "mode", gossipMode(cfg.Gossip))
 		if cfg.HTTP != "" {
 			log.Info("http", "addr", s.HTTPAddr())
@@ -235,19 +240,20 @@ func startFailure(cfg config.Config, err error) string {
 	return err.Error()
 }
 
-// bootLine is what start scripts wait for.
-func (p *program) bootLine(cfg config.Config, s server) {
+// bootLine prints, and returns, what start scripts wait for: on stdout, or in the log file.
+func (p *program) bootLine(cfg config.Config, s server) string {
 	form := "JSON"
 	if cfg.BinaryHeaders {
 		form = "ROCKETMQ"
 	}
-	fmt.Fprintf(p.stdout, "The Name Server boot success. serializeType=%s, address %s:%d\n",
-		form, cfg.Options.BindAddress, s.Addr().Port())
+	line := fmt.Sprintf("The Name Server boot success. serializeType=%s, address %s:%d", form, cfg.Options.BindAddress, s.Addr().Port())
+	fmt.Fprintln(p.stdout, line)
+	return line
 }
 
 // printOptions prints every option as the original's console logger does: its clock is that of GMT+8 everywhere.
 func (p *program) printOptions(cfg config.Config) {
-	at := time.Now().In(time.FixedZone("GMT+8", 8*3600)).Format(time.DateTime)
+	at := time.Now().In(original).Format(time.DateTime)
 	for _, line := range cfg.OptionLines() {
 		fmt.Fprintf(p.stdout, "%s INFO main - %s\n", at, line)
 	}

@@ -56,9 +56,8 @@ Examples:
             --cluster orders --gossip-key-file keys
 
 SIGTERM and Ctrl-C stop it; a second one does not wait. SIGHUP reads the file of --config and the gossip keys again, and
-stops it when its terminal was closed. SIGQUIT writes what every goroutine does to threads.log in the data directory. A
-server started under Java's mqnamesrv script is stopped with mqshutdown, which finds Java programs only: stop this one
-through its process id or its service manager.`
+stops it when its terminal was closed. SIGQUIT writes what every goroutine does to threads.log in the data directory.
+RocketMQ's mqshutdown does not find this server: stop it through its process id or its service manager.`
 
 // serveSettings are the flags of serve, from the command line or the environment.
 type serveSettings struct {

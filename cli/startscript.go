@@ -13,6 +13,7 @@ import (
 type startScript struct {
 	file, text string
 	vars       map[string]string
+	forms      shellForms
 
 	java        []string // the words of the command that starts Java, up to its arguments
 	found       bool     // there was such a command
@@ -30,7 +31,7 @@ func (p *program) readStartScript(home string) *startScript {
 	if err != nil || home == "" {
 		return nil
 	}
-	s := &startScript{file: file, text: text, vars: map[string]string{}}
+	s := &startScript{file: file, text: text, vars: map[string]string{}, forms: newShellForms()}
 	for _, entry := range p.environ {
 		name, value, _ := strings.Cut(entry, "=")
 		s.vars[name] = value
@@ -76,9 +77,14 @@ func (s *startScript) warnings(p *program) (all []warning) {
 
 // has says that the script has an option, such as those of heap and log that come with RocketMQ.
 func (s *startScript) has(option string) bool {
-	name, _, _ := strings.Cut(option, " ")
-	name, _, _ = strings.Cut(name, "=")
-	return strings.Contains(s.text, name)
+	end := " =:"
+	if strings.HasPrefix(option, "-XX:") {
+		end = " ="
+	}
+	if i := strings.IndexAny(option, end); i > 0 {
+		option = option[:i]
+	}
+	return strings.Contains(s.text, option)
 }
 
 // isDefinition says that a word sets a property that may matter to RocketMQ.
@@ -86,11 +92,17 @@ func isDefinition(word string) bool {
 	return strings.HasPrefix(word, "-D") && !strings.HasPrefix(word, "-Djava.") && !strings.HasPrefix(word, "-Drmq.logback.")
 }
 
-var (
-	assigned  = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(\+?=)(.*)$`)
-	javaLine  = regexp.MustCompile(`^(?:exec[ \t]+|nohup[ \t]+)*(?:"?\$(?:JAVA|\{JAVA\})"?|"?[^ \t"]*/bin/java"?|java)[ \t]+(.*)$`)
-	separated = regexp.MustCompile(`^.*?(?:&&|\|\||;|\bthen\b|\belse\b|\bdo\b|\))[ \t]*`) // a command behind another one
-)
+// shellForms are the forms of a line that count. They are made when there is a script: most servers never need them.
+type shellForms struct{ assigned, javaLine, separated, expanded *regexp.Regexp }
+
+func newShellForms() shellForms {
+	return shellForms{
+		assigned:  regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(\+?=)(.*)$`),
+		javaLine:  regexp.MustCompile(`^(?:exec[ \t]+|nohup[ \t]+)*(?:"?\$(?:JAVA|\{JAVA\})"?|"?[^ \t"]*/bin/java"?|java)[ \t]+(.*)$`),
+		separated: regexp.MustCompile(`^.*?(?:&&|\|\||;|\bthen\b|\belse\b|\bdo\b|\))[ \t]*`), // a command behind another one
+		expanded:  regexp.MustCompile(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\})`),
+	}
+}
 
 func (s *startScript) read() {
 	depth := 0
@@ -115,15 +127,15 @@ func (s *startScript) read() {
 
 // command reads one line; conditional says that it need not be run.
 func (s *startScript) command(line string, conditional bool) {
-	if m := javaLine.FindStringSubmatch(line); m != nil {
+	if m := s.forms.javaLine.FindStringSubmatch(line); m != nil {
 		words := s.words(m[1])
 		s.java, s.found = words, true
 		s.look(words, conditional)
 		return
 	}
-	m := assigned.FindStringSubmatch(line)
+	m := s.forms.assigned.FindStringSubmatch(line)
 	if m == nil {
-		if behind := separated.FindString(line); behind != "" && len(behind) < len(line) {
+		if behind := s.forms.separated.FindString(line); behind != "" && len(behind) < len(line) {
 			s.command(line[len(behind):], true)
 		}
 		return
@@ -219,11 +231,9 @@ func (s *startScript) word(text string) (value, rest string) {
 	return b.String(), ""
 }
 
-var expanded = regexp.MustCompile(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\})`)
-
 // expansion is the value of what begins with a dollar sign, and how many bytes that has.
 func (s *startScript) expansion(text string) (value string, n int) {
-	if m := expanded.FindStringSubmatch(text); m != nil {
+	if m := s.forms.expanded.FindStringSubmatch(text); m != nil {
 		value = s.vars[m[1]+m[2]]
 		if value == "" && m[3] != "" {
 			value, _ = s.word(`"` + m[3] + `"`)

@@ -20,10 +20,11 @@ const relayCommand = "relay-output"
 // lastAttempt bounds what is done at the end for lines that nobody has taken yet.
 const lastAttempt = time.Second
 
-// streams are stdout and stderr of this run.
+// streams are stdout and stderr of this run, and its log file.
 type streams struct {
 	out, err *output.Stream
 	guard    *output.Stderr // nil: descriptor 2 is as it was
+	file     *output.Queue  // of the log file; nil: there is none
 	fault    error          // why it is, where a panic may wait for its reader
 }
 
@@ -58,6 +59,9 @@ func (s *streams) close() {
 	for _, one := range []*output.Stream{s.out, s.err} {
 		both.Go(func() { one.Close(lastAttempt) })
 	}
+	if s.file != nil {
+		both.Go(func() { s.file.Close(lastAttempt) })
+	}
 	both.Wait()
 	s.guard.Close(time.Until(end))
 }
@@ -67,7 +71,11 @@ func (s *streams) dropped() uint64 {
 	if s.out == nil {
 		return 0
 	}
-	return s.out.Dropped() + s.err.Dropped()
+	dropped := s.out.Dropped() + s.err.Dropped()
+	if s.file != nil {
+		dropped += s.file.Dropped()
+	}
+	return dropped
 }
 
 // droppedLines makes the line of a log that tells of those that were lost.
