@@ -24,30 +24,32 @@ var original = time.FixedZone("GMT+8", 8*3600)
 
 // mqLog makes the log of mqnamesrv: lines go to stderr and, as the original's, to logs/rocketmqlogs/namesrv.log below
 // home, unless --log-to names a stream; "file" is the file alone. Where no file can be written, a warning says so.
-func (p *program) mqLog(s logSettings, home string) (log *slog.Logger, err error) {
-	toFile, alone := s.to == "" || s.to == "file", s.to == "file"
+// file is for what the original writes into that file only; it may lead nowhere.
+func (p *program) mqLog(s logSettings, home string) (log, file *slog.Logger, err error) {
+	nowhere := slog.New(slog.DiscardHandler)
+	wanted, alone := s.to == "" || s.to == "file", s.to == "file"
 	if alone {
 		s.to = ""
 	}
-	if log, err = p.logger(s); err != nil || !toFile {
+	if log, err = p.logger(s); err != nil || !wanted {
 		if err != nil && s.to != "" && s.to != "stderr" && s.to != "stdout" {
 			err = fmt.Errorf("%w, or file", err)
 		}
-		return log, err
+		return log, nowhere, err
 	}
-	file, err := output.NewRolling(filepath.Join(home, "logs", "rocketmqlogs", "namesrv.log"), mqLogBytes, mqLogsKept)
+	rolling, err := output.NewRolling(filepath.Join(home, "logs", "rocketmqlogs", "namesrv.log"), mqLogBytes, mqLogsKept)
 	if err != nil {
 		log.Warn("no log file can be written, so lines go to stderr alone; EPITAPH_LOG_TO=stderr says that none is wanted", "err", err)
-		return log, nil
+		return log, nowhere, nil
 	}
-	queue := output.NewQueue(file, output.MaxWaiting)
+	queue := output.NewQueue(rolling, output.MaxWaiting)
 	p.streams.file = queue
-	handler := slog.Handler(newOriginalHandler(queue, &p.level))
 	queue.Tell(droppedLines(func(w io.Writer) slog.Handler { return newOriginalHandler(w, &p.level) }))
-	if !alone {
-		handler = slog.NewMultiHandler(log.Handler(), handler)
+	file = slog.New(newOriginalHandler(queue, &p.level))
+	if alone {
+		return file, file, nil
 	}
-	return slog.New(handler), nil
+	return slog.New(slog.NewMultiHandler(log.Handler(), file.Handler())), file, nil
 }
 
 // originalHandler writes lines as the original's pattern has them, "2026-11-28 04:31:10 INFO main - text", with the

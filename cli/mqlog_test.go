@@ -30,10 +30,10 @@ func TestOriginalLogFile(t *testing.T) {
 		if (err == nil) != want.file {
 			t.Errorf("%q: file %q, %v", to, text, err)
 		}
-		if want.file && !regexp.MustCompile(`(?s)^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d WARN main - .*blanks behind.*\n20[0-9: -]+ INFO main - The Name Server boot success\. serializeType=JSON, address 127\.0\.0\.1:\d+\n.* INFO main - stopping signal=terminated\n`).Match(text) {
+		if want.file && !regexp.MustCompile(`(?s)^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d INFO main - rocketmqHome=.*\n20[0-9: -]+ WARN main - .*blanks behind.*\n20[0-9: -]+ INFO main - The Name Server boot success\. serializeType=JSON, address 127\.0\.0\.1:\d+\n.* INFO main - stopping signal=terminated\n`).Match(text) {
 			t.Errorf("%q: file %s", to, text)
 		}
-		if got := strings.Contains(s.log.String(), "boot success"); got != want.stderr {
+		if got := strings.Contains(s.log.String(), "blanks behind"); got != want.stderr {
 			t.Errorf("%q: stderr %s", to, s.log)
 		}
 		if got := strings.Contains(s.log.String(), "no log file can be written"); got != (to == "nowhere") {

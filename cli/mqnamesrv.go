@@ -189,7 +189,7 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 			logs.level = level
 		}
 	}
-	log, err := p.mqLog(logs, home)
+	log, file, err := p.mqLog(logs, home)
 	if err == nil {
 		err = cfg.Validate()
 	}
@@ -198,12 +198,15 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 		return mqFailed
 	}
 	p.streams.warn(log)
+	for _, line := range cfg.OptionLines() {
+		file.Info(line)
+	}
 	for _, w := range warnings {
 		log.Warn(w.text, w.args...)
 	}
 	p.tellStray(log, mqVariables(), "environment variable is not used by mqnamesrv")
 	by, err := p.run(context.Background(), cfg, log, serving{asOriginal: true}, func(s server) {
-		log.Info(p.bootLine(cfg, s))
+		file.Info(p.bootLine(cfg, s))
 		log.Info("gossip", "mode", gossipMode(cfg.Gossip))
 		if cfg.HTTP != "" {
 			log.Info("http", "addr", s.HTTPAddr())

@@ -19,7 +19,7 @@ import (
 
 const (
 	compatPath = "../../docs/compat.md"
-	lastRow    = 170
+	lastRow    = 171
 	lastDevi   = 17
 )
 
