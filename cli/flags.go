@@ -44,7 +44,7 @@ func serveFlags(s *serveSettings) []command.Flag {
 			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
 				"tls.server.mode; may be given several times"},
 		{To: &s.closeClients, Category: categoryServe, Name: closeClientsFlag,
-			Usage: "while the node is not ready, close the connections of clients that ask for routes (never those of brokers): " +
+			Usage: "while the node is not ready and another one is, close the connections of clients that ask for routes (never those of brokers): " +
 				"a Java client moves to another NameServer only then"},
 		{To: &s.socket, Category: categoryWatch, Name: "socket", Default: "epitaph-PORT.sock in the data directory",
 			Usage: "`PATH` of the Unix socket, its owner's alone, at which epitaph brokers and the other commands find the node"},
