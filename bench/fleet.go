@@ -18,6 +18,7 @@ type FleetReport struct {
 	Machine  Machine       `json:"machine"`
 	Cores    string        `json:"cores"`  // where servers and generator ran
 	Rounds   int           `json:"rounds"` // finished ones
+	Clients  []int         `json:"clients"`
 	Each     int           `json:"topics_each"`
 	Period   time.Duration `json:"period_ns"`
 	Window   time.Duration `json:"window_ns"`
@@ -37,7 +38,7 @@ type FleetServer struct {
 	Key     string       `json:"key"`
 	Title   string       `json:"title"`
 	Missing string       `json:"missing,omitempty"`
-	Limit   string       `json:"limit,omitempty"` // of the server's own, which a fleet has met
+	Limits  []string     `json:"limits,omitempty"` // of the server's own, which a fleet has met
 	Cells   []*FleetCell `json:"cells,omitempty"`
 }
 
@@ -149,6 +150,7 @@ func RunFleet(ctx context.Context, c FleetConfig, progress io.Writer) (*FleetRep
 		r.report.Rounds++
 	}
 	if slices.ContainsFunc(present, func(s server) bool { return s.key == Ours }) {
+		r.cores.release() // three nodes and their brokers: the figure is bytes, not time
 		for _, p := range r.gossipProfiles() {
 			if err := r.gossip(ctx, p); err != nil && ctx.Err() == nil {
 				r.report.Failures = append(r.report.Failures, fmt.Sprintf("gossip: %v", err))
@@ -175,6 +177,7 @@ func (r *fleetRun) fit() error {
 		sizes = append(sizes, min(n, most))
 	}
 	r.config.Clients = slices.Compact(sizes)
+	r.report.Clients = r.config.Clients
 	if n := r.largest(); r.config.wants(SceneSilent) && r.withSilent(n) < n {
 		r.note("silent has %d clients instead of %d: each holds two connections, and this process may open %d files (ulimit -n)", r.withSilent(n), n, r.files)
 	}
@@ -244,13 +247,24 @@ func (r *fleetRun) servers(ctx context.Context) (present []server, done func(), 
 
 const targetKey = "target"
 
+// leisure orders servers by how little they do for a query.
+func (s server) leisure() int {
+	switch {
+	case s.fixed:
+		return 2
+	case s.key == Ours:
+		return 1
+	}
+	return 0
+}
+
 // calibrate finds out within how many seconds this machine can let the largest fleet poll at once, with the server that
 // does the least.
 func (r *fleetRun) calibrate(ctx context.Context, present []server) error {
 	if r.config.Herd > 0 || !(r.config.wants(SceneHerd) || r.config.wants(SceneReconnect) || r.config.wants(SceneRestart)) {
 		return nil
 	}
-	least := present[0]
+	least := slices.MaxFunc(present, func(a, b server) int { return a.leisure() - b.leisure() })
 	r.progress.Step("looking for the seconds that a herd of %d clients takes at least, with %s", r.largest(), least.title)
 	err := r.outing(ctx, least, r.largest(), r.config.Profile, func(o *outing) error {
 		for _, seconds := range []time.Duration{1, 2, 3, 4, 6, 8, 12, 16, 24, 32} {
@@ -295,9 +309,11 @@ func (r *fleetRun) with(ctx context.Context, s server, size int, wants func(Scen
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.As(err, &limit):
-			result.Limit = limit.Error()
+			if !slices.Contains(result.Limits, limit.Error()) {
+				result.Limits = append(result.Limits, limit.Error())
+			}
 			r.progress.Step("%s %v", s.title, limit)
-			return false
+			return !limit.refuses && ctx.Err() == nil
 		default:
 			r.report.Failures = append(r.report.Failures, fmt.Sprintf("%s, %d clients, %s: %v", s.title, size, scenes, err))
 			r.progress.Step("%s: %v", s.title, err)

@@ -115,9 +115,8 @@ func (n *announcers) await(ctx context.Context, limit time.Duration) error {
 	case <-n.all:
 		return nil
 	case <-ctx.Done():
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return firstError(n.first, context.Cause(ctx))
+		_, why := n.missing()
+		return firstError(why, context.Cause(ctx))
 	}
 }
 
@@ -129,6 +128,13 @@ func (n *announcers) whole() bool {
 	default:
 		return false
 	}
+}
+
+// missing is how many have not registered, and what came in the way first.
+func (n *announcers) missing() (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.left, n.first
 }
 
 // stop closes the brokers' connections, upon which a server forgets them.

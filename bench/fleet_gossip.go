@@ -31,9 +31,12 @@ func (r *fleetRun) gossip(ctx context.Context, p Profile) error {
 		return err
 	}
 	defer f.stop()
-	for _, n := range f.nodes {
-		brokers := announce(ctx, n.addr, p, min(r.config.StormTime, time.Duration(p.Brokers)*100*time.Millisecond), r.config.Register)
-		defer brokers.stop()
+	at := make([]*announcers, len(f.nodes))
+	for i, n := range f.nodes {
+		at[i] = announce(ctx, n.addr, p, min(r.config.StormTime, time.Duration(p.Brokers)*100*time.Millisecond), r.config.Register)
+		defer at[i].stop()
+	}
+	for _, brokers := range at {
 		if err := brokers.await(ctx, returnLimit); err != nil {
 			return err
 		}

@@ -65,10 +65,12 @@ func (r *FleetReport) WriteMarkdown(w io.Writer) error {
 		fmt.Fprintf(w, "**Less than asked for**: %s\n\n", n)
 	}
 	for i := range r.Servers {
-		if s := &r.Servers[i]; s.Missing != "" {
+		s := &r.Servers[i]
+		if s.Missing != "" {
 			fmt.Fprintf(w, "**%s is missing in this run**: %s\n\n", s.Title, s.Missing)
-		} else if s.Limit != "" {
-			fmt.Fprintf(w, "**%s has a limit of its own**: it %s\n\n", s.Title, s.Limit)
+		}
+		for _, limit := range s.Limits {
+			fmt.Fprintf(w, "**%s has a limit of its own**: it %s\n\n", s.Title, limit)
 		}
 	}
 	for _, f := range r.Failures {
@@ -137,11 +139,10 @@ func (s *FleetServer) sizes(scene Scene) (all []int) {
 func (r *FleetReport) goals() *Table {
 	t := &Table{Header: []string{"goal", "asked for", "measured", "reached"}}
 	ours := r.Server(Ours)
-	steady := ours.sizes(SceneSteady)
-	if len(steady) == 0 {
-		steady = []int{0}
+	few, many := 0, 0
+	if n := len(r.Clients); n > 0 {
+		few, many = r.Clients[0], r.Clients[n-1]
 	}
-	few, many := steady[0], steady[len(steady)-1]
 	value := func(key string, scene Scene, clients int, metric string) float64 {
 		return r.Server(key).Cell(scene, clients).Spread(metric).Median
 	}

@@ -43,21 +43,20 @@ const (
 	fleetGrace   = 30 * time.Second  // how long answers are waited for when a window is over
 	herdLimit    = 90 * time.Second  // how long a herd's answers are
 	returnLimit  = 180 * time.Second // until all clients have come back, and all brokers
+	stormLimit   = 90 * time.Second  // for brokers that are late in a storm
 	fleetSettle  = 2 * time.Second   // of silence before a scene
 	gatherLimit  = 120 * time.Second
 	sceneAfter   = Scene("after the storm")
 	servedPoints = 100
 )
 
-// limitError says that a server keeps a limit of its own.
+// limitError says that a server keeps a limit of its own, which is a figure and no failure.
 type limitError struct {
-	at  int
-	why error
+	text    string
+	refuses bool // connections: a larger fleet makes no sense
 }
 
-func (e *limitError) Error() string {
-	return fmt.Sprintf("refuses further connections at %d open ones (%v)", e.at, e.why)
-}
+func (e *limitError) Error() string { return e.text }
 
 // outing is one started server with its brokers, and a fleet of one size that is connected to it.
 type outing struct {
@@ -155,7 +154,11 @@ func (o *outing) gather(ctx context.Context) error {
 	case err != nil:
 		return err
 	case g.failed && o.crowd.open > 0:
-		return &limitError{at: g.ready + len(o.profile.addresses()), why: o.crowd.trouble}
+		open := g.ready
+		if o.brokers != nil {
+			open += len(o.profile.addresses())
+		}
+		return &limitError{fmt.Sprintf("refuses further connections at %d open ones (%v)", open, o.crowd.trouble), true}
 	case g.failed:
 		return fmt.Errorf("target %s: %w", o.addr, o.crowd.trouble)
 	case g.ready < g.size:
@@ -412,14 +415,15 @@ func (o *outing) storm(ctx context.Context) error {
 	began := c.now()
 	o.brokers = announce(ctx, o.addr, o.profile, o.config.StormTime, o.config.Register)
 	end := func(now int64) bool {
-		return now >= began+int64(o.config.StormTime) && o.brokers.whole() || now > began+int64(returnLimit)
+		return now >= began+int64(o.config.StormTime) && o.brokers.whole() || now > began+int64(o.config.StormTime+stormLimit)
 	}
 	_, cell, err := o.window(ctx, SceneStorm, 0, end, p)
 	if err != nil {
 		return err
 	}
-	if !o.brokers.whole() {
-		return firstError(o.brokers.await(ctx, time.Nanosecond), errors.New("the brokers did not all register"))
+	if left, why := o.brokers.missing(); left > 0 {
+		return &limitError{text: fmt.Sprintf("had %d of %d brokers registered after %v of the storm, with %d clients (%v)",
+			len(o.profile.addresses())-left, len(o.profile.addresses()), o.config.StormTime+stormLimit, o.size, why)}
 	}
 	if cell != nil {
 		o.brokers.mu.Lock()

@@ -227,7 +227,7 @@ func exampleFleet() *FleetReport {
 	thrown := cell(SceneHerd, 15_000, map[string][]float64{fP99: {500, 700}, fLag: {4, 5}})
 	thrown.Thrown = 1
 	return &FleetReport{
-		When: time.Unix(0, 0).UTC(), Rounds: 3, Each: 20, Period: c.Period, Herd: 3 * time.Second, MaxLag: c.MaxLag, Profile: c.Profile, Storm: c.Storm,
+		When: time.Unix(0, 0).UTC(), Rounds: 3, Clients: []int{900, 15_000}, Each: 20, Period: c.Period, Herd: 3 * time.Second, MaxLag: c.MaxLag, Profile: c.Profile, Storm: c.Storm,
 		Notes:  []string{"silent has fewer clients"},
 		Gossip: []GossipSize{{Brokers: 2, Topics: 10_000, BytesEach: 345}},
 		Servers: []FleetServer{
@@ -236,7 +236,7 @@ func exampleFleet() *FleetReport {
 				cell(SceneSteady, 900, map[string][]float64{fCPU: {200}}), cell(SceneHerd, 15_000, map[string][]float64{fP99: {1000}}),
 				cell(SceneRestart, 15_000, map[string][]float64{fGap: {40}}),
 			}},
-			{Key: Rust, Title: "Rust", Limit: "refuses further connections at 936 open ones (closed)"},
+			{Key: Rust, Title: "Rust", Limits: []string{"refuses further connections at 936 open ones (closed)"}},
 			{Key: JavaSmall, Title: "Java small", Missing: "not installed"},
 			{Key: Ours, Title: "epitaph", Cells: []*FleetCell{
 				cell(SceneSteady, 900, map[string][]float64{fCPU: {18}, fCores: {0.01}, fRSS: {25}, fFiles: {910}, fP99: {2}}),

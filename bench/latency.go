@@ -6,10 +6,10 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are kept to 1 % from 100 ns to one minute; a slower answer counts as one minute.
+// Latencies are kept to 1 % from 100 ns to ten minutes; a slower answer counts as ten minutes.
 const (
 	finestLatency  = 100 * time.Nanosecond
-	slowestLatency = time.Minute
+	slowestLatency = 10 * time.Minute
 )
 
 // histogram is a distribution of times. Not safe for concurrent use: one per connection, merged at the end.
