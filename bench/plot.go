@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/color"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 const (
@@ -42,8 +44,29 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
+func drawPlot(p *plot.Plot, path string) error {
+	canvas, err := draw.NewFormattedCanvas(plotWidth, plotHeight, strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), "."))
+	if err != nil {
+		return err
+	}
+	all := draw.New(canvas)
+	all.SetColor(color.White)
+	all.Fill(all.Path())
+	p.Draw(draw.Crop(all, 0, -plotMargin, 0, 0))
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = canvas.WriteTo(f)
+	return errors.Join(err, f.Close())
+}
+
+// plotMargin is left at the right of a plot: the last label of an axis stands half beyond it, and a viewer may draw it in
+// a wider font than it was measured in.
+const plotMargin = 20
+
 func savePlot(p *plot.Plot, path string) error {
-	if err := p.Save(plotWidth, plotHeight, path); err != nil {
+	if err := drawPlot(p, path); err != nil {
 		return fmt.Errorf("write plot: %w", err)
 	}
 	if !strings.EqualFold(filepath.Ext(path), ".svg") {
