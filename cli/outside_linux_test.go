@@ -429,27 +429,12 @@ func TestHangup(t *testing.T) {
 		p.ends(t, promptly, 0)
 	})
 	t.Run("sent by a shell before the terminal closes", func(t *testing.T) {
-		master, slave := newTerminal(t)
-		// The shell leads the session, so that the kernel tells the shell alone that the terminal is closed.
-		cmd := onTerminal(exec.Command("sh", "-c", `"$@" & trap 'kill -HUP $!; read x <"$OPEN"; exit' USR1; while :; do wait; done`, "sh"), slave)
-		gate := filepath.Join(t.TempDir(), "gate")
-		kit.Must(t, unix.Mkfifo(gate, 0o600))
-		cmd.Args = append(cmd.Args, serving1(t.TempDir()).Args...)
-		cmd.Env = append(os.Environ(), "OPEN="+gate)
-		r, w, err := os.Pipe()
-		kit.Must(t, err)
-		defer r.Close()
-		cmd.Stderr = w
-		p := outside(t, cmd)
-		w.Close()
-		p.signal(t, syscall.SIGUSR1)
-		open, err := os.OpenFile(gate, os.O_WRONLY, 0) // once the shell has sent its signal
-		kit.Must(t, err)
-		slave.Close()
-		master.Close()
-		open.Close()
-		awaitLine(t, bufio.NewReader(r), "stopping", "the terminal was closed")
-		kit.Until(t, "the port is free", func() bool { return !connects(p.addr) })
+		for range 5 { // a machine that is busy for a second makes it too late
+			if shellTellsFirst(t) {
+				return
+			}
+		}
+		t.Error("the node has read its files again five times")
 	})
 	t.Run("ignored at the start", func(t *testing.T) {
 		master, slave := newTerminal(t)
@@ -463,6 +448,41 @@ func TestHangup(t *testing.T) {
 		p.signal(t, syscall.SIGTERM)
 		p.ends(t, promptly, 0)
 	})
+}
+
+// shellTellsFirst closes a terminal after its shell has sent SIGHUP and the node has looked at the terminal. It reports
+// false when the node found that the terminal stays.
+func shellTellsFirst(t *testing.T) bool {
+	master, slave := newTerminal(t)
+	// The shell leads the session, and the server is in a process group of its own: the kernel tells the shell alone that
+	// the terminal is closed. The second signal is answered behind the first.
+	script := `set -m; "$@" & trap 'kill $!; exit' USR2; trap 'kill -HUP $!; kill -QUIT $!' USR1; while :; do wait; done`
+	cmd := onTerminal(exec.Command("sh", append([]string{"-c", script, "sh"}, serving1(t.TempDir()).Args...)...), slave)
+	r, w, err := os.Pipe()
+	kit.Must(t, err)
+	defer r.Close()
+	cmd.Stderr = w
+	p := outside(t, cmd)
+	w.Close()
+	lines := bufio.NewReader(r)
+	p.signal(t, syscall.SIGUSR1)
+	kit.Must(t, r.SetReadDeadline(time.Now().Add(promptly)))
+	for {
+		line, err := lines.ReadString('\n')
+		switch {
+		case err != nil:
+			t.Fatalf("%q, %v", line, err)
+		case strings.Contains(line, "threads written"):
+			slave.Close()
+			master.Close()
+		case kit.ContainsAll(line, "stopping", "the terminal was closed"):
+			kit.Until(t, "the port is free", func() bool { return !connects(p.addr) })
+			return true
+		case strings.Contains(line, "msg=reloaded"):
+			p.signal(t, syscall.SIGUSR2) // the shell's end is not that of the server
+			return false
+		}
+	}
 }
 
 // A SIGINT that was ignored at the start stays ignored: it was meant for the script that started the node.
@@ -512,16 +532,16 @@ func TestThreads(t *testing.T) {
 // A terminal that stands still (Ctrl-S) does not keep a cluster that draws on it from ending.
 func TestClusterOnAStoppedTerminal(t *testing.T) {
 	_, slave := newTerminal(t)
+	fill(t, slave) // nobody reads
 	data := t.TempDir()
 	cmd := onTerminal(exec.Command("epitaph", "cluster", "--listen", "127.0.0.1:0", "--data", data, "--demo-brokers", "4"), slave)
 	cmd.Env = append(os.Environ(), "TERM=xterm")
 	cmd.Stdout, cmd.Stderr = slave, slave
 	p := launch(t, cmd)
-	full := func() bool { // nobody reads: what the master holds grows no more
+	kit.Until(t, "it works", func() bool {
 		log, err := os.ReadFile(filepath.Join(data, "cluster.log"))
-		return err == nil && bytes.Count(log, []byte("broker registered")) > 4
-	}
-	kit.Until(t, "it works", full)
+		return err == nil && bytes.Contains(log, []byte("broker registered"))
+	})
 	p.signal(t, syscall.SIGTERM)
 	p.ends(t, promptly, 0)
 }
