@@ -25,7 +25,7 @@ func (p *program) brokersCommand() *command.Command {
     CONN      the connection that owns the registration; with --wide also whence it comes
 Below the table stand the tombstones that did not evict a broker, and why.
 With -n any NameServer is asked by RocketMQ's own protocol, the Java one too; that tells names and addresses only.`,
-		Flags: []command.Flag{nameServerFlag(&v), limitFlag(&v, 100_000, "brokers")},
+		Flags: append(nameServerFlags(&v.nameServer), limitFlag(&v, 100_000, "brokers")),
 	}, &v, func(ctx context.Context, _ []string) error { return v.showBrokers(ctx) })
 }
 
@@ -34,8 +34,8 @@ func (v *view) showBrokers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if v.namesrv != "" {
-		return v.brokersOf(ctx, v.namesrv)
+	if v.nameServer.addr != "" {
+		return v.brokersOf(ctx, v.nameServer)
 	}
 	var b api.Brokers
 	if done, err := v.askJSON(ctx, "/v1/brokers"+query, &b); done || err != nil {
@@ -118,14 +118,14 @@ type brokerAddress struct {
 	Addr    string `json:"addr"`
 }
 
-func (v *view) brokersOf(ctx context.Context, server string) error {
-	answer, err := askNameServer(ctx, server, remoting.GetBrokerClusterInfo, nil)
+func (v *view) brokersOf(ctx context.Context, server nameServer) error {
+	answer, err := server.ask(ctx, remoting.GetBrokerClusterInfo, nil)
 	if err != nil {
 		return err
 	}
 	info, err := body.DecodeClusterInfo(answer.Body)
 	if err != nil {
-		return fmt.Errorf("%s: decode cluster info: %w", server, err)
+		return fmt.Errorf("%s: decode cluster info: %w", server.addr, err)
 	}
 	all := []brokerAddress{}
 	for _, b := range info.Brokers {

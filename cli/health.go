@@ -32,7 +32,7 @@ port alone is asked, of any NameServer.
 With --live it is asked whether the node lives: whatever is answered at its port for brokers and clients, in plain text or by
 TLS, is a yes. That is the check for whoever restarts what does not live (a container's health check, a livenessProbe with
 timeoutSeconds above --for); readiness is for whoever sends clients.`,
-		Flags: append(append(w.flags(), l.flags()...), nameServerFlag(&v), command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON"}),
+		Flags: append(append(append(w.flags(), l.flags()...), nameServerFlags(&v.nameServer)...), command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON"}),
 		Run: func(ctx context.Context, _ []string) error {
 			if l.on {
 				return p.tellLive(ctx, &l, &v)
@@ -63,8 +63,8 @@ type healthAnswer struct {
 
 // health asks the node that is meant and, where nobody named it and it does not answer, the port for brokers and clients.
 func (p *program) health(ctx context.Context, w where, v *view) (h healthAnswer, err error) {
-	if v.namesrv != "" {
-		return healthByPort(ctx, v.namesrv)
+	if v.nameServer.addr != "" {
+		return healthByPort(ctx, v.nameServer)
 	}
 	node, err := p.find(ctx, w)
 	if err != nil {
@@ -77,7 +77,7 @@ func (p *program) health(ctx context.Context, w where, v *view) (h healthAnswer,
 		if host, number, err := net.SplitHostPort(p.env(envOf("listen"))); err == nil {
 			port = net.JoinHostPort(loopbackFor(host), number)
 		}
-		h, portErr := healthByPort(ctx, port)
+		h, portErr := healthByPort(ctx, nameServer{addr: port})
 		if portErr != nil {
 			return h, fmt.Errorf("%w; %w", err, portErr)
 		}
@@ -91,13 +91,13 @@ func (p *program) health(ctx context.Context, w where, v *view) (h healthAnswer,
 
 // healthByPort asks for the route of a topic that nobody has: a node that is ready says so, one that is not answers with
 // code 1, or with nothing.
-func healthByPort(ctx context.Context, addr string) (healthAnswer, error) {
-	_, err := askNameServer(ctx, addr, remoting.GetRouteInfoByTopic, map[string]string{"topic": "epitaph health"})
+func healthByPort(ctx context.Context, server nameServer) (healthAnswer, error) {
+	_, err := server.ask(ctx, remoting.GetRouteInfoByTopic, map[string]string{"topic": "epitaph health"})
 	if refused, ok := errors.AsType[*refusal](err); ok {
-		return healthAnswer{addr, false, fmt.Sprintf("code %d: %s", refused.code, refused.remark)}, nil
+		return healthAnswer{server.addr, false, fmt.Sprintf("code %d: %s", refused.code, refused.remark)}, nil
 	}
 	if err != nil {
 		return healthAnswer{}, err
 	}
-	return healthAnswer{addr, true, "ready (its port for brokers and clients answers)"}, nil
+	return healthAnswer{server.addr, true, "ready (its port for brokers and clients answers)"}, nil
 }

@@ -29,9 +29,10 @@ type view struct {
 	whole      bool // nobody looks at it on a terminal: nothing is shortened, and no line broken
 	now        func() time.Time
 
-	namesrv, broker string // flags that some commands have
-	limit           int
-	once            bool
+	nameServer nameServer // flags that some commands have
+	broker     string
+	limit      int
+	once       bool
 }
 
 // inspect makes a command that asks a running node from one that lacks only the flags that all of those have.
@@ -42,7 +43,7 @@ func (p *program) inspect(c command.Command, v *view, run func(ctx context.Conte
 		command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON, with everything that is known"},
 		command.Flag{To: &v.wide, Name: "wide", Short: "w", Usage: "shorten nothing, however long the lines become, and show more columns"})
 	c.Run = func(ctx context.Context, args []string) (err error) {
-		if v.namesrv == "" {
+		if v.nameServer.addr == "" {
 			if v.node, err = p.find(ctx, w); err != nil {
 				return err
 			}

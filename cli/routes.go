@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,15 +12,7 @@ import (
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
-	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
-
-func nameServerFlag(v *view) command.Flag {
-	return command.Flag{
-		To: &v.namesrv, Name: "namesrv", Short: "n",
-		Usage: "`HOST:PORT` of any NameServer, to be asked by RocketMQ's own protocol instead of HTTP",
-	}
-}
 
 func (p *program) routesCommand() *command.Command {
 	var v view
@@ -31,7 +22,7 @@ func (p *program) routesCommand() *command.Command {
 		UsageText: "epitaph routes [--socket PATH | -a HOST:PORT | -n HOST:PORT] [--json] TOPIC",
 		Description: `Shows what a client is told: brokers, queues, permission (r: consumers may read, w: producers may write) and
 addresses; id 0 is the master. With -n any NameServer is asked, the Java one too. Ends with 1 when nobody has the topic.`,
-		Flags:    []command.Flag{nameServerFlag(&v)},
+		Flags:    nameServerFlags(&v.nameServer),
 		Argument: "TOPIC",
 	}, &v, v.showRoute)
 }
@@ -39,8 +30,8 @@ addresses; id 0 is the master. With -n any NameServer is asked, the Java one too
 func (v *view) showRoute(ctx context.Context, args []string) error {
 	topic := args[0]
 	var r api.Route
-	if v.namesrv != "" {
-		if err := routeOf(ctx, v.namesrv, topic, &r); err != nil {
+	if v.nameServer.addr != "" {
+		if err := routeOf(ctx, v.nameServer, topic, &r); err != nil {
 			return err
 		}
 		if v.json {
@@ -87,29 +78,6 @@ func permission(perm int32) string {
 	return text
 }
 
-// askNameServer sends one request to a NameServer's plain port.
-func askNameServer(ctx context.Context, server string, code int32, ext map[string]string) (*remoting.Command, error) {
-	if _, _, err := net.SplitHostPort(server); err != nil {
-		return nil, command.UsageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876", server))
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	cfg := rpc.DefaultClientConfig()
-	client, err := rpc.Dial(ctx, server, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("no NameServer answers at %s: say with -n HOST:PORT where it listens (%w)", server, err)
-	}
-	defer client.Close()
-	answer, err := client.Invoke(ctx, &remoting.Command{Code: code, Version: remoting.Version, Ext: ext})
-	if err != nil {
-		return nil, fmt.Errorf("%s is no NameServer, or wants TLS, which this command does not speak (%w)", server, err)
-	}
-	if answer.Code != remoting.Success && answer.Code != remoting.TopicNotExist {
-		return nil, &refusal{server, answer.Code, shorten(printable(answer.Remark), 2*screenWidth)}
-	}
-	return answer, nil
-}
-
 // refusal is an answer with another code than that of success.
 type refusal struct {
 	server string
@@ -121,17 +89,17 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%s answers code %d: %s", r.server, r.code, r.remark)
 }
 
-func routeOf(ctx context.Context, server, topic string, into *api.Route) error {
-	answer, err := askNameServer(ctx, server, remoting.GetRouteInfoByTopic, map[string]string{"topic": topic})
+func routeOf(ctx context.Context, server nameServer, topic string, into *api.Route) error {
+	answer, err := server.ask(ctx, remoting.GetRouteInfoByTopic, map[string]string{"topic": topic})
 	if err != nil {
 		return err
 	}
 	if answer.Code == remoting.TopicNotExist {
-		return fmt.Errorf("%s: no broker there has the topic %q", server, topic)
+		return fmt.Errorf("%s: no broker there has the topic %q", server.addr, topic)
 	}
 	r, err := body.DecodeTopicRoute(answer.Body)
 	if err != nil {
-		return fmt.Errorf("%s: decode route: %w", server, err)
+		return fmt.Errorf("%s: decode route: %w", server.addr, err)
 	}
 	*into = api.Route{Topic: topic, Order: r.OrderTopicConf.S, Queues: []api.Queue{}, Brokers: []api.RouteBroker{}}
 	for _, q := range r.Queues {

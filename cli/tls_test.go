@@ -252,3 +252,51 @@ func TestTLSDoesNotFailOpen(t *testing.T) {
 	}
 	t.Logf("%d of 100 starts were refused, the others serve all that was asked for", refused)
 }
+
+// Commands with -n find out that a NameServer takes TLS alone; where it wants to know who they are, or they want to know who it
+// is, a file says so, as it does for RocketMQ's clients.
+func TestCommandsSpeakTLS(t *testing.T) {
+	s := newTLSStart(t, true)
+	client := s.ca.Issue(t, "client")
+	cert, key := s.file(t, "client.pem", client.PEM), s.file(t, "client.key", client.KeyPEM)
+	foreign := s.file(t, "foreign.pem", kit.NewAuthority(t).PEM)
+	mine := "tls.client.certPath=" + cert + "\ntls.client.keyPath=" + key + "\ntls.client.trustCertPath="
+	good, bad := s.file(t, "good.properties", []byte(mine+s.values["tls.server.trustCertPath"]+"\n")), s.file(t, "bad.properties", []byte(mine+foreign+"\n"))
+	wrong := s.file(t, "wrong.properties", []byte("tls.client.keyPath=nowhere\n"))
+	for _, strict := range []bool{false, true} {
+		if !strict {
+			s.values["tls.server.need.client.auth"] = "none"
+		} else {
+			s.values["tls.server.need.client.auth"] = "require"
+		}
+		settings, environ := s.settings(t)
+		cfg, _, err := (&program{environ: environ}).serveConfig(settings)
+		kit.Must(t, err)
+		n, err := node.New(cfg, slog.New(slog.DiscardHandler))
+		kit.Must(t, err)
+		kit.Must(t, n.Start(t.Context()))
+		for _, c := range []struct {
+			flags  string
+			status int
+			want   string
+		}{
+			{"", map[bool]int{false: 0, true: 1}[strict], map[bool]string{false: "", true: "give a certificate that it trusts with --tls-config FILE"}[strict]},
+			{"--tls-config " + good, 0, ""},
+			{"--tls-config " + bad, 1, "cannot be asked by TLS as " + bad + " says"},
+			{"--tls-config " + wrong, 2, "tls.client.certPath"},
+			{"--tls-config " + wrong + "x", 2, "tls.config.file"},
+		} {
+			for _, command := range []string{"brokers", "health"} {
+				var stdout, stderr kit.Log
+				p := &program{stdout: &stdout, stderr: &stderr, newNode: newNode}
+				args := append([]string{"epitaph", command, "-n", n.Addr().String()}, strings.Fields(c.flags)...)
+				if status := p.main(args); status != c.status || !strings.Contains(stderr.String(), c.want) {
+					t.Errorf("client certificate required: %v: %s %s: status %d, %s", strict, command, c.flags, status, stderr.String())
+				}
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+		kit.Must(t, n.Stop(ctx))
+		cancel()
+	}
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 
@@ -31,6 +32,9 @@ func useTLS(rc *rpc.Config, t *config.TLS, log *slog.Logger) error {
 	}
 	return nil
 }
+
+// ClientTLS is how connections are made with these settings.
+func ClientTLS(t *config.TLS) (*tls.Config, error) { return rpc.ClientTLS(tlsSettings(t)) }
 
 // CheckTLS opens the files that the settings name and says why the node would not start with them.
 func CheckTLS(t *config.TLS) error {

@@ -21,6 +21,12 @@ func (t *TLS) Judge() (refused []*Fault, told []string) {
 	return t.faults, t.told
 }
 
+// JudgeClient is Judge for a process that only connects.
+func (t *TLS) JudgeClient() (refused []*Fault) {
+	t.judgeClient()
+	return t.faults
+}
+
 // asked are those of the names that somebody set to something else than their defaults.
 func (t *TLS) asked(names ...string) (asked []string) {
 	for _, name := range names {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ type BrokerOptions struct {
 	Port        int               // 0: from a PortBlock of its own
 	Dir         string            // home and stores; "": a temporary directory of the test. The same again = a restart
 	Properties  map[string]string // more options of the -c file; they win
+	JVM         []string          // more flags of the Java machine; they win
 }
 
 // Broker is a running Java broker.
@@ -73,7 +75,7 @@ func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
 	}
 	b.Process = Start(t, Command{
 		ClassPath: ClassPath(Jars(t, "rocketmq-broker", o.Version)),
-		JVM:       append(Flags(o.Dir, "512m"), moduleFlags("512m")...),
+		JVM:       slices.Concat(Flags(o.Dir, "512m"), moduleFlags("512m"), o.JVM),
 		Main:      "org.apache.rocketmq.broker.BrokerStartup",
 		Args:      []string{"-c", config},
 		Env:       []string{"ROCKETMQ_HOME=" + o.Dir},
