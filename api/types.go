@@ -21,6 +21,7 @@ type Members struct {
 	Gossip  bool     `json:"gossip"` // false: the node gossips with nobody
 	Node    string   `json:"node,omitempty"`
 	Cluster string   `json:"cluster,omitempty"`
+	Keys    []string `json:"keys,omitempty"` // fingerprints of the gossip keys that this node uses, the first for sending; none: not encrypted
 	Members []Member `json:"members"`
 }
 
@@ -83,6 +84,7 @@ type Own struct {
 // Report is what one member did.
 type Report struct {
 	Member  string   `json:"member"`
+	Boot    string   `json:"boot"`
 	State   string   `json:"state"`              // "no answer", "asked" (for the proof, and said no more yet) or "reported"
 	Outcome string   `json:"outcome,omitempty"`  // with "reported": a name of outcomes in docs/metrics.md
 	Why     string   `json:"why,omitempty"`      // the same in words

@@ -47,7 +47,8 @@ func sampleTombstones() *api.Tombstones {
 				{Member: "n3", State: "reported", Outcome: "kept_younger_connection",
 					Why: "kept: connection younger than the proof of life", AfterMS: ms(21)},
 				{Member: "n4", State: "asked", AfterMS: ms(1500)},
-				{Member: "n5", State: "no answer"},
+				{Member: "n5", Boot: "0123456789abcdef", State: "no answer"},
+				{Member: "n5", Boot: "fedcba9876543210", State: "reported", Outcome: "saw_itself", Why: "saw it itself", AfterMS: ms(3)},
 			}},
 			{Tombstone: brokerA(), Left: before(200 * time.Second)},
 		},
@@ -83,10 +84,11 @@ func TestScreens(t *testing.T) {
 		},
 		"tombstones_off": func(v *view) error { return v.tombstones(&api.Tombstones{}) },
 		"members": func(v *view) error {
-			return v.members(&api.Members{Gossip: true, Node: "n1", Cluster: "orders", Members: []api.Member{
+			return v.members(&api.Members{Gossip: true, Node: "n1", Cluster: "orders", Keys: []string{"0123456789ab", "cdef01234567"}, Members: []api.Member{
 				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0"},
 				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0", KV: "missing"},
-				{Name: "n3", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
+				{Name: "n3", Boot: "0123456789abcdef", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
+				{Name: "n3", Boot: "fedcba9876543210", Addr: "10.0.0.9:7946", Since: before(time.Hour), State: "failed", Phase: "ready", GoneMS: 2_000_000},
 				{Name: "n4", Addr: "10.0.0.4:7946", Since: before(26 * time.Hour), State: "failed", Phase: "ready", Release: "v1.1.0-17-gabcdef0", GoneMS: 4_000_000},
 			}})
 		},

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
@@ -18,7 +19,9 @@ func (p *program) membersCommand() *command.Command {
 them off when they will not come back), and those that left of late.
     READY     whether clients should be sent there, else what it is doing
     BY        "tcp" when its last answer came only after a try by TCP: UDP may be blocked on the way
-    RTT       of the newest probe`,
+    RTT       of the newest probe
+Above stand the fingerprints of this node's gossip keys: the first is used for sending, all for receiving. The same key has
+the same fingerprint at every node. Of members that share one name each has the beginning of its start number behind it, which is new each time: n1~01234567.`,
 	}, &v, func(ctx context.Context, _ []string) error { return v.showMembers(ctx) })
 }
 
@@ -38,8 +41,12 @@ func (v *view) members(m *api.Members) error {
 	now := v.when(m.Asked)
 	t := newTable("MEMBER", "STATE", "FOR", "READY", "VERSION", "BY", "RTT", "ADDRESS")
 	t.keep = 7
+	named := names{}
 	for _, one := range m.Members {
-		row := []string{one.Name, one.State, span(max(now.Sub(one.Since), 0)), one.Phase, one.Release, "udp", "-", one.Addr}
+		named[one.Name]++
+	}
+	for _, one := range m.Members {
+		row := []string{named.of(one.Name, one.Boot), one.State, span(max(now.Sub(one.Since), 0)), one.Phase, one.Release, "udp", "-", one.Addr}
 		if one.Ready {
 			row[3] = "yes"
 		}
@@ -59,7 +66,11 @@ func (v *view) members(m *api.Members) error {
 		}
 		t.add(row...)
 	}
-	v.lines(0, fmt.Sprintf("Node %s of cluster %s", m.Node, m.Cluster), plural(len(m.Members), "member", "members"))
+	keys := "gossip is NOT encrypted"
+	if len(m.Keys) > 0 {
+		keys = "gossip key " + strings.Join(m.Keys, ", then ")
+	}
+	v.lines(0, fmt.Sprintf("Node %s of cluster %s", m.Node, m.Cluster), plural(len(m.Members), "member", "members"), keys)
 	if err := v.table(t); err != nil {
 		return err
 	}
@@ -77,4 +88,15 @@ func (v *view) members(m *api.Members) error {
 		}
 	}
 	return nil
+}
+
+// names counts members by name: two lives of one node, or two nodes that share a name by mistake.
+type names map[string]int
+
+// of is the name of a member, with the beginning of its boot number where another one has it, too.
+func (n names) of(name, boot string) string {
+	if n[name] > 1 && len(boot) >= 8 {
+		return name + "~" + boot[:8]
+	}
+	return name
 }

@@ -102,9 +102,12 @@ func (v *view) told(o *api.Own, now time.Time) error {
 		fmt.Fprintln(v.out, "      no other node was there to be told")
 		return nil
 	}
-	t := &table{}
+	t, named := &table{}, names{}
 	for _, r := range o.Reports {
-		row := []string{"     ", r.Member, "-", r.Why}
+		named[r.Member]++
+	}
+	for _, r := range o.Reports {
+		row := []string{"     ", named.of(r.Member, r.Boot), "-", r.Why}
 		if r.AfterMS != nil {
 			row[2] = span(milliseconds(*r.AfterMS))
 		}

@@ -40,7 +40,8 @@ type Gossip struct {
 		said    Meta
 		changed chan struct{}
 	}
-	keys *memberlist.Keyring // nil: no encryption
+	keys    *memberlist.Keyring // nil: no encryption
+	reading sync.Mutex          // one reader of the key file at a time
 
 	mu       sync.Mutex // guards the following fields; held before the tables' lock, never the other way round
 	exchange *tombstone.Exchange
@@ -96,6 +97,7 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 		if g.keys, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
 			return nil, fmt.Errorf("--gossip-key-file: %w", err)
 		}
+		g.warnOfOpenKeys()
 	}
 	if cfg.Holdings != nil {
 		g.digests = newDigests(g, cfg.Holdings)

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,19 +25,39 @@ const (
 	keyBytes   = 32
 )
 
+// Fingerprint tells a key from others and nothing of the key itself: 12 hexadecimal digits.
+func Fingerprint(key []byte) string {
+	sum := sha256.Sum256(append([]byte("epitaph gossip key "), key...))
+	return hex.EncodeToString(sum[:6])
+}
+
+func fingerprints(keys [][]byte) (all []string) {
+	for _, k := range keys {
+		all = append(all, Fingerprint(k))
+	}
+	return all
+}
+
+// openToOthers says that every user of this machine may read the file.
+func openToOthers(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Perm()&0o004 != 0
+}
+
 // LoadKeys reads a key file: base64 of 16, 24 or 32 bytes, one key a line; blank lines and lines that begin with #
 // are passed over. The first key is used for sending, all of them for receiving.
 func LoadKeys(path string) ([][]byte, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("--gossip-key-file: %w; epitaph keygen FILE makes one, the same for every node", err)
 	}
-	if info.Size() > maxKeyFile {
-		return nil, fmt.Errorf("--gossip-key-file %s: %d bytes, want at most %d", path, info.Size(), maxKeyFile)
-	}
-	content, err := os.ReadFile(path)
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("--gossip-key-file: %w", err)
+	}
+	if len(content) > maxKeyFile {
+		return nil, fmt.Errorf("--gossip-key-file %s: want at most %d bytes", path, maxKeyFile)
 	}
 	keys, err := parseKeys(content)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -222,9 +221,9 @@ func (g *Gossip) checkMembers(now clock.Stamp) {
 // keyCheckEvery is how often the key file is looked at; Reload does it at once.
 const keyCheckEvery = 2 * time.Second
 
+// watchKeys reads the file whole each time: a new key may come with the size and the time of the old one.
 func (g *Gossip) watchKeys(ctx context.Context) {
-	var seen os.FileInfo // nil: the last read failed, and is tried again
-	told := ""           // the fault that was logged last
+	told := "" // the fault that was logged last
 	ticker := time.NewTicker(keyCheckEvery)
 	defer ticker.Stop()
 	for {
@@ -232,16 +231,10 @@ func (g *Gossip) watchKeys(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			info, err := os.Stat(g.cfg.KeyFile)
-			if err == nil && seen != nil && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size() {
-				continue
-			}
+			err := g.useKeyFile()
 			if err == nil {
-				err = g.useKeyFile()
-			}
-			if err == nil {
-				seen, told = info, ""
-			} else if seen = nil; err.Error() != told {
+				told = ""
+			} else if err.Error() != told {
 				told = err.Error()
 				g.keysFailed(err)
 			}
@@ -261,12 +254,39 @@ func (g *Gossip) ReloadKeys() error {
 	return err
 }
 
+// Keys are the fingerprints of the gossip keys in use; the first is that used for sending. None: nothing is encrypted.
+func (g *Gossip) Keys() []string {
+	if g.keys == nil {
+		return nil
+	}
+	return fingerprints(g.keys.GetKeys())
+}
+
 func (g *Gossip) useKeyFile() error {
+	g.reading.Lock()
+	defer g.reading.Unlock()
 	keys, err := LoadKeys(g.cfg.KeyFile)
 	if err != nil {
 		return err
 	}
-	return useKeys(g.keys, keys)
+	now := fingerprints(keys)
+	before := g.Keys()
+	if now[0] == before[0] && len(now) == len(before) && !slices.ContainsFunc(now, func(k string) bool { return !slices.Contains(before, k) }) {
+		return nil // the order of those that only receive means nothing
+	}
+	if err := useKeys(g.keys, keys); err != nil {
+		return err
+	}
+	g.cfg.Logger.Info("gossip keys changed", "keys", strings.Join(now, ","), "before", strings.Join(before, ","))
+	g.warnOfOpenKeys()
+	return nil
+}
+
+// warnOfOpenKeys refuses nothing: Kubernetes mounts secrets so that everybody in the container may read them.
+func (g *Gossip) warnOfOpenKeys() {
+	if openToOthers(g.cfg.KeyFile) {
+		g.cfg.Logger.Warn("every user of this machine can read the gossip keys: chmod 600, or the mode of the mounted secret", "file", g.cfg.KeyFile)
+	}
 }
 
 func (g *Gossip) keysFailed(err error) {

@@ -219,3 +219,37 @@ func TestOwnNameThatHangs(t *testing.T) {
 		t.Errorf("a name that is not there: %v", err)
 	}
 }
+
+// A key file is read by its content: a new one may have the size and the time of the old one, as those of reproducible releases
+// and of Kubernetes do. What changed is told, with fingerprints, and that everybody may read it.
+func TestKeysOfTheSameTimeAreSeen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, current := filepath.Join(dir, "b"), filepath.Join(dir, "current")
+	old := filepath.Join(dir, "a")
+	for _, file := range []string{old, path} {
+		_, err := GenerateKeyFile(file)
+		kit.Must(t, err)
+		kit.Must(t, os.Chtimes(file, time.Unix(1, 0), time.Unix(1, 0)))
+	}
+	kit.Must(t, os.Chmod(path, 0o644))
+	kit.Must(t, os.Symlink(old, current))
+	g, lines := logged(t, func(c *Config) { c.KeyFile = current })
+	before := g.Keys()
+	if text := lines.String(); len(before) != 1 || len(before[0]) != 12 || strings.Contains(text, "every user of this machine") {
+		t.Fatalf("%v, %s", before, text)
+	}
+	kit.Must(t, os.Symlink(path, current+"2"))
+	kit.Must(t, os.Rename(current+"2", current)) // as deployments are switched
+	next, err := LoadKeys(path)
+	kit.Must(t, err)
+	kit.Until(t, "the new key", func() bool { return string(g.keys.GetPrimaryKey()) == string(next[0]) })
+	kit.Until(t, "the line", func() bool {
+		return strings.Contains(lines.String(), "gossip keys changed\" keys="+Fingerprint(next[0])+" before="+before[0]) &&
+			strings.Contains(lines.String(), "level=WARN msg=\"every user of this machine can read the gossip keys")
+	})
+	kit.Must(t, g.ReloadKeys()) // the same: nothing to tell
+	if text := lines.String(); strings.Count(text, "gossip keys changed") != 1 || strings.Contains(text, string(next[0])) {
+		t.Error(text)
+	}
+}

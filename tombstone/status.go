@@ -65,6 +65,7 @@ type OwnStatus struct {
 // MemberReport is what one member did with one tombstone.
 type MemberReport struct {
 	Member   string
+	Boot     uint64
 	Answered bool          // false: no answer (yet)
 	Reported bool          // false: it asked for proof and has not said what it did
 	Outcome  Outcome       // with Reported
@@ -119,7 +120,7 @@ func (o *own) status(now clock.Stamp) OwnStatus {
 	s := OwnStatus{ID: o.id, Age: now.Sub(o.u), HasLife: !o.life.IsZero()}
 	for _, t := range o.progress {
 		s.Reports = append(s.Reports, MemberReport{
-			Member: t.m.Name, Answered: t.state != hinting, Reported: t.state == reported,
+			Member: t.m.Name, Boot: t.m.Boot, Answered: t.state != hinting, Reported: t.state == reported,
 			Outcome: t.outcome, Revision: t.revision, After: t.after,
 		})
 	}

@@ -92,7 +92,7 @@ func Members(view View) api.Members {
 		return v
 	}
 	g := d.Gossip()
-	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, d.Cluster()
+	v.Gossip, v.Node, v.Cluster, v.Keys = true, g.Self().Name, d.Cluster(), g.Keys()
 	waiting := map[string][2]int{}
 	byStream := map[string]bool{}
 	for _, m := range g.Status(0).Members {

@@ -51,7 +51,7 @@ func apiTombstone(id tombstone.ID) api.Tombstone {
 }
 
 func apiReport(r tombstone.MemberReport) api.Report {
-	v := api.Report{Member: r.Member, State: "no answer"}
+	v := api.Report{Member: r.Member, Boot: bootText(r.Boot), State: "no answer"}
 	if !r.Answered {
 		return v
 	}
