@@ -8,6 +8,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/output"
+	"github.com/epitaph-mq/epitaph/node"
 )
 
 // envPrefix begins the environment variable of every flag: --log-level is EPITAPH_LOG_LEVEL.
@@ -105,6 +106,7 @@ func (p *program) newLogger(w io.Writer, s logSettings) (*slog.Logger, error) {
 	switch s.format {
 	case "", "text":
 	case "json":
+		options.ReplaceAttr = node.LogAttr
 		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
 	default:
 		return nil, fmt.Errorf("--log-format=%q: want text or json", s.format)

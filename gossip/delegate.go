@@ -121,13 +121,33 @@ func (d delegate) alive(n *memberlist.Node) {
 	if err != nil {
 		g.refused(err) // a member all the same
 	}
+	seen := g.inbox.seen(p)
 	first := g.inbox.up(p, n, meta, g.cfg.Clock(), func(now clock.Stamp) tombstone.Output { return g.exchange.MemberUp(p, now) })
 	if p != g.self && first {
 		g.company()
 		g.digests.memberUp(p)
-		g.cfg.Logger.Info("member joined", "member", p.Name, "addr", n.Address(), "release", meta.Release)
+		g.cfg.Logger.Info("member joined", "member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", meta.Release)
+		if !seen {
+			g.tellMerged(p, n.Address(), &meta)
+		}
 	}
 	g.kick()
+}
+
+// bootText is the boot number as /v1 and commands show it.
+func bootText(p tombstone.Peer) string { return fmt.Sprintf("%016x", p.Boot) }
+
+// longAlone is for how long two nodes must have run without each other to be of two clusters that became one.
+const longAlone = time.Minute
+
+// tellMerged tells of a member that this node never saw, although both have run for long: two clusters of one name and key have
+// become one. A member that comes back is known, and one that started of late is young.
+func (g *Gossip) tellMerged(p tombstone.Peer, addr string, meta *Meta) {
+	if meta.Age < longAlone || g.cfg.Clock().Elapsed(g.started) < longAlone {
+		return
+	}
+	g.cfg.Logger.Warn("two clusters have become one: this member has run for long without this node; departures are told to all from "+
+		"now on. If that is not meant, give one of the two another --cluster and another key", "member", p.Name, "boot", bootText(p), "addr", addr, "age", meta.Age)
 }
 
 // NotifyLeave says that a member left or is taken for dead. That says nothing about any broker.
@@ -143,14 +163,15 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	})
 	g.digests.memberLeft(p)
 	g.company()
+	meta, _ := decodeMeta(n.Meta) // what cannot be read was refused when it joined
 	switch {
 	case p == g.self:
 	case state == StateLeft:
-		g.cfg.Logger.Info("member left", "member", p.Name, "addr", n.Address())
+		g.cfg.Logger.Info("member left", "member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", meta.Release)
 	default:
 		g.counts.membersLost.Add(1)
 		g.cfg.Logger.Warn("member lost: it stopped answering without saying that it leaves",
-			"member", p.Name, "addr", n.Address())
+			"member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", meta.Release)
 	}
 	g.kick()
 }

@@ -134,7 +134,7 @@ func (g *Gossip) ForceLeave(name string) error {
 	for _, p := range failed {
 		g.inbox.forceLeave(p, now)
 		g.tellAll(farewell{from: g.self, gone: p}, true)
-		g.cfg.Logger.Info("failed member forgotten", "member", p.Name, "boot", fmt.Sprintf("%016x", p.Boot))
+		g.cfg.Logger.Info("failed member forgotten", "member", p.Name, "boot", bootText(p))
 	}
 	return nil
 }

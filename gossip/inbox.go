@@ -88,6 +88,15 @@ func (b *inbox) up(p tombstone.Peer, n *memberlist.Node, meta Meta, now clock.St
 	return first
 }
 
+// seen says that a member is or was one.
+func (b *inbox) seen(p tombstone.Peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, gone := b.gone[p]
+	_, missing := b.missing[p]
+	return b.living[p] != nil || gone || missing
+}
+
 // down buries a member and queues the event about it, for one that said no goodbye only in a while.
 func (b *inbox) down(p tombstone.Peer, now clock.Stamp, e event) State {
 	b.mu.Lock()

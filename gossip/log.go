@@ -30,26 +30,29 @@ type heard struct {
 // dropped is one reason for which memberlist drops what came in.
 type dropped struct {
 	count *atomic.Uint64
+	line  string // what the log says
+	cause string // as a code, that of the metrics
 	texts []string
 	told  *rate.Sometimes // whoever reaches the port could fill the log otherwise
 }
 
 func newLogWriter(log *slog.Logger, c *counters, h heard) logWriter {
-	why := func(count *atomic.Uint64, texts ...string) dropped {
-		return dropped{count, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
+	const refused, lost = "a message of gossip was refused", "a message of gossip was lost"
+	why := func(count *atomic.Uint64, line, cause string, texts ...string) dropped {
+		return dropped{count, line, cause, texts, &rate.Sometimes{First: 3, Interval: time.Second}}
 	}
 	// How lines of memberlist v0.7.0 (net.go, security.go, label.go) begin and what they hold. The first reason that fits
 	// counts. A label stands in its line as whoever sent it wrote it, so those lines come first and are read no further.
 	return logWriter{log: log, heard: h, dropped: []dropped{
-		why(&c.refusedLabel, "discarding packet with unacceptable label", "discarding stream with unacceptable label",
+		why(&c.refusedLabel, refused, "label", "discarding packet with unacceptable label", "discarding stream with unacceptable label",
 			"unacceptable label", "label header", "cannot decode label"),
-		why(&c.refusedKey, "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
+		why(&c.refusedKey, refused, "key", "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
 			"remote state is encrypted", "payload is too small to decrypt", "cannot decrypt empty", "unsupported encryption version"),
-		why(&c.refusedSize, "exceeds limit", "larger than limit"),
-		why(&c.refusedFormat, "Failed to decode", "failed to receive", "Failed to receive", "not supported", "invalid checksum",
+		why(&c.refusedSize, refused, "size", "exceeds limit", "larger than limit"),
+		why(&c.refusedFormat, refused, "format", "Failed to decode", "failed to receive", "Failed to receive", "not supported", "invalid checksum",
 			"missing message type byte", "invalid msgType", "Failed to decompress", "Failed to read remote state",
 			"Failed push/pull merge"),
-		why(&c.inboxFull, "handler queue full", "Too many pending push/pull requests"),
+		why(&c.inboxFull, lost, "inbox_full", "handler queue full", "Too many pending push/pull requests"),
 	}}
 }
 
@@ -80,8 +83,8 @@ func (w logWriter) Write(p []byte) (int, error) {
 	if !label && strings.Contains(text, "use of closed network connection") {
 		level = slog.LevelDebug // this member has stopped, and memberlist does not wait for its own last probes
 	}
-	say := func() {
-		w.log.Log(context.Background(), level, text, "by", "memberlist")
+	say := func(line, cause string) {
+		w.log.Log(context.Background(), level, line, "reason", cause, "by", "memberlist", "text", text)
 	}
 	if level >= slog.LevelWarn {
 		if strings.HasPrefix(text, "Refuting a suspect") || strings.HasPrefix(text, "Refuting a dead") {
@@ -102,11 +105,12 @@ func (w logWriter) Write(p []byte) (int, error) {
 		for _, d := range w.dropped {
 			if slices.ContainsFunc(d.texts, func(known string) bool { return strings.Contains(text, known) }) {
 				d.count.Add(1)
-				d.told.Do(say)
+				d.told.Do(func() { say(d.line, d.cause) })
 				return len(p), nil
 			}
 		}
 	}
-	say()
+	// What it says beside is no line of ours: its words are a field, so that ours stay the same.
+	say("the library of gossip says", "")
 	return len(p), nil
 }

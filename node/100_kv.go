@@ -13,7 +13,7 @@ import (
 
 // putKV answers code 100. A value that is missing stores nothing but brings the namespace into being, which is all
 // that a reader of the original's null can see.
-func (n *Node) putKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+func (n *Node) putKV(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	if n.kvMissing(resp) {
 		return
 	}
@@ -38,27 +38,27 @@ func (n *Node) putKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response
 	} else {
 		err = n.kv.PutNull(namespace, key)
 	}
-	n.changedKV(resp, namespace, key, err)
+	n.changedKV(c, resp, "put", namespace, key, err)
 }
 
 // deleteKV answers code 102: with 0, also when there is nothing to delete.
-func (n *Node) deleteKV(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+func (n *Node) deleteKV(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	if n.kvMissing(resp) {
 		return
 	}
 	namespace, _ := req.Str("namespace")
 	key, _ := req.Str("key")
-	n.changedKV(resp, namespace, key, n.kv.Delete(namespace, key))
+	n.changedKV(c, resp, "delete", namespace, key, n.kv.Delete(namespace, key))
 }
 
 // changedKV tells the truth about a write that could not be persisted: the original answers 0.
-func (n *Node) changedKV(resp *remoting.Response, namespace, key string, err error) {
+func (n *Node) changedKV(c *rpc.Conn, resp *remoting.Response, how, namespace, key string, err error) {
 	if err != nil {
-		n.log.Error("kv config not changed", "namespace", namespace, "key", key, "err", err)
+		n.log.Error("kv config not changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String(), "err", err)
 		resp.Fail(remoting.SystemError, err.Error())
 		return
 	}
-	n.log.Info("kv config changed", "namespace", namespace, "key", key)
+	n.log.Info("kv config changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String())
 	if namespace == kvconfig.OrderTopicConfig {
 		n.table.InvalidateAll()
 	}

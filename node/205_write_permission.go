@@ -10,20 +10,20 @@ import (
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-func (n *Node) wipeWritePerm(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
-	n.writePerm(req, resp, "wipeTopicCount", n.table.WipeWritePerm)
+func (n *Node) wipeWritePerm(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	n.writePerm(c, req, resp, "wipeTopicCount", n.table.WipeWritePerm)
 }
 
-func (n *Node) addWritePerm(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
-	n.writePerm(req, resp, "addTopicCount", n.table.AddWritePerm)
+func (n *Node) addWritePerm(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+	n.writePerm(c, req, resp, "addTopicCount", n.table.AddWritePerm)
 }
 
 // writePerm answers with the number of topics that the broker has.
-func (n *Node) writePerm(req *remoting.Request, resp *remoting.Response, count string,
+func (n *Node) writePerm(c *rpc.Conn, req *remoting.Request, resp *remoting.Response, count string,
 	change func(broker string) (int, routes.Effects),
 ) {
 	broker, _ := req.Str("brokerName")
 	topics, eff := change(broker)
-	n.apply(eff)
+	n.applyBy(c, eff)
 	resp.Set(count, strconv.Itoa(topics))
 }

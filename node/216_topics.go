@@ -12,16 +12,16 @@ import (
 )
 
 // deleteTopic handles code 216, which is always answered with 0. Without a cluster, the topic goes altogether.
-func (n *Node) deleteTopic(_ *rpc.Conn, req *remoting.Request, _ *remoting.Response) {
+func (n *Node) deleteTopic(c *rpc.Conn, req *remoting.Request, _ *remoting.Response) {
 	topic, named := req.Str("topic")
 	cluster, _ := req.Str("clusterName")
 	if named {
-		n.apply(n.table.DeleteTopic(topic, cluster))
+		n.applyBy(c, n.table.DeleteTopic(topic, cluster))
 	}
 }
 
 // registerTopic handles code 217: queue settings of brokers that are known.
-func (n *Node) registerTopic(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+func (n *Node) registerTopic(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	if req.Body == nil {
 		return
 	}
@@ -45,5 +45,5 @@ func (n *Node) registerTopic(_ *rpc.Conn, req *remoting.Request, resp *remoting.
 			Queue:  routes.Queue{Read: q.ReadQueueNums, Write: q.WriteQueueNums, Perm: q.Perm, SysFlag: q.TopicSysFlag},
 		}
 	}
-	n.apply(n.table.RegisterTopics(topic, queues))
+	n.applyBy(c, n.table.RegisterTopics(topic, queues))
 }

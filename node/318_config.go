@@ -12,9 +12,9 @@ import (
 )
 
 // updateConfig answers code 318. What it changes takes effect at once.
-func (n *Node) updateConfig(_ *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
+func (n *Node) updateConfig(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	before := n.runtime.Options()
-	if err := n.runtime.Update(req.Body); err != nil {
+	if err := n.runtime.Update(req.Body, c.RemoteAddr().String()); err != nil {
 		code := remoting.SystemError
 		if errors.Is(err, config.ErrLocked) || errors.Is(err, config.ErrReadOnly) {
 			code = remoting.NoPermission

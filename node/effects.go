@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
@@ -24,6 +25,16 @@ func (n *Node) apply(eff routes.Effects) {
 			n.onEvent(e)
 		}
 	}
+}
+
+// applyBy is apply of what somebody asked for who is no broker: the log says from where.
+func (n *Node) applyBy(c *rpc.Conn, eff routes.Effects) {
+	for i := range eff.Events {
+		if e := &eff.Events[i]; !e.Remote.IsValid() {
+			e.Remote = c.RemoteAddr()
+		}
+	}
+	n.apply(eff)
 }
 
 // logEvent writes one line for one change of state. Conflicts come again with every registration, so each is told

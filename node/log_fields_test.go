@@ -46,7 +46,7 @@ func TestLogFields(t *testing.T) {
 		nodes []*Node
 	)
 	for _, name := range []string{"n1", "n2"} {
-		nodes = append(nodes, startNodeTo(t, slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}), func(c *config.Config) {
+		nodes = append(nodes, startNodeTo(t, slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: LogAttr}), func(c *config.Config) {
 			g := gossip.DefaultConfig()
 			g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), name
 			if len(nodes) > 0 {
@@ -141,7 +141,7 @@ func TestLogFields(t *testing.T) {
 
 func TestLogFieldsOfReadiness(t *testing.T) {
 	var log bytes.Buffer
-	n := &Node{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	n := &Node{log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: LogAttr}))}
 	reached := readiness.Peers{Joined: true, Reached: true}
 	lacks, mute, without := reached, reached, reached
 	lacks.Witnesses, lacks.Missing = []string{"n2"}, []digest.Missing{{Holder: "n2"}}

@@ -2,6 +2,7 @@ package tombstone
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -25,8 +26,11 @@ const (
 
 var notMadeNames = [notMadeKinds]string{"made", "no stamp", "too long", "too old", "source limit", "node limit"}
 
-// String names the reason for logs and metrics.
+// String is the reason in words.
 func (n NotMade) String() string { return notMadeNames[n] }
+
+// Name is the reason for programs: metrics, and the log beside the words.
+func (n NotMade) Name() string { return strings.ReplaceAll(notMadeNames[n], " ", "_") }
 
 // making limits how many tombstones one source address and this node may make: a loop of REGISTER and UNREGISTER
 // must neither fill the members' queues nor push out other brokers' tombstones.

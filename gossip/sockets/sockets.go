@@ -186,7 +186,7 @@ func (t *Transport) pause(last *time.Duration, what string, err error) bool {
 	default:
 	}
 	*last = min(max(2**last, 5*time.Millisecond), longestWait)
-	t.logger.Error("gossip: "+what+" failed", "err", err, "next_try_in", *last)
+	t.logger.Error("gossip: a socket failed", "what", what, "err", err, "next_try_in", *last)
 	timer := time.NewTimer(*last)
 	defer timer.Stop()
 	select {

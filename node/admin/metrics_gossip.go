@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"strings"
-
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/tombstone"
@@ -147,7 +145,7 @@ func exchangeSeries() []series {
 	for why := tombstone.Made + 1; why <= tombstone.NodeLimit; why++ {
 		all = append(all, counter("tombstones_not_made_total", "Departures that were not told, by reason.",
 			count(func(c *counters) uint64 { return c.Made[why] })).
-			with("reason", strings.ReplaceAll(why.String(), " ", "_")))
+			with("reason", why.Name()))
 	}
 	for outcome := tombstone.NotHeld; outcome < tombstone.SawItself; outcome++ { // the last is what others report
 		all = append(all, counter("tombstone_decisions_total", "What was done here with tombstones of other nodes.",

@@ -68,9 +68,10 @@ func (r *Runtime) Thaw() { r.frozen.Store(nil) }
 // Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
 // keys are dropped silently; a number that does not parse leaves its option as it was. What is listed is persisted to
 // configStorePath, with escapes, so that no value becomes another key at the next start. What cannot be persisted changes
-// nothing, and the error says why. An empty body does nothing.
-func (r *Runtime) Update(body []byte) error {
+// nothing, and the error says why. An empty body does nothing. remote is who asked, for the log.
+func (r *Runtime) Update(body []byte, remote string) error {
 	if r.readOnly {
+		r.log.Warn("configuration not changed", "remote", remote, "path", "", "err", ErrReadOnly)
 		return ErrReadOnly
 	}
 	if len(body) == 0 {
@@ -78,11 +79,12 @@ func (r *Runtime) Update(body []byte) error {
 	}
 	entries, err := properties.Parse(properties.FromText(body))
 	if err != nil {
-		r.log.Warn("configuration text refused", "err", err)
+		r.log.Warn("configuration not changed", "remote", remote, "path", "", "err", err)
 		return ErrText
 	}
 	for _, e := range entries {
 		if r.locked[e.Key] {
+			r.log.Warn("configuration not changed", "remote", remote, "path", "", "err", ErrLocked)
 			return ErrLocked
 		}
 	}
@@ -95,35 +97,35 @@ func (r *Runtime) Update(body []byte) error {
 	next.Extra = maps.Clone(r.cfg.Extra)
 	changes := make([][]any, 0, len(entries))
 	for _, e := range entries {
-		if change := r.apply(&next, e); change != nil {
+		if change := r.apply(&next, e, remote); change != nil {
 			changes = append(changes, change)
 		}
 	}
 	if err := atomicfile.Replace(next.Options.ConfigStorePath, properties.Store(next.values())); err != nil {
-		r.log.Error("configuration not changed", "path", next.Options.ConfigStorePath, "err", err)
+		r.log.Error("configuration not changed", "remote", remote, "path", next.Options.ConfigStorePath, "err", err)
 		return fmt.Errorf("persist configuration: %w", err)
 	}
 	r.cfg = next
 	r.live.Store(&next.Options)
 	for _, change := range changes {
-		r.log.Info("configuration changed", change...)
+		r.log.Info("configuration changed", append(change, "remote", remote)...)
 	}
 	return nil
 }
 
 // apply sets one entry in next, and returns what the log says of it.
-func (r *Runtime) apply(next *Config, e properties.Entry) (change []any) {
+func (r *Runtime) apply(next *Config, e properties.Entry, remote string) (change []any) {
 	opt, known := optionNamed(e.Key)
 	if !known {
-		if _, known = next.Extra[e.Key]; known {
+		if before, known := next.Extra[e.Key]; known {
 			next.Extra[e.Key] = e.Value
-			return []any{"key", e.Key, "value", e.Value}
+			return []any{"key", e.Key, "value", e.Value, "before", before}
 		}
 		return nil
 	}
 	before := opt.text(&next.Options)
 	if !opt.setJava(&next.Options, e.Value) {
-		r.log.Warn("configuration value ignored", "key", e.Key, "value", e.Value, "want", opt.want())
+		r.log.Warn("configuration value ignored", "remote", remote, "key", e.Key, "value", e.Value, "want", opt.want())
 		return nil
 	}
 	if after := opt.text(&next.Options); after != before {
@@ -146,7 +148,7 @@ func (r *Runtime) Reload(next *Config) (later []string) {
 		case before == after, opt.name == "listenPort" && next.Options.ListenPort == 0:
 		case opt.live:
 			opt.setJava(&merged.Options, after)
-			r.log.Info("configuration changed", "key", opt.name, "value", after, "before", before)
+			r.log.Info("configuration changed", "key", opt.name, "value", after, "before", before, "remote", "")
 		default:
 			later = append(later, opt.name)
 		}

@@ -100,7 +100,7 @@ func (d *Shell) decided(dec tombstone.Decision) {
 	}
 	if ctx := context.Background(); d.log.Enabled(ctx, level) {
 		d.log.Log(ctx, level, "tombstone judged", append(tombstoneAttrs(dec.ID),
-			"outcome", dec.Verdict.Outcome.String(),
+			"outcome", dec.Verdict.Outcome.Name(), "why", dec.Verdict.Outcome.String(),
 			"life_margin", dec.Verdict.LifeMargin, "register_margin", dec.Verdict.RegisterMargin,
 			"age", dec.Verdict.Age)...)
 	}
@@ -111,10 +111,9 @@ func (d *Shell) decided(dec tombstone.Decision) {
 
 // refuted tells of an eviction that was wrong, as far as can be known.
 func (d *Shell) refuted(r tombstone.RefutedEviction) {
-	attrs := append(tombstoneAttrs(r.Decision.ID),
-		"life_margin", r.Decision.Verdict.LifeMargin, "register_margin", r.Decision.Verdict.RegisterMargin,
-		"age", r.Decision.Verdict.Age, "back_after", r.Back)
-	d.log.Warn("eviction by tombstone refuted: the broker went on registering on the same connection", attrs...)
+	v := &r.Decision.Verdict
+	d.log.Warn("eviction by tombstone refuted: the broker went on registering on the same connection", append(tombstoneAttrs(r.Decision.ID),
+		"life_margin", v.LifeMargin, "register_margin", v.RegisterMargin, "age", v.Age, "back_after", r.Back)...)
 	if r.Hold {
 		d.log.Error("evictions by tombstone are on hold for ten minutes: three were refuted within ten minutes; " +
 			"look for brokers that share one address")
@@ -158,12 +157,13 @@ func (d *Shell) notMade(dep tombstone.Departure, why tombstone.NotMade) {
 		d.tooLong.Do(func() {
 			d.log.Warn("departure not told to the other nodes: its names are too long for a message; "+
 				"epitaph_tombstones_not_made_total counts those that follow", "cluster", dep.Cluster, "broker", dep.Name,
-				"addr", dep.Addr)
+				"addr", dep.Addr, "reason", why.Name(), "why", why.String())
 		})
 		return
 	}
 	d.unmade.Do(func() {
-		d.log.Warn("departure not told to the other nodes", "broker", dep.Name, "addr", dep.Addr, "why", why.String())
+		d.log.Warn("departure not told to the other nodes", "cluster", dep.Cluster, "broker", dep.Name,
+			"addr", dep.Addr, "reason", why.Name(), "why", why.String())
 	})
 }
 
