@@ -127,6 +127,7 @@ var made = map[string]string{
 	"node/divergence: l.ends":   "of a watch.line",
 	"gossip: line":              "of a logWriter",
 	"cli: warning.text":         "of the configuration",
+	"cli: text":                 "of environment variables: see elsewhere",
 	"cli: w.text":               "of the configuration",
 }
 
@@ -195,8 +196,11 @@ func TestLogMessages(t *testing.T) {
 	}
 	for message, fields := range elsewhere {
 		all[message] = &logLine{"node/divergence", message, "INFO, WARN", map[string]bool{}}
-		if strings.Contains(message, "gossip") {
+		switch {
+		case strings.Contains(message, "gossip"):
 			all[message].folder = "gossip"
+		case strings.Contains(message, "environment"):
+			all[message].folder = "cli"
 		}
 		for _, f := range strings.Fields(fields) {
 			all[message].fields[f] = true
@@ -233,13 +237,15 @@ func TestLogMessages(t *testing.T) {
 
 // elsewhere are the lines of made whose fields stand nowhere else.
 var elsewhere = map[string]string{
-	"nodes differ about a broker":                 "cluster broker id addr held_by reason why",
-	"nodes agree about a broker again":            "cluster broker id addr",
-	"nodes differ in their store or options":      "what node",
-	"nodes agree in their store or options again": "what node",
-	"a message of gossip was refused":             "reason by text",
-	"a message of gossip was lost":                "reason by text",
-	"the library of gossip says":                  "reason by text",
+	"environment variable is not known and ignored": "name",
+	"environment variable is not used by mqnamesrv": "name",
+	"nodes differ about a broker":                   "cluster broker id addr held_by reason why",
+	"nodes agree about a broker again":              "cluster broker id addr",
+	"nodes differ in their store or options":        "what node",
+	"nodes agree in their store or options again":   "what node",
+	"a message of gossip was refused":               "reason by text",
+	"a message of gossip was lost":                  "reason by text",
+	"the library of gossip says":                    "reason by text",
 }
 
 const aboutLog = `# The lines of the log
