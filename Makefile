@@ -29,8 +29,8 @@ run: build ## three nodes in one process with brokers that come and go (DEMO=0: 
 serve: build ## one NameServer on 0.0.0.0:9876 (LISTEN=HOST:PORT for another)
 	$(BIN) serve --listen $(or $(LISTEN),0.0.0.0:9876)
 
-test: ## the tests that need only Go and make (what a machine lacks is skipped, loudly)
-	$(GO) test $(TESTFLAGS) -count=1 -timeout 20m $(or $(PACKAGES),./...)
+test: ## the tests that need only Go and make; the end says how long it took, and what was skipped and why
+	@$(GO) test -json $(TESTFLAGS) -count=1 -timeout 20m $(or $(PACKAGES),./...) | $(GO) run ./test/tally
 
 # What plays in one goroutine, or has nothing under -short but processes of its own; and what is left to the night: the same
 # server as in node and remoting/rpc, by the rows of docs/compat.md and under load.
