@@ -55,7 +55,7 @@ func isMQNamesrv(program string) bool {
 }
 
 func (p *program) app() *command.Command {
-	return &command.Command{
+	app := &command.Command{
 		Name:        "epitaph",
 		Usage:       "a RocketMQ NameServer whose nodes tell each other which brokers have left",
 		UsageText:   "epitaph COMMAND [flags]",
@@ -90,6 +90,8 @@ func (p *program) app() *command.Command {
 			}},
 		},
 	}
+	app.Commands = append(app.Commands, command.Own(app, p.stdout)...)
+	return app
 }
 
 const appDescription = `epitaph takes the place of the Java NameServer of Apache RocketMQ: brokers, clients and

@@ -162,10 +162,11 @@ func gossipMode(cfg *gossip.Config) string {
 }
 
 func (p *program) keygenCommand() *command.Command {
+	v := view{out: p.stdout}
 	return &command.Command{
 		Name:      "keygen",
 		Usage:     "make a key file for gossip",
-		UsageText: "epitaph keygen FILE",
+		UsageText: "epitaph keygen FILE [--json]",
 		Description: `Makes FILE with one fresh key, readable by its owner only. Copy it to every node of the cluster and start them with
 --gossip-key-file FILE. When FILE exists it is checked and left alone, so several nodes that share a volume may all run this
 (or start with --gossip-key-create, which does the same).
@@ -173,11 +174,15 @@ func (p *program) keygenCommand() *command.Command {
 To change the key without losing a message: add the new key as the last line at every node, then move it to the first line at
 every node, then remove the old one at every node. Running nodes read the file again within seconds.`,
 		Argument: "FILE",
+		Flags:    []command.Flag{{To: &v.json, Name: "json", Usage: "for programs: JSON"}},
 		Run: func(_ context.Context, args []string) error {
 			path := args[0]
 			made, err := gossip.GenerateKeyFile(path)
 			if err != nil {
 				return err
+			}
+			if v.json {
+				return v.printAsJSON(map[string]any{"file": path, "made": made})
 			}
 			words := append([]string{path}, strings.Fields("is there already and good; nothing was changed")...)
 			if made {

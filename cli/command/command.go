@@ -107,6 +107,9 @@ func (c *Command) app(stdout, stderr io.Writer) *urfave.App {
 			return c.Run(made.Context, nil)
 		},
 	}
+	if c.named("help") != nil { // then urfave adds none
+		app.Flags = append(app.Flags, urfave.HelpFlag)
+	}
 	for _, one := range c.Commands {
 		app.Commands = append(app.Commands, one.below(c.Name))
 	}
