@@ -675,3 +675,115 @@ func TestUnansweredQuestionsEnd(t *testing.T) {
 		}
 	}
 }
+
+// A question that was answered has given its place back.
+func TestAnsweredQuestionsEnd(t *testing.T) {
+	w := newWorld(t, 2)
+	w.run(2 * time.Second)
+	n := w.nodes[0]
+	_, out, _ := n.Ask(w.nodes[1].peer, KV, "", w.now)
+	w.carry(n, out)
+	w.run(100 * time.Millisecond)
+	if len(n.got) != 1 || len(n.asks) != 0 {
+		t.Errorf("%d answers, %d questions under way", len(n.got), len(n.asks))
+	}
+}
+
+// However many members differ, so many comparisons are under way at once; one that nobody answers is given up after its tries
+// and rests before the next.
+func TestComparisonsUnderWayAreBounded(t *testing.T) {
+	w := newWorld(t, 3*maxRounds)
+	n := w.nodes[0]
+	w.set(n, broker(1))
+	for i, o := range w.nodes[1:] {
+		w.set(o, broker(2+i))
+	}
+	w.run(200 * time.Millisecond) // they have told their roots
+	for _, o := range w.nodes[1:] {
+		o.down = true
+	}
+	began := map[string][]time.Duration{}
+	start := w.now
+	tries := map[string]int{}
+	for w.now.Sub(start) < 10*time.Second {
+		w.now = w.now.Add(100 * time.Millisecond)
+		for _, p := range n.Tick(w.now) {
+			if _, is := p.Msg.(*Compare); !is {
+				continue
+			}
+			if tries[p.To.Name]++; tries[p.To.Name]%askTries == 1 {
+				began[p.To.Name] = append(began[p.To.Name], w.now.Sub(start))
+			}
+		}
+		rounds := 0
+		for _, p := range n.peers {
+			if p.round != nil {
+				rounds++
+			}
+		}
+		if rounds > maxRounds {
+			t.Fatalf("%d comparisons under way", rounds)
+		}
+	}
+	again := 0
+	for name, at := range began {
+		for i := 1; i < len(at); i++ {
+			again++
+			if rest := at[i] - at[i-1]; rest < askTries*askAgain+retryAfter-200*time.Millisecond {
+				t.Errorf("%s is asked again %v after the first question", name, rest)
+			}
+		}
+	}
+	if again == 0 || n.Counters().Unanswered == 0 {
+		t.Errorf("nobody is asked again: %v", began)
+	}
+}
+
+// A summary that asks for one is answered by stream, but not one after the other; one that was overtaken on its way is not
+// believed.
+func TestSummariesThatAskAndThatAreLate(t *testing.T) {
+	w := newWorld(t, 2)
+	n, peer := w.nodes[0], w.nodes[1].peer
+	w.set(n, broker(1))
+	w.run(2 * time.Second)
+	age := time.Hour
+	streams := func() (sent int) {
+		for range 10 {
+			age++
+			out, _ := n.Receive(&Summary{From: peer, Age: age, Root: n.Ledger.own.Root(), Count: 1, Reply: true}, w.now)
+			for _, p := range out {
+				if p.Stream {
+					sent++
+				}
+			}
+		}
+		return sent
+	}
+	for round := range 2 {
+		if got := streams(); got != 1 {
+			t.Errorf("round %d: %d answers by stream, want 1", round, got)
+		}
+		w.now = w.now.Add(streamEvery / 2)
+	}
+	n.Receive(&Summary{From: peer, Age: age - 1, Root: 12345}, w.now)
+	if p := n.peers[peer]; p.last.Root == 12345 {
+		t.Error("an older summary is believed")
+	}
+	n.Receive(&Summary{From: peer, Age: age, Root: 12345}, w.now)
+	if p := n.peers[peer]; p.last.Root != 12345 {
+		t.Error("one of the same age is not")
+	}
+}
+
+// An item of the greatest length is compared, one a byte longer is skipped and counted.
+func TestLongestKey(t *testing.T) {
+	i := Item{Key: Key{Cluster: "c", Name: string(make([]byte, MaxKey-2)), Addr: "a"}}
+	longer := i
+	longer.Addr += "b"
+	if s := newSet([]Item{i}); s.Len() != 1 || s.skipped != 0 {
+		t.Errorf("%d items, %d skipped", s.Len(), s.skipped)
+	}
+	if s := newSet([]Item{longer}); s.Len() != 0 || s.skipped != 1 {
+		t.Errorf("beyond: %d items, %d skipped", s.Len(), s.skipped)
+	}
+}

@@ -175,7 +175,7 @@ func (f *fault) try(root string, limit time.Duration) (verdict, why string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if output, err := goTool(ctx, root, overlay, "build", "./..."); err != nil {
+	if output, err := goTool(ctx, root, overlay, "build", "./"+filepath.ToSlash(filepath.Dir(f.file))); err != nil {
 		return broken, indented(output)
 	}
 	args := append([]string{"test", "-count=1", "-vet=off", "-failfast"}, f.suite...)
