@@ -272,6 +272,27 @@ func TestCacheKeepsItsBudget(t *testing.T) {
 	}
 }
 
+// A route for which there is no room is answered and not kept, and takes nothing from the budget.
+func TestNoRoomTakesNothing(t *testing.T) {
+	table := newTable(1 << 20)
+	table.Register(fleet(0, 0, 300, 1))
+	read := func(i int) {
+		if _, ok := table.Route(fmt.Appendf(nil, "tenant-prod-orders-%06d", i), false); !ok {
+			t.Fatal("no route")
+		}
+	}
+	for i := range 400 {
+		read(i % 200) // each twice: they are in use
+	}
+	full := table.Stats()
+	table.st.cache.budget = full.CachedBytes
+	read(250)
+	if now := table.Stats(); now.CachedBytes != full.CachedBytes || now.CachedRoutes != full.CachedRoutes {
+		t.Errorf("%d routes of %d bytes, want %d of %d as before", now.CachedRoutes, now.CachedBytes, full.CachedRoutes, full.CachedBytes)
+	}
+	kit.Must(t, table.Check())
+}
+
 // TestRoutesUnderChurn has readers compare what they get with what may be true, while writers change everything: each
 // broker's topics carry the version of its last registration in the queue numbers, which only grow.
 func TestRoutesUnderChurn(t *testing.T) {

@@ -2,6 +2,7 @@ package tombstone
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -129,5 +130,34 @@ func TestMemberThatIsGoneIsNotAnswered(t *testing.T) {
 	a.MemberUp(peerB, at(ms))
 	if ask() != 1 {
 		t.Error("a member that is back is not answered")
+	}
+}
+
+// A message holds as many ids as it may and no more, both ways, and each is valid.
+func TestMessagesAreFull(t *testing.T) {
+	a := newExchange(t, peerA, fakeTables{}, peerB)
+	a.MemberLeft(peerB, at(0))
+	tables := fakeTables{}
+	for i := range maxBatch + 1 {
+		d := departure(i, time.Second, 0)
+		d.Key, d.Name = Key{"c", fmt.Sprint(i)}, "b" // so short that their number is the limit, not their bytes
+		mustMake(t, a, d, time.Second)
+		tables[d.Key] = entry(i, 0, 0)
+	}
+	b := newExchange(t, peerB, tables, peerA)
+	var sizes []int
+	for _, h := range to[Hint](a.MemberUp(peerB, at(time.Second)), peerB) {
+		sizes = append(sizes, len(h.IDs))
+		if err := h.Valid(); err != nil {
+			t.Error(err)
+		}
+		for _, p := range to[Pull](b.Receive(h, at(time.Second)), peerA) {
+			if err := p.Valid(); err != nil || len(p.IDs) != len(h.IDs) {
+				t.Errorf("a pull of %d ids after a hint of %d: %v", len(p.IDs), len(h.IDs), err)
+			}
+		}
+	}
+	if !slices.Equal(sizes, []int{maxBatch, 1}) {
+		t.Errorf("hints of %v ids", sizes)
 	}
 }
