@@ -66,7 +66,11 @@ func (r *FleetReport) sizing() *Table {
 				}
 				return "-"
 			}
-			t.Add(fmt.Sprint(of.p.Brokers), fmt.Sprint(of.p.Topics), fmt.Sprint(n), value(fRSS), value(fCores), value(fFiles), gossip)
+			files := "-"
+			if v := c.Spread(fFiles); v.N > 0 {
+				files = fmt.Sprintf("%.0f", v.Median)
+			}
+			t.Add(fmt.Sprint(of.p.Brokers), fmt.Sprint(of.p.Topics), fmt.Sprint(n), value(fRSS), value(fCores), files, gossip)
 		}
 	}
 	return t

@@ -271,8 +271,8 @@ func TestFleetPage(t *testing.T) {
 		"**Less than asked for**: silent has fewer clients",
 		"within 3s",
 		"| epitaph | 15000 | - | - | 2.00 | - | - | 15.0 [14.0-16.0] |",
-		"| 2 | 10000 | 15000 | 100 | 0.150 | 15.0 k | 345 |",
-		"| 300 | 100000 | 15000 | 280 | 0.200 | 15.3 k | - |",
+		"| 2 | 10000 | 15000 | 100 | 0.150 | 15010 | 345 |",
+		"| 300 | 100000 | 15000 | 280 | 0.200 | 15310 | - |",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("no %q in\n%s", want, page)

@@ -57,6 +57,8 @@ func PlotLines(path, title string, axes Axes, lines []Line) error {
 	if axes.LogX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, numberTicks{}
 		p.X.Min, p.X.Max = p.X.Min/1.1, p.X.Max*1.1
+	} else {
+		p.X.Min = 0
 	}
 	if axes.LogY {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, numberTicks{}
