@@ -32,7 +32,7 @@ func TestHintPullProofDone(t *testing.T) {
 	}
 	a.Receive(to[Done](out, peerA)[0], at(now+2*ms))
 	reports := a.Status(10, at(now)).Own[0].Reports
-	want := MemberReport{Member: "C", Answered: true, Reported: true, Outcome: Evicted, After: 2 * ms}
+	want := MemberReport{Member: "C", Boot: peerC.Boot, Answered: true, Reported: true, Outcome: Evicted, After: 2 * ms}
 	if !slices.Contains(reports, want) {
 		t.Errorf("reports %+v, want %+v", reports, want)
 	}
