@@ -176,7 +176,7 @@ func TestLostKVConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := start(t, []string{"ROCKETMQ_HOME=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
+	s := start(t, []string{"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
 	s.stopTo(t, syscall.SIGINT, 130)
 	if !strings.Contains(s.log.String(), "level=WARN") || !strings.Contains(s.log.String(), bak) {
 		t.Errorf("log: %s", s.log)
@@ -256,7 +256,7 @@ func TestHangupStopsMQNamesrv(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "ns.conf")
 	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath="+filepath.Join(dir, "kvConfig.json")), 0o600))
-	s := start(t, []string{"ROCKETMQ_HOME=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
+	s := start(t, []string{"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
 	s.stopTo(t, syscall.SIGHUP, 129)
 }
 
