@@ -108,7 +108,7 @@ bench-compare: build ## epitaph, the ceiling, Java and Rust side by side; writes
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 		$(BIN)-bench compare --rounds $(or $(ROUNDS),5) --json docs/performance.json --document docs/performance.md
 
-# FLEET holds more flags, such as --clients 900,15000 --window 10s for a quarter of an hour instead of more than two hours.
+# FLEET holds more flags, such as --clients 15000 --window 10s, which with ROUNDS=1 is a matter of minutes instead of hours.
 bench-fleet: build ## fleets of clients at epitaph, the ceiling, Java and Rust; writes a page, and the sizes for operators (over 2 hours)
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 		$(BIN)-bench fleet --rounds $(or $(ROUNDS),5) $(FLEET) --json docs/fleet.json --document "docs/fleet.md" --operations "docs/operations.md"
