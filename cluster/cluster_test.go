@@ -80,6 +80,9 @@ func TestDemoEvicts(t *testing.T) {
 	}
 	sent := regexp.MustCompile(`(?m)^epitaph_memberlist_udp_sent_total [1-9]`)
 	for i, n := range c.Nodes() {
+		if ready, why := n.Ready(); !ready { // whoever tries it waits for nothing
+			t.Errorf("%s: %s", c.Names()[i], why)
+		}
 		kit.Until(t, "memberlist's series of "+c.Names()[i], func() bool { return sent.MatchString(get(t, n, "/metrics")) })
 		if text := get(t, n, "/v1/members"); strings.Count(text, `"self":true`) != 1 || strings.Count(text, `"name"`) != 3 {
 			t.Errorf("members of %s: %s", c.Names()[i], text)

@@ -134,3 +134,30 @@ func TestAllPortsAreBoundBeforeAnybodyIsTold(t *testing.T) {
 		t.Errorf("told of it: %+v\n%s", all, lines.String())
 	}
 }
+
+// One entry that somebody made up at one node holds no restart back: another witness lacks it, and the log says who was left out.
+func TestMadeUpEntryHoldsNobodyBack(t *testing.T) {
+	t.Parallel()
+	var lines kit.Log
+	nodes := startClusterWith(t, 2, withHTTP)
+	for _, n := range nodes {
+		kit.Until(t, "a witness", func() bool { return n.standing().Witness })
+	}
+	ghost := brokerHeader("0")
+	ghost["brokerName"], ghost["brokerAddr"] = "ghost", "6.6.6.6:10911"
+	for i, n := range nodes {
+		c := dial(t, n)
+		ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+		if i == 0 {
+			ask(t, c, remoting.RegisterBroker, ghost, twoTopics)
+		}
+	}
+	back := startNodeTo(t, slog.NewTextHandler(&lines, nil), gossiping(t, "n3", "127.0.0.1:0", nodes[0].Gossip().Addr()))
+	kit.Until(t, "b0 to be waited for, and the ghost not", func() bool {
+		_, why := get(t, back, "/readyz")
+		return strings.Contains(why, "waiting for 1 of the 2 brokers") && strings.Contains(why, "not for ghost id 0 at 6.6.6.6:10911")
+	})
+	ask(t, dial(t, back), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	kit.Until(t, "readiness", func() bool { status, _ := get(t, back, "/readyz"); return status == 200 })
+	lines.Await(t, "level=WARN", "brokers were left out", "ghost id 0 at 6.6.6.6:10911", "held_by=n1", "lacked_by=n2")
+}
