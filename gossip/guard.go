@@ -198,12 +198,12 @@ func (s *guardedStream) Read(b []byte) (int, error) {
 	return s.Conn.Read(b)
 }
 
-// fill reads until n bytes are there, at most. Fewer are there when the stream has ended: memberlist will see that, too.
+// fill reads until n bytes are there, or some more. Fewer are there when the stream has ended: memberlist will see that, too.
 func (s *guardedStream) fill(n int) bool {
 	for len(s.ahead) < n && s.err == nil {
-		s.ahead = slices.Grow(s.ahead, min(n-len(s.ahead), 64<<10)) // as it comes, not as it was promised
+		s.ahead = slices.Grow(s.ahead, min(max(n-len(s.ahead), 1<<10), 64<<10)) // as it comes, not as it was promised
 		var got int
-		got, s.err = s.Conn.Read(s.ahead[len(s.ahead):min(n, cap(s.ahead))])
+		got, s.err = s.Conn.Read(s.ahead[len(s.ahead):cap(s.ahead)])
 		s.ahead = s.ahead[:len(s.ahead)+got]
 	}
 	return len(s.ahead) >= n

@@ -2,9 +2,11 @@ package gossip
 
 import (
 	"bytes"
+	"compress/lzw"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"io"
 	"net"
@@ -169,17 +171,35 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 	crc := func(b []byte) []byte {
 		return append(append([]byte{crcType}, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(b))...), b...)
 	}
-	squeezed := packed(t, compressType, map[string]any{"Algo": 0, "Buf": []byte{1, 2, 3}})
+	squeeze := func(b []byte) []byte {
+		var out bytes.Buffer
+		w := lzw.NewWriter(&out, lzw.LSB, 8)
+		_, err := w.Write(b)
+		kit.Must(t, err)
+		kit.Must(t, w.Close())
+		return packed(t, compressType, map[string]any{"Algo": 0, "Buf": out.Bytes()})
+	}
+	squeezed := squeeze(bytes.Repeat(ping("127.0.0.1"), 10_000))
+	if inspectPacket(squeeze(compound(ping("127.0.0.1"))), nil) != nil {
+		t.Error("a compressed packet of the first release is refused")
+	}
+	state := packed(t, pushPullType, map[string]any{"Nodes": 1, "UserStateLen": 0, "Join": true})
+	if all := squeeze(append(state, make([]byte, 100)...)); inspectStream(all, true) != nil || !errors.Is(inspectStream(all[:len(all)-9], false), errMore) {
+		t.Error("a compressed stream of the first release is refused")
+	}
 	packets := map[string][]byte{
 		"nothing": nil, "compressed": squeezed, "compressed with a checksum": crc(squeezed), "compressed in a compound": compound(ping("127.0.0.1"), squeezed),
-		"compound in a compound": compound(compound(squeezed)), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
+		"compound in a compound": compound(compound(squeezed)), "compressed twice": squeeze(squeeze([]byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
 	}
 	plainOnly := map[string][]byte{
 		"ping for a third party": ping("192.0.2.1"), "in a compound": compound(ping("127.0.0.1"), ping("192.0.2.1")),
+		"two pings":                    compound(ping("127.0.0.1"), ping("127.0.0.1")),
 		"ping smaller than its answer": packed(t, pingType, map[string]any{"SeqNo": 7}),
 	}
 	streams := map[string][]byte{
-		"compressed":           squeezed,
+		"compressed":           squeeze(make([]byte, maxSealed+1)),
+		"compressed twice":     squeeze(squeeze(state)),
+		"compressed lie":       squeeze(packed(t, pushPullType, map[string]any{"Nodes": 1 << 20})),
 		"too many members":     packed(t, pushPullType, map[string]any{"Nodes": 1 << 20, "UserStateLen": 0, "Join": true}),
 		"fewer than no member": packed(t, pushPullType, map[string]any{"Nodes": -1, "UserStateLen": 0}),
 		"a large state":        packed(t, pushPullType, map[string]any{"Nodes": 0, "UserStateLen": 20 << 20}),

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"compress/lzw"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ const (
 const (
 	// maxMembers bounds the members that a state tells of: memberlist makes room for as many as its header says.
 	maxMembers = 4096
+	// maxPacket is more than any packet holds, decompressed.
+	maxPacket = 64 << 10
 	// maxHeader is more than the header of a stream takes.
 	maxHeader = 256
 	// crcHead is the type and the checksum before what it protects.
@@ -35,63 +38,100 @@ const (
 	answerBytes = 56
 )
 
-// inspectPacket looks at what memberlist would read of a packet, decrypted. No member compresses (see memberlistConfig), and none
-// puts a compound into another: who does wants one packet to become many megabytes. answers says where a ping may have its
-// answer sent; nil is anywhere.
+// inspectPacket looks at what memberlist would read of a packet, decrypted. Nobody puts a compound into another, and what is
+// compressed, as the first release did (see memberlistConfig), stays small: who does otherwise wants one packet to become many
+// megabytes. answers says where a ping may have its answer sent; nil is anywhere, and then it may ask for as many as it likes.
 func inspectPacket(b []byte, answers func(netip.Addr) bool) error {
+	sent := len(b)
 	if len(b) >= crcHead && b[0] == crcType {
 		b = b[crcHead:]
+	}
+	if len(b) > 0 && b[0] == compressType {
+		var err error
+		if b, err = unpacked(bytes.NewReader(b[1:]), maxPacket); err != nil {
+			return err
+		}
 	}
 	if len(b) == 0 {
 		return fmt.Errorf("%w: a packet without a message", errFormat)
 	}
-	if b[0] != compoundType {
-		return inspectPart(b, answers)
-	}
-	b = b[1:]
-	if len(b) == 0 || len(b)-1 < 2*int(b[0]) {
-		return fmt.Errorf("%w: a compound message that is cut off", errFormat)
-	}
-	n := int(b[0])
-	lengths, parts := b[1:1+2*n], b[1+2*n:]
-	for ; len(lengths) > 0; lengths = lengths[2:] {
-		size := int(binary.BigEndian.Uint16(lengths))
-		if size == 0 || size > len(parts) {
-			return fmt.Errorf("%w: a compound message that is cut off", errFormat)
-		}
-		if parts[0] == compoundType {
-			return fmt.Errorf("%w: a compound message in another", errSize)
-		}
-		if err := inspectPart(parts[:size], answers); err != nil {
+	parts := [][]byte{b}
+	if b[0] == compoundType {
+		var err error
+		if parts, err = partsOf(b[1:]); err != nil {
 			return err
 		}
-		parts = parts[size:]
+	}
+	pings := 0
+	for _, part := range parts {
+		switch part[0] {
+		case compoundType, compressType:
+			return fmt.Errorf("%w: a compound or compressed message in another", errSize)
+		case pingType:
+			if answers == nil {
+				continue
+			}
+			if pings++; pings > 1 || sent < answerBytes {
+				return fmt.Errorf("%w: pings that are smaller than their answers", errSize)
+			}
+			if err := inspectPing(part[1:], answers); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-func inspectPart(b []byte, answers func(netip.Addr) bool) error {
-	switch b[0] {
-	case compressType:
-		return fmt.Errorf("%w: a compressed message", errSize)
-	case pingType:
-		if answers == nil {
-			return nil
+// partsOf are the messages of a compound one, none of them empty.
+func partsOf(b []byte) (parts [][]byte, err error) {
+	if len(b) == 0 || len(b)-1 < 2*int(b[0]) {
+		return nil, fmt.Errorf("%w: a compound message that is cut off", errFormat)
+	}
+	n := int(b[0])
+	lengths, rest := b[1:1+2*n], b[1+2*n:]
+	for ; len(lengths) > 0; lengths = lengths[2:] {
+		size := int(binary.BigEndian.Uint16(lengths))
+		if size == 0 || size > len(rest) {
+			return nil, fmt.Errorf("%w: a compound message that is cut off", errFormat)
 		}
-		var p struct {
-			SourceAddr []byte
-		}
-		if err := codec.NewDecoderBytes(b[1:], &codec.MsgpackHandle{}).Decode(&p); err != nil {
-			return fmt.Errorf("%w: ping: %w", errFormat, err)
-		}
-		if len(b) < answerBytes {
-			return fmt.Errorf("%w: a ping that is smaller than its answer", errSize)
-		}
-		if to, named := netip.AddrFromSlice(p.SourceAddr); named && !answers(to.Unmap()) {
-			return fmt.Errorf("%w: a ping whose answer would go to a third party", errFormat)
-		}
+		parts, rest = append(parts, rest[:size]), rest[size:]
+	}
+	return parts, nil
+}
+
+func inspectPing(b []byte, answers func(netip.Addr) bool) error {
+	var p struct {
+		SourceAddr []byte
+	}
+	if err := codec.NewDecoderBytes(b, &codec.MsgpackHandle{}).Decode(&p); err != nil {
+		return fmt.Errorf("%w: ping: %w", errFormat, err)
+	}
+	if to, named := netip.AddrFromSlice(p.SourceAddr); named && !answers(to.Unmap()) {
+		return fmt.Errorf("%w: a ping whose answer would go to a third party", errFormat)
 	}
 	return nil
+}
+
+// unpacked is what a compressed message holds, at most that many bytes. The error wraps io.EOF or io.ErrUnexpectedEOF when the
+// message is not all there.
+func unpacked(in io.Reader, most int) ([]byte, error) {
+	var c struct {
+		Algo uint8
+		Buf  []byte
+	}
+	if err := codec.NewDecoder(in, &codec.MsgpackHandle{}).Decode(&c); err != nil {
+		return nil, fmt.Errorf("%w: compressed: %w", errFormat, err)
+	}
+	reader := lzw.NewReader(bytes.NewReader(c.Buf), lzw.LSB, 8)
+	defer reader.Close()
+	b, err := io.ReadAll(io.LimitReader(reader, int64(most)+1))
+	switch {
+	case len(b) > most:
+		return nil, fmt.Errorf("%w: more than %d bytes when decompressed", errSize, most)
+	case c.Algo != 0 || err != nil || len(b) == 0:
+		return nil, fmt.Errorf("%w: a compressed message that nobody can read", errFormat)
+	}
+	return b, nil
 }
 
 // errMore says that the header of a stream is not there yet.
@@ -111,7 +151,16 @@ func inspectStream(b []byte, whole bool) error {
 	}
 	switch b[0] {
 	case compressType:
-		return fmt.Errorf("%w: a compressed stream", errSize)
+		inner, err := unpacked(bytes.NewReader(b[1:]), maxSealed)
+		switch {
+		case err == nil && inner[0] == compressType:
+			return fmt.Errorf("%w: a compressed message in another", errSize)
+		case err == nil:
+			return inspectStream(inner, true)
+		case !whole && len(b) < maxSealed && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
+			return errMore
+		}
+		return err
 	case pushPullType, userType:
 		in := bytes.NewReader(b[1:min(len(b), maxHeader)])
 		if err := codec.NewDecoder(in, &codec.MsgpackHandle{}).Decode(&header); err != nil {
