@@ -18,7 +18,7 @@ import (
 const (
 	maxFile      = 17_500_000
 	maxAnonymous = 3 << 10
-	maxResident  = 15 << 10
+	maxResident  = 16 << 10
 	maxAdded     = 3 << 10
 	settled      = 10 * time.Second // after its start
 )
