@@ -208,7 +208,7 @@ func (c *crowd) hangUp(m int) {
 	if one.state == memberClosed {
 		return
 	}
-	unix.Close(int(one.fd))
+	_ = unix.Close(int(one.fd)) // nothing is owed to it
 	if one.state == memberOpen {
 		c.count(m, -1)
 	}

@@ -99,7 +99,7 @@ func (r *FleetReport) WriteSizes(path string) error {
 	if err != nil {
 		return fmt.Errorf("read the page for operators: %w", err)
 	}
-	text, err := withSection(string(page), sizingUnder, sizingHeading, b.String())
+	text, err := withSizes(string(page), b.String())
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -109,9 +109,10 @@ func (r *FleetReport) WriteSizes(path string) error {
 	return nil
 }
 
-// withSection is page with the section heading (of level 3) at the end of the part under (of level 2), in the place
-// of the former one.
-func withSection(page, under, heading, body string) (string, error) {
+// withSizes is page with a section of level 3, the sizes, at the end of the part of level 2 that it belongs to, in the place of
+// the former one.
+func withSizes(page, body string) (string, error) {
+	const under, heading = sizingUnder, sizingHeading
 	before, rest, found := strings.Cut(page, "\n"+under+"\n")
 	if !found {
 		return "", fmt.Errorf("has no part %q", under)

@@ -29,7 +29,7 @@ func newPoller() (*poller, error) {
 	return &poller{fd: fd, events: make([]unix.EpollEvent, 512), ready: make([]readiness, 0, 512)}, nil
 }
 
-func (p *poller) close() { unix.Close(p.fd) }
+func (p *poller) close() { _ = unix.Close(p.fd) }
 
 // watch asks for what fd is to be waited for, from now on; a closed one is forgotten by itself.
 func (p *poller) watch(fd int, first bool, id, gen int32, write bool) error {
@@ -48,7 +48,7 @@ func (p *poller) watch(fd int, first bool, id, gen int32, write bool) error {
 func (p *poller) wait(d time.Duration) ([]readiness, error) {
 	n, err := p.epoll(max(d, 0))
 	p.ready = p.ready[:0]
-	if err == unix.EINTR { //nolint:errorlint // a plain number
+	if err == unix.EINTR {
 		return p.ready, nil
 	}
 	if err != nil {
@@ -94,12 +94,12 @@ func openSocket(target, source *net.TCPAddr) (int, error) {
 		err = unix.Bind(fd, sockaddr(source))
 	}
 	if err == nil {
-		if err = unix.Connect(fd, sockaddr(target)); err == unix.EINPROGRESS { //nolint:errorlint // a plain number
+		if err = unix.Connect(fd, sockaddr(target)); err == unix.EINPROGRESS {
 			err = nil
 		}
 	}
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, fmt.Errorf("connect: %w", err)
 	}
 	return fd, nil
@@ -156,7 +156,7 @@ func (c *cores) pin(set *unix.CPUSet) error {
 		if err != nil {
 			continue
 		}
-		if err := unix.SchedSetaffinity(tid, set); err != nil && err != unix.ESRCH { //nolint:errorlint // a plain number
+		if err := unix.SchedSetaffinity(tid, set); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("keep this process on one core: %w", err)
 		}
 	}

@@ -77,7 +77,7 @@ type outing struct {
 // and stops everything.
 func (r *fleetRun) outing(ctx context.Context, s server, size int, p Profile, f func(*outing) error) (err error) {
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // interrupted: nobody asks any more
+		return nil // interrupted: nobody asks any more
 	}
 	o := &outing{fleetRun: r, server: s, addr: r.config.Target, pid: r.config.PID, size: size, profile: p}
 	o.rng = rand.New(rand.NewPCG(r.config.Seed, uint64(size)))

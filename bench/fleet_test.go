@@ -294,22 +294,22 @@ func TestFleetPage(t *testing.T) {
 // The table of sizes takes the place of the former one, wherever in its part that stands.
 func TestSizesGoIntoTheirChapter(t *testing.T) {
 	page := "# Running\n\n## Sizing\n\nRules of thumb.\n\n## Moving\n\nText.\n"
-	first, err := withSection(page, sizingUnder, sizingHeading, "| a |\n")
+	first, err := withSizes(page, "| a |\n")
 	kit.Must(t, err)
 	if want := "# Running\n\n## Sizing\n\nRules of thumb.\n\n### Sizes, measured\n\n| a |\n\n## Moving\n\nText.\n"; first != want {
 		t.Errorf("%q, want %q", first, want)
 	}
-	second, err := withSection(first, sizingUnder, sizingHeading, "| b |")
+	second, err := withSizes(first, "| b |")
 	kit.Must(t, err)
 	if want := strings.Replace(first, "| a |", "| b |", 1); second != want {
 		t.Errorf("%q, want %q", second, want)
 	}
-	more, err := withSection("\n## Sizing\n\nA.\n\n### Sizes, measured\n\nold\n\n### Other\n\nB.\n", sizingUnder, sizingHeading, "new")
+	more, err := withSizes("\n## Sizing\n\nA.\n\n### Sizes, measured\n\nold\n\n### Other\n\nB.\n", "new")
 	kit.Must(t, err)
 	if want := "\n## Sizing\n\nA.\n\n### Other\n\nB.\n\n### Sizes, measured\n\nnew\n"; more != want {
 		t.Errorf("%q, want %q", more, want)
 	}
-	if _, err := withSection("# Another\n", sizingUnder, sizingHeading, "x"); err == nil {
+	if _, err := withSizes("# Another\n", "x"); err == nil {
 		t.Error("put it nowhere")
 	}
 	path := filepath.Join(t.TempDir(), "operations.md")

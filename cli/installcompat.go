@@ -95,7 +95,7 @@ func standIn(path, text string) (done string, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && filepath.Base(path) != "mqnamesrv":
 		if _, err := os.Lstat(path + keptEnd); err != nil {
-			return "is not there, and so not replaced", nil
+			return "is not there, and so not replaced", nil //nolint:nilerr // there is nothing to replace
 		}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
@@ -172,11 +172,11 @@ func (p *program) ownPath() (string, error) {
 		return "", err
 	}
 	called, err := exec.LookPath(p.name)
-	if err != nil {
-		return self, nil
+	if err == nil {
+		called, err = filepath.Abs(called)
 	}
-	if called, err = filepath.Abs(called); err != nil {
-		return self, nil
+	if err != nil {
+		return self, nil //nolint:nilerr // it was called by no name that can be found
 	}
 	a, errA := os.Stat(called)
 	b, errB := os.Stat(self)

@@ -39,7 +39,7 @@ func (c *Command) arranged(args []string) ([]string, error) {
 // commandAt is where the command stands: at the first word that is neither a flag nor its value. -1: nowhere.
 func (c *Command) commandAt(args []string) int {
 	for i := 1; i < len(args); i++ {
-		name, _, joined := flagWord(args[i])
+		name, joined := flagWord(args[i])
 		switch {
 		case args[i] == "--":
 			return -1
@@ -55,7 +55,7 @@ func (c *Command) commandAt(args []string) int {
 // checkOwn tells of a flag that nobody has on a command line without a command.
 func (c *Command) checkOwn(words []string) error {
 	for _, word := range words {
-		name, _, _ := flagWord(word)
+		name, _ := flagWord(word)
 		switch {
 		case name == "", name == "help", name == "h", c.Version != "" && (name == "version" || name == "v"):
 		case c.belongsToCommand(name):
@@ -121,7 +121,7 @@ func (c *Command) sorted(words []string, path string) (flags, arguments []string
 		if word == "--" {
 			return flags, append(arguments, words[i+1:]...), nil
 		}
-		name, _, joined := flagWord(word)
+		name, joined := flagWord(word)
 		if name == "" {
 			arguments = append(arguments, word)
 			continue
@@ -152,11 +152,12 @@ func (c *Command) sorted(words []string, path string) (flags, arguments []string
 }
 
 // flagWord takes a word apart: --name=value, --name, -n. Its name is empty when it is no flag.
-func flagWord(word string) (name, value string, joined bool) {
+func flagWord(word string) (name string, joined bool) {
 	if len(word) < 2 || word[0] != '-' || word == "--" {
-		return "", "", false
+		return "", false
 	}
-	return strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
+	name, _, joined = strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
+	return name, joined
 }
 
 // didYouMean proposes the name that is near to what was written.

@@ -56,8 +56,8 @@ func takeCrash(f *os.File) (*Crash, error) {
 	first, _, _ := bytes.Cut(trace, []byte("\n"))
 	last := &Crash{File: filepath.Join(filepath.Dir(f.Name()), lastCrashFile), First: string(first), At: info.ModTime()}
 	if err := os.WriteFile(last.File, trace, 0o600); err != nil {
-		last.File = f.Name() // and so it is told again
-		return last, nil
+		last.File = f.Name()
+		return last, nil //nolint:nilerr // it stays where it is, and is told again
 	}
 	return last, f.Truncate(0)
 }

@@ -14,13 +14,13 @@ const (
 
 // pkcs12Bytes makes n bytes of a password by PKCS#12's way with SHA-1 (RFC 7292, appendix B.2).
 func pkcs12Bytes(purpose byte, password string, salt []byte, iterations, n int) []byte {
-	const block = 64 // of SHA-1's input
-	var text []byte  // UTF-16, big end first, with a zero behind it
+	const block = sha1.BlockSize
+	var text []byte // UTF-16, big end first, with a zero behind it
 	for _, unit := range append(utf16.Encode([]rune(password)), 0) {
 		text = append(text, byte(unit>>8), byte(unit))
 	}
-	input := append(repeat(salt, block), repeat(text, block)...)
-	diversifier := repeat([]byte{purpose}, block)
+	input := append(repeat(salt), repeat(text)...)
+	diversifier := repeat([]byte{purpose})
 	var out []byte
 	for {
 		sum := sha1.Sum(append(diversifier[:block:block], input...))
@@ -31,7 +31,7 @@ func pkcs12Bytes(purpose byte, password string, salt []byte, iterations, n int) 
 			return out[:n]
 		}
 		// Each block of the input grows by the hash, repeated to its length, and one.
-		add := new(big.Int).SetBytes(repeat(sum[:], block)[:block])
+		add := new(big.Int).SetBytes(repeat(sum[:])[:block])
 		add.Add(add, big.NewInt(1))
 		limit := new(big.Int).Lsh(big.NewInt(1), block*8)
 		for i := 0; i < len(input); i += block {
@@ -41,8 +41,9 @@ func pkcs12Bytes(purpose byte, password string, salt []byte, iterations, n int) 
 	}
 }
 
-// repeat fills up whole blocks with b; nothing stays nothing.
-func repeat(b []byte, block int) []byte {
+// repeat fills up whole blocks of SHA-1's input with b; nothing stays nothing.
+func repeat(b []byte) []byte {
+	const block = sha1.BlockSize
 	n := (len(b) + block - 1) / block * block
 	out := make([]byte, 0, n+len(b))
 	for len(out) < n {

@@ -45,7 +45,7 @@ func tally(from io.Reader, to io.Writer, took func() time.Duration) (failed bool
 		var e event
 		switch {
 		case err != nil && line == "":
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				return failed, err
 			}
 			summary(to, skipped, packages, took())
