@@ -100,7 +100,7 @@ func (ch *child) start(c command) error {
 		return fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	cmd, ended := ch.cmd, make(chan struct{})
-	ch.pid, ch.toWait, ch.ended = cmd.Process.Pid, -time.Since(began), ended
+	ch.pid, ch.toWait, ch.ended = cmd.Process.Pid, time.Since(began), ended
 	go func() {
 		_ = cmd.Wait() // the exit status of a server that was told to end says nothing
 		close(ended)
