@@ -64,7 +64,7 @@ type healthAnswer struct {
 // health asks the node that is meant and, where nobody named it and it does not answer, the port for brokers and clients.
 func (p *program) health(ctx context.Context, w where, v *view) (h healthAnswer, err error) {
 	if v.nameServer.addr != "" {
-		return healthByPort(ctx, v.nameServer)
+		return healthOfAll(ctx, v.nameServer)
 	}
 	node, err := p.find(ctx, w)
 	if err != nil {
@@ -87,6 +87,23 @@ func (p *program) health(ctx context.Context, w where, v *view) (h healthAnswer,
 	}
 	line, _, _ := strings.Cut(string(body), "\n")
 	return healthAnswer{node.String(), status == http.StatusOK, shorten(printable(line), 3*screenWidth)}, nil
+}
+
+// healthOfAll asks every NameServer that was named: one that is not ready is told, and the others are not.
+func healthOfAll(ctx context.Context, servers nameServer) (h healthAnswer, err error) {
+	all, err := servers.each()
+	if err != nil {
+		return h, err
+	}
+	for _, one := range all {
+		if h, err = healthByPort(ctx, one); err != nil || !h.Ready {
+			return h, err
+		}
+	}
+	if h.Node = servers.addr; len(all) > 1 {
+		h.Why = fmt.Sprintf("all %d are ready (their ports for brokers and clients answer)", len(all))
+	}
+	return h, nil
 }
 
 // healthByPort asks for the route of a topic that nobody has: a node that is ready says so, one that is not answers with

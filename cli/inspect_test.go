@@ -292,6 +292,8 @@ func TestCommandsTellWhoDoesNotAnswer(t *testing.T) {
 		{"health -a " + nobody, 1, "no node answers at " + nobody},
 		{"tombstones -a " + stranger, 1, stranger + " is no node's HTTP: say with -a HOST:PORT what was given to epitaph serve --http"},
 		{"brokers -n " + nobody, 1, "no NameServer answers at " + nobody + ": say with -n"},
+		{"brokers -n " + nobody + ";nowhere", 2, `--namesrv="nowhere": want HOST:PORT, such as 127.0.0.1:9876, or several with ; between them`},
+		{"health -n ;", 2, `--namesrv=";": want HOST:PORT`},
 		{"routes -n " + stranger + " T", 1, stranger + " is no NameServer"},
 		{"routes -n nowhere T", 2, `--namesrv="nowhere": want HOST:PORT`},
 		{"members -a nowhere", 2, `--http-addr="nowhere": want HOST:PORT`},
@@ -359,11 +361,13 @@ func TestCommandsAskANode(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"health -a " + s.http:                "ready",
-		"members -a " + s.http:               "Node n1 of cluster c, 1 member\n",
+		"members -a " + s.http:               "Node n1 of cluster c, 1 member, gossip is NOT encrypted\n",
 		"tombstones -a " + s.http:            "0 live tombstones",
 		"brokers -a " + s.http:               "No broker is registered.",
 		"brokers -n " + s.addr:               "No broker is registered.",
 		"brokers --json -n " + s.addr:        `"brokers": []`,
+		"brokers -n 127.0.0.1:1;" + s.addr:   "No broker is registered.",
+		"health -n " + s.addr + "," + s.addr: "all 2 are ready",
 		"members --json -a http://" + s.http: `"name": "n1"`,
 		"tombstones --json -a " + s.http:     `"live": 0`,
 	} {

@@ -17,24 +17,55 @@ import (
 
 // nameServer is any NameServer that is asked by RocketMQ's own protocol.
 type nameServer struct {
-	addr    string // HOST:PORT; empty: none was named
+	addr    string // HOST:PORT, or several with ; or , between them; empty: none was named
 	tlsFile string // settings of TLS as RocketMQ's clients have them; empty: plain text, else TLS with anybody
 }
 
 func nameServerFlags(n *nameServer) []command.Flag {
 	return []command.Flag{
 		{To: &n.addr, Name: "namesrv", Short: "n",
-			Usage: "`HOST:PORT` of any NameServer, to be asked by RocketMQ's own protocol instead of HTTP"},
+			Usage: "`HOST:PORT` of any NameServer, to be asked by RocketMQ's own protocol instead of HTTP; of several (A;B;C) the first that answers"},
 		{To: &n.tlsFile, Name: "tls-config", Default: "plain text and, where that is refused, TLS without verifying anybody",
 			Usage: "with -n: speak TLS alone, as this `FILE` of RocketMQ's clients says (tls.client.trustCertPath, .authServer, .certPath, .keyPath)"},
 	}
 }
 
-// ask sends one request: in plain text and, where the NameServer takes none, by TLS.
-func (n nameServer) ask(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, error) {
-	if _, _, err := net.SplitHostPort(n.addr); err != nil {
+// each is one NameServer for each address that was named.
+func (n nameServer) each() (all []nameServer, err error) {
+	for _, addr := range strings.FieldsFunc(n.addr, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, command.UsageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876, or several with ; between them", addr))
+		}
+		all = append(all, nameServer{addr, n.tlsFile})
+	}
+	if len(all) == 0 {
 		return nil, command.UsageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876", n.addr))
 	}
+	return all, nil
+}
+
+// ask sends one request to the first that answers, and n is that one from then on.
+func (n *nameServer) ask(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, error) {
+	all, err := n.each()
+	if err != nil {
+		return nil, err
+	}
+	var faults []error
+	for _, one := range all {
+		answer, err := one.askOne(ctx, code, ext)
+		_, refused := errors.AsType[*refusal](err)
+		_, wrong := errors.AsType[*command.Exit](err)
+		if err == nil || refused || wrong {
+			*n = one
+			return answer, err
+		}
+		faults = append(faults, err)
+	}
+	return nil, errors.Join(faults...)
+}
+
+// askOne asks in plain text and, where the NameServer takes none, by TLS.
+func (n nameServer) askOne(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	request := &remoting.Command{Code: code, Version: remoting.Version, Ext: ext}
