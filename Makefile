@@ -132,7 +132,7 @@ DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
 .PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model \
-	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-fleet
+	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-fleet
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -173,6 +173,9 @@ mutants: ## RUN=REGEXP: put faults into the program, one at a time, and list tho
 night-mutants: ## make mutants
 	$(NIGHT) mutants $(MAKE) mutants
 
+night-roll: ## three nodes rolled three times, then to the former program and back, under brokers and a client
+	$(NIGHT) roll env EPITAPH_ROLLS=3 $(GO) test -count=1 -timeout 40m -v -run TestRoll ./test/skew
+
 night-fleet: ## make bench-fleet (over two hours; ROUNDS=2 within one)
 	$(NIGHT) fleet $(MAKE) bench-fleet
 
@@ -181,7 +184,7 @@ night-netns: ## make netns-long
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; at most 20 minutes on 2 cores)
