@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // calls are those to the system that tests count, or let fail.
@@ -86,8 +88,27 @@ func (c *calls) replace(path string, content []byte) error {
 	return c.overwrite(path, previous, content)
 }
 
+// abandoned is the age at which a file beside its place belongs to nobody who still writes it.
+const abandoned = time.Hour
+
+// sweep removes what writers that were killed have left beside path.
+func sweep(path string, now time.Time) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return // whoever writes is told
+	}
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, "."+filepath.Base(path)+".") && strings.HasSuffix(name, ".tmp") {
+			if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > abandoned {
+				_ = os.Remove(filepath.Join(filepath.Dir(path), name)) // tried again with the next write
+			}
+		}
+	}
+}
+
 // put writes a file beside path and renames it to path.
 func (c *calls) put(path string, content []byte, mode fs.FileMode) (err error) {
+	sweep(path, time.Now())
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return err

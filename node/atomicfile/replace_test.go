@@ -1,9 +1,11 @@
 package atomicfile_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/node/atomicfile"
 )
@@ -91,4 +93,31 @@ func TestReplaceFailsWhole(t *testing.T) {
 		t.Error("no error")
 	}
 	want(t, path, "1")
+}
+
+// A writer that was killed leaves a file, which a later write removes: not one that somebody may still write, and no other file.
+func TestAbandonedFilesGo(t *testing.T) {
+	dir := t.TempDir()
+	old := time.Now().Add(-2 * time.Hour)
+	put := func(name string, age time.Time) {
+		t.Helper()
+		err := os.WriteFile(filepath.Join(dir, name), nil, 0o600)
+		if err = errors.Join(err, os.Chtimes(filepath.Join(dir, name), age, age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := map[string]bool{
+		".kvConfig.json.1.tmp": true, ".kvConfig.json.bak.2.tmp": true, ".kvConfig.json.young.tmp": false,
+		".kvConfig.json": false, "kvConfig.json.3.tmp": false, ".other.4.tmp": false,
+	}
+	for name := range gone {
+		put(name, old)
+	}
+	put(".kvConfig.json.young.tmp", time.Now())
+	replace(t, filepath.Join(dir, "kvConfig.json"), "x")
+	for name, want := range gone {
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, os.ErrNotExist) != want {
+			t.Errorf("%s is gone: %v, want %v", name, !want, want)
+		}
+	}
 }
