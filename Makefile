@@ -51,7 +51,7 @@ lint: ## golangci-lint as pinned, on .golangci.yml
 	$(GO) run $(GOLANGCI) run --allow-parallel-runners ./...
 
 bench: ## the Go benchmarks, once each (for numbers: go test -bench with -count=10, and benchstat)
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+	$(GO) test -run '^$$' -bench . -benchtime 1x $$(grep -rl 'func Benchmark' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
 interop: ## real brokers, clients, proxy, mqadmin and the Java NameServer beside ours (needs Java and Maven)
 	EPITAPH_INTEROP=1 $(GO) test -count=1 -timeout 40m -v ./test/java ./test/interop/... ./test/mqadmin

@@ -100,8 +100,12 @@ func (r *roll) fill() {
 				}
 				wait = rollBeat
 				for n := range r.nodes {
-					if err := b.TryRegister(r.addr(n)); err != nil {
-						b.HangUp(r.addr(n)) // as a real one: tried again with the next REGISTER
+					if err := b.TryRegister(r.addr(n)); err == nil {
+						continue
+					}
+					// A real one has seen that the connection is closed. Who refuses is tried again with the next REGISTER.
+					if b.HangUp(r.addr(n)); b.TryRegister(r.addr(n)) != nil {
+						b.HangUp(r.addr(n))
 					}
 				}
 			}
@@ -128,13 +132,13 @@ func (r *roll) roll(binary string) {
 		r.ask()
 		began := time.Now()
 		r.start(i, binary)
-		kit.Await(r.t, 2*time.Minute, "the node is ready", func() error {
-			err := kit.Ready(r.nodes[i].HTTP)
-			if err != nil {
-				r.ask()
+		for kit.Ready(r.nodes[i].HTTP) != nil {
+			if time.Since(began) > 2*time.Minute {
+				r.t.Fatalf("%s is not ready: %s", n.Name, r.nodes[i].Output())
 			}
-			return err
-		})
+			r.ask()
+			<-time.After(rollBeat / 30)
+		}
 		r.slowest = max(r.slowest, time.Since(began))
 		r.ask()
 	}
