@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,7 +49,7 @@ func (p *poller) watch(fd int, first bool, id, gen int32, write bool) error {
 func (p *poller) wait(d time.Duration) ([]readiness, error) {
 	n, err := p.epoll(max(d, 0))
 	p.ready = p.ready[:0]
-	if err == unix.EINTR {
+	if errors.Is(err, unix.EINTR) {
 		return p.ready, nil
 	}
 	if err != nil {
