@@ -77,8 +77,8 @@ func TestStorm(t *testing.T) {
 			t.Errorf("%s made no tombstone %v times for a limit: the storm is too fast to prove anything", n.name, limited)
 		}
 		evicted += n.metric(t, `epitaph_tombstone_decisions_total{outcome="evicted"}`)
-		for _, why := range []string{"younger_connection", "newer_register", "no_proof_of_life"} {
-			kept += n.metric(t, `epitaph_tombstone_decisions_total{outcome="kept_`+why+`"}`)
+		for _, outcome := range []string{"came_back", "kept_younger_connection", "kept_no_proof_of_life"} {
+			kept += n.metric(t, `epitaph_tombstone_decisions_total{outcome="`+outcome+`"}`)
 		}
 	}
 	if evicted == 0 || kept == 0 || len(s.lost) == 0 {
