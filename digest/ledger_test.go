@@ -465,6 +465,25 @@ func TestCatchup(t *testing.T) {
 	}
 }
 
+// A witness that was compared while both held nothing, and was then told of a broker, is compared again before anybody relies on
+// it: what it holds is not known, though it holds something.
+func TestCatchupOfWhoHoldsMoreThanIsKnown(t *testing.T) {
+	w := newWorld(t, 2)
+	back, peer := w.nodes[0], w.nodes[1].peer
+	w.run(time.Second)
+	if c := back.Catchup(w.now); len(c.Undecided) > 0 || len(c.Witnesses) != 1 || c.Held != 0 {
+		t.Fatalf("while both hold nothing: %+v", c)
+	}
+	back.Receive(&Summary{From: peer, Age: time.Hour, Root: 12345, Count: 1, Standing: Standing{Ready: true, Witness: true}}, w.now)
+	if c := back.Catchup(w.now); len(c.Undecided) != 1 {
+		t.Errorf("it holds one: %+v", c)
+	}
+	w.set(back, broker(1))
+	if c := back.Catchup(w.now); len(c.Undecided) > 0 {
+		t.Errorf("so does this one: %+v", c)
+	}
+}
+
 // After a full restart nobody is a witness, and nobody waits for another.
 func TestCatchupAfterFullRestart(t *testing.T) {
 	w := newWorld(t, 3)

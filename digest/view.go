@@ -133,16 +133,20 @@ func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
 			continue
 		case !p.witness(now):
 			continue
-		case !p.compared:
-			c.Undecided = append(c.Undecided, p.Name)
 		}
 		witnesses = append(witnesses, p)
 		c.Witnesses = append(c.Witnesses, p.Name)
 		c.Held = max(c.Held, int(p.last.Count))
+		lacking := 0
 		for k, d := range p.diffs {
 			if _, here := l.own.items[k]; d.has && !here {
 				missing[k] = true
+				lacking++
 			}
+		}
+		// It holds more than what is known: it was compared before it was told of the rest.
+		if !p.compared || int(p.last.Count) > l.own.Len()+lacking {
+			c.Undecided = append(c.Undecided, p.Name)
 		}
 	}
 	for k := range missing {
