@@ -187,5 +187,5 @@ night: ## what does not fit into the gate, one part after another; renews docs/n
 		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-check: ## everything a change must pass, as CI runs it (installs what is missing; at most 20 minutes on 2 cores)
+check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)
 	.ci/run
