@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
+	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -162,6 +163,47 @@ func compound(parts ...[]byte) []byte {
 	return append(out, bytes.Join(parts, nil)...)
 }
 
+// squeeze compresses as memberlist did for former programs.
+func squeeze(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := lzw.NewWriter(&out, lzw.LSB, 8)
+	_, err := w.Write(b)
+	kit.Must(t, errors.Join(err, w.Close()))
+	return packed(t, compressType, map[string]any{"Algo": 0, "Buf": out.Bytes()})
+}
+
+// One below each limit, or at it, is let through; one above is not.
+func TestLimitsOfOneMessage(t *testing.T) {
+	state := func(members, bytes int) []byte {
+		return packed(t, pushPullType, map[string]any{"Nodes": members, "UserStateLen": bytes})
+	}
+	message := func(bytes int) []byte { return packed(t, userType, map[string]any{"UserMsgLen": bytes}) }
+	ping := func(size int) []byte { return append([]byte{pingType, 0x80}, make([]byte, size-2)...) } // an empty map, and surplus
+	most := max(digest.MaxStream, maxState)
+	for name, c := range map[string]struct {
+		got     error
+		refused bool
+	}{
+		"members":                 {inspectStream(state(maxMembers, 0), false), false},
+		"a member more":           {inspectStream(state(maxMembers+1, 0), false), true},
+		"a state":                 {inspectStream(state(0, maxState), false), false},
+		"a byte of state more":    {inspectStream(state(0, maxState+1), false), true},
+		"a message":               {inspectStream(message(most), false), false},
+		"a byte of it more":       {inspectStream(message(most+1), false), true},
+		"a compressed packet":     {inspectPacket(squeeze(t, make([]byte, maxPacket)), nil), false},
+		"a byte of it too many":   {inspectPacket(squeeze(t, make([]byte, maxPacket+1)), nil), true},
+		"a ping as its answer":    {inspectPacket(ping(answerBytes), anywhere), false},
+		"a ping a byte too small": {inspectPacket(ping(answerBytes-1), anywhere), true},
+	} {
+		if (c.got != nil) != c.refused || c.refused && !errors.Is(c.got, errSize) {
+			t.Errorf("%s: %v, want it refused for its size: %v", name, c.got, c.refused)
+		}
+	}
+}
+
+func anywhere(netip.Addr) bool { return true }
+
 // TestWhatIsNotLetThrough sends each to a node that has the key, or that has none, and the node lives.
 func TestWhatIsNotLetThrough(t *testing.T) {
 	ping := func(source string) []byte {
@@ -171,25 +213,17 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 	crc := func(b []byte) []byte {
 		return append(append([]byte{crcType}, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(b))...), b...)
 	}
-	squeeze := func(b []byte) []byte {
-		var out bytes.Buffer
-		w := lzw.NewWriter(&out, lzw.LSB, 8)
-		_, err := w.Write(b)
-		kit.Must(t, err)
-		kit.Must(t, w.Close())
-		return packed(t, compressType, map[string]any{"Algo": 0, "Buf": out.Bytes()})
-	}
-	squeezed := squeeze(bytes.Repeat(ping("127.0.0.1"), 10_000))
-	if inspectPacket(squeeze(compound(ping("127.0.0.1"))), nil) != nil {
-		t.Error("a compressed packet of the first release is refused")
+	squeezed := squeeze(t, bytes.Repeat(ping("127.0.0.1"), 10_000))
+	if inspectPacket(squeeze(t, compound(ping("127.0.0.1"))), nil) != nil {
+		t.Error("a compressed packet of a former program is refused")
 	}
 	state := packed(t, pushPullType, map[string]any{"Nodes": 1, "UserStateLen": 0, "Join": true})
-	if all := squeeze(append(state, make([]byte, 100)...)); inspectStream(all, true) != nil || !errors.Is(inspectStream(all[:len(all)-9], false), errMore) {
-		t.Error("a compressed stream of the first release is refused")
+	if all := squeeze(t, append(state, make([]byte, 100)...)); inspectStream(all, true) != nil || !errors.Is(inspectStream(all[:len(all)-9], false), errMore) {
+		t.Error("a compressed stream of a former program is refused")
 	}
 	packets := map[string][]byte{
 		"nothing": nil, "compressed": squeezed, "compressed with a checksum": crc(squeezed), "compressed in a compound": compound(ping("127.0.0.1"), squeezed),
-		"compound in a compound": compound(compound(squeezed)), "compressed twice": squeeze(squeeze([]byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
+		"compound in a compound": compound(compound(squeezed)), "compressed twice": squeeze(t, squeeze(t, []byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
 	}
 	plainOnly := map[string][]byte{
 		"ping for a third party": ping("192.0.2.1"), "in a compound": compound(ping("127.0.0.1"), ping("192.0.2.1")),
@@ -197,9 +231,9 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 		"ping smaller than its answer": packed(t, pingType, map[string]any{"SeqNo": 7}),
 	}
 	streams := map[string][]byte{
-		"compressed":           squeeze(make([]byte, maxSealed+1)),
-		"compressed twice":     squeeze(squeeze(state)),
-		"compressed lie":       squeeze(packed(t, pushPullType, map[string]any{"Nodes": 1 << 20})),
+		"compressed":           squeeze(t, make([]byte, maxSealed+1)),
+		"compressed twice":     squeeze(t, squeeze(t, state)),
+		"compressed lie":       squeeze(t, packed(t, pushPullType, map[string]any{"Nodes": 1 << 20})),
 		"too many members":     packed(t, pushPullType, map[string]any{"Nodes": 1 << 20, "UserStateLen": 0, "Join": true}),
 		"fewer than no member": packed(t, pushPullType, map[string]any{"Nodes": -1, "UserStateLen": 0}),
 		"a large state":        packed(t, pushPullType, map[string]any{"Nodes": 0, "UserStateLen": 20 << 20}),

@@ -39,7 +39,7 @@ const (
 )
 
 // inspectPacket looks at what memberlist would read of a packet, decrypted. Nobody puts a compound into another, and what is
-// compressed, as the first release did (see memberlistConfig), stays small: who does otherwise wants one packet to become many
+// compressed, as former programs did (see memberlistConfig), stays small: who does otherwise wants one packet to become many
 // megabytes. answers says where a ping may have its answer sent; nil is anywhere, and then it may ask for as many as it likes.
 func inspectPacket(b []byte, answers func(netip.Addr) bool) error {
 	sent := len(b)
