@@ -22,9 +22,6 @@ func (c *Command) arranged(args []string) ([]string, error) {
 	if below == nil {
 		return nil, wrong(fmt.Errorf("there is no command %q%s", args[at], didYouMean(args[at], c.names(), "")), c.Name)
 	}
-	if below.Raw && at == 1 {
-		return args, nil
-	}
 	words := slices.Concat(args[1:at], args[at+1:])
 	if below.Raw {
 		return slices.Concat(args[:1], args[at:at+1], words), nil
@@ -92,10 +89,8 @@ func (c *Command) named(name string) *Command {
 
 // names are those of the commands that help lists.
 func (c *Command) names() (all []string) {
-	for _, below := range c.Commands {
-		if !below.Hidden {
-			all = append(all, below.Name)
-		}
+	for _, below := range c.listed() {
+		all = append(all, below.Name)
 	}
 	return all
 }

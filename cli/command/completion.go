@@ -2,7 +2,6 @@ package command
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,12 +30,11 @@ func (c *Command) choices(program *Command) []string {
 	return nil
 }
 
-var placeholder = regexp.MustCompile("`([^`]*)`")
-
 // file says that the value is the name of a file or directory.
 func (f *Flag) file() bool {
-	m := placeholder.FindStringSubmatch(f.Usage)
-	return m != nil && (m[1] == "FILE" || m[1] == "DIR" || m[1] == "PATH")
+	_, behind, _ := strings.Cut(f.Usage, "`")
+	value, _, _ := strings.Cut(behind, "`")
+	return value == "FILE" || value == "DIR" || value == "PATH"
 }
 
 // brief is the first part of its help, on one line.
