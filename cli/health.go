@@ -12,8 +12,10 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
-// defaultPort is the NameServer's, where nobody says otherwise.
-const defaultPort = "127.0.0.1:9876"
+const (
+	defaultPort = "127.0.0.1:9876" // the NameServer's, where nobody says otherwise
+	healthTopic = "epitaph health" // that nobody has
+)
 
 func (p *program) healthCommand() *command.Command {
 	var w where
@@ -35,23 +37,32 @@ timeoutSeconds above --for); readiness is for whoever sends clients.`,
 		Flags: append(append(append(w.flags(), l.flags()...), nameServerFlags(&v.nameServer)...), command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON"}),
 		Run: func(ctx context.Context, _ []string) error {
 			if l.on {
-				return p.tellLive(ctx, &l, &v)
+				a, err := p.live(ctx, &l)
+				if err != nil {
+					return err
+				}
+				return v.verdict(a, a.Live, a.Why, a.Why)
 			}
 			h, err := p.health(ctx, w, &v)
 			if err != nil {
 				return err
 			}
-			if v.json {
-				err = v.printAsJSON(h)
-			} else if h.Ready {
-				_, err = fmt.Fprintln(v.out, h.Why)
-			}
-			if err == nil && !h.Ready {
-				err = fmt.Errorf("%s: %s", h.Node, h.Why)
-			}
-			return err
+			return v.verdict(h, h.Ready, h.Why, h.Node+": "+h.Why)
 		},
 	}
+}
+
+// verdict prints an answer: as JSON, or why it is a yes. A no is an error.
+func (v *view) verdict(answer any, yes bool, why, no string) (err error) {
+	if v.json {
+		err = v.printAsJSON(answer)
+	} else if yes {
+		_, err = fmt.Fprintln(v.out, why)
+	}
+	if err == nil && !yes {
+		err = errors.New(no)
+	}
+	return err
 }
 
 // healthAnswer is what health --json prints.
@@ -109,7 +120,7 @@ func healthOfAll(ctx context.Context, servers nameServer) (h healthAnswer, err e
 // healthByPort asks for the route of a topic that nobody has: a node that is ready says so, one that is not answers with
 // code 1, or with nothing.
 func healthByPort(ctx context.Context, server nameServer) (healthAnswer, error) {
-	_, err := server.ask(ctx, remoting.GetRouteInfoByTopic, map[string]string{"topic": "epitaph health"})
+	_, err := server.ask(ctx, remoting.GetRouteInfoByTopic, map[string]string{"topic": healthTopic})
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return healthAnswer{server.addr, false, fmt.Sprintf("code %d: %s", refused.code, refused.remark)}, nil
 	}

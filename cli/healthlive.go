@@ -13,7 +13,6 @@ import (
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
-	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
 const (
@@ -106,35 +105,15 @@ func knock(ctx context.Context, addr string, byTLS bool) error {
 
 // askAnything asks what costs the node next to nothing. Nil is an answer.
 func askAnything(ctx context.Context, addr string, secure bool) error {
-	cfg := rpc.DefaultClientConfig()
+	var way *tls.Config
 	if secure {
-		cfg.TLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is asked whether it lives, not who it is
+		way = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is asked whether it lives, not who it is
 	}
-	client, err := rpc.Dial(ctx, addr, cfg)
-	if err == nil {
-		defer client.Close()
-		_, err = client.Invoke(ctx, &remoting.Command{
-			Code: remoting.GetRouteInfoByTopic, Version: remoting.Version, Ext: map[string]string{"topic": "epitaph health"},
-		})
-	}
+	_, err := nameServer{addr: addr}.once(ctx, way, &remoting.Command{
+		Code: remoting.GetRouteInfoByTopic, Version: remoting.Version, Ext: map[string]string{"topic": healthTopic},
+	})
 	if err != nil && strings.Contains(err.Error(), "remote error: tls: ") {
 		return nil // an alert: it wants a certificate, or another version of TLS
-	}
-	return err
-}
-
-func (p *program) tellLive(ctx context.Context, l *liveness, v *view) error {
-	a, err := p.live(ctx, l)
-	if err != nil {
-		return err
-	}
-	if v.json {
-		err = v.printAsJSON(a)
-	} else if a.Live {
-		_, err = fmt.Fprintln(v.out, a.Why)
-	}
-	if err == nil && !a.Live {
-		err = errors.New(a.Why)
 	}
 	return err
 }
