@@ -107,17 +107,16 @@ func (p *program) cluster(ctx context.Context, s clusterSettings) (err error) {
 // runCluster runs it with its log on stderr or, where the screen is drawn, in a file.
 func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSettings, screen *terminal) error {
 	p.streams.detach()
-	w, lost := p.stderr, func() uint64 { return 0 }
+	w := p.stderr
 	if screen != nil {
 		f, err := os.OpenFile(filepath.Join(cfg.Data, "cluster.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		file := output.NewStream(f)
-		file.Detach(nil)
+		file := output.NewQueue(f, output.MaxWaiting)
 		defer file.Close(lastAttempt)
-		w, lost = file, file.Dropped
+		p.streams.file, w = file, file
 	}
 	logger, err := p.newLogger(w, log)
 	if err != nil {
@@ -125,7 +124,7 @@ func (p *program) runCluster(ctx context.Context, cfg cluster.Config, log logSet
 	}
 	warnings := &warningCounter{Handler: logger.Handler(), count: new(atomic.Int64)}
 	cfg.Logger = slog.New(warnings)
-	cfg.DroppedLines = func() uint64 { return p.streams.dropped() + lost() }
+	cfg.DroppedLines = p.streams.dropped
 	p.streams.warn(cfg.Logger)
 	begin := time.Now()
 	p.tightenMemory()

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
-	"github.com/epitaph-mq/epitaph/cli/output"
 	"github.com/epitaph-mq/epitaph/node"
 )
 
@@ -111,8 +110,10 @@ func (p *program) newLogger(w io.Writer, s logSettings) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("--log-format=%q: want text or json", s.format)
 	}
-	if stream, ok := w.(*output.Stream); ok {
-		stream.Tell(droppedLines(handler))
+	if queue, ok := w.(interface {
+		Tell(made func(lost uint64) []byte)
+	}); ok {
+		queue.Tell(droppedLines(handler))
 	}
 	return slog.New(handler(w)), nil
 }

@@ -37,9 +37,6 @@ func NewRolling(path string, limit int64, keep int) (*Rolling, error) {
 	return r, nil
 }
 
-// Path is the file that is written now.
-func (r *Rolling) Path() string { return r.path }
-
 func (r *Rolling) open() error {
 	if err := os.MkdirAll(filepath.Dir(r.path), 0o755); err != nil {
 		return err
