@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
 	"os/user"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/node/config"
@@ -23,6 +25,18 @@ func (p *program) env(name string) string {
 		}
 	}
 	return value
+}
+
+// boolOfEnv sets what the variable of a flag says, if it is set.
+func (p *program) boolOfEnv(flag string, on *bool) (err error) {
+	text := p.env(envOf(flag))
+	if text == "" {
+		return nil
+	}
+	if *on, err = strconv.ParseBool(text); err != nil {
+		return fmt.Errorf("%s=%q: want true or false", envOf(flag), text)
+	}
+	return nil
 }
 
 // system collects what the original would find as system properties. java are the options of its Java machine, which

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -135,13 +134,7 @@ func (p *program) gossipOfEnv() (s gossipSettings, err error) {
 			}
 		}
 	}
-	for flag, on := range map[string]*bool{"gossip-key-create": &s.keyCreate, "gossip-insecure": &s.insecure} {
-		if text := value(flag); text != "" {
-			if *on, err = strconv.ParseBool(text); err != nil {
-				errs = append(errs, fmt.Errorf("%s=%q: want true or false", envOf(flag), text))
-			}
-		}
-	}
+	errs = append(errs, p.boolOfEnv("gossip-key-create", &s.keyCreate), p.boolOfEnv("gossip-insecure", &s.insecure))
 	return s, errors.Join(errs...)
 }
 

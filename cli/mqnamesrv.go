@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -118,26 +117,13 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	sys.Source = "-D"
 	cfg = config.Default(sys)
 	cfg.KVAsOriginal = true
-	for flag, on := range map[string]*bool{"read-only-config": &cfg.ReadOnlyConfig, closeClientsFlag: &cfg.CloseClientsUntilReady} {
-		text := p.env(envOf(flag))
-		if text == "" {
-			continue
-		}
-		if *on, err = strconv.ParseBool(text); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s=%q: want true or false", envOf(flag), text))
-		}
-	}
 	settings, err := p.gossipOfEnv()
-	if err != nil {
-		wrong = append(wrong, err)
-	}
-	if err = settings.into(&cfg); err != nil {
-		wrong = append(wrong, err)
-	}
+	wrong = append(wrong, p.boolOfEnv("read-only-config", &cfg.ReadOnlyConfig), p.boolOfEnv(closeClientsFlag, &cfg.CloseClientsUntilReady),
+		err, settings.into(&cfg))
 	cfg.HTTP, cfg.Release = p.env(envOf("http")), revision()
 	cfg.Socket, cfg.SocketDir = p.env(envOf("socket")), sys.DataDir()
-	if len(wrong) > 0 {
-		return cfg, nil, errors.Join(wrong...)
+	if err := errors.Join(wrong...); err != nil {
+		return cfg, nil, err
 	}
 	if a.has('c') {
 		file := a.value('c')
