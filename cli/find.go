@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -122,12 +121,11 @@ func (p *program) find(ctx context.Context, w where) (target, error) {
 	if w.data != "" {
 		dirs = []string{w.data}
 	}
-	found, refused := searchSockets(ctx, dirs)
-	switch all := slices.Concat(found, refused); {
-	case len(all) > 1:
-		return target{}, fmt.Errorf("several nodes are on this machine; say with --socket which one is meant:\n  %s", strings.Join(all, "\n  "))
-	case len(all) == 1:
-		return target{socket: all[0]}, nil
+	switch found := searchSockets(ctx, dirs); {
+	case len(found) > 1:
+		return target{}, fmt.Errorf("several nodes are on this machine; say with --socket which one is meant:\n  %s", strings.Join(found, "\n  "))
+	case len(found) == 1:
+		return target{socket: found[0]}, nil
 	case w.dataGiven:
 		return target{}, fmt.Errorf("no node has its socket in %s: is it running, and with --data %s? "+
 			"Else say with --socket PATH or -a HOST:PORT where it is", w.data, w.data)
@@ -137,22 +135,21 @@ func (p *program) find(ctx context.Context, w where) (target, error) {
 
 // searchSockets finds the sockets at which somebody listens, and those that this user may not open. What a crash left is
 // passed over.
-func searchSockets(ctx context.Context, dirs []string) (found, refused []string) {
+func searchSockets(ctx context.Context, dirs []string) (found []string) {
 	for _, dir := range dirs {
 		paths, _ := filepath.Glob(filepath.Join(globbed(dir), socketFiles)) // of what cannot be read there is nothing to be asked
 		for _, path := range paths {
 			d := net.Dialer{Timeout: knockTime}
 			c, err := d.DialContext(ctx, "unix", path)
-			switch {
-			case err == nil:
+			if err == nil {
 				c.Close()
-				found = append(found, path)
-			case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EAGAIN), errors.Is(err, context.DeadlineExceeded):
-				refused = append(refused, path)
+			} else if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, context.DeadlineExceeded) {
+				continue
 			}
+			found = append(found, path)
 		}
 	}
-	return found, refused
+	return found
 }
 
 // globbed is a directory's name as a pattern that means nothing else.

@@ -69,9 +69,6 @@ func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, 
 // is called. It serves on for as long as the options ask for it; a second signal cuts that short. by is the signal that
 // ended it, 0 when none did.
 func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, s serving, ready func() (done func())) (by syscall.Signal, err error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	signals := p.catch(s)
 	defer signals.release()
 	keepCrashes(s.dir, log)

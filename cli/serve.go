@@ -331,11 +331,7 @@ func everywhere(addr netip.AddrPort) string {
 
 // reachable is an address that this machine reaches the listener at.
 func reachable(addr netip.AddrPort) string {
-	host := addr.Addr().Unmap().String()
-	if addr.Addr().IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, fmt.Sprint(addr.Port()))
+	return net.JoinHostPort(loopbackFor(addr.Addr().Unmap().String()), fmt.Sprint(addr.Port()))
 }
 
 // runtimeConfig says what becomes of changes while the node runs.
