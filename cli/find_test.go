@@ -81,22 +81,6 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// A socket of another user is there, and is not taken for none.
-func TestFindWhatIsNotOurs(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("SKIPPED: root may open every socket")
-	}
-	dir := t.TempDir()
-	listenAt(t, dir+"/epitaph.sock")
-	kit.Must(t, os.Chmod(dir+"/epitaph.sock", 0))
-	p := &program{usual: []string{dir}}
-	node, err := p.find(t.Context(), where{http: defaultHTTP})
-	kit.Must(t, err)
-	if _, _, err := ask(t.Context(), node, "/readyz"); err == nil || !strings.Contains(err.Error(), "for its owner alone") {
-		t.Errorf("%v", err)
-	}
-}
-
 // Without HTTP every command works, found by the data directory; nobody is asked at a socket that is no node's.
 func TestCommandsBySocket(t *testing.T) {
 	data := t.TempDir()

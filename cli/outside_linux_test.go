@@ -338,12 +338,9 @@ func theNextStartTells(t *testing.T, dir string) {
 	}
 }
 
-// A pipe of another user cannot be opened anew: a child process empties ours into it, and ends with the program.
-func TestPipeOfAnotherUser(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: to run the program as another user")
-	}
-	dir := t.TempDir()
+// asNobody lets root's cmd run as a user who owns nothing, with a copy of the program in dir, which becomes everybody's.
+func asNobody(t *testing.T, cmd *exec.Cmd, dir string) {
+	t.Helper()
 	for d := dir; strings.HasPrefix(d, os.TempDir()) && d != os.TempDir(); d = filepath.Dir(d) {
 		kit.Must(t, os.Chmod(d, 0o755))
 	}
@@ -352,14 +349,40 @@ func TestPipeOfAnotherUser(t *testing.T) {
 	kit.Must(t, err)
 	text, err := os.ReadFile(program) // where the other user reaches it
 	kit.Must(t, err)
-	copied := filepath.Join(dir, "epitaph")
-	kit.Must(t, os.WriteFile(copied, text, 0o755))
+	cmd.Path = filepath.Join(dir, "epitaph")
+	kit.Must(t, os.WriteFile(cmd.Path, text, 0o755))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+}
+
+// A socket of another user is there, and is not taken for none.
+func TestFindWhatIsNotOurs(t *testing.T) {
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "epitaph.sock")
+	listenAt(t, socket)
+	kit.Must(t, os.Chmod(socket, 0))
+	cmd := exec.Command("epitaph", "brokers")
+	cmd.Env = append(os.Environ(), "EPITAPH_DATA="+dir)
+	if os.Getuid() == 0 { // who may open every socket
+		asNobody(t, cmd, dir)
+	}
+	said, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(said), socket+" is for its owner alone") {
+		t.Errorf("%v, %s", err, said)
+	}
+}
+
+// A pipe of another user cannot be opened anew: a child process empties ours into it, and ends with the program.
+func TestPipeOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED, not proven on this machine: only root can run the program as another user")
+	}
+	dir := t.TempDir()
 	r, w, err := os.Pipe()
 	kit.Must(t, err)
 	defer r.Close()
 	cmd := serving1(dir)
-	cmd.Path, cmd.Stderr = copied, w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Stderr = w
+	asNobody(t, cmd, dir)
 	p := outside(t, cmd)
 	w.Close()
 	lines := bufio.NewReader(r)
@@ -379,7 +402,7 @@ func newTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("needs pseudo terminals: %v", err)
+		t.Skipf("SKIPPED, not proven on this machine: there are no pseudo terminals: %v", err)
 	}
 	raw, err := master.SyscallConn()
 	kit.Must(t, err)
