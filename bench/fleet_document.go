@@ -5,8 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -15,33 +15,17 @@ var fleetMethod string
 
 // WriteDocument makes the page, with its plots in img beside it: the method, the goals beside the figures, all figures.
 func (r *FleetReport) WriteDocument(path string) error {
-	images := filepath.Join(filepath.Dir(path), "img")
-	if err := os.MkdirAll(images, 0o755); err != nil {
-		return fmt.Errorf("make the folder of the plots: %w", err)
-	}
-	plots, err := r.WritePlots(images)
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	b.WriteString(fleetMethod)
-	b.WriteString("\n## Measured\n\n")
-	if err := r.WriteMarkdown(&b); err != nil {
-		return err
-	}
-	if t := r.sizing(); len(t.Rows) > 0 {
-		b.WriteString("\n### What a node needs\n\n")
-		if err := t.WriteMarkdown(&b); err != nil {
+	return writeDocument(path, fleetMethod, func(w io.Writer) error {
+		if err := r.WriteMarkdown(w); err != nil {
 			return err
 		}
-	}
-	for _, name := range plots {
-		fmt.Fprintf(&b, "\n![%s](img/%s)\n", name, name)
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("write the document: %w", err)
-	}
-	return nil
+		t := r.sizing()
+		if len(t.Rows) == 0 {
+			return nil
+		}
+		fmt.Fprint(w, "\n### What a node needs\n\n")
+		return t.WriteMarkdown(w)
+	}, r.WritePlots)
 }
 
 // sizing is what our server needs, by brokers, topics and clients.
