@@ -60,12 +60,6 @@ func (r *FleetReport) sizing() *Table {
 	return t
 }
 
-const (
-	fleetPage     = "fleet.md"
-	sizingUnder   = "## Sizing"
-	sizingHeading = "### Sizes, measured"
-)
-
 // WriteSizes puts the table of sizes into the page for operators, at the end of what it says about sizing, in the place of the
 // former one.
 func (r *FleetReport) WriteSizes(path string) error {
@@ -74,8 +68,8 @@ func (r *FleetReport) WriteSizes(path string) error {
 		return errors.New("operations: epitaph was not measured in this run, so there is no table of sizes")
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Each client polls %d topics every %v (`make bench-fleet`, %s: %s; [%s](%s)).\n\n",
-		r.Each, r.Period, r.When.Format("2006-01-02"), r.Machine, fleetPage, fleetPage)
+	fmt.Fprintf(&b, "Each client polls %d topics every %v (`make bench-fleet`, %s: %s; [fleet.md](fleet.md)).\n\n",
+		r.Each, r.Period, r.When.Format("2006-01-02"), r.Machine)
 	if err := t.WriteMarkdown(&b); err != nil {
 		return err
 	}
@@ -96,7 +90,7 @@ func (r *FleetReport) WriteSizes(path string) error {
 // withSizes is page with a section of level 3, the sizes, at the end of the part of level 2 that it belongs to, in the place of
 // the former one.
 func withSizes(page, body string) (string, error) {
-	const under, heading = sizingUnder, sizingHeading
+	const under, heading = "## Sizing", "### Sizes, measured"
 	before, rest, found := strings.Cut(page, "\n"+under+"\n")
 	if !found {
 		return "", fmt.Errorf("has no part %q", under)

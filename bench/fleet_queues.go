@@ -96,7 +96,7 @@ func (g *gathering) landed(m int, _ uint32, _ int64, _ answer, _ int64) {
 
 func (g *gathering) over(int64) bool { return g.waiting == 0 && (g.failed || g.ready == g.size) }
 
-// silents makes each silent connection anew once every turn, at a time of its own. It opens them at first.
+// silents makes each silent connection anew once every turn, at a time of its own.
 type silents struct {
 	*crowd
 	plan  []event
@@ -239,9 +239,6 @@ func (b *comeback) landed(m int, query uint32, _ int64, a answer, now int64) {
 
 // whole says that an answer names every broker of its topic.
 func (b *comeback) whole(a answer) bool {
-	if b.fixed {
-		return true
-	}
 	return a.code == int(remoting.Success) && bytes.Count(a.body, []byte(`"brokerName":`)) == 2*b.expect.profile.Width
 }
 

@@ -97,18 +97,17 @@ func (r *fleetRun) outing(ctx context.Context, s server, size int, p Profile, f 
 	defer o.crowd.close()
 	o.crowd.fixed = s.fixed
 	stormy := p.Name == r.config.Storm.Name
-	if !s.fixed && !stormy {
-		o.brokers = announce(ctx, o.addr, p, 0, r.config.Register)
-		if err := o.brokers.await(ctx, gatherLimit); err != nil {
-			o.brokers.stop()
-			return err
-		}
-	}
 	defer func() {
 		if o.brokers != nil {
 			o.brokers.stop()
 		}
 	}()
+	if !s.fixed && !stormy {
+		o.brokers = announce(ctx, o.addr, p, 0, r.config.Register)
+		if err := o.brokers.await(ctx, gatherLimit); err != nil {
+			return err
+		}
+	}
 	o.base, _ = readRSS(o.pid) // 0 is "not known"
 	if err := o.gather(ctx); err != nil {
 		return err

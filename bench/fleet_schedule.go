@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -15,10 +16,7 @@ type event struct {
 }
 
 func byTime(a, b event) int {
-	if a.at != b.at {
-		return int(int64(a.at) - int64(b.at))
-	}
-	return int(int64(a.what) - int64(b.what))
+	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.what, b.what))
 }
 
 // steadyPlan is one period of clients that each ask for their topics one after the other, from a time of their own.

@@ -30,12 +30,11 @@ func PlotLines(path, title string, axes Axes, lines []Line) error {
 	p := newPlot(title, axes.X, axes.Y)
 	p.Legend.Top, p.Legend.Left = true, true
 	drawn := 0
-	hi := 0.0
 	for i, l := range lines {
 		var points plotter.XYs
 		for _, at := range l.Points {
 			if (at.X > 0 || !axes.LogX) && (at.Y > 0 || !axes.LogY) {
-				points, hi = append(points, plotter.XY(at)), max(hi, at.Y)
+				points = append(points, plotter.XY(at))
 			}
 		}
 		if len(points) == 0 {
@@ -62,9 +61,9 @@ func PlotLines(path, title string, axes Axes, lines []Line) error {
 	}
 	if axes.LogY {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, numberTicks{}
-		p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Min))), hi*4
+		p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Min))), p.Y.Max*4
 	} else {
-		p.Y.Min, p.Y.Max = 0, hi*1.25
+		p.Y.Min, p.Y.Max = 0, p.Y.Max*1.25
 	}
 	return savePlot(p, path)
 }
