@@ -91,7 +91,11 @@ func (c *caller) probe() error {
 
 // register announces one broker and reports a refusal.
 func (c *caller) register(a address, body []byte) error {
-	got, err := c.call(callTimeout, func(out []byte, seq uint32) []byte { return appendRegister(out, a, seq, body) })
+	return c.registerWithin(callTimeout, a, body)
+}
+
+func (c *caller) registerWithin(timeout time.Duration, a address, body []byte) error {
+	got, err := c.call(timeout, func(out []byte, seq uint32) []byte { return appendRegister(out, a, seq, body) })
 	if err != nil {
 		return fmt.Errorf("register %s: %w", a.broker, err)
 	}

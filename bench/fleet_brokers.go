@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/epitaph-mq/epitaph/remoting"
 )
 
 // announceTimeout is how long a broker waits for the answer to its registration, by default.
@@ -25,8 +23,7 @@ type announcers struct {
 	last     time.Time // when the last of them sent its first registration that succeeded
 	answered time.Time // when that was answered
 	took     histogram // from the intended time of a registration to its answer
-	failures int
-	first    error // of the failures
+	first    error     // what failed first
 }
 
 // announce lets the brokers of p register at addr, one after the other at even intervals within over (0: all at once), and
@@ -60,7 +57,9 @@ func (n *announcers) announce(ctx context.Context, addr string, p Profile, a add
 				conn := c.conn
 				context.AfterFunc(ctx, func() { conn.Close() })
 			}
-			return c.announce(a, p.newRegisterBody(a.index, 0).bytes)
+			err = c.registerWithin(announceTimeout, a, p.newRegisterBody(a.index, 0).bytes)
+			c.out = nil // its large body is built anew the next time
+			return err
 		}()
 		if ctx.Err() != nil {
 			return
@@ -74,24 +73,10 @@ func (n *announcers) announce(ctx context.Context, addr string, p Profile, a add
 	}
 }
 
-// announce registers one broker, and keeps none of the large body.
-func (c *caller) announce(a address, body []byte) error {
-	got, err := c.call(announceTimeout, func(out []byte, seq uint32) []byte { return appendRegister(out, a, seq, body) })
-	c.out = nil
-	if err == nil && got.code != int(remoting.Success) {
-		err = got.failure()
-	}
-	if err != nil {
-		return fmt.Errorf("register %s: %w", a.broker, err)
-	}
-	return nil
-}
-
 func (n *announcers) book(at, sent time.Time, err error, first bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
-		n.failures++
 		if n.first == nil {
 			n.first = err
 		}
