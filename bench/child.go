@@ -86,21 +86,21 @@ func (ch *child) start(c command) error {
 		return fmt.Errorf("make a log file for the server: %w", err)
 	}
 	defer log.Close()
-	ch.cmd = exec.Command(argv[0], argv[1:]...)
-	ch.cmd.Dir, ch.cmd.Stdout, ch.cmd.Stderr = ch.dir, log, log
-	ch.cmd.SysProcAttr = dieWithParent()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ch.dir, log, log
+	cmd.SysProcAttr = dieWithParent()
 	for _, e := range c.env {
-		ch.cmd.Env = append(ch.cmd.Environ(), replace(e))
+		cmd.Env = append(cmd.Environ(), replace(e))
 	}
-	began, start := time.Now(), ch.cmd.Start
+	began, start := time.Now(), cmd.Start
 	if c.begin != nil {
-		start = func() error { return c.begin(ch.cmd.Start) }
+		start = func() error { return c.begin(cmd.Start) }
 	}
 	if err := start(); err != nil {
 		return fmt.Errorf("start %s: %w", argv[0], err)
 	}
-	cmd, ended := ch.cmd, make(chan struct{})
-	ch.pid, ch.toWait, ch.ended = cmd.Process.Pid, time.Since(began), ended
+	ended := make(chan struct{})
+	ch.cmd, ch.pid, ch.toWait, ch.ended = cmd, cmd.Process.Pid, time.Since(began), ended
 	go func() {
 		_ = cmd.Wait() // the exit status of a server that was told to end says nothing
 		close(ended)
