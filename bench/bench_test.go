@@ -82,10 +82,29 @@ func TestFaultsAreToldBeforeWork(t *testing.T) {
 // A server that refuses connections beyond a number and goes on answering has a limit, and no failure.
 func TestConnectionLimitIsAFigure(t *testing.T) {
 	const limit = 40
+	addr, _ := missServer(t, limit)
+	broker, err := dialCaller(t.Context(), addr)
+	kit.Must(t, err)
+	defer broker.conn.Close()
+	kit.Must(t, broker.probe())
+	m := &measuring{
+		comparison: &comparison{}, server: &child{addr: addr, pid: os.Getpid()},
+		session: &session{brokers: []*caller{broker}}, result: &ServerResult{Values: map[string][]float64{}},
+	}
+	kit.Must(t, m.idle(t.Context()))
+	if got := m.result.Values[mIdleHeld]; len(got) != 1 || got[0] != limit-1 || !strings.Contains(m.result.Limit, "at 40 open ones") {
+		t.Errorf("held %v, limit %q", got, m.result.Limit)
+	}
+}
+
+// missServer answers every query with code 17, over at most limit connections at a time, and closes all of them when told.
+func missServer(t *testing.T, limit int32) (addr string, drop func()) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
-	defer ln.Close()
+	t.Cleanup(func() { ln.Close() })
 	var open atomic.Int32
+	conns := make(chan net.Conn, 1024)
 	go func() {
 		for {
 			conn, err := ln.Accept()
@@ -96,20 +115,14 @@ func TestConnectionLimitIsAFigure(t *testing.T) {
 				conn.Close()
 				continue
 			}
-			go answerMisses(conn)
+			conns <- conn
+			go func() { answerMisses(conn); open.Add(-1) }()
 		}
 	}()
-	broker, err := dialCaller(t.Context(), ln.Addr().String())
-	kit.Must(t, err)
-	defer broker.conn.Close()
-	kit.Must(t, broker.probe())
-	m := &measuring{
-		comparison: &comparison{}, server: &child{addr: ln.Addr().String(), pid: os.Getpid()},
-		session: &session{brokers: []*caller{broker}}, result: &ServerResult{Values: map[string][]float64{}},
-	}
-	kit.Must(t, m.idle(t.Context()))
-	if got := m.result.Values[mIdleHeld]; len(got) != 1 || got[0] != limit-1 || !strings.Contains(m.result.Limit, "at 40 open ones") {
-		t.Errorf("held %v, limit %q", got, m.result.Limit)
+	return ln.Addr().String(), func() {
+		for len(conns) > 0 {
+			(<-conns).Close()
+		}
 	}
 }
 

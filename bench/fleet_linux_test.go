@@ -5,41 +5,11 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
-
-// missServer answers every query with code 17, over at most limit connections at a time, and closes all of them when told.
-func missServer(t *testing.T, limit int32) (addr string, drop func()) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	kit.Must(t, err)
-	t.Cleanup(func() { ln.Close() })
-	var open atomic.Int32
-	conns := make(chan net.Conn, 1024)
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			if open.Add(1) > limit {
-				conn.Close()
-				continue
-			}
-			conns <- conn
-			go func() { answerMisses(conn); open.Add(-1) }()
-		}
-	}()
-	return ln.Addr().String(), func() {
-		for len(conns) > 0 {
-			(<-conns).Close()
-		}
-	}
-}
 
 func smallOuting(t *testing.T, addr string, clients int) *outing {
 	t.Helper()
