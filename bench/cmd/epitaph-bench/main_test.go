@@ -77,7 +77,7 @@ func TestLoad(t *testing.T) {
 // `epitaph-bench fleet` against a node in this process: fifty clients, every scene that leaves it running, no wrong answer.
 func TestFleet(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("epitaph-bench fleet needs Linux")
+		t.Skip("SKIPPED: epitaph-bench fleet needs Linux")
 	}
 	n := inproc.StartNode(t, nil)
 	status, out, errs := measure("fleet", "--target", n.Addr().String(), "--clients", "50", "--topics-each", "5", "--rounds", "1", "--period", "1s",
