@@ -50,11 +50,9 @@ func tally(from io.Reader, to io.Writer, took func() time.Duration) (failed bool
 			}
 			summary(to, skipped, packages, took())
 			if !seen && !failed { // go test did not get so far
-				err = errors.New("nothing was tested")
-			} else {
-				err = nil
+				return false, errors.New("nothing was tested")
 			}
-			return failed, err
+			return failed, nil
 		case json.Unmarshal([]byte(line), &e) != nil: // the go command speaks for itself
 			fmt.Fprint(to, line)
 			failed = failed || strings.HasPrefix(line, "FAIL")
@@ -63,12 +61,10 @@ func tally(from io.Reader, to io.Writer, took func() time.Duration) (failed bool
 		seen = true
 		key := [2]string{e.Package, e.Test}
 		switch e.Action {
-		case "output", "build-output":
-			if e.Action == "build-output" {
-				fmt.Fprint(to, e.Output)
-			} else {
-				out[key] = append(out[key], e.Output)
-			}
+		case "build-output":
+			fmt.Fprint(to, e.Output)
+		case "output":
+			out[key] = append(out[key], e.Output)
 		case "build-fail":
 			failed = true
 		case "skip":
