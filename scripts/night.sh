@@ -15,7 +15,7 @@ rm -f "$log.status"
 took=$((($(date +%s) - began + 30) / 60))
 
 count() { grep -cE "$1" "$log" || true; }
-figures=$(sed -nE 's/.*_test\.go:[0-9]+: ([0-9]+ (schedules in|brokers in .*p99) .*)/\1/p; s/^[0-9]+ mutants.*/&/p' "$log" | tail -n 1)
+figures=$(sed -nE 's/.*_test\.go:[0-9]+: ([0-9]+ (schedules in|brokers in .*p99) .*)/\1/p; s/^[0-9]+ faults: .*/&/p' "$log" | tail -n 1)
 [ -n "$figures" ] || case $part in
 fuzz) figures="$(count '^== Fuzz') targets, $(count '^PASS')" ;;
 fleet) figures=$(sed -nE 's/.*\. ([0-9]+ rounds), every server.*/\1/p' "$log" | tail -n 1) ;;
