@@ -99,7 +99,6 @@ func alone(t *testing.T) {
 	if err == nil {
 		return
 	}
-	runtime.UnlockOSThread()
 	if kit.Within(time.Millisecond, func() error { return free(port) }) != nil {
 		t.Skipf("SKIPPED, not proven on this machine: no network of its own (%v), and %s is taken", err, port)
 	}
