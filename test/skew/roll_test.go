@@ -114,7 +114,7 @@ func (r *roll) fill() {
 	// The first ones are ready before the last broker has come: from here on nobody is.
 	<-time.After(rollBeat + 5*time.Second)
 	for _, n := range r.nodes {
-		kit.Await(r.t, 2*time.Minute, n.Name+" is ready", func() error { return kit.Ready(n.HTTP) })
+		n.AwaitReady(r.t)
 	}
 	r.ask()
 }
