@@ -35,7 +35,7 @@ type inflater struct {
 	out  bufio.Reader
 	left int // bytes that the stream may still have
 	text []byte
-	err  error // the first one
+	err  error // the first one: nothing is read behind it
 }
 
 // start begins with another stream, which may have limit bytes when it is decompressed.
@@ -64,11 +64,13 @@ func (f *inflater) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ended notes an error of the stream. Two of them refuse the body, wherever they are.
+// refuses says that an error of the stream refuses the body wherever it is, also behind all that anybody needs.
+func refuses(err error) bool { return errors.Is(err, ErrInflated) || errors.Is(err, zlib.ErrChecksum) }
+
+// ended notes the first error of the stream.
 func (f *inflater) ended(err error) {
 	switch {
-	case f.err != nil:
-	case errors.Is(err, ErrInflated), errors.Is(err, zlib.ErrChecksum):
+	case refuses(err):
 		f.err = err
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.err = ErrTruncated
@@ -115,13 +117,12 @@ func (f *inflater) block() (text []byte, fits bool) {
 	return f.text, true
 }
 
-// rest reads what is behind the last block. Nobody needs it, but a wrong checksum or too much of it refuses the body.
+// rest reads what is behind the last block.
 func (f *inflater) rest() error {
 	if f.err != nil {
 		return f.err
 	}
-	_, err := io.Copy(io.Discard, &f.out)
-	if errors.Is(err, ErrInflated) || errors.Is(err, zlib.ErrChecksum) {
+	if _, err := io.Copy(io.Discard, &f.out); refuses(err) {
 		return err
 	}
 	return nil
@@ -158,19 +159,8 @@ func (d *RegisterDecoder) decodeCompressed(data []byte, mappings bool) error {
 	d.scratch = d.scratch[:0]
 	n := in.count()
 	d.index.reset(min(max(n, 0), len(data)/8, MaxTopics))
-	for ; n > 0 && in.err == nil; n-- {
-		text, fits := in.block()
-		switch {
-		case !fits:
-			d.cut++
-		case in.err == nil:
-			if err := d.blockTopic(text); err != nil {
-				return err
-			}
-		}
-		if d.Yield != nil && n%yieldEvery == 0 {
-			d.Yield()
-		}
+	if err := d.blocks(n, d.blockTopic); err != nil {
+		return err
 	}
 	if text, fits := in.block(); fits && in.err == nil {
 		d.blockFilters(d.keep(text))
@@ -179,19 +169,30 @@ func (d *RegisterDecoder) decodeCompressed(data []byte, mappings bool) error {
 		d.cut++
 	}
 	if mappings {
-		for n := in.count(); n > 0 && in.err == nil; n-- {
-			text, fits := in.block()
-			switch {
-			case !fits:
-				d.cut++
-			case in.err == nil:
-				if err := d.blockMapping(text); err != nil {
-					return fmt.Errorf("mapping: %w", err)
-				}
-			}
+		if err := d.blocks(in.count(), d.blockMapping); err != nil {
+			return fmt.Errorf("mapping: %w", err)
 		}
 	}
 	return in.rest()
+}
+
+// blocks reads n of them, and leaves out those that are too long. The stream's errors are told by the inflater.
+func (d *RegisterDecoder) blocks(n int, read func(text []byte) error) error {
+	for in := &d.inflate; n > 0 && in.err == nil; n-- {
+		text, fits := in.block()
+		switch {
+		case !fits:
+			d.cut++
+		case in.err == nil:
+			if err := read(text); err != nil {
+				return err
+			}
+		}
+		if d.Yield != nil && n%yieldEvery == 0 {
+			d.Yield()
+		}
+	}
+	return nil
 }
 
 // keep copies text, which the next block writes over, to the scratch space.
