@@ -129,7 +129,7 @@ func idleConnections(t *testing.T, s *server) {
 // halfFrames: each announces the largest frame there is, sends half of it, and waits.
 func halfFrames(t *testing.T, s *server) {
 	if os.Getenv("EPITAPH_HOSTILE") != "long" {
-		t.Skip("SKIPPED: takes a minute and 600 MB; set EPITAPH_INTEROP=1 (TestHalfFramesAreBounded has the small form)")
+		t.Skip("SKIPPED: takes a minute and 600 MB; make night-hostile has it (TestHalfFramesAreBounded is the small form)")
 	}
 	n := count(2000)
 	needDescriptors(t, n)

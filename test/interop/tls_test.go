@@ -51,7 +51,7 @@ func TestTLSOnly(t *testing.T) {
 		t.Errorf("mqadmin in plain text was served:\n%s", out)
 	}
 	const topic, secret = "TopicTLS", "said by TLS"
-	kit.Await(t, soon, "a message is sent and read by TLS", func() error {
+	kit.Await(t, soon, "a message is sent by TLS", func() error {
 		java.AdminWith(t, oracle, byTLS, "updateTopic", "-n", addr, "-c", b.Cluster, "-t", topic)
 		if out := java.AdminWith(t, oracle, byTLS, "sendMessage", "-n", addr, "-t", topic, "-p", secret); !strings.Contains(out, "SEND_OK") {
 			return fmt.Errorf("send:\n%s", out)
