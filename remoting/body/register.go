@@ -40,7 +40,7 @@ const (
 	MaxName    = 1024    // bytes of the name of a topic, and of each text of a mapping
 	MaxFilters = 1024    // filter servers
 	maxText    = 1 << 20 // bytes of one text of a compressed body
-	maxNames   = 8 << 20 // bytes of all names that do not stand in the body as they are, and of all texts of mappings
+	maxNames   = 8 << 20 // bytes of all names of a compressed body, and of all texts of mappings
 )
 
 // Register is a decoded register body (Java's RegisterBrokerBody). No two Topics have one Key, as in Java's
@@ -116,7 +116,8 @@ func IsZlib(data []byte) bool {
 }
 
 func (d *RegisterDecoder) decodeJSON(data []byte, read func()) error {
-	d.s.Reset(data, d.scratch[:0])
+	d.scratch = d.scratch[:0]
+	d.s.Reset(data, d.scratch)
 	read()
 	d.scratch = d.s.Scratch()
 	return d.s.End()

@@ -53,6 +53,35 @@ func mapping(topic string, ids int) Mapping {
 	return m
 }
 
+// mappings are n without queues, of topics whose names have at least five bytes.
+func mappings(n int, broker string) (all []Mapping) {
+	for i := range n {
+		m := mapping(fmt.Sprintf("M%04d", i), 0)
+		m.Bname = mq.Some(broker)
+		all = append(all, m)
+	}
+	return all
+}
+
+// A compressed body may have 8 MiB of names: the last of these is one too many. One that is not is bounded by its frame.
+func TestNamesOfACompressedBody(t *testing.T) {
+	reg := &Register{}
+	for i := range maxNames/MaxName + 1 {
+		name := fmt.Sprintf("%0*d", MaxName, i)
+		reg.Topics = append(reg.Topics, TopicConfig{Name: []byte(name), Key: []byte(name), Perm: 6})
+	}
+	compressed, err := AppendRegisterCompressed(nil, reg, mq.V5_5_0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := decodeOK(t, compressed, mq.V5_5_0, true); got.LeftOut != 1 || len(got.Topics) != maxNames/MaxName {
+		t.Errorf("compressed: %d topics, %d left out", len(got.Topics), got.LeftOut)
+	}
+	if got := decodeOK(t, AppendRegister(nil, reg), mq.V5_5_0, false); got.LeftOut != 0 || len(got.Topics) != len(reg.Topics) {
+		t.Errorf("not compressed: %d topics, %d left out", len(got.Topics), got.LeftOut)
+	}
+}
+
 func TestRegisterLimits(t *testing.T) {
 	long := strings.Repeat("x", MaxName)
 	for name, c := range map[string]struct {
@@ -68,6 +97,8 @@ func TestRegisterLimits(t *testing.T) {
 		"one queue id more":    {limitCase{mappings: []Mapping{mapping("A", 40_000), mapping("B", MaxTopics-39_999), mapping("C", 60_000)}}, 0, 2, 0, 1},
 		"a mapping's name":     {limitCase{mappings: []Mapping{mapping(long, 1)}}, 0, 1, 0, 0},
 		"a mapping's name too": {limitCase{mappings: []Mapping{mapping(long+"x", 1), mapping("B", 1)}}, 0, 1, 0, 1},
+		"mappings":             {limitCase{mappings: mappings(MaxTopics+1, "b")}, 0, MaxTopics, 0, 1},
+		"texts of mappings":    {limitCase{mappings: mappings(maxNames/MaxName+1, strings.Repeat("b", MaxName-2*len("M0000")-len("__global__")))}, 0, maxNames / MaxName, 0, 1},
 	} {
 		for form, data := range c.forms(t) {
 			var d RegisterDecoder

@@ -417,8 +417,24 @@ func TestDeviation17LimitsOfARegistration(t *testing.T) {
 	b.topics = append(b.topics, rw(long))
 	c.register(b)
 	c.queueOf(long, b.name)
+	b = newBroker("d17")
+	topic := b.t1()
+	b.cluster, b.name, b.addr, b.ha, b.zone = long, long, long, long, long
+	c.register(b)
+	want(t, "haServerAddr", c.OK(b.slave(1).request()).ExtFields["haServerAddr"], long)
+	has(t, "zone", c.routeAs(topic, 401, ""), `"zoneName":"`+long+`"`)
+	c.OK(kit.Request{Code: 100, Ext: map[string]string{"namespace": long, "key": long, "value": "v"}})
 	deviation(t, "DEV-17", func() error {
 		b := newBroker("d17")
+		b.ha, b.zone = long+"n", long+"n"
+		c.register(b)
+		if ha := c.OK(b.slave(1).request()).ExtFields["haServerAddr"]; ha != "" {
+			return fmt.Errorf("haServerAddr has %d bytes", len(ha))
+		}
+		if route := c.routeAs(b.t1(), 401, ""); strings.Contains(route, "zoneName") {
+			return fmt.Errorf("route: %s", route)
+		}
+		b = newBroker("d17")
 		b.topics = append(b.topics, rw(long+"n"))
 		c.register(b)
 		c.queueOf(b.t2(), b.name)
