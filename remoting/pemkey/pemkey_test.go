@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/rsa"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"os"
 	"strings"
@@ -184,6 +186,34 @@ func TestPKCS12Vectors(t *testing.T) {
 	} {
 		if got := hex.EncodeToString(pkcs12Bytes(v.purpose, v.password, unhex(t, v.salt), v.iterations, v.n)); got != v.want {
 			t.Errorf("%s %d: %s", v.password, v.purpose, got)
+		}
+	}
+}
+
+// A file says how much work it is to open it, and none says hours.
+func TestWorkIsBounded(t *testing.T) {
+	scrypt := func(n, r, p int) pkix.AlgorithmIdentifier {
+		params, err := asn1.Marshal(struct {
+			Salt    []byte
+			N, R, P int
+		}{[]byte("salt"), n, r, p})
+		kit.Must(t, err)
+		return pkix.AlgorithmIdentifier{
+			Algorithm: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}, Parameters: asn1.RawValue{FullBytes: params},
+		}
+	}
+	for _, c := range []struct {
+		n, r, p int
+		takes   bool
+	}{{1 << 14, 8, 1, true}, {1 << 17, 16, 2, false}, {1 << 18, 8, 2, false}, {1 << 19, 8, 1, false}, {1 << 14, 8, 1024, false}} {
+		algorithm := scrypt(c.n, c.r, c.p)
+		if _, err := derive(&algorithm, "123456", 32); (err == nil) != c.takes {
+			t.Errorf("N %d, r %d, p %d: %v", c.n, c.r, c.p, err)
+		}
+	}
+	for n, takes := range map[int]bool{0: false, 1: true, maxIterations: true, maxIterations + 1: false} {
+		if err := checkIterations(n); (err == nil) != takes {
+			t.Errorf("%d iterations: %v", n, err)
 		}
 	}
 }

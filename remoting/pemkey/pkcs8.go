@@ -19,10 +19,10 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// Work that a file may ask for, far beyond what any program writes: about a second, and 256 MiB.
+// Work that a file may ask for, far beyond what any program writes: some seconds, with scrypt 256 MiB as well.
 const (
-	maxIterations  = 10_000_000
-	maxScryptBytes = 256 << 20
+	maxIterations = 10_000_000
+	maxScryptWork = 2 << 20 // N times r times p; of 128 bytes each unless p is more than 1
 )
 
 // decryptPKCS8 opens an EncryptedPrivateKeyInfo (RFC 5958): PBES1 and PBES2 (RFC 8018), and PKCS#12's (RFC 7292,
@@ -211,8 +211,8 @@ func derive(algorithm *pkix.AlgorithmIdentifier, password string, keyLen int) ([
 		if _, err := asn1.Unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
 			return nil, fmt.Errorf("parameters of scrypt: %w", err)
 		}
-		if p.R < 1 || p.P < 1 || p.R > 1<<10 || p.P > 1<<10 || p.N > maxScryptBytes/128/p.R {
-			return nil, errors.New("its encryption (scrypt) asks for too much memory; want at most 256 MiB")
+		if p.R < 1 || p.P < 1 || p.R > 1<<10 || p.P > 1<<10 || p.N > maxScryptWork/p.R/p.P {
+			return nil, fmt.Errorf("its encryption (scrypt) asks for too much work; want N times r times p at most %d", maxScryptWork)
 		}
 		return scrypt.Key([]byte(password), p.Salt, p.N, p.R, p.P, keyLen)
 	default:
