@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/nearest"
@@ -154,15 +155,11 @@ func (t *TLS) ApplyFile(entries []properties.Entry) {
 			t.tell("%s: %s is not known and taken for %s: correct the name", source, name, meant)
 			name = meant
 		}
-		switch name {
-		case tlsEnable, tlsConfigFile:
+		switch {
+		case name == tlsEnable, name == tlsConfigFile, name == tlsMode && t.AsOriginal:
 			t.tell("%s: %s has no effect in this file: it is read from system properties only", source, e.Key)
 			continue
-		case tlsMode:
-			if t.AsOriginal {
-				t.tell("%s: %s has no effect in this file: it is read from system properties only", source, e.Key)
-				continue
-			}
+		case name == tlsMode:
 			if before, elsewhere := t.given[tlsMode]; elsewhere { // and it wins
 				if before.value != e.Value {
 					t.fault(tlsMode, e.Value, source, before.source+" has another value: say it once")
@@ -188,14 +185,7 @@ func (t *TLS) meant(name string) string {
 	return meant
 }
 
-func isTLSName(name string) bool {
-	for _, known := range tlsNames {
-		if name == known {
-			return true
-		}
-	}
-	return false
-}
+func isTLSName(name string) bool { return slices.Contains(tlsNames, name) }
 
 func tlsSuggestion(name string) string {
 	if meant := nearest.Name(name, tlsNames); meant != "" {

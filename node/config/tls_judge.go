@@ -38,6 +38,11 @@ func (t *TLS) asked(names ...string) (asked []string) {
 	return asked
 }
 
+// serverAsked are those that ask for a certificate of the server's own.
+func (t *TLS) serverAsked() []string {
+	return t.asked(tlsKey, tlsKeyPassword, tlsCert, tlsTrust, tlsNeedAuth, tlsAuthClient)
+}
+
 // testMode judges the switch against what it would make ignored, and says whether it is obeyed.
 func (t *TLS) testMode(asked []string) bool {
 	s, given := t.given[tlsTestMode]
@@ -58,7 +63,7 @@ func (t *TLS) testMode(asked []string) bool {
 
 func (t *TLS) judgeServer() {
 	_, testGiven := t.given[tlsTestMode]
-	asked := t.asked(tlsKey, tlsKeyPassword, tlsCert, tlsTrust, tlsNeedAuth, tlsAuthClient)
+	asked := t.serverAsked()
 	if t.AsOriginal {
 		asked = append(asked, t.asked(tlsProtocols, tlsCiphers)...)
 	}
@@ -129,5 +134,5 @@ func (t *TLS) whyFiles() string {
 	if s, given := t.given[tlsTestMode]; given {
 		return tlsTestMode + "=" + s.value
 	}
-	return strings.Join(t.asked(tlsKey, tlsKeyPassword, tlsCert, tlsTrust, tlsNeedAuth, tlsAuthClient), ", ")
+	return strings.Join(t.serverAsked(), ", ")
 }
