@@ -12,9 +12,14 @@ import (
 // useTLS sets what the one port accepts. What the original logs and lives on with closes TLS connections; all else keeps the
 // node from starting (NettyRemotingServer.loadSslContext).
 func useTLS(rc *rpc.Config, t *config.TLS, log *slog.Logger) error {
-	rc.TLSMode = rpc.ParseTLSMode(string(t.Mode))
-	if rc.TLSMode == rpc.Disabled {
+	switch t.Mode {
+	case config.TLSDisabled:
+		rc.TLSMode = rpc.Disabled
 		return nil
+	case config.TLSEnforcing:
+		rc.TLSMode = rpc.Enforcing
+	case config.TLSPermissive:
+		rc.TLSMode = rpc.Permissive
 	}
 	var err error
 	if rc.TLS, err = rpc.NewTLS(tlsSettings(t), log); err != nil {

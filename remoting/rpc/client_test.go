@@ -36,7 +36,7 @@ func TestClientPipelines(t *testing.T) {
 			s := start(t, handlerFunc{serve: echo}, change)
 			c := dialClient(t, s, func(cfg *ClientConfig) {
 				if name == "tls" {
-					cfg.TLS, _ = ClientTLS(DefaultTLSSettings())
+					cfg.TLS, _ = ClientTLS(testMode)
 				}
 			})
 			var group sync.WaitGroup

@@ -216,7 +216,7 @@ func TestFrameMustBecomeComplete(t *testing.T) {
 }
 
 func TestHandshakeMustEnd(t *testing.T) {
-	store, err := NewTLS(DefaultTLSSettings(), quiet)
+	store, err := NewTLS(testMode, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,30 +23,19 @@ const (
 	Enforcing                 // TLS only
 )
 
-// ParseTLSMode reads the value of tls.server.mode; what it does not know is Permissive.
-func ParseTLSMode(s string) TLSMode {
-	switch s {
-	case "disabled":
-		return Disabled
-	case "enforcing":
-		return Enforcing
-	}
-	return Permissive
-}
-
 func (m TLSMode) String() string { return [...]string{"permissive", "disabled", "enforcing"}[m] }
 
-// TLSSettings are the values of TlsSystemConfig, server and client side. DefaultTLSSettings has Java's defaults.
+// TLSSettings are the values of TlsSystemConfig, server and client side.
 type TLSSettings struct {
 	TestMode bool // tls.test.mode.enable: a self-signed certificate, any peer is accepted, the rest is ignored
 
-	ServerKey        string // tls.server.keyPath: PEM, PKCS#8
+	ServerKey        string // tls.server.keyPath: PEM, see pemkey
 	ServerPassword   string // tls.server.keyPassword
 	ServerCert       string // tls.server.certPath: PEM chain
 	ServerAuthClient bool   // tls.server.authClient: verify client certificates against ServerTrust
 	ServerTrust      string // tls.server.trustCertPath: PEM anchors; empty: the system's
 	NeedClientAuth   string // tls.server.need.client.auth: none, optional, require
-	Protocols        string // tls.protocols: TLSv1.2, TLSv1.3; empty: both
+	Protocols        string // tls.protocols: TLSv1.2, TLSv1.3; empty: Go's defaults
 	Ciphers          string // tls.ciphers: Java's names or OpenSSL's; empty: Go's defaults
 	AsOriginal       bool   // where Go cannot do what the two say, do what comes nearest to the original
 
@@ -56,11 +45,6 @@ type TLSSettings struct {
 	ClientCert       string // tls.client.certPath
 	ClientAuthServer bool   // tls.client.authServer: verify the server's chain against ClientTrust
 	ClientTrust      string // tls.client.trustCertPath
-}
-
-// DefaultTLSSettings are those of TlsSystemConfig.
-func DefaultTLSSettings() TLSSettings {
-	return TLSSettings{TestMode: true, ClientTestMode: true, NeedClientAuth: "none"}
 }
 
 // reloadEvery is how often the files are looked at (FileWatchService).

@@ -22,7 +22,7 @@ import (
 // maxTLSFile bounds a key, certificate or trust file.
 const maxTLSFile = 4 << 20
 
-// serverTLS builds the server's context (TlsHelper.buildSslContext). Versions and ciphers are Go's defaults.
+// serverTLS builds the server's context (TlsHelper.buildSslContext).
 func serverTLS(set *TLSSettings) (*tls.Config, error) {
 	offer, err := newOffer(set.Protocols, set.Ciphers, set.AsOriginal)
 	if set.TestMode {

@@ -21,9 +21,12 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
+// testMode is the original's default.
+var testMode = TLSSettings{TestMode: true, ClientTestMode: true, NeedClientAuth: "none"}
+
 // testTLS is the test mode: a self-signed certificate.
 func testTLS(t *testing.T) func(*Config) {
-	return withTLS(t, DefaultTLSSettings(), Permissive)
+	return withTLS(t, testMode, Permissive)
 }
 
 func withTLS(t *testing.T, set TLSSettings, mode TLSMode) func(*Config) {
@@ -60,7 +63,7 @@ func TestTLSModes(t *testing.T) {
 			s := start(t, handlerFunc{serve: func(c *Conn, _ *remoting.Request, resp *remoting.Response) {
 				served.Add(1)
 				resp.Body = make([]byte, 100<<10) // more than one record, by flushBody
-			}}, withTLS(t, DefaultTLSSettings(), mode))
+			}}, withTLS(t, testMode, mode))
 			plain := dial(t, s)
 			plain.Put(request(100, 1, 0, ""))
 			if mode == Enforcing {
