@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
@@ -20,8 +21,11 @@ func decodeFile(content []byte) (table, error) {
 	if len(content) == 0 {
 		return table{}, nil
 	}
+	if !utf8.Valid(content) {
+		content = []byte(string([]rune(string(content)))) // Java reads a byte that is no UTF-8 as U+FFFD
+	}
 	var s fastjson.Scanner
-	s.Reset([]byte(string([]rune(string(content)))), nil) // Java reads a byte that is no UTF-8 as U+FFFD
+	s.Reset(content, nil)
 	s.Lax()
 	t := table{}
 	if s.Open() {
@@ -35,7 +39,7 @@ func decodeFile(content []byte) (table, error) {
 		}
 	}
 	if err := s.End(); err != nil {
-		line := 1 + bytes.Count(content[:min(s.Offset(), len(content))], []byte("\n"))
+		line := 1 + bytes.Count(content[:s.Offset()], []byte("\n"))
 		return nil, fmt.Errorf("not a kv config file: line %d: %w", line, err)
 	}
 	if t == nil {

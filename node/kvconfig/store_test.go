@@ -128,15 +128,16 @@ func TestOpenAsJava(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for content, want := range map[string]string{
-		"{}":                        "no \"configTable\" object",
-		`{"configTable":null}`:      "no \"configTable\" object",
-		`{"ConfigTable":{}}`:        "no \"configTable\" object",
-		" \n":                       "not a kv config file",
-		"[]":                        "not a kv config file",
-		"{\n\"configTable\":{}\n x": "line 3",
-		`{"configTable":[]}`:        "expected an object",
-		`{"configTable":{"n":[]}}`:  "expected an object",
-		`{"configTable":{}} x`:      "not a kv config file",
+		"{}":                           "no \"configTable\" object",
+		`{"configTable":null}`:         "no \"configTable\" object",
+		`{"ConfigTable":{}}`:           "no \"configTable\" object",
+		" \n":                          "not a kv config file",
+		"[]":                           "not a kv config file",
+		"{\n\"configTable\":{}\n x":    "line 3",
+		"{'\xff\xff\xff':1 ]\n\n\n\n}": "line 1:",
+		`{"configTable":[]}`:           "expected an object",
+		`{"configTable":{"n":[]}}`:     "expected an object",
+		`{"configTable":{}} x`:         "not a kv config file",
 	} {
 		path := filepath.Join(t.TempDir(), "kv.json")
 		must(t, os.WriteFile(path, []byte(content), 0o600))
