@@ -2,7 +2,6 @@ package cli
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,11 +17,7 @@ import (
 func TestHealthLive(t *testing.T) {
 	ca, dir := kit.NewAuthority(t), t.TempDir()
 	id := ca.Issue(t, "server")
-	file := func(name string, text []byte) string {
-		path := filepath.Join(dir, name)
-		kit.Must(t, os.WriteFile(path, text, 0o600))
-		return path
-	}
+	file := func(name string, text []byte) string { return kit.WriteFile(t, filepath.Join(dir, name), text) }
 	tls := []string{
 		"--set", "tls.test.mode.enable=false", "--set", "tls.server.certPath=" + file("cert", id.PEM),
 		"--set", "tls.server.keyPath=" + file("key", id.KeyPEM), "--set", "tls.server.trustCertPath=" + file("trust", ca.PEM),

@@ -114,7 +114,7 @@ func TestSHA1IsTold(t *testing.T) {
 	kit.Must(t, err)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain[1].Raw})
 	set := files(t, kit.NewAuthority(t), "server")
-	set.ServerTrust, set.ServerAuthClient, set.NeedClientAuth = write(t, filepath.Join(t.TempDir(), "trust"), authority), true, "require"
+	set.ServerTrust, set.ServerAuthClient, set.NeedClientAuth = kit.WriteFile(t, filepath.Join(t.TempDir(), "trust"), authority), true, "require"
 	log := &kit.Log{}
 	use := withTLS(t, set, Permissive)
 	s := start(t, handlerFunc{serve: echo}, func(c *Config) {

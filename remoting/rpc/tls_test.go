@@ -132,22 +132,14 @@ func encrypted(t *testing.T, key *ecdsa.PrivateKey, password string) []byte {
 	return pem.EncodeToMemory(block)
 }
 
-func write(t *testing.T, path string, b []byte) string {
-	t.Helper()
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // files writes a server's key pair and trust file.
 func files(t *testing.T, ca *kit.Identity, name string) TLSSettings {
 	dir := t.TempDir()
 	id := ca.Issue(t, name)
 	return TLSSettings{
-		ServerCert:  write(t, filepath.Join(dir, "cert"), id.PEM),
-		ServerKey:   write(t, filepath.Join(dir, "key"), id.KeyPEM),
-		ServerTrust: write(t, filepath.Join(dir, "trust"), ca.PEM),
+		ServerCert:  kit.WriteFile(t, filepath.Join(dir, "cert"), id.PEM),
+		ServerKey:   kit.WriteFile(t, filepath.Join(dir, "key"), id.KeyPEM),
+		ServerTrust: kit.WriteFile(t, filepath.Join(dir, "trust"), ca.PEM),
 	}
 }
 
@@ -158,8 +150,8 @@ func TestClientCertificates(t *testing.T) {
 		set := TLSSettings{}
 		if a != nil {
 			id := a.Issue(t, name)
-			set.ClientCert = write(t, filepath.Join(dir, name+".cert"), id.PEM)
-			set.ClientKey = write(t, filepath.Join(dir, name+".key"), encrypted(t, id.Key, "s3cret"))
+			set.ClientCert = kit.WriteFile(t, filepath.Join(dir, name+".cert"), id.PEM)
+			set.ClientKey = kit.WriteFile(t, filepath.Join(dir, name+".key"), encrypted(t, id.Key, "s3cret"))
 			set.ClientPassword = "s3cret"
 		}
 		conf, err := ClientTLS(set)
@@ -218,7 +210,7 @@ func TestClientVerifiesServer(t *testing.T) {
 		trust []byte
 		want  bool
 	}{{ours.PEM, true}, {foreign.PEM, false}} {
-		conf, err := ClientTLS(TLSSettings{ClientAuthServer: true, ClientTrust: write(t, filepath.Join(t.TempDir(), "trust"), c.trust)})
+		conf, err := ClientTLS(TLSSettings{ClientAuthServer: true, ClientTrust: kit.WriteFile(t, filepath.Join(t.TempDir(), "trust"), c.trust)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,10 +226,10 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 	good := files(t, a, "server")
 	dir := t.TempDir()
 	id := a.Issue(t, "server")
-	locked := write(t, filepath.Join(dir, "locked"), encrypted(t, id.Key, "right"))
-	cert := write(t, filepath.Join(dir, "cert"), id.PEM)
-	der := write(t, filepath.Join(dir, "der"), id.Cert.Raw)
-	empty, junk := write(t, filepath.Join(dir, "empty"), nil), write(t, filepath.Join(dir, "junk"), []byte("garbage"))
+	locked := kit.WriteFile(t, filepath.Join(dir, "locked"), encrypted(t, id.Key, "right"))
+	cert := kit.WriteFile(t, filepath.Join(dir, "cert"), id.PEM)
+	der := kit.WriteFile(t, filepath.Join(dir, "der"), id.Cert.Raw)
+	empty, junk := kit.WriteFile(t, filepath.Join(dir, "empty"), nil), kit.WriteFile(t, filepath.Join(dir, "junk"), []byte("garbage"))
 	with := func(change func(*TLSSettings)) TLSSettings {
 		set := good
 		set.ServerAuthClient, set.NeedClientAuth = true, "require"
@@ -296,7 +288,7 @@ func TestReload(t *testing.T) {
 	}
 	before := look(reloadEvery)
 	second := a.Issue(t, "second")
-	write(t, set.ServerCert, second.PEM)
+	kit.WriteFile(t, set.ServerCert, second.PEM)
 	if look(reloadEvery) != before || look(halfChange-1) != before || log.Len() != 0 {
 		t.Errorf("half a change: %s", log.String())
 	}
@@ -304,16 +296,16 @@ func TestReload(t *testing.T) {
 		t.Errorf("a change that stays half: %s", log.String())
 	}
 	kit.Must(t, os.Remove(set.ServerTrust))
-	write(t, set.ServerKey, second.KeyPEM)
+	kit.WriteFile(t, set.ServerKey, second.KeyPEM)
 	if look(halfChange); serves() != "second" || strings.Count(log.String(), "level=ERROR") != 1 {
 		t.Errorf("serves %s: %s", serves(), log.String())
 	}
-	write(t, set.ServerCert, a.IssueFor(t, "renewed", second.Key).PEM)
+	kit.WriteFile(t, set.ServerCert, a.IssueFor(t, "renewed", second.Key).PEM)
 	if look(reloadEvery); serves() != "renewed" {
 		t.Errorf("serves %s after it was renewed with its key", serves())
 	}
 	trusting := store.config()
-	write(t, set.ServerTrust, kit.NewAuthority(t).PEM)
+	kit.WriteFile(t, set.ServerTrust, kit.NewAuthority(t).PEM)
 	if look(reloadEvery) == trusting {
 		t.Error("not reloaded for its trust file")
 	}
@@ -336,8 +328,8 @@ func TestReloadWhileServing(t *testing.T) {
 		t.Fatalf("certificate %q", got)
 	}
 	id := a.Issue(t, "second")
-	write(t, set.ServerCert, id.PEM)
-	write(t, set.ServerKey, id.KeyPEM)
+	kit.WriteFile(t, set.ServerCert, id.PEM)
+	kit.WriteFile(t, set.ServerKey, id.KeyPEM)
 	kit.Until(t, "reloaded", func() bool { return name() == "second" })
 	old.Put(request(206, 1, 0, ""))
 	old.wantHeader(`"opaque":1,`)

@@ -18,11 +18,7 @@ import (
 func TestTLSOnly(t *testing.T) {
 	need(t, 2)
 	ca, dir := kit.NewAuthority(t), t.TempDir()
-	write := func(name string, text []byte) string {
-		path := filepath.Join(dir, name)
-		kit.Must(t, os.WriteFile(path, text, 0o600))
-		return path
-	}
+	write := func(name string, text []byte) string { return kit.WriteFile(t, filepath.Join(dir, name), text) }
 	server, client := ca.Issue(t, "server"), ca.Issue(t, "client")
 	settings := write("tls.properties", []byte(strings.Join([]string{
 		"tls.test.mode.enable=false",

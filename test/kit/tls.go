@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -56,6 +57,13 @@ func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey) *
 	Must(t, err)
 	id.KeyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})
 	return id
+}
+
+// WriteFile writes what only its owner may read, such as a key, and returns the path.
+func WriteFile(t testing.TB, path string, content []byte) string {
+	t.Helper()
+	Must(t, os.WriteFile(path, content, 0o600))
+	return path
 }
 
 // TLS is the identity as package tls wants it.

@@ -104,7 +104,7 @@ func newTLSFiles(t *testing.T) tlsFiles {
 func (f tlsFiles) write(t *testing.T, id *kit.Identity) {
 	t.Helper()
 	for path, text := range map[string][]byte{f.cert: id.PEM, f.key: id.KeyPEM} {
-		kit.Must(t, os.WriteFile(path, text, 0o600))
+		kit.WriteFile(t, path, text)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestRow041CertificateReload(t *testing.T) {
 	t.Parallel()
 	ca, files := kit.NewAuthority(t), newTLSFiles(t)
 	files.write(t, ca.Issue(t, "first"))
-	kit.Must(t, os.WriteFile(files.trust, ca.PEM, 0o600))
+	kit.WriteFile(t, files.trust, ca.PEM)
 	s := start(t, options{system: files.system()})
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Cert)
@@ -143,7 +143,7 @@ func TestRow042ClientCertificateRequired(t *testing.T) {
 	t.Parallel()
 	ca, files := kit.NewAuthority(t), newTLSFiles(t)
 	files.write(t, ca.Issue(t, "first"))
-	kit.Must(t, os.WriteFile(files.trust, ca.PEM, 0o600))
+	kit.WriteFile(t, files.trust, ca.PEM)
 	system := files.system()
 	system["tls.server.need.client.auth"] = "require"
 	system["tls.server.authClient"] = "true"
@@ -171,15 +171,11 @@ func TestRow042ClientCertificateRequired(t *testing.T) {
 
 func TestRow166TLSFilesThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	ca, dir := kit.NewAuthority(t), t.TempDir()
+	ca, files, dir := kit.NewAuthority(t), newTLSFiles(t), t.TempDir()
 	id := ca.Issue(t, "server")
-	file := func(name string, text []byte) string {
-		path := filepath.Join(dir, name)
-		kit.Must(t, os.WriteFile(path, text, 0o600))
-		return path
-	}
-	key, cert, trust := file("key", id.KeyPEM), file("cert", id.PEM), file("trust", ca.PEM)
-	empty, der := file("empty", nil), file("der", id.Cert.Raw)
+	files.write(t, id)
+	key, cert, trust := files.key, files.cert, kit.WriteFile(t, files.trust, ca.PEM)
+	empty, der := kit.WriteFile(t, filepath.Join(dir, "empty"), nil), kit.WriteFile(t, filepath.Join(dir, "der"), id.Cert.Raw)
 	for name, c := range map[string]struct {
 		change map[string]string
 		ends   bool // with 255; else it serves, and closes TLS connections
@@ -196,7 +192,7 @@ func TestRow166TLSFilesThatCannotBeUsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			system := tlsFiles{key, cert, trust}.system()
+			system := files.system()
 			system["tls.server.authClient"] = "true"
 			maps.Copy(system, c.change)
 			if !c.ends {
