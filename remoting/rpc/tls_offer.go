@@ -78,10 +78,8 @@ func newOffer(protocols, ciphers string, asOriginal bool) (offer, error) {
 	if err != nil || ciphers == "" {
 		return o, err
 	}
-	missing := 0 // suites of TLS 1.3 that are not asked for
-	asked := words(ciphers)
-	var of13, lacking []string
-	for _, name := range asked {
+	var of13, lacking []string // suites of TLS 1.3: asked for, and not
+	for _, name := range words(ciphers) {
 		switch s := suite(name); {
 		case s == nil:
 			o.left = append(o.left, name+" (Go has no such cipher suite)")
@@ -93,7 +91,6 @@ func newOffer(protocols, ciphers string, asOriginal bool) (offer, error) {
 	}
 	for _, s := range tls.CipherSuites() {
 		if only13(s) && !slices.Contains(of13, s.Name) {
-			missing++
 			lacking = append(lacking, s.Name)
 		}
 	}
@@ -106,12 +103,10 @@ func newOffer(protocols, ciphers string, asOriginal bool) (offer, error) {
 	case !serves13 && !serves12:
 		return o, fault("all of these cipher suites are of TLS 1.3, which tls.protocols leaves out")
 	case !serves13:
-	case missing == 0:
-		if len(o.suites) == 0 {
-			o.min = tls.VersionTLS13
+	case len(lacking) == 0, len(of13) > 0 && asOriginal:
+		if len(lacking) > 0 {
+			o.left = append(o.left, "the choice among the cipher suites of TLS 1.3: Go always offers all of them")
 		}
-	case len(of13) > 0 && asOriginal:
-		o.left = append(o.left, "the choice among the cipher suites of TLS 1.3: Go always offers all of them")
 		if len(o.suites) == 0 {
 			o.min = tls.VersionTLS13
 		}
