@@ -19,5 +19,5 @@ var (
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args, license+"\n"+notice+"\n"+thirdParty, os.Stdout, os.Stderr))
+	os.Exit(cli.Main(os.Args, []string{license, notice, thirdParty}, os.Stdout, os.Stderr))
 }

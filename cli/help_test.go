@@ -27,7 +27,7 @@ func TestHelpFitsTheScreen(t *testing.T) {
 	}
 	for _, page := range append(pages, []string{"epitaph"}) {
 		var out, errs bytes.Buffer
-		if status := Main(append(page, "--help"), "", &out, &errs); status != 0 {
+		if status := Main(append(page, "--help"), nil, &out, &errs); status != 0 {
 			t.Errorf("%v: status %d", page, status)
 		}
 		fits(t, out.String())

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 )
@@ -13,7 +14,7 @@ func (p *program) licensesCommand() *command.Command {
 		Name:  "licenses",
 		Usage: "print the licence of this program and of everything that it contains",
 		Run: func(context.Context, []string) error {
-			_, err := io.WriteString(p.stdout, p.licenses)
+			_, err := io.WriteString(p.stdout, strings.Join(p.licenses, "\n"))
 			return err
 		},
 	}

@@ -14,7 +14,7 @@ import (
 
 // The scripts of testdata run the real command line, each call in a process of its own.
 func TestMain(m *testing.M) {
-	run := func() { os.Exit(Main(os.Args, "the licences\n", os.Stdout, os.Stderr)) }
+	run := func() { os.Exit(Main(os.Args, []string{"the licences\n"}, os.Stdout, os.Stderr)) }
 	if _, _, ok := asJava(os.Args); ok { // mqnamesrv once more; on the PATH java stays what it is
 		run()
 	}

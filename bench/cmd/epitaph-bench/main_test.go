@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"epitaph-bench": main,
-		"epitaph":       func() { os.Exit(cli.Main(os.Args, "", os.Stdout, os.Stderr)) },
+		"epitaph":       func() { os.Exit(cli.Main(os.Args, nil, os.Stdout, os.Stderr)) },
 	})
 }
 
