@@ -66,6 +66,7 @@ func (c *calls) replace(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
+	sweep(path, time.Now())
 	mode := fs.FileMode(0o644)
 	previous, err := c.read(path)
 	switch {
@@ -91,7 +92,7 @@ func (c *calls) replace(path string, content []byte) error {
 // abandoned is the age at which a file beside its place belongs to nobody who still writes it.
 const abandoned = time.Hour
 
-// sweep removes what writers that were killed have left beside path.
+// sweep removes what writers of path and of its .bak that were killed have left beside them.
 func sweep(path string, now time.Time) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -108,7 +109,6 @@ func sweep(path string, now time.Time) {
 
 // put writes a file beside path and renames it to path.
 func (c *calls) put(path string, content []byte, mode fs.FileMode) (err error) {
-	sweep(path, time.Now())
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return err
