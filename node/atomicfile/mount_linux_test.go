@@ -24,7 +24,7 @@ func TestMountedFile(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || bytes.Contains(out, []byte("SKIP: TestMountedFile")) {
-		t.Skipf("NOT TESTED: real mounts need root: %v\n%s", err, out)
+		t.Skipf("SKIPPED: real mounts need root: %v\n%s", err, out)
 	}
 	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestMountedFile")) {
 		t.Fatalf("%v\n%s", err, out)
@@ -34,7 +34,7 @@ func TestMountedFile(t *testing.T) {
 func mount(t *testing.T, source, target, kind string, flags uintptr, data string) {
 	t.Helper()
 	if err := syscall.Mount(source, target, kind, flags, data); errors.Is(err, syscall.EPERM) {
-		t.Skip(err)
+		t.Skip("SKIPPED: ", err)
 	} else if err != nil {
 		t.Fatal(err)
 	}

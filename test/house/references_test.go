@@ -44,7 +44,7 @@ func tracked(t *testing.T) []string {
 	list.Dir = root
 	out, err := list.Output()
 	if err != nil {
-		t.Skipf("only a checkout knows which files belong to it: git ls-files: %v", err)
+		t.Skipf("SKIPPED: only a checkout knows which files belong to it: git ls-files: %v", err)
 	}
 	return slices.DeleteFunc(strings.Split(string(out), "\x00"), func(name string) bool {
 		_, err := os.Stat(root + "/" + name) // what was deleted may still be in the index
