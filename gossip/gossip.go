@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -51,8 +50,7 @@ type Gossip struct {
 	wake    chan struct{}
 	counts  counters
 	list    *memberlist.Memberlist
-	listed  atomic.Pointer[memberlist.Memberlist] // list, for packets that come before Start is done
-	addr    string                                // HOST:PORT that others reach this node at, once started
+	addr    string // HOST:PORT that others reach this node at, once started
 	queue   *memberlist.TransmitLimitedQueue
 	streams struct {
 		mu  sync.Mutex // guards the following fields
@@ -132,7 +130,6 @@ func (g *Gossip) Start(starting context.Context) error {
 		return fmt.Errorf("--gossip=%s: %w", g.cfg.Bind, explainCreate(err))
 	}
 	g.list = list
-	g.listed.Store(list)
 	// Taken once: announce changes the very node that memberlist answers with.
 	g.addr = list.LocalNode().Address()
 	g.group.Go(func() { g.loop(ctx) })

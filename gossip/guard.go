@@ -36,7 +36,8 @@ const (
 // on: memberlist refuses that, and says so.
 type guard struct {
 	memberlist.NodeAwareTransport
-	label   string
+	label   []byte              // the cluster's
+	head    []byte              // how it stands before a message
 	keys    *memberlist.Keyring // nil: no encryption
 	answers func(from, to netip.Addr) bool
 	refused func(error)
@@ -51,7 +52,7 @@ type guard struct {
 // another address. refused is told of packets that are not let through; of streams memberlist says so.
 func newGuard(t memberlist.NodeAwareTransport, label string, keys *memberlist.Keyring, answers func(from, to netip.Addr) bool, refused func(error)) *guard {
 	g := &guard{
-		NodeAwareTransport: t, label: label, keys: keys, answers: answers, refused: refused,
+		NodeAwareTransport: t, label: []byte(label), head: labelHead(label), keys: keys, answers: answers, refused: refused,
 		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), done: make(chan struct{}),
 	}
 	g.group.Go(g.watchPackets)
@@ -95,7 +96,7 @@ func (g *guard) inspect(in *opener, p *memberlist.Packet) error {
 	if len(b) > 0 && b[0] == paddedVersion {
 		b[0] = refusedVersion
 	}
-	plain, ok := in.open(b, []byte(g.label))
+	plain, ok := in.open(b, g.label)
 	if !ok {
 		return nil
 	}
@@ -104,8 +105,7 @@ func (g *guard) inspect(in *opener, p *memberlist.Packet) error {
 
 // unlabeled is what follows the cluster's label. Other labels, and none, are refused by memberlist before it reads further.
 func (g *guard) unlabeled(b []byte) (rest []byte, ok bool) {
-	head := labelHead(g.label)
-	return bytes.TrimPrefix(b, head), bytes.HasPrefix(b, head)
+	return bytes.CutPrefix(b, g.head)
 }
 
 func labelHead(label string) []byte {
@@ -122,7 +122,7 @@ func (g *guard) watchStreams() {
 			return
 		case conn := <-g.NodeAwareTransport.StreamCh():
 			select {
-			case g.streams <- &guardedStream{Conn: conn, g: g, label: labelHead(g.label)}:
+			case g.streams <- &guardedStream{Conn: conn, g: g, label: g.head}:
 			case <-g.done:
 				_ = conn.Close() // nobody has it
 				return

@@ -120,7 +120,7 @@ func TestPaddedAnswersAreRefused(t *testing.T) {
 // Whatever is let through comes as it was sent, in pieces of whatever size.
 func TestGuardedStreamLeavesTheRest(t *testing.T) {
 	g, key := keyed(t)
-	guarded := &guard{label: "keyed", keys: g.keys}
+	guarded := &guard{label: []byte("keyed"), head: labelHead("keyed"), keys: g.keys}
 	stream := func(plain []byte) []byte {
 		header := append([]byte{encryptType}, binary.BigEndian.AppendUint32(nil, uint32(sealedHead+len(plain)+16))...)
 		return slices.Concat(labelHead("keyed"), header, sealed(key, plain, string(header)+"keyed"), []byte("what follows"))

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"cmp"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -148,6 +149,18 @@ func (b *inbox) node(p tombstone.Peer) (memberlist.Node, bool) {
 	}
 	m, ok := b.missing[p]
 	return m.node, ok
+}
+
+// livesAt says that a living member has that address.
+func (b *inbox) livesAt(addr netip.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.living {
+		if ip, ok := netip.AddrFromSlice(m.node.Addr); ok && ip.Unmap() == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // namesake is the address of another living member of this node's name, or empty.

@@ -37,11 +37,8 @@ func (g *Gossip) memberlistConfig(ctx context.Context) (*memberlist.Config, erro
 	conf.EnableCompression = false
 	conf.HandoffQueueDepth = 8192
 	conf.LogOutput = nil
-	unread := func(from string) {
-		if t, ok := conf.Transport.(interface{ Refuse(from string) }); ok {
-			t.Refuse(from)
-		}
-	}
+	var around *guard
+	unread := func(from string) { around.Refuse(from) }
 	conf.Logger = log.New(newLogWriter(g.cfg.Logger, &g.counts, heard{g.refuting, unread, g.answeredByTCP}), "", 0)
 	g.inbox.self = g.self
 
@@ -79,18 +76,15 @@ func (g *Gossip) memberlistConfig(ctx context.Context) (*memberlist.Config, erro
 			conf.AdvertisePort = t.Port()
 		}
 	}
-	conf.Transport = newGuard(transport, conf.Label, g.keys, g.answers, g.refused)
+	around = newGuard(transport, conf.Label, g.keys, g.answers, g.refused)
+	conf.Transport = around
 	return conf, nil
 }
 
 // answers says whether, without keys, a ping from there may have its answer sent to another address: to a member's, who may
 // have several.
 func (g *Gossip) answers(from, to netip.Addr) bool {
-	list := g.listed.Load()
-	return from == to || list != nil && slices.ContainsFunc(list.Members(), func(n *memberlist.Node) bool {
-		addr, ok := netip.AddrFromSlice(n.Addr)
-		return ok && addr.Unmap() == to
-	})
+	return from == to || g.inbox.livesAt(to)
 }
 
 // resolveBind makes an address of a host name: memberlist takes addresses only. DNS that does not answer is asked again, for
