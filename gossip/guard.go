@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -209,6 +210,21 @@ func (s *guardedStream) fill(n int) bool {
 	return len(s.ahead) >= n
 }
 
+// lookahead reads what is at and behind at as it comes, and leaves it in ahead.
+type lookahead struct {
+	s  *guardedStream
+	at int
+}
+
+func (l *lookahead) Read(b []byte) (int, error) {
+	if !l.s.fill(l.at + 1) {
+		return 0, io.EOF
+	}
+	n := copy(b, l.s.ahead[l.at:])
+	l.at += n
+	return n, nil
+}
+
 // look reads as much as it takes to say whether the message is refused.
 func (s *guardedStream) look() error {
 	// Whoever has a label of another length sends no more than that, and is to be refused at once.
@@ -219,13 +235,7 @@ func (s *guardedStream) look() error {
 	}
 	at := len(s.label)
 	if s.g.keys == nil {
-		for {
-			err := inspectStream(s.ahead[at:], s.err != nil)
-			if !errors.Is(err, errMore) {
-				return err
-			}
-			s.fill(len(s.ahead) + 1)
-		}
+		return inspectStream(&lookahead{s, at}, -1)
 	}
 	if !s.fill(at+1) || s.ahead[at] != encryptType || !s.fill(at+streamHeader) {
 		return nil
@@ -246,7 +256,7 @@ func (s *guardedStream) look() error {
 	if !ok {
 		return nil
 	}
-	return inspectStream(plain, true)
+	return inspectStream(bytes.NewReader(plain), len(plain))
 }
 
 // maxSealed bounds what one encrypted stream brings: states and messages are far smaller.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/lzw"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -112,8 +111,7 @@ func inspectPing(b []byte, answers func(netip.Addr) bool) error {
 	return nil
 }
 
-// unpacked is what a compressed message holds, at most that many bytes. The error wraps io.EOF or io.ErrUnexpectedEOF when the
-// message is not all there.
+// unpacked is what a compressed message holds, at most that many bytes.
 func unpacked(in io.Reader, most int) ([]byte, error) {
 	var c struct {
 		Algo uint8
@@ -134,53 +132,43 @@ func unpacked(in io.Reader, most int) ([]byte, error) {
 	return b, nil
 }
 
-// errMore says that the header of a stream is not there yet.
-var errMore = errors.New("more bytes are needed")
-
 // inspectStream looks at how the message of a stream begins, decrypted: at the sizes that memberlist makes room for, before
-// it knows whether they come. whole says that there is no more than b.
-func inspectStream(b []byte, whole bool) error {
-	if len(b) == 0 {
-		if whole {
-			return fmt.Errorf("%w: a stream without a message", errFormat)
-		}
-		return errMore
+// it knows whether they come. It reads no further than it must, and nothing twice: who sends byte by byte must not have all of
+// it looked at with each. size is how many bytes there are; negative: nobody knows.
+func inspectStream(in io.Reader, size int) error {
+	var kind [1]byte
+	if _, err := io.ReadFull(in, kind[:]); err != nil {
+		return fmt.Errorf("%w: a stream without a message", errFormat)
 	}
 	var header struct {
 		Nodes, UserStateLen, UserMsgLen int
 	}
-	switch b[0] {
+	switch kind[0] {
 	case compressType:
-		inner, err := unpacked(bytes.NewReader(b[1:]), maxSealed)
-		switch {
-		case err == nil && inner[0] == compressType:
-			return fmt.Errorf("%w: a compressed message in another", errSize)
-		case err == nil:
-			return inspectStream(inner, true)
-		case !whole && len(b) < maxSealed && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-			return errMore
+		inner, err := unpacked(io.LimitReader(in, maxSealed), maxSealed)
+		if err != nil {
+			return err
 		}
-		return err
+		if inner[0] == compressType {
+			return fmt.Errorf("%w: a compressed message in another", errSize)
+		}
+		return inspectStream(bytes.NewReader(inner), len(inner))
 	case pushPullType, userType:
-		in := bytes.NewReader(b[1:min(len(b), maxHeader)])
-		if err := codec.NewDecoder(in, &codec.MsgpackHandle{}).Decode(&header); err != nil {
-			if !whole && len(b) < maxHeader && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
-				return errMore
-			}
+		if err := codec.NewDecoder(io.LimitReader(in, maxHeader-1), &codec.MsgpackHandle{}).Decode(&header); err != nil {
 			return fmt.Errorf("%w: header: %w", errFormat, err)
 		}
 	}
-	most := maxState
+	most, whole := maxState, size >= 0
 	if whole {
-		most = min(most, len(b))
+		most = min(most, size)
 	}
-	if header.Nodes < 0 || header.Nodes > maxMembers || whole && header.Nodes > len(b) {
+	if header.Nodes < 0 || header.Nodes > maxMembers || whole && header.Nodes > size {
 		return fmt.Errorf("%w: a state of %d members", errSize, header.Nodes)
 	}
 	if header.UserStateLen < 0 || header.UserStateLen > most {
 		return fmt.Errorf("%w: a state of %d bytes", errSize, header.UserStateLen)
 	}
-	if header.UserMsgLen < 0 || header.UserMsgLen > max(digest.MaxStream, maxState) || whole && header.UserMsgLen > len(b) {
+	if header.UserMsgLen < 0 || header.UserMsgLen > max(digest.MaxStream, maxState) || whole && header.UserMsgLen > size {
 		return fmt.Errorf("%w: a message of %d bytes", errSize, header.UserMsgLen)
 	}
 	return nil
