@@ -28,8 +28,8 @@ const (
 	lookUpWait  = 10 * time.Second
 	// answerWait is for how long a seed may say nothing before that is told; it is waited for all the same.
 	answerWait = 1500 * time.Millisecond
-	// retryFirst is when a seed is tried again the first time, and each time twice as late, until a member is met or that
-	// would be later than RejoinEvery.
+	// retryFirst doubles before each wait for another try at a seed, until a member is met or that would be longer than
+	// RejoinEvery.
 	retryFirst = time.Second
 )
 
@@ -51,7 +51,6 @@ type seed struct {
 	addr    string // HOST:PORT as given
 	itself  bool   // it is this node
 	trouble string // why it is not reached, in words; empty: it is
-	told    string // the trouble that was logged last
 }
 
 func (s *seedList) init(addrs []string, now clock.Stamp) {
@@ -99,24 +98,25 @@ func (g *Gossip) Trouble() string {
 	s := &g.seeds
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.onlyItself() {
+		return onlyItself
+	}
 	var all []string
-	itself := 0
 	for _, one := range s.list {
-		if one.itself {
-			itself++
-		}
 		if one.trouble != "" {
 			all = append(all, one.addr+": "+one.trouble)
 		}
-	}
-	if itself > 0 && itself == len(s.list) {
-		return onlyItself
 	}
 	const most = 5
 	if n := len(all); n > most {
 		all = append(all[:most], fmt.Sprintf("and %d more", n-most))
 	}
 	return strings.Join(all, "; ")
+}
+
+// onlyItself says that all seeds are this node. s.mu is held.
+func (s *seedList) onlyItself() bool {
+	return len(s.list) > 0 && !slices.ContainsFunc(s.list, func(one *seed) bool { return !one.itself })
 }
 
 const onlyItself = "--join names only this node itself: give the address of another node; until one joins, this node gossips with nobody"
@@ -160,7 +160,7 @@ func (g *Gossip) tried() {
 	s.mu.Lock()
 	s.untried--
 	last := s.untried == 0
-	only := last && !slices.ContainsFunc(s.list, func(o *seed) bool { return !o.itself })
+	only := last && s.onlyItself()
 	s.mu.Unlock()
 	if last {
 		s.joined.Store(true)
@@ -185,7 +185,8 @@ func (g *Gossip) try(ctx context.Context, s *seed, limit time.Duration) {
 	for _, m := range g.Members() {
 		members[m.Addr] = true
 	}
-	itself := !slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !g.isItself(a) })
+	others := slices.DeleteFunc(addrs, g.isItself)
+	itself := len(others) == 0
 	g.seeds.mu.Lock()
 	s.itself = itself
 	g.seeds.mu.Unlock()
@@ -193,9 +194,8 @@ func (g *Gossip) try(ctx context.Context, s *seed, limit time.Duration) {
 	var mu sync.Mutex
 	var faults []string
 	reached := itself
-	for _, a := range addrs {
+	for _, a := range others {
 		switch {
-		case g.isItself(a):
 		case members[a.String()]:
 			reached = true
 		case g.begin(a):
@@ -278,9 +278,8 @@ func (g *Gossip) join(ctx context.Context, s *seed, a netip.AddrPort) (fault str
 // trouble notes why a seed is not reached, and logs it when that is new.
 func (g *Gossip) trouble(s *seed, text string) {
 	g.seeds.mu.Lock()
+	fresh := text != s.trouble
 	s.trouble = text
-	fresh := text != s.told
-	s.told = text
 	g.seeds.mu.Unlock()
 	if fresh && text != "" {
 		g.cfg.Logger.Warn("a node of --join was not reached; it is tried again and again", "seed", s.addr, "cause", text)
