@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,33 +15,20 @@ import (
 // as usual, and one that was away comes back as usual.
 func TestTwoClustersThatBecomeOne(t *testing.T) {
 	var ahead atomic.Int64
-	var log kit.Log
-	node := func(name string, seeds ...string) *Gossip {
-		cfg := DefaultConfig()
-		cfg.Bind, cfg.Cluster, cfg.Name, cfg.Seeds = "127.0.0.1:0", t.Name(), name, seeds
-		cfg.Clock = func() clock.Stamp { return clock.Now().Add(time.Duration(ahead.Load())) }
-		if name == "n1" {
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	named := func(name string, seeds ...string) func(*Config) {
+		return func(c *Config) {
+			c.Name, c.Seeds = name, seeds
+			c.Clock = func() clock.Stamp { return clock.Now().Add(time.Duration(ahead.Load())) }
 		}
-		g, err := New(cfg, &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)})
-		kit.Must(t, err)
-		return g
 	}
-	start := func(g *Gossip) {
-		kit.Must(t, g.Start(t.Context()))
-		t.Cleanup(func() { _ = g.Stop(t.Context()) })
-	}
-	n1 := node("n1")
-	start(n1)
-	start(node("young", n1.Addr()))
+	n1, log := logged(t, named("n1"))
+	run(t, made(t, named("young", n1.Addr())))
 	kit.Until(t, "the young one", func() bool { return strings.Contains(log.String(), "member=young") })
-	other := node("other", n1.Addr())
+	other := made(t, named("other", n1.Addr()))
 	ahead.Store(int64(2 * longAlone))
-	start(other)
-	start(node("young2", n1.Addr()))
-	kit.Until(t, "both", func() bool {
-		return strings.Contains(log.String(), "member joined\" component=gossip member=young2") || strings.Contains(log.String(), "member=young2")
-	})
+	run(t, other)
+	run(t, made(t, named("young2", n1.Addr())))
+	kit.Until(t, "both", func() bool { return strings.Contains(log.String(), "member=young2") })
 	kit.Until(t, "the word", func() bool { return strings.Contains(log.String(), "two clusters have become one") })
 	for line := range strings.Lines(log.String()) {
 		if strings.Contains(line, "two clusters have become one") && (!strings.Contains(line, "member=other ") || !strings.Contains(line, "level=WARN")) {

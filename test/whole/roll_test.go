@@ -183,14 +183,6 @@ func (r *roll) broker(ctx context.Context, i int) {
 // connect opens a connection in memory to a node.
 func connect(l *life, host int) *rpc.Client {
 	ours, theirs := net.Pipe()
-	l.listener.conns <- &pipe{theirs, &net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(100+host)), Port: 40_000}}
+	l.listener.conns <- addressed{theirs, theirs.LocalAddr(), &net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(100+host)), Port: 40_000}}
 	return rpc.NewClient(ours, rpc.DefaultClientConfig())
 }
-
-// pipe is a connection in memory that has an address.
-type pipe struct {
-	net.Conn
-	remote *net.TCPAddr
-}
-
-func (p *pipe) RemoteAddr() net.Addr { return p.remote }

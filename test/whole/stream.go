@@ -14,7 +14,7 @@ type chunk struct {
 	due   time.Time
 }
 
-// addressed is a net.Conn with the addresses that memberlist logs.
+// addressed is a net.Conn with addresses.
 type addressed struct {
 	net.Conn
 	local, remote net.Addr
