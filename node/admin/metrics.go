@@ -115,11 +115,12 @@ func (m *metrics) sample(view View) {
 	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
 	r.ready, _ = view.Ready()
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
-	m.expiry.Set(0)
-	if at := r.server.TLSExpires; !at.IsZero() {
-		m.expiry.Set(float64(at.Unix()))
-	}
 	r.kvMissing = view.KVMissing()
+	expiry := 0.0
+	if at := r.server.TLSExpires; !at.IsZero() {
+		expiry = float64(at.Unix())
+	}
+	m.expiry.Set(expiry) // once: another scrape may be reading it
 	for i := range m.series {
 		s := &m.series[i]
 		now := s.read(&r)
