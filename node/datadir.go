@@ -96,12 +96,14 @@ func (n *Node) inherit(ctx context.Context, path string) {
 	ticker := time.NewTicker(inheritEvery)
 	defer ticker.Stop()
 	var lock *lockfile.Lock
+	defer func() {
+		if lock != nil {
+			lock.Release()
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():
-			if lock != nil {
-				lock.Release()
-			}
 			return
 		case <-ticker.C:
 		}
@@ -111,9 +113,6 @@ func (n *Node) inherit(ctx context.Context, path string) {
 				continue
 			}
 		}
-		if n.kv.Frozen() == nil {
-			continue
-		}
 		if err := n.kv.Thaw(); err != nil {
 			n.log.Warn("KV store of the node that ended cannot be taken over; trying again", "path", path, "err", err)
 			continue
@@ -121,6 +120,8 @@ func (n *Node) inherit(ctx context.Context, path string) {
 		n.runtime.Thaw()
 		n.table.InvalidateAll()
 		n.log.Info("KV store is this node's now: the one that had it has ended", "path", path)
+		<-ctx.Done()
+		return
 	}
 }
 
