@@ -63,7 +63,7 @@ type Server struct {
 	log     *slog.Logger
 	view    View
 	counts  *Counts
-	metrics func() (*metrics, error) // made when it is first needed: where HTTP is off that is mostly never
+	metrics func() (*metrics, error) // made when it is first needed: without HTTP and gossip that is mostly never
 	http    *door                    // nil: off, or not started
 	socket  *door                    // nil: none
 	lock    *lockfile.Lock
