@@ -25,15 +25,15 @@ const (
 	keyBytes   = 32
 )
 
-// Fingerprint tells a key from others and nothing of the key itself: 12 hexadecimal digits.
-func Fingerprint(key []byte) string {
+// fingerprint tells a key from others and nothing of the key itself: 12 hexadecimal digits.
+func fingerprint(key []byte) string {
 	sum := sha256.Sum256(append([]byte("epitaph gossip key "), key...))
 	return hex.EncodeToString(sum[:6])
 }
 
 func fingerprints(keys [][]byte) (all []string) {
 	for _, k := range keys {
-		all = append(all, Fingerprint(k))
+		all = append(all, fingerprint(k))
 	}
 	return all
 }

@@ -245,7 +245,7 @@ func TestKeysOfTheSameTimeAreSeen(t *testing.T) {
 	kit.Must(t, err)
 	kit.Until(t, "the new key", func() bool { return string(g.keys.GetPrimaryKey()) == string(next[0]) })
 	kit.Until(t, "the line", func() bool {
-		return strings.Contains(lines.String(), "gossip keys changed\" keys="+Fingerprint(next[0])+" before="+before[0]) &&
+		return strings.Contains(lines.String(), "gossip keys changed\" keys="+fingerprint(next[0])+" before="+before[0]) &&
 			strings.Contains(lines.String(), "level=WARN msg=\"every user of this machine can read the gossip keys")
 	})
 	kit.Must(t, g.ReloadKeys()) // the same: nothing to tell

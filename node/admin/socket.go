@@ -14,8 +14,8 @@ import (
 	"github.com/epitaph-mq/epitaph/node/lockfile"
 )
 
-// SocketMax is how long the path of a Unix socket may be, in bytes (sun_path of Linux, less its NUL).
-const SocketMax = 107
+// socketMax is how long the path of a Unix socket may be, in bytes (sun_path of Linux, less its NUL).
+const socketMax = 107
 
 // knockTime is how long somebody may take to answer at a socket that is found in the way.
 const knockTime = time.Second
@@ -23,8 +23,8 @@ const knockTime = time.Second
 // StartSocket binds the Unix socket of path and serves it. holder is one line about this node for whoever finds the path
 // taken.
 func (h *Server) StartSocket(ctx context.Context, path, holder string) error {
-	if len(path) > SocketMax {
-		return fmt.Errorf("%s: the path has %d bytes, and that of a socket at most %d", path, len(path), SocketMax)
+	if len(path) > socketMax {
+		return fmt.Errorf("%s: the path has %d bytes, and that of a socket at most %d", path, len(path), socketMax)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

@@ -100,7 +100,7 @@ func TestSocketInTheWay(t *testing.T) {
 	defer l.Close()
 	file := filepath.Join(dir, "file")
 	kit.Must(t, os.WriteFile(file, []byte("precious"), 0o600))
-	long := filepath.Join(dir, strings.Repeat("x", SocketMax))
+	long := filepath.Join(dir, strings.Repeat("x", socketMax))
 	for path, want := range map[string]string{
 		living: "another program listens there", file: "no socket is in the way", long: "at most 107", "/proc/x/y.sock": "no such file",
 	} {
