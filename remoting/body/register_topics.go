@@ -83,7 +83,6 @@ func (d *RegisterDecoder) topicConfig(t *TopicConfig) {
 // keyIndex finds equal keys of a topic table: an open hash table of positions, used again for every body.
 type keyIndex struct {
 	slots []int32 // position + 1; 0 is free
-	used  int
 	seed  maphash.Seed
 }
 
@@ -97,7 +96,7 @@ func (x *keyIndex) reset(n int) {
 		x.slots = make([]int32, size)
 		x.seed = maphash.MakeSeed()
 	}
-	x.slots, x.used = x.slots[:size], 0
+	x.slots = x.slots[:size]
 	clear(x.slots)
 }
 
@@ -111,16 +110,14 @@ func (x *keyIndex) place(topics []TopicConfig, key []byte, room bool) int {
 	if !room {
 		return -1
 	}
-	if 2*(x.used+1) > len(x.slots) {
+	if 2*(len(topics)+1) > len(x.slots) {
 		x.reset(len(x.slots)) // twice the slots
 		for i := range topics {
 			x.slots[x.slot(topics, topics[i].Key)] = int32(i + 1)
 		}
-		x.used = len(topics)
 		slot = x.slot(topics, key)
 	}
 	x.slots[slot] = int32(len(topics) + 1)
-	x.used++
 	return len(topics)
 }
 
