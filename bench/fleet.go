@@ -192,8 +192,8 @@ func (r *fleetRun) note(format string, args ...any) {
 
 func (r *fleetRun) largest() int { return r.config.Clients[len(r.config.Clients)-1] }
 
-// withSilent is how many of n clients can hold two connections.
-func (r *fleetRun) withSilent(n int) int { return min(n, (r.files-fleetSpare)/2) }
+// withSilent is how many of n clients can hold two connections; one always can, out of what is spared.
+func (r *fleetRun) withSilent(n int) int { return min(n, max(1, (r.files-fleetSpare)/2)) }
 
 // servers finds what is to be measured, and gives servers and generator their cores. done gives them back.
 func (r *fleetRun) servers(ctx context.Context) (present []server, done func(), err error) {

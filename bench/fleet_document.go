@@ -60,6 +60,21 @@ func (r *FleetReport) sizing() *Table {
 	return t
 }
 
+// CheckOperations says, before a long run, whether WriteSizes will find its place in the page at path; "" is none and fine.
+func CheckOperations(path string) error {
+	if path == "" {
+		return nil
+	}
+	page, err := os.ReadFile(path)
+	if err == nil {
+		_, err = withSizes(string(page), "")
+	}
+	if err != nil {
+		return fmt.Errorf("operations: %w; name a page for operators such as docs/operations.md", err)
+	}
+	return CheckWritable("operations", path)
+}
+
 // WriteSizes puts the table of sizes into the page for operators, at the end of what it says about sizing, in the place of the
 // former one.
 func (r *FleetReport) WriteSizes(path string) error {
@@ -93,7 +108,7 @@ func withSizes(page, body string) (string, error) {
 	const under, heading = "## Sizing", "### Sizes, measured"
 	before, rest, found := strings.Cut(page, "\n"+under+"\n")
 	if !found {
-		return "", fmt.Errorf("has no part %q", under)
+		return "", fmt.Errorf("the page has no part %q", under)
 	}
 	part, after := rest, ""
 	if i := strings.Index(rest, "\n## "); i >= 0 {

@@ -211,6 +211,10 @@ func TestSizesFitTheOpenFiles(t *testing.T) {
 			t.Errorf("%q is not in %s", want, notes)
 		}
 	}
+	r.files = fleetSpare + 1
+	if n := r.withSilent(1); n != 1 {
+		t.Errorf("silent with %d clients", n)
+	}
 	r.files = fleetSpare
 	if err := r.fit(); err == nil || !strings.Contains(err.Error(), "ulimit -n") {
 		t.Errorf("no descriptor left: %v", err)
@@ -322,6 +326,17 @@ func TestSizesGoIntoTheirChapter(t *testing.T) {
 	}
 	if err := (&FleetReport{}).WriteSizes(path); err == nil {
 		t.Error("a table without figures")
+	}
+	for _, known := range []string{"", path} {
+		if err := CheckOperations(known); err != nil {
+			t.Errorf("%q: %v", known, err)
+		}
+	}
+	kit.Must(t, os.WriteFile(path, []byte("# Another\n"), 0o644))
+	for _, wrong := range []string{path, filepath.Join(t.TempDir(), "none.md"), t.TempDir()} {
+		if err := CheckOperations(wrong); err == nil || !strings.Contains(err.Error(), "operations: ") {
+			t.Errorf("%s: %v", wrong, err)
+		}
 	}
 	if err := exampleFleet().WriteSizes(filepath.Join(t.TempDir(), "none.md")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)

@@ -70,7 +70,7 @@ Never give the target of a NameServer that serves anybody: the synthetic brokers
 				cfg.Scenes = bench.TargetScenes()
 			}
 			faults = append(faults, cfg.Validate(), bench.CheckWritable("json", json),
-				bench.CheckWritable("document", document), bench.CheckWritable("operations", operations))
+				bench.CheckWritable("document", document), bench.CheckOperations(operations))
 			if err := errors.Join(faults...); err != nil {
 				return command.UsageError(err)
 			}
