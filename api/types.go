@@ -53,10 +53,20 @@ type Tombstones struct {
 	Gossip    bool       `json:"gossip"`
 	Node      string     `json:"node,omitempty"`
 	Cluster   string     `json:"cluster,omitempty"`
-	HeldUntil *time.Time `json:"held_until,omitempty"` // evictions by tombstone are on hold until then
+	HeldUntil *time.Time `json:"held_until,omitempty"` // all evictions by tombstone are on hold until then
+	Holds     []Hold     `json:"holds,omitempty"`      // everything that is on hold
 	Live      int        `json:"live"`                 // own tombstones in all
 	Own       []Own      `json:"own"`                  // departures that this node handled and told
 	Decisions []Decision `json:"decisions"`            // what this node did on what others told
+}
+
+// Hold says which evictions by tombstone are on hold, for they were refuted.
+type Hold struct {
+	Scope   string    `json:"scope"`             // "broker" (of one source), "source" or "node"
+	Cluster string    `json:"cluster,omitempty"` // of a broker
+	Addr    string    `json:"addr,omitempty"`    // of a broker
+	Source  string    `json:"source,omitempty"`  // of a broker: an address; of a source: an address, or a /64
+	Until   time.Time `json:"until"`
 }
 
 // Tombstone says who left.

@@ -41,6 +41,10 @@ func sampleTombstones() *api.Tombstones {
 	nat.Broker, nat.ID, nat.Remote, nat.Origin = "broker-b", 1, "192.168.1.1", "n3"
 	return &api.Tombstones{
 		Gossip: true, Node: "n1", Cluster: "orders", HeldUntil: &until, Live: 3,
+		Holds: []api.Hold{
+			{Scope: "node", Until: until}, {Scope: "source", Source: "fd00::/64", Until: until.Add(time.Minute)},
+			{Scope: "broker", Cluster: "DefaultCluster", Addr: "10.0.0.9:10911", Source: "10.0.0.9", Until: until},
+		},
 		Own: []api.Own{
 			{Tombstone: brokerA(), Left: before(12 * time.Second), LifeKnown: true, Reports: []api.Report{
 				{Member: "n2", State: "reported", Outcome: "evicted", Why: "evicted", AfterMS: ms(1.234)},

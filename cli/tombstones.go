@@ -59,7 +59,18 @@ func (v *view) tombstones(t *api.Tombstones) error {
 	v.lines(0, fmt.Sprintf("Node %s of cluster %s", t.Node, t.Cluster), plural(t.Live, "live tombstone of its own", "live tombstones of its own"))
 	if t.HeldUntil != nil {
 		v.lines(0, "EVICTIONS ARE ON HOLD for another "+span(max(t.HeldUntil.Sub(now), 0).Round(time.Second)),
-			"for three were refuted within ten minutes", "look for brokers that share one address")
+			"for those of three sources were refuted within ten minutes", "look for brokers that share one address")
+	}
+	for _, h := range t.Holds {
+		rest := " are on hold for another " + span(max(h.Until.Sub(now), 0).Round(time.Second))
+		switch h.Scope {
+		case "broker":
+			v.lines(0, "Evictions of "+h.Addr+rest, "by tombstones of cluster "+h.Cluster+" and source "+h.Source,
+				"for two were refuted within ten minutes")
+		case "source":
+			v.lines(0, "Evictions by tombstones of source "+h.Source+rest,
+				"for three were refuted within ten minutes", "look for brokers that share one address")
+		}
 	}
 	fmt.Fprintln(v.out, "\nTOLD BY THIS NODE, and what the others did")
 	for i := range t.Own {

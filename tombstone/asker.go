@@ -245,7 +245,7 @@ func (x *Exchange) decide(id ID, a Answer, asked clock.Stamp, lost bool, now clo
 		d.Verdict.Outcome = Unknown
 	case lost:
 		d.Verdict.Outcome = KeptLostTime
-	case x.check.holding(now):
+	case x.check.holding(id, now):
 		d.Verdict.Outcome = KeptHolding
 	default:
 		b := Bounds{Asked: asked, Life: a.Life, HasLife: a.HasLife, Unregistered: a.Unregistered}

@@ -25,4 +25,5 @@ const (
 	maxDirect    = 128    // members up to which the origin hints every member itself
 	maxClocks    = 4_096  // (name, boot) pairs whose clock readings are kept
 	maxWatched   = 16_384 // evicted registrations watched for being refuted
+	maxRefuted   = 4_096  // refuted evictions counted
 )

@@ -1,6 +1,8 @@
 package tombstone
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -52,42 +54,158 @@ func TestRefutedEvictions(t *testing.T) {
 	f("nothing comes", 0, func(*Exchange, time.Duration) {})
 }
 
-func TestThreeRefutedEvictionsHoldTheRest(t *testing.T) {
-	tables := fakeTables{}
-	x := newExchange(t, peerC, tables, peerA)
-	now := time.Hour
-	for i := range maxRefuted {
-		evictOne(t, x, tables, i, now)
-		x.Registered(9, keyOf(i), who(i), at(now+time.Second))
-		now += time.Minute
-		out := x.Tick(at(now))
-		if len(out.Refuted) != 1 || out.Refuted[0].Hold != (i == maxRefuted-1) {
-			t.Fatalf("round %d: %+v", i, out.Refuted)
-		}
+// refute lets x evict broker i, as of a source address, and has that refuted: it is back on its connection and stays.
+func refute(t *testing.T, x *Exchange, tables fakeTables, i int, source string, now time.Duration) (RefutedEviction, time.Duration) {
+	t.Helper()
+	if v := evictAs(t, x, tables, i, source, now).Verdict.Outcome; v != Evicted {
+		t.Fatalf("broker %d of %s: %v", i, source, v)
 	}
-	if d := evictOne(t, x, tables, 10, now+time.Second); d.Verdict.Outcome != KeptHolding || d.Final {
-		t.Errorf("on hold: %v", d.Verdict.Outcome)
-	}
-	if x.Status(1, at(now)).HeldUntil != at(now+holdFor) {
-		t.Error("the hold is not shown")
-	}
-	if d := evictOne(t, x, tables, 11, now+holdFor); d.Verdict.Outcome != Evicted {
-		t.Errorf("after the hold: %v", d.Verdict.Outcome)
+	x.Registered(9, keyOf(i), who(i), at(now+time.Second))
+	now += time.Second + refutedAfter
+	out := x.Tick(at(now))
+	if len(out.Refuted) != 1 {
+		t.Fatalf("broker %d of %s: %d refuted, want it", i, source, len(out.Refuted))
 	}
 	checked(t, now, x)
+	return out.Refuted[0], now
+}
+
+// evictAs lets x judge a tombstone of broker i of a source address, whose registration is older than the departure.
+func evictAs(t *testing.T, x *Exchange, tables fakeTables, i int, source string, now time.Duration) Decision {
+	t.Helper()
+	id := ID{Key: keyOf(i), Identity: who(i), Origin: peerA, Seq: uint64(now)}
+	id.RemoteIP = netip.MustParseAddr(source)
+	e := entry(i, now-100*time.Second, now-100*time.Second)
+	e.RemoteIP = id.RemoteIP
+	tables[id.Key] = e
+	out := x.Receive(Hint{From: peerA, IDs: []ID{id}}, at(now))
+	out = x.Receive(proofFor(to[Pull](out, peerA)[0], peerA, 10*time.Second, 9*time.Second, at(now)), at(now))
+	return out.Decisions[0]
+}
+
+func kinds(holds []Hold) (names []string) {
+	for _, h := range holds {
+		names = append(names, h.Kind.Name())
+	}
+	return names
+}
+
+// What is put on hold is what the refuted evictions have in common: two of one broker and source hold that pair, three of
+// one source that source, and only those of three sources everybody. Everything else is evicted as before.
+func TestRefutedEvictionsHoldWhatTheyHaveInCommon(t *testing.T) {
+	type refuted struct {
+		broker int
+		source string
+	}
+	for name, test := range map[string]struct {
+		refuted []refuted
+		holds   []string  // started by the last
+		kept    []refuted // on hold afterwards
+		evicted []refuted
+	}{
+		"one": {
+			refuted: []refuted{{0, "10.0.0.1"}},
+			evicted: []refuted{{0, "10.0.0.1"}},
+		},
+		"one broker twice": {
+			refuted: []refuted{{0, "10.0.0.1"}, {0, "10.0.0.1"}}, holds: []string{"broker"},
+			kept: []refuted{{0, "10.0.0.1"}}, evicted: []refuted{{0, "10.0.0.2"}, {1, "10.0.0.1"}},
+		},
+		"one broker of two sources": {
+			refuted: []refuted{{0, "10.0.0.1"}, {0, "10.0.0.2"}},
+			evicted: []refuted{{0, "10.0.0.1"}, {0, "10.0.0.2"}},
+		},
+		"three brokers of one source": {
+			refuted: []refuted{{0, "10.0.0.1"}, {1, "10.0.0.1"}, {2, "10.0.0.1"}}, holds: []string{"source"},
+			kept: []refuted{{0, "10.0.0.1"}, {7, "10.0.0.1"}}, evicted: []refuted{{0, "10.0.0.2"}},
+		},
+		"three brokers of two sources": {
+			refuted: []refuted{{0, "10.0.0.1"}, {1, "10.0.0.1"}, {2, "10.0.0.2"}},
+			evicted: []refuted{{0, "10.0.0.1"}, {2, "10.0.0.2"}},
+		},
+		"three sources": {
+			refuted: []refuted{{0, "10.0.0.1"}, {1, "10.0.0.2"}, {2, "10.0.0.3"}}, holds: []string{"node"},
+			kept: []refuted{{0, "10.0.0.1"}, {7, "10.0.0.9"}},
+		},
+		"three sources of one broker": {
+			refuted: []refuted{{0, "10.0.0.1"}, {0, "10.0.0.2"}, {0, "10.0.0.3"}}, holds: []string{"node"},
+			kept: []refuted{{0, "10.0.0.1"}, {7, "10.0.0.9"}},
+		},
+		"three addresses of one IPv6 host": {
+			refuted: []refuted{{0, "fd00::1"}, {1, "fd00::2"}, {2, "fd00::3"}}, holds: []string{"source"},
+			kept: []refuted{{7, "fd00::ffff"}}, evicted: []refuted{{7, "fd00:0:0:1::1"}, {7, "10.0.0.1"}},
+		},
+		"one broker of two addresses of one IPv6 host": {
+			refuted: []refuted{{0, "fd00::1"}, {0, "fd00::2"}},
+			evicted: []refuted{{0, "fd00::1"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tables := fakeTables{}
+			x := newExchange(t, peerC, tables, peerA)
+			now := time.Hour
+			var last RefutedEviction
+			for i, r := range test.refuted {
+				if len(last.Holds) > 0 {
+					t.Fatalf("on hold after %d: %v", i, kinds(last.Holds))
+				}
+				last, now = refute(t, x, tables, r.broker, r.source, now)
+			}
+			if !slices.Equal(kinds(last.Holds), test.holds) || !slices.Equal(x.Status(1, at(now)).Holds, last.Holds) {
+				t.Errorf("%v on hold, want %v; shown: %v", kinds(last.Holds), test.holds, x.Status(1, at(now)).Holds)
+			}
+			for _, r := range test.kept {
+				now++
+				if d := evictAs(t, x, tables, r.broker, r.source, now); d.Verdict.Outcome != KeptHolding || d.Final {
+					t.Errorf("broker %d of %s: %v", r.broker, r.source, d.Verdict.Outcome)
+				}
+			}
+			for _, r := range test.evicted {
+				now++
+				if d := evictAs(t, x, tables, r.broker, r.source, now); d.Verdict.Outcome != Evicted {
+					t.Errorf("broker %d of %s: %v", r.broker, r.source, d.Verdict.Outcome)
+				}
+			}
+			now += holdFor
+			x.Tick(at(now))
+			if d := evictAs(t, x, tables, 0, "10.0.0.1", now); d.Verdict.Outcome != Evicted || x.Status(1, at(now)).Holds != nil {
+				t.Errorf("after the hold: %v, %v", d.Verdict.Outcome, x.Status(1, at(now)).Holds)
+			}
+		})
+	}
+}
+
+// Who evicts a living broker again and again, sooner than its connection has proven that this was wrong, throws away no proof.
+func TestEvictedAgainBeforeItIsRefuted(t *testing.T) {
+	for _, every := range []time.Duration{5 * time.Second, 20 * time.Second, 29 * time.Second, 31 * time.Second} {
+		tables := fakeTables{}
+		x := newExchange(t, peerC, tables, peerA)
+		evicted, rounds := 0, int(10*time.Minute/every)
+		for round := range rounds {
+			now := time.Hour + time.Duration(round)*every
+			x.Tick(at(now))
+			if evictAs(t, x, tables, 0, "10.0.0.1", now).Verdict.Outcome == Evicted {
+				evicted++
+			}
+			x.Registered(9, keyOf(0), who(0), at(now+time.Second))
+			checked(t, now, x)
+		}
+		if limit := int(2*(refutedAfter+every)/every) + 1; evicted > limit || x.Counters().Refuted < refutedOfKey {
+			t.Errorf("every %v: evicted %d times in ten minutes, want at most %d; %d refuted", every, evicted, limit, x.Counters().Refuted)
+		}
+	}
 }
 
 func TestRefutedEvictionsFarApartHoldNothing(t *testing.T) {
 	tables := fakeTables{}
 	x := newExchange(t, peerC, tables, peerA)
 	now := time.Hour
-	for i := range 2 * maxRefuted {
-		evictOne(t, x, tables, i, now)
-		x.Registered(9, keyOf(i), who(i), at(now+time.Second))
-		now += refutedWindow/2 + time.Minute
-		if out := x.Tick(at(now)); len(out.Refuted) != 1 || out.Refuted[0].Hold {
-			t.Fatalf("round %d: %+v", i, out.Refuted)
+	for i := range 2 * refutedOfOne {
+		var r RefutedEviction
+		if r, now = refute(t, x, tables, i, "10.0.0.1", now); len(r.Holds) > 0 {
+			t.Fatalf("round %d: %v", i, kinds(r.Holds))
 		}
+		now += refutedWindow / 2
 	}
 }
 
@@ -100,8 +218,42 @@ func TestWatchedEvictionsAreBounded(t *testing.T) {
 		t.Fatalf("%d watched, want %d", r.n, maxWatched)
 	}
 	r.sweep(at(TTL))
-	if r.n != 0 || len(r.by) != 0 {
+	if r.n != 0 || len(r.by) != 0 || len(r.sources) != 0 {
 		t.Errorf("%d watched after the TTL", r.n)
+	}
+}
+
+// Whatever a stranger has evicted of his own, the eviction of another source's broker is watched.
+func TestNobodyPushesOutTheWatchesOfOthers(t *testing.T) {
+	r := newSelfCheck()
+	watch := func(i int, ip string) {
+		d := Decision{ID: ID{Key: keyOf(i), Identity: who(i)}, Verdict: Verdict{Conn: uint64(i)}, At: at(0)}
+		d.ID.RemoteIP = netip.MustParseAddr(ip)
+		r.evicted(d)
+	}
+	watch(0, "10.0.0.2")
+	for i := range maxWatched + 5 {
+		watch(i+1, "10.0.0.1")
+	}
+	watch(maxWatched+10, "10.0.0.3")
+	for _, conn := range []uint64{0, maxWatched + 10, maxWatched + 5} {
+		r.registered(conn, keyOf(int(conn)), who(int(conn)), at(0))
+	}
+	if got := r.sweep(at(refutedAfter)); len(got) != 3 {
+		t.Errorf("%d refuted, want both of the others and his newest", len(got))
+	}
+}
+
+func TestCountedRefutationsAreBounded(t *testing.T) {
+	r := newSelfCheck()
+	for i := range maxRefuted + 5 {
+		r.count(ID{Key: keyOf(i)}, at(time.Duration(i)))
+	}
+	if len(r.refuted) != maxRefuted || r.refuted[0].at != at(5) {
+		t.Errorf("%d counted, from %v on", len(r.refuted), r.refuted[0].at)
+	}
+	if r.count(ID{}, at(time.Hour)); len(r.refuted) != 1 {
+		t.Errorf("%d counted an hour later", len(r.refuted))
 	}
 }
 
@@ -158,15 +310,13 @@ func TestRegisteringAgainAndAgainIsRefuted(t *testing.T) {
 	}
 }
 
-// The bounds of the self-check to the nanosecond: how long a broker must be back, how near three must be, how long a hold
+// The bounds of the self-check to the nanosecond: how long a broker must be back, how near two must be, how long a hold
 // lasts; and that a hold begins to count anew.
 func TestBoundsOfTheSelfCheck(t *testing.T) {
-	watch := func(r *selfCheck, i int, now time.Duration) {
-		r.evicted(Decision{ID: ID{Key: keyOf(i), Identity: who(i)}, Verdict: Verdict{Conn: 9}, At: at(now)})
-		r.registered(9, keyOf(i), who(i), at(now))
-	}
+	id := ID{Key: keyOf(0), Identity: who(0)}
 	r := newSelfCheck()
-	watch(&r, 0, 0)
+	r.evicted(Decision{ID: id, Verdict: Verdict{Conn: 9}, At: at(0)})
+	r.registered(9, id.Key, id.Identity, at(0))
 	if n := len(r.sweep(at(refutedAfter - 1))); n != 0 {
 		t.Errorf("%d refuted a nanosecond early", n)
 	}
@@ -174,22 +324,25 @@ func TestBoundsOfTheSelfCheck(t *testing.T) {
 		t.Errorf("%d refuted in time", n)
 	}
 	for _, test := range []struct {
-		apart time.Duration // first and third
+		apart time.Duration
 		hold  bool
 	}{{refutedWindow, true}, {refutedWindow + 1, false}} {
 		r := newSelfCheck()
-		r.count(at(0))
-		r.count(at(time.Second))
-		if got := r.count(at(test.apart)); got != test.hold {
-			t.Errorf("three within %v: hold %v", test.apart, got)
+		r.count(id, at(0))
+		if got := len(r.count(id, at(test.apart))) > 0; got != test.hold {
+			t.Errorf("two within %v: hold %v", test.apart, got)
+		}
+		if !test.hold {
+			continue
 		}
 		end := test.apart + holdFor
-		if test.hold && (!r.holding(at(end-1)) || r.holding(at(end))) {
+		if r.sweep(at(end - 1)); !r.holding(id, at(end-1)) || r.holding(id, at(end)) {
 			t.Errorf("the hold does not end after %v", holdFor)
 		}
-		for i := range maxRefuted {
-			if test.hold && r.count(at(end)) != (i == maxRefuted-1) {
-				t.Error("a hold does not begin to count anew")
+		for i := range refutedOfKey {
+			r.sweep(at(end))
+			if got := r.count(id, at(end)); len(got) > 0 != (i == refutedOfKey-1) {
+				t.Errorf("a hold does not begin to count anew: %v", got)
 			}
 		}
 	}

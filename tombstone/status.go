@@ -51,7 +51,7 @@ type Status struct {
 	Own       []OwnStatus
 	Decisions []Decision // newest first
 	Members   []MemberStatus
-	HeldUntil clock.Stamp // evictions by tombstone are on hold before; zero when they are not
+	Holds     []Hold // on evictions by tombstone, those of the whole node first
 }
 
 // OwnStatus is one tombstone of this node and what each member did with it.
@@ -110,9 +110,7 @@ func (x *Exchange) Status(limit int, now clock.Stamp) Status {
 		}
 		s.Members = append(s.Members, ms)
 	}
-	if x.check.holding(now) {
-		s.HeldUntil = x.check.until
-	}
+	s.Holds = x.check.held(now)
 	return s
 }
 
@@ -149,8 +147,12 @@ func (x *Exchange) Check(now clock.Stamp) error {
 	if len(x.clocks.by) > maxClocks {
 		fail("%d clocks", len(x.clocks.by))
 	}
-	if x.check.n > maxWatched {
-		fail("%d watched evictions", x.check.n)
+	watches := 0
+	for _, l := range x.check.sources {
+		watches += l.Len()
+	}
+	if x.check.n > maxWatched || x.check.n != watches || len(x.check.refuted) > maxRefuted {
+		fail("%d watched evictions, %d by source, %d refuted", x.check.n, watches, len(x.check.refuted))
 	}
 	ids, nonces := 0, 0
 	for _, m := range x.order {

@@ -27,7 +27,7 @@ type gossipReading struct {
 	shell                          gossip.Counts
 	left                           func(routes.Leaving) uint64
 	live                           int
-	held                           bool
+	holds                          [tombstone.HoldNode + 1]uint64
 	members, onlyTCP, hints, pulls int
 	lost                           int
 }
@@ -41,7 +41,10 @@ func readGossip(view View) (r gossipReading) {
 	s := g.Status(0)
 	r = gossipReading{
 		on: true, exchange: g.Counters(), shell: g.Counts(), left: d.Count,
-		live: s.Live, held: !s.HeldUntil.IsZero(), members: len(g.Members()),
+		live: s.Live, members: len(g.Members()),
+	}
+	for _, h := range s.Holds {
+		r.holds[h.Kind]++
 	}
 	onlyTCP := map[tombstone.Peer]bool{}
 	for _, m := range g.AllMembers() {
@@ -81,8 +84,12 @@ func gossipSeries() []series {
 		gauge("gossip_waiting", "Departures waiting: told but not answered.",
 			func(r *reading) uint64 { return uint64(r.gossip.pulls) }).with("queue", "pulls"),
 		gauge("tombstones", "Own tombstones that live.", func(r *reading) uint64 { return uint64(r.gossip.live) }),
-		gauge("tombstone_evictions_on_hold", "1 while this node evicts nothing by tombstone (three were refuted).",
-			func(r *reading) uint64 { return flag(r.gossip.held) }),
+		gauge("tombstone_evictions_on_hold", "1 while this node does not evict by tombstone what has been refuted: a broker, a source, or anything.",
+			func(r *reading) uint64 { return flag(r.gossip.holds != [len(r.gossip.holds)]uint64{}) }),
+	}
+	for kind := range tombstone.HoldNode + 1 {
+		all = append(all, gauge("tombstone_holds", "Holds on evictions by tombstone, by what is on hold.",
+			func(r *reading) uint64 { return r.gossip.holds[kind] }).with("scope", kind.Name()))
 	}
 	for meaning, name := range leavingNames {
 		all = append(all, counter("departures_total", "UNREGISTERs of a gossiping node, by what they mean for tombstones.",

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/tombstone"
@@ -21,9 +22,11 @@ func Tombstones(view View, limit int) api.Tombstones {
 	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, d.Cluster()
 	s := g.Status(limit)
 	v.Live = s.Live
-	if !s.HeldUntil.IsZero() {
-		until := now.at(s.HeldUntil)
-		v.HeldUntil = &until
+	for _, h := range s.Holds[:min(limit, len(s.Holds))] {
+		v.Holds = append(v.Holds, apiHold(h, now.at(h.Until)))
+		if h.Kind == tombstone.HoldNode {
+			v.HeldUntil = &v.Holds[len(v.Holds)-1].Until
+		}
 	}
 	for _, o := range s.Own {
 		own := api.Own{
@@ -39,6 +42,17 @@ func Tombstones(view View, limit int) api.Tombstones {
 		v.Decisions = append(v.Decisions, api.Decision{
 			Tombstone: apiTombstone(d.ID), At: now.at(d.At), Verdict: apiVerdict(d.Verdict),
 		})
+	}
+	return v
+}
+
+func apiHold(h tombstone.Hold, until time.Time) api.Hold {
+	v := api.Hold{Scope: h.Kind.Name(), Cluster: h.Key.Cluster, Addr: h.Key.Addr, Until: until}
+	switch {
+	case h.Source.IsSingleIP():
+		v.Source = h.Source.Addr().String()
+	case h.Source.IsValid():
+		v.Source = h.Source.String()
 	}
 	return v
 }

@@ -114,7 +114,21 @@ func (d *Shell) refuted(r tombstone.RefutedEviction) {
 	v := &r.Decision.Verdict
 	d.log.Warn("eviction by tombstone refuted: the broker went on registering on the same connection", append(tombstoneAttrs(r.Decision.ID),
 		"life_margin", v.LifeMargin, "register_margin", v.RegisterMargin, "age", v.Age, "back_after", r.Back)...)
-	if r.Hold {
+	for _, h := range r.Holds {
+		d.onHold(h)
+	}
+}
+
+// onHold tells what this node evicts no more for a while.
+func (d *Shell) onHold(h tombstone.Hold) {
+	switch h.Kind {
+	case tombstone.HoldKey:
+		d.log.Warn("evictions of one broker by tombstones of one source are on hold for ten minutes: two were refuted within ten minutes",
+			"cluster", h.Key.Cluster, "addr", h.Key.Addr, "source", h.Source)
+	case tombstone.HoldSource:
+		d.log.Warn("evictions by tombstones of one source are on hold for ten minutes: three were refuted within ten minutes; "+
+			"look for brokers that share one address", "source", h.Source)
+	default:
 		d.log.Error("evictions by tombstone are on hold for ten minutes: three were refuted within ten minutes; " +
 			"look for brokers that share one address")
 	}

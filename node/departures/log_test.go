@@ -31,12 +31,12 @@ func TestDecisionsAreCarriedOutAndTold(t *testing.T) {
 	if len(applied) != 1 || len(applied[0].Close) != 1 || len(also) != 2 {
 		t.Errorf("carried out %v, told %v", applied, also)
 	}
-	d.refuted(tombstone.RefutedEviction{Decision: evicted, Back: time.Second, Hold: true})
+	d.refuted(tombstone.RefutedEviction{Decision: evicted, Back: time.Second, Holds: []tombstone.Hold{{Kind: tombstone.HoldKey}, {Kind: tombstone.HoldSource}, {Kind: tombstone.HoldNode}}})
 	d.notMade(tombstone.Departure{}, tombstone.TooLong)
 	d.notMade(tombstone.Departure{}, tombstone.TooLong) // once is enough
 	d.unmade.First = 1
 	d.notMade(tombstone.Departure{}, tombstone.NodeLimit)
-	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 6 {
+	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 8 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
 	}
 	kit.Listed(t, "testdata/log_fields.txt", kit.LogFields(t, log.String()))

@@ -3,7 +3,6 @@ package sim
 import (
 	"time"
 
-	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -158,7 +157,7 @@ func (w *World) checkGone(m *world.Mark) {
 	}
 	for _, n := range w.nodes {
 		g := n.ghosts[m.ID.Key]
-		if n == origin || g == nil || n.stoodStill > 0 || n.x.Status(0, n.stamp()).HeldUntil != (clock.Stamp{}) {
+		if n == origin || g == nil || n.stoodStill > 0 || len(n.x.Status(0, n.stamp()).Holds) > 0 {
 			continue
 		}
 		if who, _ := n.table.Holds(m.ID.Key); m.Gone(g, who, w.now) {

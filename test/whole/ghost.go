@@ -122,7 +122,7 @@ func (w *World) check() {
 func (w *World) checkGone() {
 	for _, m := range w.machine {
 		l := m.gossiping()
-		if l == nil || !l.node.Gossip().Status(0).HeldUntil.IsZero() {
+		if l == nil || len(l.node.Gossip().Status(0).Holds) > 0 {
 			continue
 		}
 		w.mu.Lock()
