@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
@@ -14,20 +15,38 @@ import (
 
 func (p *program) diffCommand() *command.Command {
 	var v view
+	var watch time.Duration
+	limit := limitFlag(&v, 100_000, "brokers; with -n, topics (200)")
+	limit.Given = &v.limitGiven
+	s := &surveyed{p: p, servers: &v.nameServer.addr}
 	return p.inspect(command.Command{
 		Name:      "diff",
-		Usage:     "ask whether the nodes agree (exit status 0 or 1)",
-		UsageText: "epitaph diff [--socket PATH | -a HOST:PORT] [--broker NAME] [--json]",
+		Usage:     "ask whether nodes, or any NameServers, agree",
+		UsageText: "epitaph diff [--socket PATH | -a HOST:PORT] [--broker NAME] [--json]\nepitaph diff -n HOST:PORT,HOST:PORT,... [--settle TIME] [--watch TIME] [--json]",
 		Description: `Says which node disagrees about which broker, since when and why, and whose KV store or configuration
 is another one. Ends with 0 when all nodes were compared and agree, with 1 when they do not, when one could not be compared
 (it was lost, or says nothing), when there is nobody to compare with or the node does not answer, and with 2 when it was
 asked wrongly: usable in a script and as a check. Nodes tell each other hashes of what they serve, never a route. What differs
-for less than a second or so is not reported: it may be on its way.`,
-		Flags: []command.Flag{
+for less than a second or so is not reported: it may be on its way.
+
+With -n any NameServers are compared from outside, the Java ones too, by RocketMQ's own protocol and without a node: which one
+differs about which broker, address, topic, queue setting, permission, order configuration, KV value or option. It only reads: no
+request of it changes anything. What differs is told when it was seen twice, --settle apart, with the same values. Ends with 0
+when they agree, with 1 when they differ, with 2 when it was asked wrongly, and with 3 when nothing differs but not all could be asked.`,
+		Flags: append([]command.Flag{
 			{To: &v.broker, Name: "broker", Short: "b", Usage: "compare the topics of the broker `NAME` too, and list them"},
-			limitFlag(&v, 100_000, "brokers"),
-		},
-	}, &v, func(ctx context.Context, _ []string) error { return v.showDiff(ctx) })
+			limit,
+			{To: &watch, Name: "watch", Default: "once", Usage: "with -n: look again every so long a `TIME`, and print a line for each change"},
+		}, s.flags()...),
+	}, &v, func(ctx context.Context, _ []string) error {
+		if *s.servers != "" {
+			if _, err := v.limitQuery(); err != nil {
+				return err
+			}
+			return v.showDiffOfServers(ctx, s, watch)
+		}
+		return v.showDiff(ctx)
+	})
 }
 
 // These end a command that has already said all there is to say.

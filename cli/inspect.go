@@ -32,6 +32,7 @@ type view struct {
 	nameServer nameServer // flags that some commands have
 	broker     string
 	limit      int
+	limitGiven bool
 	once       bool
 }
 

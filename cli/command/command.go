@@ -58,6 +58,7 @@ const (
 	OK     = 0
 	Failed = 1 // it was asked for properly and could not be done
 	Usage  = 2 // the command line or the configuration is wrong
+	Silent = 3 // somebody who was asked did not answer, and nothing else is wrong
 )
 
 // UsageError says that the command line or the configuration is wrong.

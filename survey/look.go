@@ -1,0 +1,541 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/body"
+)
+
+const (
+	atOnce    = 32 // requests that await their answer from one NameServer
+	giveUp    = 3  // requests without an answer, one after another, after which a NameServer is asked for no more routes
+	lookFacts = 4  // requests of a look beside routes: brokers, options, order configurations, topics
+)
+
+// Plan is what a look is going to ask for.
+type Plan struct {
+	Servers, Topics, Requests, Rate int
+}
+
+// Survey compares NameServers.
+type Survey struct {
+	Targets    []Target
+	Namespaces []string // of the KV store, beside that of order configurations
+	Limit      int      // so many topics are told in full; the rest are counted
+	Settle     time.Duration
+	Confirm    func(Plan) error      // told before routes are asked for; an error ends it. May be nil
+	Progress   func(done, total int) // of the routes of a look, often and by several at once. May be nil
+	access     *Access
+	peers      []*Peer
+}
+
+// New is a survey of targets. Close it.
+func New(targets []Target, access Access) *Survey {
+	s := &Survey{Targets: targets, access: &access, Limit: 100, Settle: 5 * time.Second}
+	for _, t := range targets {
+		s.peers = append(s.peers, NewPeer(t.Addr, NameServer, s.access))
+	}
+	return s
+}
+
+// Close ends all connections.
+func (s *Survey) Close() {
+	for _, p := range s.peers {
+		p.Close()
+	}
+}
+
+// Result is what two looks found.
+type Result struct {
+	Views    []*View      // of the last look, one for each target
+	Told     []Difference // seen twice, with the same values
+	Once     []Difference // seen once, or with other values each time: an update may be on its way
+	More     int          // topics that differ beyond those told
+	Notes    []string     // what an option explains, and what was not compared
+	Missing  []string     // what could not be asked
+	Topics   int          // that were compared
+	Requests int
+	Slowed   int // times that the rate was halved
+}
+
+// Agree says that nothing that was compared differs.
+func (r *Result) Agree() bool { return len(r.Told) == 0 && r.More == 0 }
+
+// Complete says that everything was compared.
+func (r *Result) Complete() bool { return len(r.Missing) == 0 }
+
+// Compared is how many NameServers were.
+func (r *Result) Compared() (n int) {
+	for _, v := range r.Views {
+		if v.Fault == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Diff looks twice, Settle apart, unless the first look finds that all agree.
+func (s *Survey) Diff(ctx context.Context) (*Result, error) {
+	t := newTopics(len(s.peers))
+	views := s.facts(ctx, t)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	leftOut := uneven(views)
+	if err := s.confirm(t, views); err != nil {
+		return nil, err
+	}
+	s.routes(ctx, t, views, leftOut)
+	first := Compare(views)
+	compared := routesKnown(views)
+	var topics []int
+	for i := range t.names {
+		if t.differ(i, compared) {
+			topics = append(topics, i)
+		}
+	}
+	r := &Result{Views: views, Topics: len(t.names)}
+	if ctx.Err() == nil && len(first)+len(topics) > 0 {
+		if err := s.again(ctx, r, t, leftOut, first, topics); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r.tell(s.Targets)
+	for _, p := range s.peers {
+		r.Requests += p.Asked()
+		r.Slowed += p.pace.slowed()
+	}
+	return r, nil
+}
+
+func (s *Survey) confirm(t *topics, views []*View) error {
+	if s.Confirm == nil {
+		return nil
+	}
+	plan := Plan{Servers: len(s.peers), Topics: len(t.names), Rate: s.access.Rate}
+	for i, v := range views {
+		plan.Requests += len(s.wanted(t, i, v)) + lookFacts + len(s.Namespaces)
+	}
+	return s.Confirm(plan)
+}
+
+// again is the second look: only at what differed in the first.
+func (s *Survey) again(ctx context.Context, r *Result, t *topics, leftOut map[string]bool, first []Difference, differing []int) error {
+	timer := time.NewTimer(s.Settle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	former := r.Views
+	r.Views = s.facts(ctx, nil)
+	for i, v := range r.Views { // what the first look said of routes still holds
+		v.Notes, v.Missing = union(former[i].Notes, v.Notes), union(former[i].Missing, v.Missing)
+		v.listed, v.Known[KindTopic] = former[i].listed, former[i].Known[KindTopic] && v.Fault == nil
+	}
+	second := Compare(r.Views)
+	for i := range second {
+		d := &second[i]
+		at := slices.IndexFunc(first, func(o Difference) bool { return o.same(d) })
+		r.add(d, at >= 0)
+	}
+	for i := range first {
+		if !slices.ContainsFunc(second, func(o Difference) bool { return o.Subject == first[i].Subject }) {
+			r.Once = append(r.Once, first[i])
+		}
+	}
+	return s.topicsAgain(ctx, r, t, leftOut, differing)
+}
+
+// add takes a difference to where it belongs.
+func (r *Result) add(d *Difference, twice bool) {
+	switch why := d.explained(r.Views); {
+	case why != "":
+		if note := fmt.Sprintf("%s: %s", d.Subject, why); !slices.Contains(r.Notes, note) {
+			r.Notes = append(r.Notes, note)
+		}
+	case twice:
+		r.Told = append(r.Told, *d)
+	default:
+		r.Once = append(r.Once, *d)
+	}
+}
+
+func (s *Survey) topicsAgain(ctx context.Context, r *Result, t *topics, leftOut map[string]bool, differing []int) error {
+	compared := routesKnown(r.Views)
+	slices.SortFunc(differing, func(a, b int) int { return strings.Compare(t.names[a], t.names[b]) })
+	told := 0
+	for n, i := range differing {
+		if s.Progress != nil {
+			s.Progress(n, len(differing))
+		}
+		routes := make([]*body.TopicRoute, len(s.peers))
+		sums := make([]uint64, len(s.peers))
+		var all sync.WaitGroup
+		for server, p := range s.peers {
+			sums[server] = unasked
+			if compared[server] && t.sums[server][i] != unasked {
+				all.Go(func() {
+					if route, err := s.route(ctx, p, t.names[i]); err == nil {
+						routes[server], sums[server] = route, t.sum(route, leftOut)
+					}
+				})
+			}
+		}
+		all.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		twice := true
+		for server := range sums {
+			twice = twice && (!compared[server] || sums[server] == t.sums[server][i])
+		}
+		if told >= s.Limit && twice {
+			r.More++
+			continue
+		}
+		views := make([]*View, len(s.peers))
+		for server, route := range routes {
+			views[server] = &View{Known: map[Kind]bool{KindTopic: sums[server] != unasked}}
+			if route != nil {
+				views[server].Facts = routeFacts(t.names[i], route)
+				for subject := range views[server].Facts {
+					if leftOut[subject.Broker] {
+						delete(views[server].Facts, subject)
+					}
+				}
+			}
+		}
+		for _, d := range Compare(views) {
+			r.add(&d, twice)
+		}
+		told++
+	}
+	sortDifferences(r.Told)
+	sortDifferences(r.Once)
+	return nil
+}
+
+// tell sums up what was not compared.
+func (r *Result) tell(targets []Target) {
+	for i, v := range r.Views {
+		if v.Fault != nil {
+			r.Missing = append(r.Missing, v.Fault.Error())
+			continue
+		}
+		for _, n := range v.Notes {
+			r.Notes = append(r.Notes, targets[i].Addr+": "+n)
+		}
+		for _, n := range v.Missing {
+			r.Missing = append(r.Missing, targets[i].Addr+": "+n)
+		}
+	}
+	// What every NameServer hides is nobody's topic.
+	if !slices.ContainsFunc(r.Views, func(v *View) bool { return v.listed }) && r.Compared() > 0 {
+		r.Missing = append(r.Missing, "no NameServer lists its topics, so no routes were compared")
+	}
+}
+
+func routesKnown(views []*View) []bool {
+	known := make([]bool, len(views))
+	for i, v := range views {
+		known[i] = v.Fault == nil && v.Known[KindTopic]
+	}
+	return known
+}
+
+// uneven is the brokers that some NameServers have and others not: what they serve is no difference of its own.
+func uneven(views []*View) map[string]bool {
+	count, compared := map[string]int{}, 0
+	for _, v := range views {
+		if v.Fault != nil {
+			continue
+		}
+		compared++
+		had := map[string]bool{}
+		for _, g := range v.Groups {
+			had[g.Broker] = true
+		}
+		for name := range had {
+			count[name]++
+		}
+	}
+	out := map[string]bool{}
+	for name, n := range count {
+		out[name] = n < compared
+	}
+	return out
+}
+
+// facts asks every NameServer for all but routes; t, unless nil, learns the topics.
+func (s *Survey) facts(ctx context.Context, t *topics) []*View {
+	views := make([]*View, len(s.peers))
+	var all sync.WaitGroup
+	for i, p := range s.peers {
+		all.Go(func() { views[i] = s.view(ctx, p) })
+	}
+	all.Wait()
+	for i, v := range views { // one after another: a list of a hundred thousand topics is large
+		if t != nil && v.Fault == nil {
+			s.list(ctx, t, i, v)
+		}
+	}
+	return views
+}
+
+func (s *Survey) view(ctx context.Context, p *Peer) *View {
+	v := &View{Facts: Facts{}, Known: map[Kind]bool{}, Clusters: map[string][]string{}}
+	answer, err := p.Ask(ctx, remoting.GetBrokerClusterInfo, nil)
+	if err != nil {
+		v.Fault = err
+		return v
+	}
+	if answer.Code != remoting.Success {
+		v.Fault = refusal(p, answer)
+		return v
+	}
+	info, err := body.DecodeClusterInfo(answer.Body)
+	if err != nil {
+		v.Fault = &Fault{p.Addr, Garbage, err}
+		return v
+	}
+	v.Version = answer.Version
+	v.Groups = v.Facts.addCluster(info)
+	for _, c := range info.Clusters {
+		v.Clusters[c.Cluster] = append(v.Clusters[c.Cluster], c.Brokers...)
+	}
+	v.Known[KindBroker] = true
+	v.Known[KindZone] = v.Version >= mq.V5_0_0
+	v.Known[KindActing] = v.Version >= mq.V5_0_0
+	s.options(ctx, p, v)
+	v.Known[KindOrder] = s.kv(ctx, p, v, orderNamespace)
+	v.Known[KindKV] = true
+	for _, namespace := range s.Namespaces {
+		v.Known[KindKV] = s.kv(ctx, p, v, namespace) && v.Known[KindKV]
+	}
+	return v
+}
+
+func (s *Survey) options(ctx context.Context, p *Peer, v *View) {
+	answer, err := p.Ask(ctx, remoting.GetNamesrvConfig, nil)
+	if err == nil && answer.Code != remoting.Success {
+		err = refusal(p, answer)
+	}
+	if err == nil {
+		v.Options, err = optionsOf(answer.Body)
+	}
+	if err != nil {
+		v.unasked("its options are not compared", err)
+	}
+}
+
+func (s *Survey) kv(ctx context.Context, p *Peer, v *View, namespace string) bool {
+	answer, err := p.Ask(ctx, remoting.GetKVListByNamespace, map[string]string{"namespace": namespace})
+	switch {
+	case err != nil:
+	case answer.Code == remoting.QueryNotFound:
+		return true
+	case answer.Code != remoting.Success:
+		err = refusal(p, answer)
+	default:
+		var table []body.KV
+		if table, err = body.DecodeKVTable(answer.Body); err == nil {
+			v.Facts.addKV(namespace, table)
+			return true
+		}
+	}
+	v.unasked("its KV values of "+namespace+" are not compared", err)
+	return false
+}
+
+func (s *Survey) list(ctx context.Context, t *topics, server int, v *View) {
+	p := s.peers[server]
+	v.Known[KindTopic] = true
+	answer, err := p.Ask(ctx, remoting.GetAllTopicList, nil)
+	switch {
+	case err != nil:
+	case answer.Code == remoting.SystemError && v.Options["enableAllTopicList"] == "false":
+		v.Notes = append(v.Notes, "enableAllTopicList=false: it lists no topics, so it is asked for those that the others list")
+		return
+	case answer.Code != remoting.Success:
+		err = refusal(p, answer)
+	default:
+		if err = t.list(server, answer.Body); err == nil {
+			v.listed = true
+			return
+		}
+	}
+	v.unasked("it is asked for the topics that the others list alone", err)
+}
+
+// unasked takes note of what was not answered: what a NameServer does not know at all is nothing that anybody could mend.
+func (v *View) unasked(what string, err error) {
+	what += ": " + short(err)
+	if r, ok := errors.AsType[*refused](err); ok && r.code == remoting.RequestCodeNotSupported {
+		v.Notes = append(v.Notes, what)
+		return
+	}
+	v.Missing = append(v.Missing, what)
+}
+
+func union(a, b []string) []string {
+	for _, text := range b {
+		if !slices.Contains(a, text) {
+			a = append(a, text)
+		}
+	}
+	return a
+}
+
+// wanted are the topics that one NameServer is asked for: those that it lists or, where it lists none, all.
+func (s *Survey) wanted(t *topics, server int, v *View) []int32 {
+	if v.Fault != nil {
+		return nil
+	}
+	var all []int32
+	for i := range t.names {
+		if !v.listed || t.lists(server, i) {
+			all = append(all, int32(i))
+		}
+	}
+	return all
+}
+
+// routes fills in the sums.
+func (s *Survey) routes(ctx context.Context, t *topics, views []*View, leftOut map[string]bool) {
+	var done atomic.Int64
+	wanted := make([][]int32, len(s.peers))
+	total := 0
+	for i, v := range views {
+		wanted[i] = s.wanted(t, i, v)
+		total += len(wanted[i])
+	}
+	var all sync.WaitGroup
+	for i, v := range views {
+		t.sums[i] = make([]uint64, len(t.names))
+		if v.Fault == nil {
+			all.Go(func() {
+				s.routesOf(ctx, t, i, v, wanted[i], leftOut, func() {
+					if n := done.Add(1); s.Progress != nil {
+						s.Progress(int(n), total)
+					}
+				})
+			})
+		}
+	}
+	all.Wait()
+}
+
+func (s *Survey) routesOf(ctx context.Context, t *topics, server int, v *View, wanted []int32, leftOut map[string]bool, step func()) {
+	p := s.peers[server]
+	var mu sync.Mutex // guards the following
+	failed, inARow := 0, 0
+	var fault error
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(atOnce, len(wanted)) {
+		workers.Go(func() {
+			for {
+				n := int(next.Add(1)) - 1
+				if n >= len(wanted) || ctx.Err() != nil {
+					return
+				}
+				i := wanted[n]
+				route, err := s.route(ctx, p, t.names[i])
+				mu.Lock()
+				if err == nil {
+					t.sums[server][i], inARow = t.sum(route, leftOut), 0
+				} else {
+					t.sums[server][i] = unasked
+					failed, inARow = failed+1, inARow+1
+					fault = err
+					if _, waits := errors.AsType[*notReady](err); waits || inARow >= giveUp {
+						next.Store(int64(len(wanted)))
+						v.Known[KindTopic] = false
+					}
+				}
+				mu.Unlock()
+				step()
+			}
+		})
+	}
+	workers.Wait()
+	if _, waits := errors.AsType[*notReady](fault); waits {
+		v.Missing = append(v.Missing, "it is not ready (needWaitForService): it answers no routes until its brokers had time to register")
+	} else if fault != nil {
+		v.Missing = append(v.Missing, fmt.Sprintf("%d routes were asked for in vain: %s", failed, short(fault)))
+		v.Known[KindTopic] = v.Known[KindTopic] && failed < len(wanted)
+	}
+}
+
+// notReady is a NameServer that waits for its brokers.
+type notReady struct{ remark string }
+
+func (n *notReady) Error() string { return n.remark }
+
+// route asks for one route; a topic that is not there has an empty one.
+func (s *Survey) route(ctx context.Context, p *Peer, topic string) (*body.TopicRoute, error) {
+	answer, err := p.Ask(ctx, remoting.GetRouteInfoByTopic, map[string]string{"topic": topic})
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.Code == remoting.TopicNotExist:
+		return &body.TopicRoute{}, nil
+	case answer.Code == remoting.SystemError && strings.Contains(answer.Remark, "not ready"):
+		return nil, &notReady{answer.Remark}
+	case answer.Code != remoting.Success:
+		return nil, refusal(p, answer)
+	}
+	route, err := body.DecodeTopicRoute(answer.Body)
+	if err != nil {
+		return nil, &Fault{p.Addr, Garbage, err}
+	}
+	return route, nil
+}
+
+// refused is an answer with another code than success.
+type refused struct {
+	addr   string
+	code   int32
+	remark string
+}
+
+func (r *refused) Error() string {
+	return fmt.Sprintf("%s: it answers code %d: %s", r.addr, r.code, r.remark)
+}
+
+func refusal(p *Peer, answer *remoting.Command) error {
+	return &refused{p.Addr, answer.Code, firstLine(answer.Remark)}
+}
+
+func firstLine(text string) string {
+	text, _, _ = strings.Cut(text, "\n")
+	if r := []rune(text); len(r) > 160 {
+		text = string(r[:160]) + "..."
+	}
+	return text
+}
+
+// short is an error without the address, which stands before it already.
+func short(err error) string {
+	text := err.Error()
+	if f, ok := errors.AsType[*Fault](err); ok {
+		text = strings.TrimPrefix(text, f.Addr+": ")
+	} else if r, ok := errors.AsType[*refused](err); ok {
+		text = strings.TrimPrefix(text, r.addr+": ")
+	}
+	return text
+}

@@ -1,0 +1,116 @@
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/java"
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// looked is what a command that looks from outside printed, and how it ended.
+type looked struct {
+	status    int
+	out, errs string
+}
+
+// look runs a command of the program.
+func look(t *testing.T, args ...string) looked {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, kit.Binary(t), args...)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatalf("run %q: %v", args, err)
+	}
+	return looked{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// served is the differences of diff -n --json, each as its kind and what it is about.
+func (l looked) served(t *testing.T) (kinds []string, complete bool) {
+	t.Helper()
+	var d struct {
+		Complete    bool `json:"complete"`
+		Differences []struct{ Kind, Broker, Topic, Key string }
+	}
+	if err := json.Unmarshal([]byte(l.out), &d); err != nil {
+		t.Fatalf("%v: %s%s", err, l.out, l.errs)
+	}
+	for _, one := range d.Differences {
+		kinds = append(kinds, strings.Join(slices.DeleteFunc([]string{one.Kind, one.Broker, one.Topic, one.Key}, func(s string) bool { return s == "" }), " "))
+	}
+	return kinds, d.Complete
+}
+
+// beside are NameServers of every make side by side: Java ones, ours, and the Rust one where it is installed.
+func beside(t *testing.T, versions ...string) (addrs []string) {
+	t.Helper()
+	for _, v := range versions {
+		addrs = append(addrs, java.StartNameServer(t, v, java.NameServerOptions{}).Addr)
+	}
+	addrs = append(addrs, kit.Serve(t, kit.Binary(t), "ours", t.TempDir()).Addr)
+	if rust, err := exec.LookPath("rocketmq-namesrv-rust"); err != nil {
+		t.Log("SKIPPED: the Rust NameServer is not installed (cargo install rocketmq-namesrv)")
+	} else {
+		addrs = append(addrs, startRust(t, rust))
+	}
+	return addrs
+}
+
+func startRust(t *testing.T, program string) string {
+	t.Helper()
+	dir := t.TempDir()
+	port := kit.FreePort(t)
+	_, number, _ := strings.Cut(kit.Loopback(port), ":")
+	cmd := exec.Command(program, "--rocketmqHome", dir, "--listenPort", number, "--bindAddress", "127.0.0.1", "--kvConfigPath", filepath.Join(dir, "kv.json"))
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "ROCKETMQ_HOME="+dir)
+	kit.Start(t, cmd)
+	addr := kit.Loopback(port)
+	kit.Await(t, soon, "the Rust name server answers", func() error {
+		a, err := kit.Ask(addr, kit.Request{Code: 106})
+		return a.Failed(err)
+	})
+	return addr
+}
+
+// NameServers of every make that were told the same agree, and what one was not told is told by diff -n.
+func TestDiffOfAnyNameServers(t *testing.T) {
+	versions := []string{"5.5.0", "4.9.7"}
+	if long() {
+		versions = append(versions, "5.3.3", "5.5.0")
+	}
+	need(t, int64(len(versions))+1)
+	addrs := beside(t, versions...)
+	all := strings.Join(addrs, ";")
+	broker := java.StartBroker(t, java.BrokerOptions{Version: "5.5.0", NameServers: all, Name: "broker-a"})
+	for _, addr := range addrs {
+		kit.AwaitServes(t, 2*soon, addr, "TBW102", broker.Addr, true)
+	}
+	kit.Await(t, 2*soon, "all agree", func() error {
+		l := look(t, "diff", "--settle=1s", "--json", "-n", all)
+		if kinds, complete := l.served(t); l.status != 0 || !complete {
+			return fmt.Errorf("status %d: %q: %s", l.status, kinds, l.out)
+		}
+		return nil
+	})
+	// One is told of an order configuration and of another broker's topics.
+	_, err := kit.Ask(addrs[0], kit.Request{Code: 100, Ext: map[string]string{"namespace": "ORDER_TOPIC_CONFIG", "key": "orders", "value": "broker-a:4"}})
+	kit.Must(t, err)
+	stray := kit.NewBroker(t, "stray", "127.0.0.1:1", "stray-topic")
+	stray.Register(t, addrs[1])
+	l := look(t, "diff", "--settle=1s", "--json", "-n", all)
+	kinds, _ := l.served(t)
+	if l.status != 1 || !slices.Equal(kinds, []string{"broker stray", "order orders"}) {
+		t.Errorf("status %d: %q\n%s", l.status, kinds, l.out)
+	}
+}
