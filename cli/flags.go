@@ -43,6 +43,9 @@ func serveFlags(s *serveSettings) []command.Flag {
 		{To: &s.set, Category: categoryServe, Name: "set",
 			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
 				"tls.server.mode; may be given several times"},
+		{To: &s.proxyFrom, Category: categoryServe, Name: "proxy-from", Default: "nobody",
+			Usage: "`CIDR,...` of the front ends whose PROXY headers are believed: behind them brokers and tools count as the address in the " +
+				"header, elsewhere as the one that they connect from"},
 		{To: &s.closeClients, Category: categoryServe, Name: closeClientsFlag,
 			Usage: "while the node is not ready and another one is, close the connections of clients that ask for routes (never those of brokers): " +
 				"a Java client moves to another NameServer only then"},

@@ -69,6 +69,7 @@ type serveSettings struct {
 	closeClients         bool
 	http, socket         string
 	kvMissing            string
+	proxyFrom            string
 }
 
 func (p *program) serve(ctx context.Context, s serveSettings) error {
@@ -176,6 +177,9 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
+	if cfg.ProxyFrom, err = config.Networks("--proxy-from", s.proxyFrom); err != nil {
+		faults = append(faults, err)
+	}
 	switch s.kvMissing {
 	case "", "refuse":
 	case "serve":

@@ -1,4 +1,4 @@
-// Package mq holds the plain values of RocketMQ that the wire, the tables and the comparison of nodes share.
+// Package mq holds the plain values that the wire, the tables and the comparison of nodes share.
 package mq
 
 // Opt is a string that may be absent (Java's null). The zero Opt is absent.

@@ -171,7 +171,7 @@ func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, nam
 			if reg.LeftOut > 0 {
 				eff.Events = append(eff.Events, routes.Event{
 					Kind: routes.RegisterCut, Cluster: r.Cluster, Name: r.Name, Addr: r.Addr, ID: r.ID,
-					LeftOut: reg.LeftOut, Conn: r.Conn.ID, Remote: r.Conn.Remote,
+					LeftOut: reg.LeftOut, Conn: r.Conn.ID, Remote: r.Conn.Remote, Source: r.Conn.Source,
 				})
 			}
 		}
@@ -196,7 +196,7 @@ func (n *Node) connOf(c *rpc.Conn) *routes.Conn {
 		return known
 	}
 	c.TrackWrites()
-	rc := &routes.Conn{ID: c.ID(), FirstByte: c.FirstByte(), Remote: c.RemoteAddr(), CanProve: c.CanProve()}
+	rc := &routes.Conn{ID: c.ID(), FirstByte: c.FirstByte(), Source: c.Source(), Remote: c.RemoteAddr(), CanProve: c.CanProve()}
 	c.SetValue(rc)
 	return rc
 }

@@ -31,7 +31,7 @@ func (n *Node) apply(eff routes.Effects) {
 func (n *Node) applyBy(c *rpc.Conn, eff routes.Effects) {
 	for i := range eff.Events {
 		if e := &eff.Events[i]; !e.Remote.IsValid() {
-			e.Remote = c.RemoteAddr()
+			e.Remote, e.Source = c.RemoteAddr(), c.Source()
 		}
 	}
 	n.apply(eff)
@@ -90,6 +90,9 @@ func (n *Node) logEvent(e *routes.Event) {
 	}
 	if e.Remote.IsValid() {
 		attrs = append(attrs, slog.String("remote", e.Remote.String()))
+	}
+	if e.Source.Apart { // remote is what its PROXY header says
+		attrs = append(attrs, slog.String("source", e.Source.Addr.String()))
 	}
 	number("repeated", more)
 	n.log.LogAttrs(ctx, level, e.Kind.String(), attrs...)

@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +52,7 @@ func TestLogFields(t *testing.T) {
 				g.Seeds = []string{nodes[0].Gossip().Addr()}
 			}
 			c.Gossip, c.Clock = &g, old.now
+			proxyFromHere(c)
 		}))
 	}
 	n := nodes[0]
@@ -98,13 +98,7 @@ func TestLogFields(t *testing.T) {
 	register(second, "C2", "m0", "10.0.0.6:2", "1", twoTopics)
 	register(first, "C1", "a0", "10.0.0.7:1", "0", twoTopics)
 	register(second, "C1", "a0", "10.0.0.7:2", "0", twoTopics)
-	conn, err := net.Dial("tcp", n.Addr().String())
-	kit.Must(t, err)
-	if _, err := conn.Write([]byte("PROXY TCP4 10.9.9.9 10.0.0.9 4711 9876\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	elsewhere := rpc.NewClient(conn, rpc.DefaultClientConfig())
-	defer elsewhere.Close()
+	elsewhere := dialBehind(t, n, "10.9.9.9")
 	register(elsewhere, "C1", "l0", "127.0.0.1:2", "0", twoTopics)
 	// Whoever leaves: one that is evicted elsewhere, one whose connection is lost, one that is silent.
 	header := brokerHeader("0")

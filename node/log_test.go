@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 
@@ -131,13 +130,7 @@ func TestFourWarnings(t *testing.T) {
 	if lines := warnings(); len(lines) != 0 {
 		t.Errorf("a loopback address from this host: %q", lines)
 	}
-	conn, err := net.Dial("tcp", n.Addr().String())
-	kit.Must(t, err)
-	if _, err := conn.Write([]byte("PROXY TCP4 10.9.9.9 10.0.0.9 4711 9876\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	elsewhere := rpc.NewClient(conn, rpc.DefaultClientConfig())
-	defer elsewhere.Close()
+	elsewhere := dialBehind(t, n, "10.9.9.9")
 	f("a loopback address from another host", func() { register(elsewhere, "C1", "l0", "127.0.0.1:2", "0") },
 		"loopback address registered from another host", "broker=l0", "addr=127.0.0.1:2", "10.9.9.9")
 }

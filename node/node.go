@@ -148,6 +148,7 @@ func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.
 	rc.Idle = func() time.Duration {
 		return time.Duration(n.runtime.Options().ServerChannelMaxIdleTimeSeconds) * time.Second
 	}
+	rc.ProxyFrom = cfg.ProxyFrom
 	rc.MaxFrame = int(cfg.FrameMaxBytes)
 	rc.FrameBudget = max(rc.FrameBudget, int64(rc.MaxFrame))
 	rc.SocketReadBuffer = int(o.ServerSocketRcvBufSize)

@@ -42,7 +42,7 @@ func fleet(i, from, n int, version int64) *Registration {
 	r := &Registration{
 		Cluster: "C", Name: fmt.Sprintf("broker-%03d", i), Addr: fmt.Sprintf("10.0.%d.%d:10911", i/250, i%250), Acting: True,
 		Conn: &Conn{ID: uint64(i + 1), FirstByte: clock.Stamp{Raw: 1, Boot: 1}, CanProve: true,
-			Remote: netip.MustParseAddrPort("10.9.9.9:4000")},
+			Source: mq.Source{Addr: netip.MustParseAddr("10.9.9.9")}},
 		HasTopics: true, DataVersion: DataVersion{Counter: version}, Version: 500,
 		Print: Fingerprint{Length: 1, Hash: uint64(version)<<32 + uint64(i), Valid: true},
 	}

@@ -3,6 +3,8 @@ package routes
 import (
 	"net/netip"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // Effects is what has to happen outside of the tables after a step, in this order. The zero Effects is nothing.
@@ -104,6 +106,10 @@ type Event struct {
 	Added, Changed, Erased int    // queue settings
 	LeftOut                int    // RegisterCut: topics, mappings, filter servers and addresses
 	Conn                   uint64
-	Remote                 netip.AddrPort
+	Remote                 netip.AddrPort // what a PROXY header names, believed or not, else the peer
+	Source                 mq.Source      // who that connection counts as
 	Generation             uint64
 }
+
+// by says whose connection an event is about.
+func (e *Event) by(c *Conn) { e.Conn, e.Remote, e.Source = c.ID, c.Remote, c.Source }

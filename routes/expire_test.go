@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -18,7 +19,7 @@ func TestBoundsOfExpiry(t *testing.T) {
 	register := func(now clock.Stamp) *Registration {
 		r := &Registration{
 			Cluster: "C", Name: "b", Addr: "a:1", Version: 500, Timeout: Opt64{N: 90_000, Valid: true},
-			Conn: &Conn{ID: 1, FirstByte: now, CanProve: true, Remote: netip.MustParseAddrPort("10.9.9.9:4000")},
+			Conn: &Conn{ID: 1, FirstByte: now, CanProve: true, Source: mq.Source{Addr: netip.MustParseAddr("10.9.9.9")}},
 		}
 		s.register(r, comparison{}, now)
 		return r
@@ -36,7 +37,7 @@ func TestBoundsOfExpiry(t *testing.T) {
 
 	r := register(start)
 	evicted := start.Add(10 * time.Second)
-	v, _ := s.judge(tombstone.Key{Cluster: "C", Addr: "a:1"}, tombstone.Identity{Name: "b", RemoteIP: r.Conn.Remote.Addr()},
+	v, _ := s.judge(tombstone.Key{Cluster: "C", Addr: "a:1"}, tombstone.Identity{Name: "b", RemoteIP: r.Conn.Source.Addr},
 		tombstone.Bounds{Asked: evicted, HasLife: true, Life: time.Second, Unregistered: time.Second}, evicted)
 	if v.Outcome != tombstone.Evicted {
 		t.Fatal(v)

@@ -30,7 +30,7 @@ func TestEvictionRacesWithRegister(t *testing.T) {
 	var evicted atomic.Int64
 	for i := range rounds {
 		old := previous
-		id := tombstone.Identity{Name: old.Name, BrokerID: old.ID, RemoteIP: old.Conn.Remote.Addr()}
+		id := tombstone.Identity{Name: old.Name, BrokerID: old.ID, RemoteIP: old.Conn.Source.Addr}
 		asked := read()                          // the old process has left before this moment
 		next := incarnation(uint64(i+2), read()) // its successor's first byte comes after it
 		lo := tombstone.Bounds{Asked: asked, HasLife: true, Life: 1, Unregistered: 1}

@@ -280,7 +280,7 @@ func (b *broker) notification(offline, ha Opt) Notification {
 func (r *Registration) event(kind EventKind) Event {
 	ev := Event{Kind: kind, Cluster: r.Cluster, Name: r.Name, Addr: r.Addr, ID: r.ID}
 	if r.Conn != nil {
-		ev.Conn, ev.Remote = r.Conn.ID, r.Conn.Remote
+		ev.by(r.Conn)
 	}
 	return ev
 }
@@ -299,7 +299,7 @@ func (r *Registration) moved(from int64) Event {
 
 // loopbackFromElsewhere says that a broker advertises an address at which only its own host can reach it.
 func loopbackFromElsewhere(r *Registration) bool {
-	if r.Conn == nil || !r.Conn.Remote.IsValid() || r.Conn.Remote.Addr().Unmap().IsLoopback() {
+	if r.Conn == nil || !r.Conn.Source.Addr.IsValid() || r.Conn.Source.Addr.IsLoopback() {
 		return false
 	}
 	host, _, err := net.SplitHostPort(r.Addr)

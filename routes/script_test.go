@@ -217,7 +217,7 @@ func (p *stepper) connOf(a *args) *Conn {
 	}
 	if p.conns[id] == nil {
 		p.conns[id] = &Conn{
-			ID: id, FirstByte: p.now, CanProve: true, Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, 9}), 4000),
+			ID: id, FirstByte: p.now, CanProve: true, Source: mq.Source{Addr: netip.AddrFrom4([4]byte{10, 9, 9, 9})},
 		}
 	}
 	return p.conns[id]
@@ -229,7 +229,7 @@ func (p *stepper) conn(a *args) {
 		a.t.Fatal(err)
 	}
 	id := uint64(a.num(a.word(1)))
-	p.conns[id] = &Conn{ID: id, FirstByte: p.now, CanProve: a.get("proof", "yes") == "yes", Remote: netip.AddrPortFrom(ip, 4000)}
+	p.conns[id] = &Conn{ID: id, FirstByte: p.now, CanProve: a.get("proof", "yes") == "yes", Source: mq.Source{Addr: ip}}
 }
 
 func (p *stepper) registration(a *args) *Registration {

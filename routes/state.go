@@ -285,7 +285,7 @@ func (s *state) forget(key tombstone.Key) {
 func (e *live) identity() tombstone.Identity {
 	id := tombstone.Identity{Name: e.broker.name, BrokerID: e.id}
 	if e.owner != nil {
-		id.RemoteIP = e.owner.Remote.Addr().Unmap()
+		id.RemoteIP = e.owner.Source.Machine()
 	}
 	return id
 }
@@ -302,7 +302,7 @@ func (e *live) event(kind EventKind) Event {
 		Kind: kind, Cluster: e.key.Cluster, Name: e.broker.name, Addr: e.key.Addr, ID: e.id, Generation: e.gen,
 	}
 	if e.owner != nil {
-		ev.Conn, ev.Remote = e.owner.ID, e.owner.Remote
+		ev.by(e.owner)
 	}
 	return ev
 }

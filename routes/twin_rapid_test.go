@@ -61,7 +61,7 @@ func (m *machine) accept() *Conn {
 	m.nextID++
 	c := &Conn{
 		ID: m.nextID, FirstByte: m.now, CanProve: m.nextID%5 != 0,
-		Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(m.nextID % 2)}), 1),
+		Source: mq.Source{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(m.nextID % 2)})},
 	}
 	m.conns = append(m.conns, c)
 	return c
@@ -178,7 +178,7 @@ func (m *machine) judge(t *rapid.T) {
 		Name: pick(t, someNames, "name"), BrokerID: pick(t, someIDs, "id"), RemoteIP: netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 1).Draw(t, "ip"))}),
 	}
 	if e := m.w.live(key); e != nil && rapid.IntRange(0, 3).Draw(t, "same") > 0 {
-		id = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Remote.Addr()}
+		id = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Source.Addr}
 	}
 	lo := tombstone.Bounds{
 		Asked: m.now, HasLife: rapid.IntRange(0, 5).Draw(t, "life") > 0,

@@ -295,7 +295,7 @@ func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now cl
 		return Left{Leaving: LeavingOtherConn}
 	case e != nil:
 		owner, d.LateProof = e.owner, e.version >= mq.V5_0_0 && e.language == 0
-		d.Identity = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Remote.Addr()}
+		d.Identity = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Source.Addr}
 	case rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.at) <= w.ttl:
 		owner, d.LateProof, d.Identity = rem.owner, rem.late, rem.id
 	default:
@@ -450,7 +450,7 @@ func (w *twin) expire(now clock.Stamp) (notes []Notification, closed map[uint64]
 
 func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp) (bool, []Notification) {
 	e := w.live(key)
-	if e == nil || e.name != id.Name || e.id != id.BrokerID || e.owner.Remote.Addr() != id.RemoteIP || !lo.HasLife {
+	if e == nil || e.name != id.Name || e.id != id.BrokerID || e.owner.Source.Addr != id.RemoteIP || !lo.HasLife {
 		return false, nil
 	}
 	lifeOK := lo.Asked.Elapsed(e.owner.FirstByte) > lo.Life

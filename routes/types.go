@@ -43,7 +43,8 @@ const (
 type Conn struct {
 	ID        uint64         // accept sequence number, > 0; a later accept has a larger one
 	FirstByte clock.Stamp    // when the first application byte was read (after PROXY header and TLS handshake)
-	Remote    netip.AddrPort // source address
+	Source    mq.Source      // who it counts as: what every rule goes by
+	Remote    netip.AddrPort // for events: the address in a PROXY header, believed or not, else that of the peer
 	CanProve  bool           // acknowledged bytes can be told, and no PROXY header stands between
 }
 

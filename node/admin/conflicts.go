@@ -25,8 +25,8 @@ func (c *conflicts) add(e *routes.Event) {
 		At: time.Now(), Kind: e.Kind.Name(), What: e.Kind.String(),
 		Cluster: e.Cluster, Broker: e.Name, ID: e.ID, Addr: e.Addr, Old: e.Old,
 	}
-	if e.Remote.IsValid() {
-		v.Remote = e.Remote.Addr().String()
+	if e.Source.Addr.IsValid() {
+		v.Remote = e.Source.Addr.String()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/properties"
 	"github.com/epitaph-mq/epitaph/routes"
 )
@@ -29,6 +30,8 @@ type Config struct {
 	FrameMaxBytes int32
 	// ReadOnlyConfig refuses every code 318 with code 16.
 	ReadOnlyConfig bool
+	// ProxyFrom are the addresses whose PROXY headers are believed (--proxy-from); nil: nobody's.
+	ProxyFrom mq.Networks
 	// KVAsOriginal starts with an empty KV store where a file of a former one was lost or cannot be read; else that is
 	// an error.
 	KVAsOriginal bool

@@ -4,7 +4,21 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/epitaph-mq/epitaph/mq"
 )
+
+// Networks reads the CIDR,... of a flag of ours or its variable, which source names; empty is nobody. The error is a *Fault.
+func Networks(source, text string) (mq.Networks, error) {
+	if text == "" {
+		return nil, nil
+	}
+	all, err := mq.ParseNetworks(text)
+	if err != nil {
+		return nil, &Fault{Key: source, Value: text, Remedy: err.Error()}
+	}
+	return all, nil
+}
 
 // text is the value as codes 318 and 319 and the option printer show it.
 func (opt option) text(o *Options) string {

@@ -184,7 +184,7 @@ func (d *Shell) notMade(dep tombstone.Departure, why tombstone.NotMade) {
 // Registered is told of every REGISTER that named its broker.
 func (d *Shell) Registered(c *rpc.Conn, r *routes.Registration) {
 	d.gossip.Registered(c.ID(), tombstone.Key{Cluster: r.Cluster, Addr: r.Addr},
-		tombstone.Identity{Name: r.Name, BrokerID: r.ID, RemoteIP: c.RemoteAddr().Addr()})
+		tombstone.Identity{Name: r.Name, BrokerID: r.ID, RemoteIP: c.Source().Machine()})
 }
 
 // awaitLateProof raises the tombstone's proof of life when the answer to its UNREGISTER is acknowledged in time.

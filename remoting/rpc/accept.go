@@ -19,11 +19,11 @@ const (
 )
 
 // logLimits let one line of each kind through in a while, whatever the peers do.
-type logLimits struct{ accept, refused, panics, budget, tls rate.Sometimes }
+type logLimits struct{ accept, refused, panics, budget, tls, header rate.Sometimes }
 
 func newLogLimits() logLimits {
 	each := func() rate.Sometimes { return rate.Sometimes{First: 3, Interval: time.Second} }
-	return logLimits{accept: each(), refused: each(), panics: each(), budget: each(), tls: each()}
+	return logLimits{accept: each(), refused: each(), panics: each(), budget: each(), tls: each(), header: rate.Sometimes{First: 1, Interval: time.Minute}}
 }
 
 // Serve accepts connections until Shutdown, then returns ErrClosed. Listen or Use must have succeeded.
@@ -116,7 +116,6 @@ func (s *Server) newConn(nc net.Conn) *Conn {
 	c.wire.init(nc, &s.ticks, s.cfg.Clock)
 	c.net, c.queries = &c.wire, uint32(c.id)
 	c.socketAddr = addrPort(nc.RemoteAddr())
-	c.remoteAddr = c.socketAddr
 	if idle := s.cfg.Idle(); idle > 0 {
 		c.idle = steps(idle)
 	}
@@ -193,10 +192,10 @@ func (c *Conn) upgrade() error {
 		c.server.logs.tls.Do(func() {
 			if old := signedWithSHA1(err); old != nil {
 				c.server.cfg.Logger.Warn("tls failed: a certificate of the client is signed with SHA-1, which is not accepted: issue it anew with SHA-256",
-					"remote", c.remoteAddr, "subject", old.Subject.String())
+					"remote", c.RemoteAddr(), "subject", old.Subject.String())
 				return
 			}
-			c.server.cfg.Logger.Info("tls failed", "remote", c.remoteAddr, "err", err)
+			c.server.cfg.Logger.Info("tls failed", "remote", c.RemoteAddr(), "err", err)
 		})
 	}
 	return err
@@ -216,12 +215,12 @@ func (c *Conn) ended(err error) {
 		s.counts.noBudget.Add(1)
 		reason = err.Error()
 		s.logs.budget.Do(func() {
-			s.cfg.Logger.Warn("connection closed: no memory left for large frames", "remote", c.remoteAddr, "budget", s.cfg.FrameBudget)
+			s.cfg.Logger.Warn("connection closed: no memory left for large frames", "remote", c.RemoteAddr(), "budget", s.cfg.FrameBudget)
 		})
 	case err != nil && !errors.Is(err, io.EOF):
 		reason = err.Error()
 	}
-	s.cfg.Logger.Debug("connection closed", "conn", c.id, "remote", c.remoteAddr, "reason", reason)
+	s.cfg.Logger.Debug("connection closed", "conn", c.id, "remote", c.RemoteAddr(), "reason", reason)
 }
 
 // Shutdown stops accepting, lets each connection finish the requests it has read, closes them all and waits. When ctx

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
@@ -74,6 +75,8 @@ type Config struct {
 
 	Pools [pools]PoolSize       // by Pool
 	Pool  func(code int32) Pool // the pool of a request code; called for each request
+
+	ProxyFrom mq.Networks // who may speak for others by a PROXY header: see Conn.Source; nil: nobody
 
 	TLSMode TLSMode
 	TLS     *TLS // nil: a TLS handshake closes the connection

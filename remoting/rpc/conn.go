@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // Conn is one accepted connection. Methods are safe for any goroutine unless they say otherwise.
@@ -24,14 +25,13 @@ type Conn struct {
 	state   atomic.Int32 // unparkable, active or parked
 
 	socketAddr netip.AddrPort
-	remoteAddr netip.AddrPort
+	header     atomic.Pointer[header] // the PROXY header that the connection began with; nil: none, or not read yet
 	accepted   clock.Stamp
 	firstByte  clock.Stamp
 	value      atomic.Value
 
 	queries   uint32 // route queries so far, for timings
-	proxied   bool
-	unproxied bool // past the PROXY header, if there was one
+	unproxied bool   // past the PROXY header, if there was one
 	tls       bool
 	framed    bool // past PROXY header and TLS detection: the first frame byte was seen
 }
@@ -51,14 +51,37 @@ func (c *Conn) FirstByte() clock.Stamp { return c.firstByte }
 // Only valid in Serve.
 func (c *Conn) FrameStart() clock.Stamp { return c.loop.frameStart }
 
-// RemoteAddr is the source named by the PROXY header, or SocketAddr. IPv4-mapped addresses are unmapped.
-func (c *Conn) RemoteAddr() netip.AddrPort { return c.remoteAddr }
+// RemoteAddr is the address named by the PROXY header, believed or not, or SocketAddr: for logs, as in the original. No rule may
+// go by it, for everybody can name any address: see Source. IPv4-mapped addresses are unmapped.
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	if h := c.header.Load(); h != nil && h.source.IsValid() {
+		return h.source
+	}
+	return c.socketAddr
+}
+
+// Source is who the connection counts as, wherever it matters who somebody is: ownership, shares of what is limited, rules for
+// admins. It is the address named by the PROXY header if the peer of the socket is in Config.ProxyFrom, else that peer; who sent
+// a header that is not believed is a source apart from the peer itself. A header that names nobody (UNKNOWN, LOCAL), from
+// Config.ProxyFrom, is the peer's own. It is settled before the first frame: until a PROXY header has been read it is the peer.
+func (c *Conn) Source() mq.Source {
+	switch h := c.header.Load(); {
+	case h == nil:
+		return mq.Source{Addr: c.socketAddr.Addr()}
+	case !h.believed:
+		return mq.Source{Addr: c.socketAddr.Addr(), Apart: true}
+	case !h.source.IsValid():
+		return mq.Source{Addr: c.socketAddr.Addr()}
+	default:
+		return mq.Source{Addr: h.source.Addr()}
+	}
+}
 
 // SocketAddr is the peer of the socket itself; the zero value when it is no TCP socket.
 func (c *Conn) SocketAddr() netip.AddrPort { return c.socketAddr }
 
 // Proxied says that the connection began with a PROXY header, of whatever kind.
-func (c *Conn) Proxied() bool { return c.proxied }
+func (c *Conn) Proxied() bool { return c.header.Load() != nil }
 
 // TLS says that frames of this connection are encrypted.
 func (c *Conn) TLS() bool { return c.tls }
@@ -77,7 +100,7 @@ func (c *Conn) Value() any { return c.value.Load() }
 func (c *Conn) SetValue(v any) { c.value.Store(v) }
 
 // CanProve says that acknowledgements by the peer can be observed: a TCP socket on Linux, without a PROXY header.
-func (c *Conn) CanProve() bool { return !c.proxied && c.wire.canProve }
+func (c *Conn) CanProve() bool { return !c.Proxied() && c.wire.canProve }
 
 // TrackWrites makes the connection remember when it wrote what, for Life and LateLife. To be called on REGISTER.
 func (c *Conn) TrackWrites() {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 )
 
 // tlsRecord is the first byte of a TLS handshake. A frame that starts with it would be longer than 369 MB.
@@ -29,10 +30,7 @@ func (c *Conn) first() (more bool, err error) {
 		c.unproxied = true
 		l.r += n
 		if n > 0 {
-			c.proxied = true
-			if h.IsValid() {
-				c.remoteAddr = h
-			}
+			c.heard(h)
 		}
 	}
 	if l.r == l.w {
@@ -54,6 +52,24 @@ func (c *Conn) first() (more bool, err error) {
 	c.firstByte = c.server.cfg.Clock()
 	l.readStamp, l.nextStamp, l.frameStart = c.firstByte, c.firstByte, c.firstByte
 	return false, nil
+}
+
+// header is the PROXY header that a connection began with.
+type header struct {
+	source   netip.AddrPort // invalid: it names none
+	believed bool           // the peer may speak for others
+}
+
+// heard takes note of a PROXY header.
+func (c *Conn) heard(source netip.AddrPort) {
+	h := &header{source: source, believed: c.server.cfg.ProxyFrom.Contain(c.socketAddr.Addr())}
+	c.header.Store(h)
+	if !h.believed {
+		c.server.logs.header.Do(func() {
+			c.server.cfg.Logger.Info("PROXY header not believed: its sender is not in --proxy-from, and counts as the address it connects from",
+				"remote", c.RemoteAddr(), "source", c.socketAddr.Addr())
+		})
+	}
 }
 
 // begin allows FirstTimeout for a PROXY header or handshake, from its first byte on.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -124,6 +125,51 @@ func TestProxyHeaderOnTheWire(t *testing.T) {
 	}
 }
 
+// TestSource: who a connection counts as, by what its header says and by whether the peer may say it.
+func TestSource(t *testing.T) {
+	here := netip.MustParseAddr("127.0.0.1")
+	for name, c := range map[string]struct {
+		from     string
+		believed bool
+	}{
+		"nobody": {"", false}, "somebody else": {"10.0.0.0/8,127.0.0.2", false}, "the peer": {"10.0.0.0/8,127.0.0.1", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var from mq.Networks
+			if c.from != "" {
+				var err error
+				from, err = mq.ParseNetworks(c.from)
+				kit.Must(t, err)
+			}
+			source := make(chan mq.Source, 1)
+			s := start(t, handlerFunc{serve: func(c *Conn, _ *remoting.Request, _ *remoting.Response) { source <- c.Source() }},
+				func(cfg *Config) { cfg.ProxyFrom = from })
+			ask := func(header string) mq.Source {
+				t.Helper()
+				p := dial(t, s)
+				p.Put([]byte(header + string(request(206, 1, 0, ""))))
+				p.wantHeader(`"opaque":1,`)
+				return <-source
+			}
+			if got := ask(""); got != (mq.Source{Addr: here}) {
+				t.Errorf("without a header: %v", got)
+			}
+			for header, h := range proxyHeaders {
+				if h.bad {
+					continue
+				}
+				want := mq.Source{Addr: here, Apart: !c.believed}
+				if c.believed && h.source != "" {
+					want.Addr = netip.MustParseAddrPort(h.source).Addr()
+				}
+				if got := ask(h.in); got != want {
+					t.Errorf("%s: %v, want %v", header, got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestOnlyOneProxyHeader: what a client behind a proxy sends as a second header is a frame, and no good one.
 func TestOnlyOneProxyHeader(t *testing.T) {
 	s := start(t, handlerFunc{serve: echo}, nil)
@@ -143,10 +189,7 @@ func TestOnlyOneProxyHeader(t *testing.T) {
 			split.Closed()
 		})
 	}
-	kit.Until(t, "all gone", func() bool { return s.ConnCount() == 0 })
-	if n := s.Stats().Malformed; n != 6 {
-		t.Errorf("%d connections counted as malformed, want 6", n)
-	}
+	kit.Until(t, "all gone and counted as malformed", func() bool { return s.ConnCount() == 0 && s.Stats().Malformed == 6 })
 }
 
 func TestProxyHeaderMustCome(t *testing.T) {

@@ -92,7 +92,7 @@ func (c *Conn) panicked(p any) {
 	l.resp.Fail(remoting.SystemError, fmt.Sprintf("internal error in request code %d: %v", l.req.Code, p))
 	stack := debug.Stack()
 	s.logs.panics.Do(func() {
-		s.cfg.Logger.Error("handler panicked", "code", l.req.Code, "remote", c.remoteAddr, "panic", p, "stack", string(stack))
+		s.cfg.Logger.Error("handler panicked", "code", l.req.Code, "remote", c.RemoteAddr(), "panic", p, "stack", string(stack))
 	})
 }
 

@@ -2,11 +2,11 @@ package sim
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
@@ -269,7 +269,7 @@ func (n *node) effects(eff routes.Effects) {
 func (c *conn) route() *routes.Conn {
 	return &routes.Conn{
 		ID: c.ID, FirstByte: c.firstByte, CanProve: c.Proc.Kind != world.Proxied,
-		Remote: netip.AddrPortFrom(c.Proc.IP(), uint16(c.ID)),
+		Source: mq.Source{Addr: c.Proc.IP()},
 	}
 }
 
