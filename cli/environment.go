@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,7 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -37,6 +40,31 @@ func (p *program) boolOfEnv(flag string, on *bool) (err error) {
 		return fmt.Errorf("%s=%q: want true or false", envOf(flag), text)
 	}
 	return nil
+}
+
+// flagsOfEnv sets what the variables of flags say, for a program whose command line has none of them.
+func (p *program) flagsOfEnv(flags []command.Flag) error {
+	var errs []error
+	for _, f := range flags {
+		text := p.env(envOf(f.Name))
+		if text == "" {
+			continue
+		}
+		switch to := f.To.(type) {
+		case *string:
+			*to = text
+		case *bool:
+			errs = append(errs, p.boolOfEnv(f.Name, to))
+		case *time.Duration:
+			d, err := time.ParseDuration(text)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: want a time such as 30s", envOf(f.Name), text))
+			} else {
+				*to = d
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // system collects what the original would find as system properties. java are the options of its Java machine, which

@@ -71,11 +71,7 @@ func (s gossipSettings) config() (*gossip.Config, error) {
 	cfg := gossip.DefaultConfig()
 	cfg.Bind, cfg.Advertise, cfg.Cluster, cfg.Name = s.bind, s.advertise, s.cluster, s.name
 	cfg.KeyFile, cfg.Insecure = s.keyFile, s.insecure
-	for _, seed := range strings.Split(s.join, ",") {
-		if seed = strings.TrimSpace(seed); seed != "" {
-			cfg.Seeds = append(cfg.Seeds, seed)
-		}
-	}
+	cfg.Seeds = listOf(s.join)
 	if cfg.Name == "" {
 		name, err := defaultName(cfg.Bind)
 		if err != nil {
@@ -118,24 +114,6 @@ func defaultName(bind string) (string, error) {
 		name += "-" + port
 	}
 	return name, nil
-}
-
-// gossipOfEnv are the same settings for a program whose command line has no flags for them.
-func (p *program) gossipOfEnv() (s gossipSettings, err error) {
-	value := func(flag string) string { return p.env(envOf(flag)) }
-	s = noGossip
-	s.bind, s.join, s.advertise, s.cluster = value("gossip"), value("join"), value("advertise"), value("cluster")
-	s.name, s.keyFile = value("name"), value("gossip-key-file")
-	var errs []error
-	for flag, to := range map[string]*time.Duration{"ready-after": &s.readyAfter, "join-wait": &s.joinWait} {
-		if text := value(flag); text != "" {
-			if *to, err = time.ParseDuration(text); err != nil {
-				errs = append(errs, fmt.Errorf("%s=%q: want a time such as 30s", envOf(flag), text))
-			}
-		}
-	}
-	errs = append(errs, p.boolOfEnv("gossip-key-create", &s.keyCreate), p.boolOfEnv("gossip-insecure", &s.insecure))
-	return s, errors.Join(errs...)
 }
 
 // gossipMode is a line of the first screen.

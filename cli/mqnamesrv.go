@@ -117,7 +117,10 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	sys.Source = "-D"
 	cfg = config.Default(sys)
 	cfg.KVAsOriginal = true
-	settings, err := p.gossipOfEnv()
+	var settings gossipSettings
+	var found addressSettings
+	err = p.flagsOfEnv(append(gossipFlags(&settings), addressFlags(&found)...))
+	found.into(&cfg)
 	wrong = append(wrong, p.boolOfEnv("read-only-config", &cfg.ReadOnlyConfig), p.boolOfEnv(closeClientsFlag, &cfg.CloseClientsUntilReady),
 		err, settings.into(&cfg))
 	cfg.ProxyFrom, err = config.Networks(envOf("proxy-from"), p.env(envOf("proxy-from")))
@@ -215,7 +218,7 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
 	names := []string{envOf("read-only-config"), envOf("proxy-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket")}
-	for _, f := range gossipFlags(&gossipSettings{}) {
+	for _, f := range append(gossipFlags(&gossipSettings{}), addressFlags(&addressSettings{})...) {
 		names = append(names, envOf(f.Name))
 	}
 	return names

@@ -66,6 +66,7 @@ type serveSettings struct {
 	set                  []string
 	log                  logSettings
 	gossip               gossipSettings
+	addresses            addressSettings
 	closeClients         bool
 	http, socket         string
 	kvMissing            string
@@ -176,6 +177,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	if err = s.gossip.into(&cfg); err != nil {
 		faults = append(faults, err)
 	}
+	s.addresses.into(&cfg)
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
 	if cfg.ProxyFrom, err = config.Networks("--proxy-from", s.proxyFrom); err != nil {
 		faults = append(faults, err)

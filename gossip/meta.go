@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -40,6 +41,11 @@ type Meta struct {
 	NameServer string        // HOST:PORT for brokers and clients; may be empty
 	HTTP       string        // HOST:PORT for operators; empty: off
 	KVMissing  bool          // it serves routes alone, for its KV store is missing
+
+	// Serve is the address that address servers list it under; invalid: it has none that others could use, or its version
+	// tells none. Witnessed says that it has held every broker that the members held which could tell.
+	Serve     netip.AddrPort
+	Witnessed bool
 }
 
 // Limits of what a member says: all of it fits into memberlist's 512 bytes.
@@ -55,7 +61,10 @@ type wireMeta struct {
 	Phase            uint8
 	Age              int64 // ms
 	NameServer, HTTP string
-	KVMissing        bool // not read, and false, where a member's version has none
+	// What follows is not read, and is nothing, where a member's version has none of it.
+	KVMissing bool
+	Serve     string
+	Witnessed bool
 }
 
 // metaVersion begins the bytes: a member of another one is a member of which nothing is known.
@@ -72,10 +81,14 @@ func encodeMeta(m Meta) []byte {
 	if len(m.HTTP) > maxAddress {
 		m.HTTP = ""
 	}
-	b, err := encode(metaVersion, wireMeta{
+	w := wireMeta{
 		Release: m.Release, Phase: uint8(m.Phase), Age: m.Age.Milliseconds(), NameServer: m.NameServer, HTTP: m.HTTP,
-		KVMissing: m.KVMissing,
-	})
+		KVMissing: m.KVMissing, Witnessed: m.Witnessed,
+	}
+	if m.Serve.IsValid() {
+		w.Serve = m.Serve.String()
+	}
+	b, err := encode(metaVersion, w)
 	if err != nil || len(b) > metaMax {
 		return nil
 	}
@@ -107,8 +120,17 @@ func decodeMeta(b []byte) (Meta, error) {
 	}
 	return Meta{
 		Release: w.Release, Phase: Phase(w.Phase), Age: time.Duration(w.Age) * time.Millisecond,
-		NameServer: w.NameServer, HTTP: w.HTTP, KVMissing: w.KVMissing,
+		NameServer: w.NameServer, HTTP: w.HTTP, KVMissing: w.KVMissing, Serve: servedAt(w.Serve), Witnessed: w.Witnessed,
 	}, nil
+}
+
+// servedAt reads an address that brokers and clients can be told: what nobody can connect to is none.
+func servedAt(text string) netip.AddrPort {
+	a, err := netip.ParseAddrPort(text)
+	if err != nil || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().Zone() != "" || a.Addr().Is4In6() {
+		return netip.AddrPort{}
+	}
+	return a
 }
 
 // Announce replaces what this node says of itself; Release and Age are added. It does not wait for the network.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hashicorp/memberlist"
 	"pgregory.net/rapid"
 
@@ -24,6 +26,8 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 			Release: text(maxRelease), Phase: Phase(rapid.IntRange(0, int(phases)-1).Draw(t, "phase")),
 			Age:        time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "age")) * time.Millisecond,
 			NameServer: text(maxAddress), HTTP: text(maxAddress), KVMissing: rapid.Bool().Draw(t, "kv"),
+			Witnessed: rapid.Bool().Draw(t, "witnessed"),
+			Serve:     rapid.SampledFrom([]netip.AddrPort{{}, addr("10.0.0.1:9876"), addr("[2001:db8:85a3:1111:2222:8a2e:3370:7334]:65535")}).Draw(t, "serve"),
 		}
 		b := encodeMeta(m)
 		if len(b) == 0 || len(b) > metaMax {
@@ -31,10 +35,23 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 		}
 		got, err := decodeMeta(b)
 		kit.Must(t, err)
-		if diff := cmp.Diff(m, got); diff != "" {
+		if diff := cmp.Diff(m, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 			t.Fatal(diff)
 		}
 	})
+}
+
+var addr = netip.MustParseAddrPort
+
+// What a member says that nobody can connect to is no address, and the rest of what it says counts.
+func TestMetaWithoutAnAddressToServeAt(t *testing.T) {
+	for _, text := range []string{"", "ns1:9876", "0.0.0.0:9876", "[::]:9876", "10.0.0.1:0", "10.0.0.1", "[fe80::1%eth0]:9876", "[::ffff:10.0.0.1]:9876", strings.Repeat("1", 300)} {
+		b, err := encode(metaVersion, wireMeta{Release: "v9", Phase: uint8(PhaseReady), Serve: text, Witnessed: true})
+		kit.Must(t, err)
+		if m, err := decodeMeta(b); err != nil || m != (Meta{Release: "v9", Phase: PhaseReady, Witnessed: true}) {
+			t.Errorf("%q: %+v, %v", text, m, err)
+		}
+	}
 }
 
 func TestMetaTooLongIsCut(t *testing.T) {
@@ -45,7 +62,7 @@ func TestMetaTooLongIsCut(t *testing.T) {
 	}
 }
 
-// Members of before and after the field about the KV store understand each other.
+// Members of before and after a field that came later understand each other.
 func TestMetaOfAnotherVersion(t *testing.T) {
 	type before struct {
 		_struct          bool `codec:",toarray"` //nolint:unused // read by the codec
@@ -61,7 +78,7 @@ func TestMetaOfAnotherVersion(t *testing.T) {
 	if got, err := decodeMeta(b); err != nil || got != m {
 		t.Errorf("of an older one: %+v %v", got, err)
 	}
-	m.KVMissing = true
+	m.KVMissing, m.Witnessed, m.Serve = true, true, addr("10.0.0.1:9876")
 	var read before
 	if _, payload, err := head(encodeMeta(m)); err != nil {
 		t.Error(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/addrserver"
 	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/departures"
@@ -57,6 +58,12 @@ type Node struct {
 
 	announcing sync.Mutex // one announcement at a time
 
+	addrs      *addrserver.Server             // nil: no address server
+	advertise  string                         // --advertise-serve; empty: where the node listens
+	advertised atomic.Pointer[netip.AddrPort] // what it stands for; nil: not known yet
+	resolve    func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	ipv6       bool // the address may be one of IPv6
+
 	stops []stopStep
 }
 
@@ -95,6 +102,8 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	n.counts = admin.NewCounts(n.dispatch.codes(), watched)
 	n.closing, n.dropped = cfg.CloseClientsUntilReady, cfg.DroppedLines
 	n.readyAfter, n.joinWait = cfg.ReadyAfter, cfg.JoinWait
+	n.advertise, n.ipv6, n.resolve = cfg.Addresses.Advertise, cfg.Addresses.IPv6, net.DefaultResolver.LookupNetIP
+	n.addrs = n.newAddressServer(&cfg)
 	if cfg.Gossip != nil {
 		n.identity.Name, n.identity.Cluster = cfg.Gossip.Name, cfg.Gossip.Cluster
 	}
@@ -199,8 +208,8 @@ func (n *Node) Start(ctx context.Context) error {
 		n.openSocket(ctx)
 	}
 	n.onStop("notifier", n.notify.stop)
-	if n.depart != nil {
-		if err := n.startGossip(ctx); err != nil {
+	for _, start := range []func(context.Context) error{n.startAddressServer, n.startGossip} {
+		if err := start(ctx); err != nil {
 			undo := context.WithoutCancel(ctx)
 			return errors.Join(err, n.Stop(undo), n.server.Shutdown(undo))
 		}
@@ -211,6 +220,12 @@ func (n *Node) Start(ctx context.Context) error {
 		n.goOnStop("divergence", func(ctx context.Context) {
 			divergence.Watch(ctx, n.Gossip(), view{n}.Up, n.log)
 		})
+	}
+	if n.advertise != "" {
+		n.goOnStop("address of this node", n.watchAdvertised)
+	}
+	if n.addrs != nil {
+		n.goOnStop("address lists", n.addrs.Run)
 	}
 	go func() {
 		if err := n.server.Serve(); err != nil && !errors.Is(err, rpc.ErrClosed) {
@@ -235,6 +250,9 @@ func (n *Node) openSocket(ctx context.Context) {
 }
 
 func (n *Node) startGossip(ctx context.Context) error {
+	if n.depart == nil {
+		return nil
+	}
 	if n.admin != nil {
 		detach, err := n.admin.Attach(n.Gossip().MemberName())
 		if err != nil {

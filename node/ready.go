@@ -48,7 +48,11 @@ func (n *Node) announce() {
 	// Whoever announces last must have looked last.
 	n.announcing.Lock()
 	defer n.announcing.Unlock()
-	var m gossip.Meta
+	n.Gossip().Announce(n.meta())
+}
+
+// meta is what this node says of itself now.
+func (n *Node) meta() (m gossip.Meta) {
 	switch n.ready.Phase() {
 	case readiness.Starting:
 		m.Phase = gossip.PhaseStarting
@@ -62,18 +66,21 @@ func (n *Node) announce() {
 	case readiness.Stopping:
 		m.Phase = gossip.PhaseStopping
 	}
-	g := n.Gossip()
 	where := func(a netip.AddrPort) string {
-		if !a.IsValid() {
+		host := a.Addr().String()
+		switch {
+		case !a.IsValid():
 			return ""
+		case n.depart != nil:
+			host = n.Gossip().HostFor(host)
 		}
-		return net.JoinHostPort(g.HostFor(a.Addr().String()), strconv.Itoa(int(a.Port())))
+		return net.JoinHostPort(host, strconv.Itoa(int(a.Port())))
 	}
 	if m.Phase != gossip.PhaseStarting { // gossip has started, so this node knows by what address it is reached
-		m.NameServer, m.HTTP = where(n.Addr()), where(n.HTTPAddr())
+		m.NameServer, m.HTTP, m.Serve = where(n.Addr()), where(n.HTTPAddr()), n.serveAddr()
 	}
-	m.KVMissing = n.kv.Missing() != nil
-	g.Announce(m)
+	m.KVMissing, m.Witnessed = n.kv.Missing() != nil, n.ready.Stage() >= readiness.Witnessed
+	return m
 }
 
 // watchReadiness looks at the peers until nothing can change any more, and tells them whenever the node becomes ready or
@@ -81,10 +88,10 @@ func (n *Node) announce() {
 func (n *Node) watchReadiness(ctx context.Context) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	said := false
+	said, stage := false, n.ready.Stage()
 	for {
 		now, rule, told := n.clock(), n.rule(), false
-		if !n.ready.Settled(now, rule) {
+		if !n.ready.Settled() {
 			if news, changed := n.ready.Look(n.peers(), now, rule); changed {
 				n.tellReadiness(&news, rule)
 				told = true
@@ -94,9 +101,9 @@ func (n *Node) watchReadiness(ctx context.Context) {
 		if ready && n.ready.First(now) && !told {
 			n.log.Info("ready", "took", n.ready.Up(now))
 		}
-		if ready != said {
+		if ready != said || n.ready.Stage() != stage {
 			n.announce()
-			said = ready
+			said, stage = ready, n.ready.Stage()
 		}
 		if n.closing {
 			n.elsewhere.Store(!ready && n.readyElsewhere())
@@ -139,7 +146,10 @@ func (n *Node) tellReadiness(news *readiness.News, rule readiness.Rule) {
 			"period", rule.Period)
 	case news.Stage == readiness.Witnessed:
 		what := "ready: every broker that other nodes hold is here"
-		if news.Before == readiness.Timed {
+		switch {
+		case news.Before == readiness.Timed && news.Most == 0:
+			what = "ready by time before, and this node holds what other nodes hold"
+		case news.Before == readiness.Timed:
 			what = "brokers that were missing when this node was ready by time have come: it holds what other nodes hold"
 		}
 		n.log.Info(what, "took", news.Took, "missing_at_most", news.Most, "held", p.Held)

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/node/lockfile"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -53,8 +54,9 @@ type View interface {
 	Alone() bool                                 // it was given nodes to join, and none has lived for as long as it waits for them
 	Connections() rpc.Stats
 	Table() *routes.Table
-	DroppedLines() uint64          // of the log, since the start
-	Departures() *departures.Shell // nil: the node gossips with nobody
+	DroppedLines() uint64                // of the log, since the start
+	Addresses() (addresses.Status, bool) // false: the node has no address server
+	Departures() *departures.Shell       // nil: the node gossips with nobody
 }
 
 // Server answers for one node, over HTTP and over a Unix socket.
@@ -64,8 +66,8 @@ type Server struct {
 	view    View
 	counts  *Counts
 	metrics func() (*metrics, error) // made when it is first needed: without HTTP and gossip that is mostly never
-	http    *door                    // nil: off, or not started
-	socket  *door                    // nil: none
+	http    *Door                    // nil: off, or not started
+	socket  *Door                    // nil: none
 	lock    *lockfile.Lock
 	path    string // of the socket
 }
@@ -93,14 +95,14 @@ func (h *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--http=%s: %w", h.addr, err)
 	}
-	h.http = open(ctx, l, h.Handler(), h.log)
+	h.http = Open(ctx, l, h.Handler(), h.log)
 	return nil
 }
 
 // Stop lets requests under way finish, but waits for none that will not: a client that never ends its request, a long
 // profile.
 func (h *Server) Stop(ctx context.Context) error {
-	err := errors.Join(h.http.close(ctx), h.socket.close(ctx))
+	err := errors.Join(h.http.Close(ctx), h.socket.Close(ctx))
 	if h.lock != nil {
 		h.lock.Release()
 		h.lock = nil
@@ -108,17 +110,17 @@ func (h *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// door is one listener with its limits.
-type door struct {
+// Door is one listener with its limits.
+type Door struct {
 	server *http.Server
 	bound  net.Listener
 	served chan struct{}
 	slots  chan struct{}
 }
 
-// open serves what comes in at l.
-func open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) *door {
-	d := &door{bound: l, served: make(chan struct{}), slots: make(chan struct{}, atOnce)}
+// Open serves what comes in at l.
+func Open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) *Door {
+	d := &Door{bound: l, served: make(chan struct{}), slots: make(chan struct{}, atOnce)}
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.server = &http.Server{
 		Handler:           d.limited(handler),
@@ -142,7 +144,11 @@ func open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.L
 	return d
 }
 
-func (d *door) close(ctx context.Context) error {
+// EachAnew ends each connection with its answer, for callers that are many and ask seldom.
+func (d *Door) EachAnew() { d.server.SetKeepAlivesEnabled(false) }
+
+// Close lets requests under way finish, for a while. A door that was not opened (nil) is closed.
+func (d *Door) Close(ctx context.Context) error {
 	if d == nil {
 		return nil
 	}
@@ -170,7 +176,7 @@ func shortly(next http.Handler) http.Handler {
 }
 
 // limited bounds requests at once and what a request may carry.
-func (d *door) limited(next http.Handler) http.Handler {
+func (d *Door) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case d.slots <- struct{}{}:
@@ -248,7 +254,12 @@ func (h *Server) Addr() netip.AddrPort {
 	if h.http == nil {
 		return netip.AddrPort{}
 	}
-	addr, ok := h.http.bound.Addr().(*net.TCPAddr)
+	return h.http.Addr()
+}
+
+// Addr is the bound address; invalid when it is none of TCP.
+func (d *Door) Addr() netip.AddrPort {
+	addr, ok := d.bound.Addr().(*net.TCPAddr)
 	if !ok {
 		return netip.AddrPort{}
 	}

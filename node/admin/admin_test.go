@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -31,6 +32,7 @@ func (idle) ReadyAfter() time.Duration               { return 30 * time.Second }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }
 func (v idle) Table() *routes.Table                  { return v.table }
 func (idle) Departures() *departures.Shell           { return nil }
+func (idle) Addresses() (addresses.Status, bool)     { return addresses.Status{}, false }
 
 // start runs a listener on a free port.
 func start(t *testing.T) *Server {

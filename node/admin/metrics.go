@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -48,6 +49,7 @@ type reading struct {
 	gossip    gossipReading
 	digest    digestReading
 	kvMissing bool
+	addresses addresses.Status
 }
 
 // metrics feeds the Prometheus sink. All series exist from the start, at zero.
@@ -63,7 +65,7 @@ type metrics struct {
 }
 
 func newMetrics(counts *Counts, who Identity) (*metrics, error) {
-	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries())}
+	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries(), addressSeries())}
 	m.last = make([]uint64, len(m.series))
 	m.expiry = prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "_tls_certificate_expiry_timestamp_seconds",
 		Help: "When the certificate served expires, in seconds since 1970; 0: none is configured."})
@@ -116,6 +118,7 @@ func (m *metrics) sample(view View) {
 	r.ready, _ = view.Ready()
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
 	r.kvMissing = view.KVMissing()
+	r.addresses, _ = view.Addresses()
 	expiry := 0.0
 	if at := r.server.TLSExpires; !at.IsZero() {
 		expiry = float64(at.Unix())

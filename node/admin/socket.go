@@ -38,7 +38,7 @@ func (h *Server) StartSocket(ctx context.Context, path, holder string) error {
 		lock.Release()
 		return err
 	}
-	h.lock, h.path, h.socket = lock, path, open(ctx, l, h.SocketHandler(), h.log)
+	h.lock, h.path, h.socket = lock, path, Open(ctx, l, h.SocketHandler(), h.log)
 	return nil
 }
 

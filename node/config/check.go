@@ -91,15 +91,15 @@ func (c *Config) CheckZone() error {
 	return &Fault{Key: "bindAddress", Value: c.Options.BindAddress, Remedy: zoneRemedy}
 }
 
-// checkHTTP says what is wrong with an --http address; empty is off.
-func checkHTTP(addr string) error {
+// checkListener says what is wrong with the address of a listener of ours; empty is off.
+func checkListener(flag, addr, example string) error {
 	if addr == "" {
 		return nil
 	}
-	fault := func(remedy string) error { return &Fault{Key: "--http", Value: addr, Remedy: remedy} }
+	fault := func(remedy string) error { return &Fault{Key: flag, Value: addr, Remedy: remedy} }
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fault("want HOST:PORT, such as 127.0.0.1:9886, or :9886 for every address")
+		return fault("want HOST:PORT, such as " + example)
 	}
 	if strings.Contains(host, "%") {
 		return fault(zoneRemedy)

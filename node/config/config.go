@@ -47,6 +47,8 @@ type Config struct {
 	// CloseClientsUntilReady closes connections of clients, never those of brokers, while the node is not ready and another
 	// one is: a Java client moves to another NameServer only when its connection is gone.
 	CloseClientsUntilReady bool
+	// Addresses says how brokers and clients come to know the nodes.
+	Addresses Addresses
 	// Release is the program's, told to the other nodes.
 	Release string
 	// DroppedLines, unless nil, is how many lines of the log were lost because nobody took them.
@@ -86,7 +88,8 @@ type System struct {
 
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
 func Default(sys System) Config {
-	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait}
+	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait,
+		Addresses: DefaultAddresses()}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),
@@ -234,7 +237,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	faults = append(faults, c.TLS.validate()...)
-	return errors.Join(append(faults, checkHTTP(c.HTTP))...)
+	faults = append(faults, c.Addresses.validate()...)
+	return errors.Join(append(faults, checkListener("--http", c.HTTP, "127.0.0.1:9886, or :9886 for every address"))...)
 }
 
 // values are all options and extra keys as code 319 lists them; an option without a value is left out.

@@ -294,7 +294,7 @@ func TestUnpersistedUpdateChangesNothing(t *testing.T) {
 
 func TestHTTPAddress(t *testing.T) {
 	for addr, want := range map[string]string{"9886": "want HOST:PORT", "x:http": "want a port", "x:70000": "want a port"} {
-		if err := checkHTTP(addr); err == nil || !strings.Contains(err.Error(), want) {
+		if err := checkListener("--http", addr, "127.0.0.1:9886"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}

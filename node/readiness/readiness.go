@@ -99,19 +99,8 @@ func (r *Readiness) Waits() bool { return r.Stage() < Timed }
 // Stage is where the node stands with its peers.
 func (r *Readiness) Stage() Stage { return Stage(r.stage.Load()) }
 
-// Settled says that no look at the peers changes anything any more: the node was witnessed, or has heard a whole period
-// without anybody who can tell what it lacks.
-func (r *Readiness) Settled(now clock.Stamp, rule Rule) bool {
-	switch r.Stage() {
-	case Witnessed, Single:
-		return true
-	case Timed:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.peers.Witnesses) == 0 && r.Up(now) >= rule.Period
-	}
-	return false
-}
+// Settled says that no look at the peers changes anything any more.
+func (r *Readiness) Settled() bool { return r.Stage() >= Witnessed }
 
 // News is what a look at the peers changed, with all that is worth telling of it.
 type News struct {

@@ -87,20 +87,20 @@ func TestReadyEarlyIsNoWitness(t *testing.T) {
 	}
 }
 
-// When looking again cannot change anything.
+// When looking again cannot change anything: a node that nobody could tell what there is may meet somebody later who can.
 func TestSettled(t *testing.T) {
-	timed, catching, alone := serving(true), serving(true), serving(true)
-	timed.Look(lacks, after(50*time.Second), rule)
-	catching.Look(lacks, after(time.Second), rule)
-	alone.Look(strayed, after(50*time.Second), rule)
-	if timed.Settled(after(time.Hour), rule) || catching.Settled(after(time.Hour), rule) {
-		t.Error("settled although brokers are missing")
+	for name, p := range map[string]Peers{"lacks": lacks, "strayed": strayed, "nobody": nobody} {
+		r := serving(true)
+		r.Look(p, after(50*time.Second), rule)
+		if r.Settled() {
+			t.Errorf("%s: settled although not witnessed", name)
+		}
+		if news, changed := r.Look(whole, after(2*time.Hour), rule); !changed || news.Before != Timed || !r.Settled() {
+			t.Errorf("%s: not settled although witnessed: %+v", name, news)
+		}
 	}
-	if !alone.Settled(after(50*time.Second), rule) || !serving(false).Settled(born, rule) {
-		t.Error("not settled although nobody can tell")
-	}
-	if timed.Look(whole, after(2*time.Hour), rule); !timed.Settled(after(2*time.Hour), rule) {
-		t.Error("not settled although witnessed")
+	if !serving(false).Settled() {
+		t.Error("not settled although there is nobody to look at")
 	}
 }
 

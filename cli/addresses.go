@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"cmp"
+	"strings"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/node/config"
+)
+
+const categoryAddresses = "Being found (brokers and clients that ask an address server instead of being given a list):"
+
+// addressSettings are the values of the flags about the address server.
+type addressSettings struct {
+	server, static, clients, brokers, advertise string
+	keep                                        time.Duration
+	ipv6                                        bool
+}
+
+// addressFlags say how brokers and clients come to know the nodes.
+func addressFlags(s *addressSettings) []command.Flag {
+	usual := config.DefaultAddresses()
+	s.clients, s.brokers, s.keep = usual.Clients, usual.Brokers, usual.Keep
+	flags := []command.Flag{
+		{To: &s.server, Name: "address-server", Default: "off",
+			Usage: "`HOST:PORT` of an address server (rocketmq.namesrv.domain): which NameServers there are, over HTTP; clients assume port 8080"},
+		{To: &s.static, Name: "address-static", Default: "none",
+			Usage: "`HOST:PORT,...` of NameServers that are no members, such as Java ones during a move: they are listed, too"},
+		{To: &s.keep, Name: "address-keep",
+			Usage: "`TIME` for which a member that is lost, and whose address does not answer, stays in the brokers' list (in the clients' it is 10s)"},
+		{To: &s.clients, Name: "address-clients", Usage: "`NAME` of the clients' list: the last part of its path (rocketmq.namesrv.domain.subgroup)"},
+		{To: &s.brokers, Name: "address-brokers", Usage: "`NAME` of the brokers' list: the last part of its path (rmqAddressServerSubGroup)"},
+		{To: &s.advertise, Name: "advertise-serve", Default: "the --listen address, or that of gossip",
+			Usage: "`HOST:PORT` under which brokers and clients reach this node, as the address servers of all nodes list it"},
+		{To: &s.ipv6, Name: "advertise-ipv6", Usage: "list this node although its address is one of IPv6, which not every client takes"},
+	}
+	for i := range flags {
+		flags[i].Category = categoryAddresses
+	}
+	return flags
+}
+
+// into puts the settings into a node's configuration.
+func (s addressSettings) into(cfg *config.Config) {
+	usual := config.DefaultAddresses()
+	cfg.Addresses = config.Addresses{
+		Server: s.server, Clients: cmp.Or(s.clients, usual.Clients), Brokers: cmp.Or(s.brokers, usual.Brokers),
+		Static: listOf(s.static), Keep: cmp.Or(s.keep, usual.Keep), Advertise: s.advertise, IPv6: s.ipv6,
+	}
+}
+
+// listOf takes apart what has commas in it.
+func listOf(text string) (all []string) {
+	for _, one := range strings.Split(text, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			all = append(all, one)
+		}
+	}
+	return all
+}

@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/addresses"
+	"github.com/epitaph-mq/epitaph/node/addrserver"
+	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/tombstone"
+)
+
+// addressFile is where the address lists are kept, in the data directory.
+const addressFile = "addresses.json"
+
+// newAddressServer makes the address server that the configuration asks for; nil: none.
+func (n *Node) newAddressServer(cfg *config.Config) *addrserver.Server {
+	a := &cfg.Addresses
+	if a.Server == "" {
+		return nil
+	}
+	log := n.log.With("component", "addresses")
+	client := rpc.DefaultClientConfig()
+	useClientTLS(&client, &cfg.TLS, log)
+	return addrserver.New(addrserver.Config{
+		Listen: a.Server, Clients: a.Clients, Brokers: a.Brokers, Static: a.Static, Keep: a.Keep,
+		File: filepath.Join(filepath.Dir(cfg.Options.KVConfigPath), addressFile), Members: n.addressees, Client: client, Resolve: n.resolve,
+		Clock: cfg.Clock, Logger: log,
+	})
+}
+
+// startAddressServer binds its port; the lists are kept right until the node stops.
+func (n *Node) startAddressServer(ctx context.Context) error {
+	if n.addrs == nil {
+		return nil
+	}
+	if err := n.addrs.Start(ctx); err != nil {
+		return err
+	}
+	n.onStop("address server", n.addrs.Stop)
+	return nil
+}
+
+// addressees are all members, as address lists are made of them. met says that they are more than what this node alone knows.
+func (n *Node) addressees() (members []gossip.Member, met bool) {
+	own := n.meta()
+	if n.depart == nil {
+		return []gossip.Member{{Peer: tombstone.Peer{Name: "this node"}, Self: true, Meta: own}}, true
+	}
+	g := n.Gossip()
+	members = g.AllMembers()
+	for i := range members {
+		if members[i].Self { // what it says now, whether gossip has taken it up yet or not
+			members[i].Phase, members[i].Serve, members[i].Witnessed = own.Phase, own.Serve, own.Witnessed
+		}
+	}
+	return members, g.Joined() && g.Reached()
+}
+
+// serveAddr is the address under which others may list this node; invalid: there is none.
+func (n *Node) serveAddr() netip.AddrPort {
+	a := n.Addr()
+	switch {
+	case n.advertise != "":
+		a = netip.AddrPort{}
+		if found := n.advertised.Load(); found != nil {
+			a = *found
+		}
+	case !a.IsValid():
+		return a // in memory
+	case a.Addr().IsUnspecified():
+		host := ""
+		if n.depart != nil {
+			host = n.Gossip().HostFor("")
+		}
+		ip, _ := netip.ParseAddr(host)
+		a = netip.AddrPortFrom(ip.Unmap(), a.Port())
+	}
+	if !a.Addr().IsValid() || a.Addr().Is6() && !n.ipv6 {
+		return netip.AddrPort{}
+	}
+	return a
+}
+
+// How often the name of --advertise-serve is looked up, and how often while it is not known.
+const (
+	advertiseEvery = 30 * time.Second
+	advertiseSoon  = 2 * time.Second
+)
+
+// watchAdvertised looks the name up, again and again, and tells the others where it leads.
+func (n *Node) watchAdvertised(ctx context.Context) {
+	trouble := ""
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		found, err := addrserver.Resolve(ctx, n.resolve, n.advertise)
+		next := advertiseEvery
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			trouble = ""
+			if old := n.advertised.Swap(&found[0]); old == nil || *old != found[0] {
+				n.log.Info("brokers and clients are told this address of the node (--advertise-serve)", "addr", found[0], "name", n.advertise)
+				n.announce()
+			}
+		default:
+			if text := err.Error(); text != trouble {
+				trouble = text
+				n.log.Warn("the name of --advertise-serve cannot be looked up: what it was before stays", "name", n.advertise, "err", err)
+			}
+			if n.advertised.Load() == nil {
+				next = advertiseSoon
+			}
+		}
+		timer.Reset(next)
+	}
+}
+
+// Addresses is what the address server serves; false: there is none.
+func (v view) Addresses() (addresses.Status, bool) {
+	if v.n.addrs == nil {
+		return addresses.Status{}, false
+	}
+	return v.n.addrs.Status(), true
+}

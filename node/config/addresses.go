@@ -1,0 +1,99 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// Addresses says how brokers and clients come to know the nodes.
+type Addresses struct {
+	// Server is the HOST:PORT of the address server; empty is off.
+	Server string
+	// Clients and Brokers are the last part of the path of each list.
+	Clients, Brokers string
+	// Static are HOST:PORT of NameServers that are no members, to be listed, too.
+	Static []string
+	// Keep is for how long a member that is lost, and whose address is silent, stays in the brokers' list.
+	Keep time.Duration
+	// Advertise is the HOST:PORT under which brokers and clients reach this node; empty: where it listens.
+	Advertise string
+	// IPv6 lets the node be listed under an address of IPv6.
+	IPv6 bool
+}
+
+// DefaultAddresses is no address server, with the names that RocketMQ's clients and brokers ask for (nsaddr; brokers is what
+// rmqAddressServerSubGroup is commonly set to).
+func DefaultAddresses() Addresses {
+	return Addresses{Clients: "nsaddr", Brokers: "brokers", Keep: 5 * time.Minute}
+}
+
+// What is taken of lists: more would fit into no client's answer.
+const (
+	maxStatic = 64
+	minKeep   = 10 * time.Second
+	maxKeep   = 24 * time.Hour
+)
+
+var listName = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
+
+func (a *Addresses) validate() (faults []error) {
+	fault := func(flag, value, remedy string) {
+		faults = append(faults, &Fault{Key: flag, Value: value, Remedy: remedy})
+	}
+	if a.Advertise != "" {
+		if remedy := reachedAt(a.Advertise); remedy != "" {
+			fault("--advertise-serve", a.Advertise, remedy)
+		}
+	}
+	if a.Server == "" {
+		usual := DefaultAddresses()
+		if len(a.Static) > 0 || a.Clients != usual.Clients || a.Brokers != usual.Brokers || a.Keep != usual.Keep {
+			faults = append(faults, errors.New("--address-server is missing, and without it the flags --address-static, --address-keep, "+
+				"--address-clients and --address-brokers mean nothing: give --address-server HOST:PORT"))
+		}
+		return faults
+	}
+	faults = append(faults, checkListener("--address-server", a.Server, "0.0.0.0:8080, which is what clients assume, or :8080 for every address"))
+	for flag, name := range map[string]string{"--address-clients": a.Clients, "--address-brokers": a.Brokers} {
+		if !listName.MatchString(name) {
+			fault(flag, name, "want 1 to 64 letters, digits or . _ ~ -: it is the last part of the path, as in /rocketmq/nsaddr")
+		}
+	}
+	if a.Clients == a.Brokers {
+		fault("--address-brokers", a.Brokers, "want another name than that of --address-clients: the two lists differ")
+	}
+	if a.Keep < minKeep || a.Keep > maxKeep {
+		fault("--address-keep", a.Keep.String(), fmt.Sprintf("want a time from %v to %v, such as 5m", minKeep, maxKeep))
+	}
+	if len(a.Static) > maxStatic {
+		fault("--address-static", fmt.Sprint(len(a.Static), " addresses"), fmt.Sprintf("want at most %d", maxStatic))
+	}
+	for _, one := range a.Static {
+		if remedy := reachedAt(one); remedy != "" {
+			fault("--address-static", one, remedy)
+		}
+	}
+	return faults
+}
+
+// reachedAt says what is wrong with an address that others are told; empty: nothing.
+func reachedAt(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host == "" {
+		return "want HOST:PORT, such as 10.0.0.1:9876"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "want a port from 1 to 65535"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		return "nobody can connect to an unspecified address; give the one that brokers and clients reach"
+	} else if err == nil && ip.Zone() != "" {
+		return zoneRemedy
+	}
+	return ""
+}
