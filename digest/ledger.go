@@ -56,6 +56,7 @@ type Config struct {
 	Self   Peer
 	Random func() uint64 // unpredictable: nonces, and which members are told
 	Source Source
+	Open   bool // anybody can forge a member's question: its answer goes by stream, which proves who asks
 }
 
 // Ledger is what a node knows of what the others hold, compared with its own. Its methods take the time and return

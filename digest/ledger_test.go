@@ -806,3 +806,25 @@ func TestLongestKey(t *testing.T) {
 		t.Errorf("beyond: %d items, %d skipped", s.Len(), s.skipped)
 	}
 }
+
+// Where anybody can forge a member's question, its answer, which is larger, goes by stream: nobody is flooded by a packet.
+func TestAnswersToOpenQuestionsGoByStream(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		w := newWorld(t, 2)
+		asked := w.nodes[0]
+		asked.cfg.Open = open
+		for i := range 100 {
+			w.set(asked, broker(i))
+		}
+		all := ^uint64(0)
+		out, _ := asked.Receive(&Compare{From: w.nodes[1].peer, Nonce: 1, Mask: all, Sums: make([]uint64, buckets)}, w.now)
+		if len(out) == 0 {
+			t.Fatal("no answer")
+		}
+		for _, p := range out {
+			if p.Stream != open || open && len(out) != 1 {
+				t.Errorf("open %v: one of %d parts by stream: %v", open, len(out), p.Stream)
+			}
+		}
+	}
+}

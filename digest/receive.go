@@ -60,8 +60,8 @@ func (l *Ledger) answer(p *peer, m *Compare, now clock.Stamp) (out []Packet) {
 		set = newSet(l.cfg.Source.Items(m.Subject, m.Name))
 	}
 	sums := m.sums()
-	limit := MaxMessage
-	if m.Stream {
+	limit, stream := MaxMessage, m.Stream || l.cfg.Open
+	if stream {
 		limit = MaxStream
 	}
 	differ := set.differing(&sums, m.Mask)
@@ -70,7 +70,7 @@ func (l *Ledger) answer(p *peer, m *Compare, now clock.Stamp) (out []Packet) {
 		return nil
 	}
 	for i, items := range parts {
-		out = l.send(out, Packet{To: p.Peer, Stream: m.Stream, Msg: &Items{
+		out = l.send(out, Packet{To: p.Peer, Stream: stream, Msg: &Items{
 			From: l.cfg.Self, Nonce: m.Nonce, Equal: m.Mask &^ differ, Covered: covered, Skipped: skipped, Root: set.Root(),
 			Part: uint8(i), Parts: uint8(len(parts)), Items: items,
 		}})

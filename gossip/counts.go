@@ -10,6 +10,7 @@ type Counts struct {
 	RefusedSize, RefusedVersion, RefusedType, RefusedFormat uint64 // messages not understood, by reason
 	InboxFull                                               uint64 // messages dropped because the loop is behind
 	Unsendable, SendFailed, StreamsDropped                  uint64 // messages not sent
+	ClosedSilent, ClosedNoRoom, ClosedTooMuch               uint64 // streams of others closed before they were read
 	Sent, SentBytes                                         uint64 // messages handed to memberlist, without its envelope
 	MembersLost                                             uint64 // times that a member stopped answering without saying that it leaves
 	Rejoins, RejoinsFailed                                  uint64 // seeds tried
@@ -25,6 +26,7 @@ func (g *Gossip) Counts() Counts {
 		RefusedSize: c.refusedSize.Load(), RefusedVersion: c.refusedVersion.Load(),
 		RefusedType: c.refusedType.Load(), RefusedFormat: c.refusedFormat.Load(),
 		InboxFull: c.inboxFull.Load(), Unsendable: c.unsendable.Load(), SendFailed: c.sendFailed.Load(),
+		ClosedSilent: c.closedSilent.Load(), ClosedNoRoom: c.closedNoRoom.Load(), ClosedTooMuch: c.closedTooMuch.Load(),
 		StreamsDropped: c.streamsDropped.Load(), Sent: c.sent.Load(), SentBytes: c.sentBytes.Load(),
 		MembersLost: c.membersLost.Load(), Rejoins: c.rejoins.Load(), RejoinsFailed: c.rejoinsFailed.Load(),
 		KeysRefused: c.keysRefused.Load(), Namesake: c.namesake.Load(),

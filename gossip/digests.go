@@ -50,7 +50,7 @@ func newDigests(g *Gossip, from Holdings) *digests {
 		g: g, from: from, in: make(chan digestEvent, maxDigestIn),
 		asking: map[uint64]chan digest.Answer{},
 	}
-	d.ledger = digest.New(digest.Config{Self: g.self, Random: random64, Source: from}, g.started)
+	d.ledger = digest.New(digest.Config{Self: g.self, Random: random64, Source: from, Open: g.keys == nil}, g.started)
 	return d
 }
 

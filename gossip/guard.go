@@ -24,8 +24,11 @@ const (
 	paddedVersion = 0
 	// refusedVersion takes its place, and memberlist refuses that as it refuses all it does not know.
 	refusedVersion = 255
-	// sealedHead is the version and the nonce before what is encrypted.
+	// sealedHead is the version and the nonce before what is encrypted, sealedTag what is behind it.
 	sealedHead = 1 + 12
+	sealedTag  = 16
+	// leastSealed is one byte, encrypted: memberlist takes fewer for a message, too.
+	leastSealed = sealedHead + 1 + sealedTag
 	// streamHeader is the type and the length before what is encrypted in a stream.
 	streamHeader = 5
 	// labelType begins a message with a label: type, length, label.
@@ -40,7 +43,7 @@ type guard struct {
 	label   []byte              // the cluster's
 	head    []byte              // how it stands before a message
 	keys    *memberlist.Keyring // nil: no encryption
-	answers func(from, to netip.Addr) bool
+	member  func(netip.AddrPort) bool
 	refused func(error)
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -49,11 +52,11 @@ type guard struct {
 	group   sync.WaitGroup
 }
 
-// newGuard takes over the channels of t. Without keys, answers says whether a ping from there may have its answer sent to
-// another address. refused is told of packets that are not let through; of streams memberlist says so.
-func newGuard(t memberlist.NodeAwareTransport, label string, keys *memberlist.Keyring, answers func(from, to netip.Addr) bool, refused func(error)) *guard {
+// newGuard takes over the channels of t. member says whether a living one is reached there: without keys nobody else is sent more
+// than he sent. refused is told of packets that are not let through; of streams memberlist says so.
+func newGuard(t memberlist.NodeAwareTransport, label string, keys *memberlist.Keyring, member func(netip.AddrPort) bool, refused func(error)) *guard {
 	g := &guard{
-		NodeAwareTransport: t, label: []byte(label), head: labelHead(label), keys: keys, answers: answers, refused: refused,
+		NodeAwareTransport: t, label: []byte(label), head: labelHead(label), keys: keys, member: member, refused: refused,
 		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), done: make(chan struct{}),
 	}
 	g.group.Go(g.watchPackets)
@@ -92,9 +95,12 @@ func (g *guard) inspect(in *opener, p *memberlist.Packet) error {
 		if err != nil {
 			return inspectPacket(b, nil)
 		}
-		return inspectPacket(b, func(to netip.Addr) bool { return g.answers(from.Addr().Unmap(), to) })
+		return inspectPacket(b, &asker{from: netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port()), member: g.member})
 	}
-	if len(b) > 0 && b[0] == paddedVersion {
+	if len(b) < leastSealed {
+		return fmt.Errorf("%w: a packet of %d bytes", errSize, len(b))
+	}
+	if b[0] == paddedVersion {
 		b[0] = refusedVersion
 	}
 	plain, ok := in.open(b, g.label)
@@ -102,6 +108,35 @@ func (g *guard) inspect(in *opener, p *memberlist.Packet) error {
 		return nil
 	}
 	return inspectPacket(plain, nil)
+}
+
+// WriteTo sends one packet.
+func (g *guard) WriteTo(b []byte, addr string) (time.Time, error) {
+	return g.WriteToAddress(b, memberlist.Address{Addr: addr})
+}
+
+// WriteToAddress sends one packet. memberlist puts news for members into its answers, too: without keys anybody could have a
+// third party sent many times what his ping took.
+func (g *guard) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
+	if g.keys == nil {
+		if at, err := netip.ParseAddrPort(to.Addr); err == nil && !g.member(at) {
+			b = g.first(b)
+		}
+	}
+	return g.NodeAwareTransport.WriteToAddress(b, to)
+}
+
+// first is a packet with its first message only.
+func (g *guard) first(b []byte) []byte {
+	rest, _ := g.unlabeled(b)
+	if len(rest) == 0 || rest[0] != compoundType {
+		return b
+	}
+	parts, err := partsOf(rest[1:])
+	if err != nil || len(parts) == 0 {
+		return b // memberlist makes no such packet
+	}
+	return slices.Concat(g.head, parts[0])
 }
 
 // unlabeled is what follows the cluster's label. Other labels, and none, are refused by memberlist before it reads further.
@@ -241,20 +276,23 @@ func (s *guardedStream) look() error {
 		return nil
 	}
 	size := int(binary.BigEndian.Uint32(s.ahead[at+1:]))
-	if size > maxSealed {
+	if size < leastSealed || size > maxSealed {
 		return fmt.Errorf("%w: a stream of %d bytes", errSize, size)
 	}
 	if !s.fill(at + streamHeader + size) {
 		return nil
 	}
 	sealed := s.ahead[at+streamHeader : at+streamHeader+size]
-	if size > 0 && sealed[0] == paddedVersion {
+	if sealed[0] == paddedVersion {
 		sealed[0] = refusedVersion
 	}
 	in := opener{keys: s.g.keys}
 	plain, ok := in.open(sealed, append(s.ahead[at:at+streamHeader:at+streamHeader], s.g.label...))
 	if !ok {
 		return nil
+	}
+	if known, ok := s.Conn.(interface{ Vouch() }); ok {
+		known.Vouch() // whoever sent it has the key (see sockets.Transport)
 	}
 	return inspectStream(bytes.NewReader(plain), len(plain))
 }
@@ -276,7 +314,7 @@ type openKey struct {
 
 // open decrypts sealed with any of the keys. What it returns is valid until the next call.
 func (o *opener) open(sealed, authenticated []byte) (plain []byte, ok bool) {
-	if len(sealed) < sealedHead || sealed[0] == refusedVersion {
+	if len(sealed) < leastSealed || sealed[0] == refusedVersion {
 		return nil, false
 	}
 	for _, key := range o.keys.GetKeys() {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
+	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -220,8 +221,8 @@ func TestLimitsOfOneMessage(t *testing.T) {
 		"a byte of it more":       {streamed(message(most + 1)), true},
 		"a compressed packet":     {inspectPacket(squeeze(t, make([]byte, maxPacket)), nil), false},
 		"a byte of it too many":   {inspectPacket(squeeze(t, make([]byte, maxPacket+1)), nil), true},
-		"a ping as its answer":    {inspectPacket(ping(answerBytes), anywhere), false},
-		"a ping a byte too small": {inspectPacket(ping(answerBytes-1), anywhere), true},
+		"a ping as its answer":    {inspectPacket(ping(answerBytes), &asker{}), false},
+		"a ping a byte too small": {inspectPacket(ping(answerBytes-1), &asker{}), true},
 	} {
 		if (c.got != nil) != c.refused || c.refused && !errors.Is(c.got, errSize) {
 			t.Errorf("%s: %v, want it refused for its size: %v", name, c.got, c.refused)
@@ -229,13 +230,91 @@ func TestLimitsOfOneMessage(t *testing.T) {
 	}
 }
 
-func anywhere(netip.Addr) bool { return true }
+// pingOf is a ping that names where its answer is to go.
+func pingOf(t *testing.T, source string) []byte {
+	return packed(t, pingType, map[string]any{
+		"SeqNo": 7, "Node": "", "SourceAddr": netip.MustParseAddr(source).AsSlice(), "SourcePort": 9, "SourceNode": "a stranger",
+	})
+}
+
+// Without keys a ping is answered to where it came from, whatever it names, and by no more than it took.
+func TestPingIsAnsweredToItsSource(t *testing.T) {
+	g := made(t, func(c *Config) { c.Cluster = "keyed" })
+	run(t, g)
+	checked := func(b []byte) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{crcType}, crc32.ChecksumIEEE(b)), b...)
+	}
+	third := pingOf(t, "192.0.2.1")
+	for name, ping := range map[string][]byte{
+		"another port": pingOf(t, "127.0.0.1"), "a third party": third, "in a compound": compound(third, []byte{userType, 'x'}), "with a checksum": checked(third),
+	} {
+		udp, err := net.Dial("udp", g.Addr())
+		kit.Must(t, err)
+		_, err = udp.Write(append(labelHead("keyed"), ping...))
+		kit.Must(t, err)
+		_ = udp.SetReadDeadline(time.Now().Add(10 * time.Second))
+		answer := make([]byte, 64<<10)
+		n, err := udp.Read(answer)
+		if rest, ok := bytes.CutPrefix(answer[:n], labelHead("keyed")); err != nil || !ok || len(rest) > answerBytes || len(rest) > len(ping) {
+			t.Errorf("%s: %d bytes answered with %d, %x: %v", name, len(ping), n, rest, err)
+		}
+		_ = udp.Close()
+	}
+	damaged := checked(third)
+	damaged[2] ^= 1
+	before := bytes.Clone(damaged[1:crcHead])
+	if err := inspectPacket(damaged, &asker{from: netip.MustParseAddrPort("127.0.0.1:1")}); err != nil || !bytes.Equal(damaged[1:crcHead], before) {
+		t.Errorf("a wrong checksum was made right (%v)", err)
+	}
+}
+
+// sends keeps what is sent.
+type sends struct {
+	memberlist.NodeAwareTransport
+	last []byte
+}
+
+func (s *sends) WriteToAddress(b []byte, _ memberlist.Address) (time.Time, error) {
+	s.last = b
+	return time.Time{}, nil
+}
+
+// Without keys whoever is no member gets no news with an answer.
+func TestStrangersGetNoNews(t *testing.T) {
+	const member, stranger = "127.0.0.1:7946", "127.0.0.1:7947"
+	news := compound([]byte("answer"), []byte("news"), bytes.Repeat([]byte("n"), 1000))
+	withKey, _ := keyed(t)
+	for name, c := range map[string]struct {
+		keys *memberlist.Keyring
+		to   string
+		sent []byte
+		want []byte
+	}{
+		"a member": {nil, member, news, news}, "a stranger": {nil, stranger, news, []byte("answer")}, "an answer alone": {nil, stranger, []byte("x"), []byte("x")},
+		"with keys": {withKey.keys, stranger, news, news},
+	} {
+		var out sends
+		g := &guard{NodeAwareTransport: &out, head: labelHead("c"), keys: c.keys, member: func(a netip.AddrPort) bool { return a.String() == member }}
+		for _, send := range []func(b []byte) error{
+			func(b []byte) error { _, err := g.WriteTo(b, c.to); return err },
+			func(b []byte) error { _, err := g.WriteToAddress(b, memberlist.Address{Addr: c.to}); return err },
+		} {
+			kit.Must(t, send(append(labelHead("c"), c.sent...)))
+			if want := append(labelHead("c"), c.want...); !bytes.Equal(out.last, want) {
+				t.Errorf("%s: %q", name, out.last)
+			}
+		}
+	}
+}
 
 // TestWhatIsNotLetThrough sends each to a node that has the key, or that has none, and the node lives.
 func TestWhatIsNotLetThrough(t *testing.T) {
-	ping := func(source string) []byte {
-		addr := netip.MustParseAddr(source)
-		return packed(t, pingType, map[string]any{"SeqNo": 7, "Node": "", "SourceAddr": addr.AsSlice(), "SourcePort": 9, "SourceNode": "a stranger"})
+	ping := func(source string) []byte { return pingOf(t, source) }
+	twice := []byte("\xaaSourceAddr\xa4\xc0\x00\x02\x01")
+	passedOn := func(target string) []byte {
+		return packed(t, indirectType, map[string]any{
+			"SeqNo": 7, "Target": netip.MustParseAddr(target).AsSlice(), "Port": 9, "Node": "whoever", "Nack": true, "SourceNode": "a stranger",
+		})
 	}
 	crc := func(b []byte) []byte {
 		return append(append([]byte{crcType}, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(b))...), b...)
@@ -254,8 +333,9 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 		"compound in a compound": compound(compound(squeezed)), "compressed twice": squeeze(t, squeeze(t, []byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
 	}
 	plainOnly := map[string][]byte{
-		"ping for a third party": ping("192.0.2.1"), "in a compound": compound(ping("127.0.0.1"), ping("192.0.2.1")),
-		"two pings":                    compound(ping("127.0.0.1"), ping("127.0.0.1")),
+		"ping to be passed on": passedOn("192.0.2.1"), "to this machine": passedOn("127.0.0.1"), "in a compound": compound(passedOn("192.0.2.1")),
+		"two pings": compound(ping("127.0.0.1"), ping("127.0.0.1")), "compressed": squeeze(t, ping("192.0.2.1")),
+		"source named twice":           slices.Concat([]byte{pingType, 0x83}, twice, twice, []byte("\xa4Node\xb0"), make([]byte, 16)),
 		"ping smaller than its answer": packed(t, pingType, map[string]any{"SeqNo": 7}),
 	}
 	streams := map[string][]byte{
@@ -268,6 +348,7 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 		"a large message":      packed(t, userType, map[string]any{"UserMsgLen": 20 << 20}),
 		"no header":            {userType, 0xC1},
 	}
+	withoutSeal := map[string][]byte{"no byte": nil, "no plain byte": make([]byte, leastSealed-1)}
 	keyedOnly := map[string][]byte{"nothing": nil, "promised, not sent": packed(t, userType, map[string]any{"UserMsgLen": 1000})}
 
 	withKey, key := keyed(t)
@@ -321,6 +402,20 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 			}
 			continue
 		}
+		for name, sealed := range withoutSeal {
+			before := refused()
+			_, err := udp.Write(append(labelHead("keyed"), sealed...))
+			kit.Must(t, err)
+			kit.Until(t, "packet refused: "+name, func() bool { return refused() > before })
+			conn, err := net.Dial("tcp", g.Addr())
+			kit.Must(t, err)
+			before = refused()
+			head := binary.BigEndian.AppendUint32([]byte{encryptType}, uint32(len(sealed)))
+			_, err = conn.Write(slices.Concat(labelHead("keyed"), head, sealed))
+			kit.Must(t, err)
+			kit.Until(t, "stream refused: "+name, func() bool { return refused() > before })
+			_ = conn.Close()
+		}
 		for name, plain := range keyedOnly {
 			stream(name, plain)
 		}
@@ -329,4 +424,71 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 	joined := made(t, func(c *Config) { c.Cluster, c.Seeds = "keyed", []string{without.Addr()} })
 	run(t, joined)
 	kit.Until(t, "a member more", func() bool { return len(without.Members()) == 2 })
+}
+
+// vouching is a stream of the sockets.
+type vouching struct {
+	net.Conn
+	vouched bool
+}
+
+func (v *vouching) Vouch() { v.vouched = true }
+
+// A stream that this node can decrypt has shown that it belongs here; one that it cannot, or that needs no key, has not.
+func TestWhoHasTheKeyIsVouchedFor(t *testing.T) {
+	g, key := keyed(t)
+	plain := []byte{pingType, 0x80}
+	header := binary.BigEndian.AppendUint32([]byte{encryptType}, uint32(sealedHead+len(plain)+sealedTag))
+	good := slices.Concat(labelHead("keyed"), header, sealed(key, plain, string(header)+"keyed"))
+	bad := bytes.Clone(good)
+	bad[len(bad)-1] ^= 1
+	for name, c := range map[string]struct {
+		keys *memberlist.Keyring
+		sent []byte
+		want bool
+	}{
+		"good": {g.keys, good, true}, "bad": {g.keys, bad, false}, "without keys": {nil, append(labelHead("keyed"), plain...), false},
+	} {
+		v := &vouching{Conn: slow{from: bytes.NewReader(c.sent)}}
+		_, _ = io.ReadAll(&guardedStream{Conn: v, g: &guard{label: []byte("keyed"), keys: c.keys}, label: labelHead("keyed")})
+		if v.vouched != c.want {
+			t.Errorf("%s: vouched for: %v", name, v.vouched)
+		}
+	}
+}
+
+// Silent streams at the port of a seed, from its own members' address, hold up nobody who joins.
+func TestSilentStreamsHoldUpNobody(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if _, err := GenerateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	set := func(name string, seeds ...string) func(*Config) {
+		return func(c *Config) { c.Cluster, c.Name, c.KeyFile, c.Seeds = "keyed", name, key, seeds }
+	}
+	seed := made(t, set("n1"))
+	run(t, seed)
+	const strangers = 200
+	for range strangers {
+		conn, err := net.Dial("tcp", seed.Addr())
+		kit.Must(t, err)
+		defer conn.Close()
+	}
+	kit.Until(t, "some are closed", func() bool { return seed.Counts().ClosedNoRoom > 100 })
+	joins := made(t, set("n2", seed.Addr()))
+	run(t, joins)
+	kit.Until(t, "the seed reached", func() bool { return len(joins.Members()) == 2 && len(seed.Members()) == 2 })
+	if n := joins.Counts().RejoinsFailed; n > 0 {
+		t.Errorf("%d joins failed", n)
+	}
+	here := netip.MustParseAddr("127.0.0.1")
+	if !joins.familiar(here) || !joins.seeds.at(here) || !seed.familiar(here) || joins.familiar(netip.MustParseAddr("127.0.0.2")) {
+		t.Error("seeds and members are not told from strangers")
+	}
+	lost := made(t, set("n3", "127.0.0.3:1"))
+	run(t, lost)
+	kit.Until(t, "its seed tried", lost.Joined)
+	if !lost.familiar(netip.MustParseAddr("127.0.0.3")) {
+		t.Error("a seed that does not answer is a stranger")
+	}
 }

@@ -151,12 +151,21 @@ func (b *inbox) node(p tombstone.Peer) (memberlist.Node, bool) {
 	return m.node, ok
 }
 
-// livesAt says that a living member has that address.
-func (b *inbox) livesAt(addr netip.Addr) bool {
+// anyAt says that another member that lives, or is only missing, has an address that is so.
+func (b *inbox) anyAt(is func(netip.AddrPort) bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, m := range b.living {
-		if ip, ok := netip.AddrFromSlice(m.node.Addr); ok && ip.Unmap() == addr {
+	at := func(n *memberlist.Node) bool {
+		ip, ok := netip.AddrFromSlice(n.Addr)
+		return ok && is(netip.AddrPortFrom(ip.Unmap(), n.Port))
+	}
+	for p, m := range b.living {
+		if p != b.self && at(&m.node) {
+			return true
+		}
+	}
+	for _, m := range b.missing {
+		if at(&m.node) {
 			return true
 		}
 	}

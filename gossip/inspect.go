@@ -5,6 +5,7 @@ import (
 	"compress/lzw"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/netip"
 
@@ -16,6 +17,7 @@ import (
 // Types of memberlist's messages (memberlist v0.7.0, net.go).
 const (
 	pingType     = 0
+	indirectType = 1
 	pushPullType = 6
 	compoundType = 7
 	userType     = 8
@@ -37,19 +39,29 @@ const (
 	answerBytes = 56
 )
 
+// asker is where a packet comes from that anybody may have sent, and who may be sent something for it.
+type asker struct {
+	from   netip.AddrPort
+	member func(netip.AddrPort) bool
+}
+
 // inspectPacket looks at what memberlist would read of a packet, decrypted. Nobody puts a compound into another, and what is
 // compressed, as former programs did (see memberlistConfig), stays small: who does otherwise wants one packet to become many
-// megabytes. answers says where a ping may have its answer sent; nil is anywhere, and then it may ask for as many as it likes.
-func inspectPacket(b []byte, answers func(netip.Addr) bool) error {
-	sent := len(b)
+// megabytes. Without keys (by is not nil) a packet has one ping, which is answered to where it came from: memberlist would answer
+// to the address that it names, so that name is crossed out in b. One that is to be passed on is for a member only.
+func inspectPacket(b []byte, by *asker) error {
+	sent, sum := len(b), []byte(nil)
 	if len(b) >= crcHead && b[0] == crcType {
-		b = b[crcHead:]
+		sum, b = b[1:crcHead], b[crcHead:]
 	}
+	whole, inside := b, true
+	right := by != nil && sum != nil && binary.BigEndian.Uint32(sum) == crc32.ChecksumIEEE(whole)
 	if len(b) > 0 && b[0] == compressType {
 		var err error
 		if b, err = unpacked(bytes.NewReader(b[1:]), maxPacket); err != nil {
 			return err
 		}
+		inside = false
 	}
 	if len(b) == 0 {
 		return fmt.Errorf("%w: a packet without a message", errFormat)
@@ -66,15 +78,22 @@ func inspectPacket(b []byte, answers func(netip.Addr) bool) error {
 		switch part[0] {
 		case compoundType, compressType:
 			return fmt.Errorf("%w: a compound or compressed message in another", errSize)
-		case pingType:
-			if answers == nil {
+		case pingType, indirectType:
+			if by == nil {
 				continue
 			}
 			if pings++; pings > 1 || sent < answerBytes {
 				return fmt.Errorf("%w: pings that are smaller than their answers", errSize)
 			}
-			if err := inspectPing(part[1:], answers); err != nil {
+			crossed, err := by.inspectPing(part)
+			if err != nil {
 				return err
+			}
+			if crossed && !inside {
+				return fmt.Errorf("%w: a compressed ping that names another source", errFormat)
+			}
+			if crossed && right {
+				binary.BigEndian.PutUint32(sum, crc32.ChecksumIEEE(whole))
 			}
 		}
 	}
@@ -98,17 +117,31 @@ func partsOf(b []byte) (parts [][]byte, err error) {
 	return parts, nil
 }
 
-func inspectPing(b []byte, answers func(netip.Addr) bool) error {
-	var p struct {
-		SourceAddr []byte
+// sourceField is what a ping names its source by, in memberlist's maps.
+const sourceField = "SourceAddr"
+
+// inspectPing looks at a ping, its type included, and crosses out a source that is not where it came from.
+func (a *asker) inspectPing(b []byte) (crossed bool, err error) {
+	for {
+		var p struct {
+			SourceAddr, Target []byte
+			SourcePort, Port   uint16
+		}
+		if err := codec.NewDecoderBytes(b[1:], &codec.MsgpackHandle{}).Decode(&p); err != nil {
+			return crossed, fmt.Errorf("%w: ping: %w", errFormat, err)
+		}
+		if target, _ := netip.AddrFromSlice(p.Target); b[0] == indirectType && !a.member(netip.AddrPortFrom(target.Unmap(), p.Port)) {
+			return crossed, fmt.Errorf("%w: a ping to be passed on to a third party", errFormat)
+		}
+		if source, _ := netip.AddrFromSlice(p.SourceAddr); len(p.SourceAddr) == 0 || netip.AddrPortFrom(source.Unmap(), p.SourcePort) == a.from {
+			return crossed, nil
+		}
+		at := bytes.Index(b, []byte(sourceField))
+		if at < 0 || crossed {
+			return crossed, fmt.Errorf("%w: a ping whose answer would go to a third party", errFormat)
+		}
+		b[at], crossed = '-', true // a field that memberlist does not know
 	}
-	if err := codec.NewDecoderBytes(b, &codec.MsgpackHandle{}).Decode(&p); err != nil {
-		return fmt.Errorf("%w: ping: %w", errFormat, err)
-	}
-	if to, named := netip.AddrFromSlice(p.SourceAddr); named && !answers(to.Unmap()) {
-		return fmt.Errorf("%w: a ping whose answer would go to a third party", errFormat)
-	}
-	return nil
 }
 
 // unpacked is what a compressed message holds, at most that many bytes.

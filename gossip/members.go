@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -76,15 +77,25 @@ func (g *Gossip) memberlistConfig(ctx context.Context) (*memberlist.Config, erro
 			conf.AdvertisePort = t.Port()
 		}
 	}
-	around = newGuard(transport, conf.Label, g.keys, g.answers, g.refused)
+	if t, ok := transport.(interface{ KeepRoom(sockets.Room) }); ok {
+		closed := [...]*atomic.Uint64{
+			sockets.Silent: &g.counts.closedSilent, sockets.NoRoom: &g.counts.closedNoRoom, sockets.TooMuch: &g.counts.closedTooMuch,
+		}
+		t.KeepRoom(sockets.Room{Familiar: g.familiar, Closed: func(why sockets.Reason) { closed[why].Add(1) }})
+	}
+	around = newGuard(transport, conf.Label, g.keys, g.isMember, g.refused)
 	conf.Transport = around
 	return conf, nil
 }
 
-// answers says whether, without keys, a ping from there may have its answer sent to another address: to a member's, who may
-// have several.
-func (g *Gossip) answers(from, to netip.Addr) bool {
-	return from == to || g.inbox.livesAt(to)
+// isMember says that a member is reached there.
+func (g *Gossip) isMember(at netip.AddrPort) bool {
+	return g.inbox.anyAt(func(a netip.AddrPort) bool { return a.Addr() == at.Addr().Unmap() && a.Port() == at.Port() })
+}
+
+// familiar says that a member or a node of --join has that address.
+func (g *Gossip) familiar(addr netip.Addr) bool {
+	return g.seeds.at(addr) || g.inbox.anyAt(func(a netip.AddrPort) bool { return a.Addr() == addr })
 }
 
 // resolveBind makes an address of a host name: memberlist takes addresses only. DNS that does not answer is asked again, for

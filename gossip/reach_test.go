@@ -313,5 +313,8 @@ func TestStrangersCannotFillTheMemory(t *testing.T) {
 		})
 	}
 	group.Wait()
-	kit.Until(t, "that all are counted", func() bool { return g.Counts().RefusedSize == strangers })
+	kit.Until(t, "that all are counted", func() bool {
+		c := g.Counts()
+		return c.RefusedSize+c.ClosedNoRoom >= strangers // one may be refused while another one takes its place
+	})
 }

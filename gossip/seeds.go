@@ -48,9 +48,10 @@ type seedList struct {
 
 // seed is one name of --join. seeds.mu guards what follows addr.
 type seed struct {
-	addr    string // HOST:PORT as given
-	itself  bool   // it is this node
-	trouble string // why it is not reached, in words; empty: it is
+	addr    string           // HOST:PORT as given
+	itself  bool             // it is this node
+	trouble string           // why it is not reached, in words; empty: it is
+	found   []netip.AddrPort // its addresses, as they were looked up last
 }
 
 func (s *seedList) init(addrs []string, now clock.Stamp) {
@@ -77,6 +78,15 @@ func (g *Gossip) Alone() time.Duration {
 		return 0
 	}
 	return max(now.Sub(s.alone), 1)
+}
+
+// at says that a seed has that address.
+func (s *seedList) at(addr netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.list, func(one *seed) bool {
+		return slices.ContainsFunc(one.found, func(a netip.AddrPort) bool { return a.Addr() == addr })
+	})
 }
 
 // company notes whether another member lives.
@@ -188,7 +198,7 @@ func (g *Gossip) try(ctx context.Context, s *seed, limit time.Duration) {
 	others := slices.DeleteFunc(addrs, g.isItself)
 	itself := len(others) == 0
 	g.seeds.mu.Lock()
-	s.itself = itself
+	s.itself, s.found = itself, others
 	g.seeds.mu.Unlock()
 	var group sync.WaitGroup
 	var mu sync.Mutex

@@ -26,12 +26,6 @@ const (
 	maxPacket   = 64 << 10
 	receiveRoom = 2 << 20 // bytes the kernel is asked to keep for packets not read yet; it may give less
 	longestWait = time.Second
-	// maxAccepted bounds streams taken at once; memberlist answers at most so many push/pulls at once itself.
-	maxAccepted = 128
-	// maxStream bounds the bytes read from one stream, and maxUnread those of all open ones that others have opened: memberlist
-	// keeps up to 20 MiB of each in memory before it knows who writes. A state with the most ids is a bit more than 1 MiB.
-	maxStream = 4 << 20
-	maxUnread = 8 << 20
 )
 
 // Transport has one UDP and one TCP socket of the same port.
@@ -47,10 +41,10 @@ type Transport struct {
 	once    sync.Once
 	group   sync.WaitGroup
 
+	room atomic.Pointer[Room]
 	full rate.Sometimes // limits the log of streams that are too many
-	read atomic.Int64   // bytes from accepted streams that are open
 
-	mu   sync.Mutex // guards the following field
+	mu   sync.Mutex // guards the following field, and those of its streams
 	open map[*stream]bool
 }
 
@@ -157,7 +151,7 @@ func (t *Transport) DialAddressTimeout(to memberlist.Address, timeout time.Durat
 	if err != nil {
 		return nil, err
 	}
-	return t.track(conn, false), nil
+	return t.track(conn), nil
 }
 
 // StreamCh gives the streams accepted.
@@ -208,14 +202,10 @@ func (t *Transport) accept() {
 			continue
 		}
 		wait = 0
-		if len(t.streamsWhere(func(s *stream) bool { return s.accepted })) >= maxAccepted {
-			_ = conn.Close() // whoever is of the cluster tries again
-			t.full.Do(func() {
-				t.logger.Warn("gossip: too many streams at once, one was closed", "from", conn.RemoteAddr(), "at_most", maxAccepted)
-			})
+		s := t.admit(conn)
+		if s == nil {
 			continue
 		}
-		s := t.track(conn, true)
 		select {
 		case t.streams <- s:
 		case <-t.ctx.Done():
@@ -225,19 +215,9 @@ func (t *Transport) accept() {
 	}
 }
 
-// stream is one that Shutdown closes, and Refuse.
-type stream struct {
-	net.Conn
-	t        *Transport
-	accepted bool
-
-	mu     sync.Mutex // guards the following fields
-	read   int64      // bytes so far
-	closed bool       // what it brought counts no more
-}
-
-func (t *Transport) track(conn net.Conn, accepted bool) *stream {
-	s := &stream{Conn: conn, t: t, accepted: accepted}
+// track keeps a stream that this node has opened.
+func (t *Transport) track(conn net.Conn) *stream {
+	s := &stream{Conn: conn, t: t}
 	t.mu.Lock()
 	t.open[s] = true
 	t.mu.Unlock()
@@ -245,39 +225,6 @@ func (t *Transport) track(conn net.Conn, accepted bool) *stream {
 		_ = s.Close() // whoever uses it is told
 	}
 	return s
-}
-
-// Read reads, as long as the stream and all together stay within their limits.
-func (s *stream) Read(b []byte) (int, error) {
-	n, err := s.Conn.Read(b)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return n, err
-	}
-	s.read += int64(n)
-	if s.read > maxStream {
-		err = fmt.Errorf("a stream exceeds limit (%d bytes)", maxStream)
-	}
-	if s.accepted && s.t.read.Add(int64(n)) > maxUnread {
-		err = fmt.Errorf("what open streams have brought exceeds limit (%d bytes)", maxUnread)
-	}
-	return n, err
-}
-
-// Close closes the stream.
-func (s *stream) Close() error {
-	s.t.mu.Lock()
-	delete(s.t.open, s)
-	s.t.mu.Unlock()
-	err := s.Conn.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.accepted && !s.closed {
-		s.t.read.Add(-s.read)
-	}
-	s.closed = true
-	return err
 }
 
 func (t *Transport) streamsWhere(wanted func(*stream) bool) (found []*stream) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,33 +152,27 @@ func TestShutdownWhileNobodyReads(t *testing.T) {
 	kit.Must(t, b.Shutdown())
 }
 
-// Streams beyond the limit are closed, those within it stay, and Shutdown ends all of them.
+// The stream beyond the limit of a source takes the place of the oldest one, and Shutdown ends all of them.
 func TestStreamsAreBounded(t *testing.T) {
 	a := listen(t, loopback)
-	var taken []net.Conn
 	go func() {
-		for range maxAccepted {
+		for range maxEach + 1 {
 			<-a.StreamCh()
 		}
 	}()
-	for range maxAccepted {
+	var taken []net.Conn
+	for range maxEach + 1 {
 		conn, err := net.Dial("tcp", a.testAddr())
 		kit.Must(t, err)
 		defer conn.Close()
 		taken = append(taken, conn)
-	}
-	for len(a.streamsWhere(func(*stream) bool { return true })) < maxAccepted {
-		<-time.After(time.Millisecond)
 	}
 	closed := func(conn net.Conn, within time.Duration) bool {
 		_ = conn.SetReadDeadline(time.Now().Add(within))
 		_, err := conn.Read(make([]byte, 1))
 		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 	}
-	one, err := net.Dial("tcp", a.testAddr())
-	kit.Must(t, err)
-	defer one.Close()
-	if !closed(one, 10*time.Second) || closed(taken[0], time.Millisecond) {
+	if !closed(taken[0], 10*time.Second) || closed(taken[1], time.Millisecond) || closed(taken[maxEach], time.Millisecond) {
 		t.Error("the wrong stream was closed")
 	}
 	if err := a.Shutdown(); err != nil {
@@ -193,6 +188,12 @@ func TestStreamsAreBounded(t *testing.T) {
 // A stream that brings too much is ended, and so is one while all together have brought too much; a closed one counts no more.
 func TestWhatStreamsBringIsBounded(t *testing.T) {
 	a := listen(t, loopback)
+	var tooMuch atomic.Int32
+	a.KeepRoom(Room{Familiar: func(netip.Addr) bool { return true }, Closed: func(why Reason) {
+		if why == TooMuch {
+			tooMuch.Add(1)
+		}
+	}})
 	open := func(bytes int) (accepted net.Conn) {
 		conn, err := net.Dial("tcp", a.testAddr())
 		kit.Must(t, err)
@@ -205,24 +206,35 @@ func TestWhatStreamsBringIsBounded(t *testing.T) {
 	}
 	for _, s := range a.streamsWhere(func(*stream) bool { return true }) {
 		_ = s.Close()
+	}
+	fill := func() (full []net.Conn) {
+		for range maxUnread / maxStream {
+			s := open(maxStream)
+			if _, err := io.ReadFull(s, make([]byte, maxStream)); err != nil {
+				t.Fatal(err)
+			}
+			full = append(full, s)
+		}
+		return full
+	}
+	full := fill()
+	if _, err := open(1).Read(make([]byte, 1)); err != nil {
+		t.Errorf("one that brings little pays for those that brought much: %v", err)
+	}
+	if n := len(a.streamsWhere(func(s *stream) bool { return s.read == maxStream })); n != len(full)-1 {
+		t.Errorf("%d of %d streams that brought much are left", n, len(full))
+	}
+	for _, s := range a.streamsWhere(func(*stream) bool { return true }) {
+		_ = s.Close()
 		_ = s.Close() // must not count twice
 	}
-	if n := a.read.Load(); n != 0 {
-		t.Fatalf("%d bytes of closed streams count", n)
+	for _, s := range fill() {
+		s.(*stream).Vouch()
 	}
-	var full []net.Conn
-	for range maxUnread / maxStream {
-		s := open(maxStream)
-		if _, err := io.ReadFull(s, make([]byte, maxStream)); err != nil {
-			t.Fatal(err)
-		}
-		full = append(full, s)
+	if _, err := open(1).Read(make([]byte, 1)); !errors.Is(err, errTooMuch) {
+		t.Errorf("no limit for all streams together: %v", err)
 	}
-	if _, err := open(1).Read(make([]byte, 1)); err == nil {
-		t.Error("no limit for all streams together")
-	}
-	_ = full[0].Close()
-	if _, err := open(1).Read(make([]byte, 1)); err != nil {
-		t.Errorf("there is room again: %v", err)
+	if n := tooMuch.Load(); n != 2 {
+		t.Errorf("%d streams ended for what they brought together", n)
 	}
 }

@@ -30,7 +30,9 @@ func TestEveryCountHasItsSeries(t *testing.T) {
 		"RefusedType": `gossip_refused_total{reason="type"}`, "RefusedFormat": `gossip_refused_total{reason="format"}`,
 		"InboxFull": `gossip_lost_total{why="inbox_full"}`, "Unsendable": `gossip_lost_total{why="unsendable"}`,
 		"SendFailed": `gossip_lost_total{why="send_failed"}`, "StreamsDropped": `gossip_lost_total{why="streams_busy"}`,
-		"Sent": "gossip_sent_total", "SentBytes": "gossip_sent_bytes_total", "MembersLost": "gossip_members_lost_total",
+		"ClosedSilent": `gossip_streams_closed_total{reason="silent"}`, "ClosedNoRoom": `gossip_streams_closed_total{reason="no_room"}`,
+		"ClosedTooMuch": `gossip_streams_closed_total{reason="too_much"}`,
+		"Sent":          "gossip_sent_total", "SentBytes": "gossip_sent_bytes_total", "MembersLost": "gossip_members_lost_total",
 		"Rejoins": "gossip_joins_total", "RejoinsFailed": "gossip_joins_failed_total", "KeysRefused": "gossip_keys_refused_total",
 	}
 	for why, label := range map[tombstone.NotMade]string{

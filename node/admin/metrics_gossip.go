@@ -168,6 +168,7 @@ func shellSeries() []series {
 	const (
 		refused, refusedHelp = "gossip_refused_total", "Messages that were not believed, by reason."
 		lost, lostHelp       = "gossip_lost_total", "Messages lost on the way out or in; what matters is repeated."
+		closed, closedHelp   = "gossip_streams_closed_total", "Streams of others that were closed before their message was read, by reason."
 	)
 	return []series{
 		counter(refused, refusedHelp, count(func(c *gossip.Counts) uint64 { return c.RefusedKey })).with("reason", "key"),
@@ -180,6 +181,9 @@ func shellSeries() []series {
 		counter(lost, lostHelp, count(func(c *gossip.Counts) uint64 { return c.Unsendable })).with("why", "unsendable"),
 		counter(lost, lostHelp, count(func(c *gossip.Counts) uint64 { return c.SendFailed })).with("why", "send_failed"),
 		counter(lost, lostHelp, count(func(c *gossip.Counts) uint64 { return c.StreamsDropped })).with("why", "streams_busy"),
+		counter(closed, closedHelp, count(func(c *gossip.Counts) uint64 { return c.ClosedSilent })).with("reason", "silent"),
+		counter(closed, closedHelp, count(func(c *gossip.Counts) uint64 { return c.ClosedNoRoom })).with("reason", "no_room"),
+		counter(closed, closedHelp, count(func(c *gossip.Counts) uint64 { return c.ClosedTooMuch })).with("reason", "too_much"),
 		counter("gossip_sent_total", "Messages handed to memberlist: of tombstones, not of digests nor memberlist's own.",
 			count(func(c *gossip.Counts) uint64 { return c.Sent })),
 		counter("gossip_sent_bytes_total", "Bytes of the messages of epitaph_gossip_sent_total, without memberlist's envelope.",
