@@ -50,9 +50,10 @@ func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) L
 		owner *Conn
 		id    tombstone.Identity
 		late  bool
+		since clock.Stamp
 	)
 	if e := s.visible(key); e != nil {
-		owner, id, late = e.owner, e.identity(), e.lateProof()
+		owner, id, late, since = e.owner, e.identity(), e.lateProof(), e.since
 		if owner == nil || owner.ID != u.Conn {
 			return Left{Leaving: LeavingOtherConn}
 		}
@@ -71,7 +72,7 @@ func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) L
 	}
 	s.forget(key)
 	return Left{Leaving: LeavingProven, Departure: tombstone.Departure{
-		Key: key, Identity: id, Unregistered: u.At, LateProof: late, Conn: owner.ID,
+		Key: key, Identity: id, Unregistered: u.At, LateProof: late, Conn: owner.ID, Since: since,
 	}}
 }
 

@@ -39,6 +39,7 @@ type twinLive struct {
 	gone     bool // for the original; what it keeps alive under another name still depends on it
 	seen     clock.Stamp
 	reg      clock.Stamp
+	since    clock.Stamp
 	timeout  time.Duration
 	data     DataVersion
 	owner    *Conn
@@ -190,10 +191,13 @@ func (w *twin) keepAlive(r *Registration, now clock.Stamp, order int) {
 	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
 	delete(w.evic, key)
 	prev := w.live(key)
-	e := &twinLive{name: r.Name, id: r.ID, seen: now, reg: now, timeout: 120 * time.Second, data: r.DataVersion,
+	e := &twinLive{name: r.Name, id: r.ID, seen: now, reg: now, since: now, timeout: 120 * time.Second, data: r.DataVersion,
 		owner: r.Conn, version: r.Version, language: r.Language, ha: r.HAAddr, order: order}
 	if r.Timeout.Valid {
 		e.timeout = time.Duration(r.Timeout.N) * time.Millisecond
+	}
+	if prev != nil {
+		e.since = prev.since
 	}
 	if prev != nil && prev.owner.ID > r.Conn.ID {
 		e.owner, e.version, e.language = prev.owner, prev.version, prev.language
@@ -294,7 +298,7 @@ func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now cl
 	case e != nil && e.owner.ID != u.Conn:
 		return Left{Leaving: LeavingOtherConn}
 	case e != nil:
-		owner, d.LateProof = e.owner, e.version >= mq.V5_0_0 && e.language == 0
+		owner, d.Since, d.LateProof = e.owner, e.since, e.version >= mq.V5_0_0 && e.language == 0
 		d.Identity = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Source.Addr}
 	case rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.at) <= w.ttl:
 		owner, d.LateProof, d.Identity = rem.owner, rem.late, rem.id

@@ -5,7 +5,7 @@ import "time"
 // Limits of the protocol. Each has a test at the limit and one beyond it.
 const (
 	TTL        = 10 * time.Minute // life of a tombstone from its U: more than heartbeat timeout plus scan of any entry
-	maxLive    = 65_536           // tombstones of its own that a node keeps; the oldest U goes first
+	maxLive    = 65_536           // tombstones of its own that a node keeps; see makeRoom for which goes first
 	MaxMessage = 1_100            // bytes of one encoded message, so that it fits into any packet
 	maxBatch   = 8                // ids in one Hint or Pull, answers in one Proof
 	maxReports = 16               // reports in one Done
@@ -14,9 +14,13 @@ const (
 	maxHead    = 176              // bytes of everything in a message but its ids: type, version, sender, nonce, lengths
 	maxID      = MaxMessage - maxHead
 
-	ratePerIP, burstPerIP     = 100, 1_000   // tombstones a second from one source address
-	ratePerNode, burstPerNode = 1_000, 5_000 // tombstones a second at this node
-	maxSources                = 16_384       // source addresses remembered by the limits
+	ratePerIP, burstPerIP     = 100, 1_000   // tombstones a second from one source
+	ratePerNode, burstPerNode = 1_000, 5_000 // tombstones a second at this node, and once more what is kept for some
+	rateLong, burstLong       = 20, 250      // of what is kept: for one source's brokers that were known for knownLong
+	rateFew, burstFew         = 1, 32        // of what is kept: for one source's others
+	maxSources                = 16_384       // sources remembered by the limits
+	knownLong                 = 10 * time.Minute
+	maxFew                    = 32 // live tombstones of one source that are dropped after those of sources that have more
 
 	maxWindow    = 8      // batches outstanding for each member, of hints and of pulls
 	maxWanted    = 8_192  // ids waiting to be pulled from one origin

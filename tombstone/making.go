@@ -32,45 +32,79 @@ func (n NotMade) String() string { return notMadeNames[n] }
 // Name is the reason for programs: metrics, and the log beside the words.
 func (n NotMade) Name() string { return strings.ReplaceAll(notMadeNames[n], " ", "_") }
 
-// making limits how many tombstones one source address and this node may make: a loop of REGISTER and UNREGISTER
-// must neither fill the members' queues nor push out other brokers' tombstones.
+// making limits how many tombstones one source and this node may make: a loop of REGISTER and UNREGISTER must neither fill the
+// members' queues nor push out other brokers' tombstones. What a few sources that make many leave of the node's rate is not
+// all that others get: there is a second one as large, for brokers that were known for long and for sources that make few, and each
+// source has a share of it.
 type making struct {
-	node    *rate.Limiter
-	sources map[netip.Addr]*rate.Limiter
+	node, kept *rate.Limiter
+	sources    map[netip.Addr]*source
+}
+
+// source is an address, or the /64 that an IPv6 host can choose from.
+type source struct {
+	all  *rate.Limiter
+	long *rate.Limiter // of kept, for brokers that were known for long
+	few  *rate.Limiter // of kept, for others
 }
 
 func newMaking() making {
-	return making{node: rate.NewLimiter(ratePerNode, burstPerNode), sources: map[netip.Addr]*rate.Limiter{}}
+	return making{
+		node: rate.NewLimiter(ratePerNode, burstPerNode), kept: rate.NewLimiter(ratePerNode, burstPerNode),
+		sources: map[netip.Addr]*source{},
+	}
 }
 
-// allow takes one token of ip's and one of the node's, or none.
-func (m *making) allow(ip netip.Addr, now clock.Stamp) NotMade {
+func newSource() *source {
+	return &source{
+		all: rate.NewLimiter(ratePerIP, burstPerIP), long: rate.NewLimiter(rateLong, burstLong), few: rate.NewLimiter(rateFew, burstFew),
+	}
+}
+
+func sourceOf(ip netip.Addr) netip.Addr {
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		p, _ := ip.Prefix(64) // no such address is too short for that
+		return p.Addr()
+	}
+	return ip
+}
+
+// allow takes one token of the source's and one of the node's, or none. long says that the broker was known for knownLong.
+func (m *making) allow(ip netip.Addr, long bool, now clock.Stamp) NotMade {
 	at := time.Unix(0, now.Boot)
-	source := m.sources[ip]
-	if source == nil {
+	ip = sourceOf(ip)
+	s := m.sources[ip]
+	if s == nil {
 		if len(m.sources) >= maxSources {
 			m.dropFull(at)
 		}
 		if len(m.sources) >= maxSources {
 			return SourceLimit
 		}
-		source = rate.NewLimiter(ratePerIP, burstPerIP)
-		m.sources[ip] = source
+		s = newSource()
+		m.sources[ip] = s
 	}
-	switch {
-	case source.TokensAt(at) < 1:
+	if s.all.TokensAt(at) < 1 {
 		return SourceLimit
-	case !m.node.AllowN(at, 1):
-		return NodeLimit
 	}
-	source.AllowN(at, 1)
+	if !m.node.AllowN(at, 1) {
+		share := s.few
+		if long {
+			share = s.long
+		}
+		if share.TokensAt(at) < 1 || !m.kept.AllowN(at, 1) {
+			return NodeLimit
+		}
+		share.AllowN(at, 1)
+	}
+	s.all.AllowN(at, 1)
 	return Made
 }
 
-// dropFull drops the sources whose buckets are full again: a new bucket would be the same.
+// dropFull drops the sources whose buckets are full again: new buckets would be the same.
 func (m *making) dropFull(at time.Time) {
-	for ip, source := range m.sources {
-		if source.TokensAt(at) >= burstPerIP {
+	for ip, s := range m.sources {
+		if s.all.TokensAt(at) >= burstPerIP && s.long.TokensAt(at) >= burstLong && s.few.TokensAt(at) >= burstFew {
 			delete(m.sources, ip)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 // own is a tombstone that this node made.
 type own struct {
 	id       ID
+	long     bool // of a broker that was known for knownLong
 	u        clock.Stamp
 	life     clock.Stamp // L; zero: no proof of life (yet)
 	late     bool        // the acknowledged reply may raise L
@@ -55,11 +56,12 @@ func (x *Exchange) Departed(d Departure, now clock.Stamp) (ID, NotMade, Output) 
 	x.seq++
 	if len(x.own) >= maxLive {
 		x.counters.Capped++
-		x.dropOldestOwn()
+		x.makeRoom()
 	}
-	o := &own{id: id, u: d.Unregistered, life: d.Life, late: d.LateProof || x.flaw == FlawLateProofForAll}
+	o := &own{id: id, long: d.long(), u: d.Unregistered, life: d.Life, late: d.LateProof || x.flaw == FlawLateProofForAll}
 	x.own[id.Seq] = o
 	x.latest[id.Key] = o
+	x.live[sourceOf(id.RemoteIP)]++
 	at := len(x.byAge) // connections stamp U, so tombstones are made nearly in the order of their U
 	for at > 0 && x.byAge[at-1].u.Boot > o.u.Boot {
 		at--
@@ -78,8 +80,11 @@ func (x *Exchange) mayMake(d Departure, id ID, now clock.Stamp) NotMade {
 	case now.Age(d.Unregistered) > TTL:
 		return TooOld
 	}
-	return x.making.allow(id.RemoteIP, now)
+	return x.making.allow(id.RemoteIP, d.long(), now)
 }
+
+// long says that the broker was known for so long that it was not made up for this departure.
+func (d *Departure) long() bool { return !d.Since.IsZero() && d.Unregistered.Sub(d.Since) >= knownLong }
 
 // hintAll hints o to every member. When there are too many, it hints o to some random members and puts it into the gossip
 // queue.
@@ -348,14 +353,28 @@ func (x *Exchange) retryHints(m *member, now clock.Stamp, out *Output) {
 func (x *Exchange) expireOwn(now clock.Stamp) {
 	for len(x.byAge) > 0 && !x.byAge[0].live(now) {
 		x.counters.Expired++
-		x.dropOldestOwn()
+		x.dropOwn(0)
 	}
 }
 
-func (x *Exchange) dropOldestOwn() {
-	o := x.byAge[0]
-	x.byAge[0] = nil
-	x.byAge = x.byAge[1:]
+// makeRoom drops the tombstone with the oldest U of a source that has many and a broker that was not known for long; if there
+// is none, the oldest.
+func (x *Exchange) makeRoom() {
+	x.dropOwn(max(0, slices.IndexFunc(x.byAge, func(o *own) bool { return !o.long && x.live[sourceOf(o.id.RemoteIP)] > maxFew })))
+}
+
+func (x *Exchange) dropOwn(i int) {
+	o := x.byAge[i]
+	if i == 0 {
+		x.byAge[0] = nil
+		x.byAge = x.byAge[1:]
+	} else {
+		x.byAge = slices.Delete(x.byAge, i, i+1)
+	}
+	from := sourceOf(o.id.RemoteIP)
+	if x.live[from]--; x.live[from] == 0 {
+		delete(x.live, from)
+	}
 	delete(x.own, o.id.Seq)
 	if x.latest[o.id.Key] == o {
 		delete(x.latest, o.id.Key)

@@ -135,6 +135,13 @@ func (x *Exchange) Check(now clock.Stamp) error {
 	if !slices.IsSortedFunc(x.byAge, func(a, b *own) int { return int(a.u.Boot - b.u.Boot) }) {
 		fail("own tombstones out of order")
 	}
+	live := 0
+	for _, n := range x.live {
+		live += n
+	}
+	if live != len(x.own) {
+		fail("%d own tombstones by source, %d in all", live, len(x.own))
+	}
 	if len(x.latest) > len(x.own) {
 		fail("%d latest keys of %d tombstones", len(x.latest), len(x.own))
 	}

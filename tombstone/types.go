@@ -29,6 +29,7 @@ type Departure struct {
 	Life         clock.Stamp // L: newest acknowledged write before U; zero when there is none
 	LateProof    bool        // the broker unregisters before it gives up its port: the acknowledged reply may raise L
 	Conn         uint64      // accept sequence number of the owning connection
+	Since        clock.Stamp // when the broker registered first; zero: not known
 }
 
 // Peer is one life of one member: the name memberlist knows it by and the random number of its process start.
