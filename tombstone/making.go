@@ -38,7 +38,7 @@ func (n NotMade) Name() string { return strings.ReplaceAll(notMadeNames[n], " ",
 // source has a share of it.
 type making struct {
 	node, kept *rate.Limiter
-	sources    map[netip.Addr]*source
+	sources    map[netip.Prefix]*source
 }
 
 // source is an address, or the /64 that an IPv6 host can choose from.
@@ -51,7 +51,7 @@ type source struct {
 func newMaking() making {
 	return making{
 		node: rate.NewLimiter(ratePerNode, burstPerNode), kept: rate.NewLimiter(ratePerNode, burstPerNode),
-		sources: map[netip.Addr]*source{},
+		sources: map[netip.Prefix]*source{},
 	}
 }
 
@@ -61,19 +61,11 @@ func newSource() *source {
 	}
 }
 
-func sourceOf(ip netip.Addr) netip.Addr {
-	if ip = ip.Unmap().WithZone(""); ip.Is6() {
-		p, _ := ip.Prefix(64) // no such address is too short for that
-		return p.Addr()
-	}
-	return ip
-}
-
 // allow takes one token of the source's and one of the node's, or none. long says that the broker was known for knownLong.
 func (m *making) allow(ip netip.Addr, long bool, now clock.Stamp) NotMade {
 	at := time.Unix(0, now.Boot)
-	ip = sourceOf(ip)
-	s := m.sources[ip]
+	from := sourceOf(ip)
+	s := m.sources[from]
 	if s == nil {
 		if len(m.sources) >= maxSources {
 			m.dropFull(at)
@@ -82,7 +74,7 @@ func (m *making) allow(ip netip.Addr, long bool, now clock.Stamp) NotMade {
 			return SourceLimit
 		}
 		s = newSource()
-		m.sources[ip] = s
+		m.sources[from] = s
 	}
 	if s.all.TokensAt(at) < 1 {
 		return SourceLimit

@@ -91,8 +91,10 @@ func newSelfCheck() selfCheck {
 	}
 }
 
-// sourceOf is the source that evictions of brokers at ip are counted under: who has one IPv6 address has a /64 of them.
+// sourceOf is the source that evictions and departures of brokers at ip are counted under: who has one IPv6 address has a /64 of
+// them.
 func sourceOf(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
 	bits := ip.BitLen()
 	if ip.Is6() {
 		bits = 64
