@@ -79,6 +79,7 @@ func (p *program) app() *command.Command {
 			p.topCommand(),
 			p.forceLeaveCommand(),
 			p.diffCommand(),
+			p.doctorCommand(),
 			p.healthCommand(),
 			p.licensesCommand(),
 			{Name: relayCommand, Raw: true, Hidden: true, Run: func(context.Context, []string) error {

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
-	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/survey"
 )
 
@@ -76,18 +74,9 @@ func variously(targets []survey.Target, d *survey.Difference) servedVariously {
 
 func diffAsJSON(targets []survey.Target, r *survey.Result, took time.Duration) diffAnswer {
 	a := diffAnswer{
-		Agree: r.Agree(), Complete: r.Complete() && r.Compared() > 1, NameServers: []diffServer{}, Topics: r.Topics, More: r.More,
+		Agree: r.Agree(), Complete: r.Complete() && r.Compared() > 1, NameServers: serversAsJSON(targets, r.Views), Topics: r.Topics, More: r.More,
 		Differences: []servedVariously{}, Once: []servedVariously{}, Notes: append([]string{}, r.Notes...), Missing: append([]string{}, r.Missing...),
 		Requests: r.Requests, Slowed: r.Slowed, TookMS: float64(took.Microseconds()) / 1000,
-	}
-	for i, v := range r.Views {
-		one := diffServer{Name: targets[i].Name, Addr: targets[i].Addr}
-		if v.Fault != nil {
-			one.Fault = v.Fault.Error()
-		} else {
-			one.Version, one.Brokers = remoting.VersionText(v.Version), len(v.Groups)
-		}
-		a.NameServers = append(a.NameServers, one)
 	}
 	for i := range r.Told {
 		a.Differences = append(a.Differences, variously(targets, &r.Told[i]))
@@ -173,8 +162,8 @@ func (v *view) diffOfServers(targets []survey.Target, r *survey.Result) error {
 	for i := range r.Told {
 		switch d := &r.Told[i]; d.Kind {
 		case survey.KindBroker:
-			for _, text := range texts(d) {
-				t.add(d.Broker, fmt.Sprint(d.ID), text, v.list(at(targets, d, text)), orDash(v.list(notAt(targets, d, text))))
+			for _, text := range d.Texts() {
+				t.add(d.Broker, fmt.Sprint(d.ID), text, v.list(d.At(targets, text)), orDash(v.list(d.NotAt(targets, text))))
 			}
 		case survey.KindTopic:
 			if topics[d.Broker] == nil {
@@ -203,63 +192,10 @@ func (v *view) diffOfServers(targets []survey.Target, r *survey.Result) error {
 		if i == 0 {
 			fmt.Fprintln(v.out)
 		}
-		v.words(0, d.Subject.String()+": "+spoken(targets, d))
+		v.words(0, d.Subject.String()+": "+d.Spoken(targets))
 	}
 	v.surveyNotes(targets, r)
 	return nil
-}
-
-// texts are the values of a difference, each once.
-func texts(d *survey.Difference) (all []string) {
-	for _, value := range d.Values {
-		if value.Known && value.Held && !slices.Contains(all, value.Text) {
-			all = append(all, value.Text)
-		}
-	}
-	return all
-}
-
-func at(targets []survey.Target, d *survey.Difference, text string) (all []string) {
-	for i, value := range d.Values {
-		if value.Known && value.Held && value.Text == text {
-			all = append(all, targets[i].Addr)
-		}
-	}
-	return all
-}
-
-func notAt(targets []survey.Target, d *survey.Difference, text string) (all []string) {
-	for i, value := range d.Values {
-		if value.Known && (!value.Held || value.Text != text) {
-			all = append(all, targets[i].Addr)
-		}
-	}
-	return all
-}
-
-// spoken is a difference in words: each value and where it is.
-func spoken(targets []survey.Target, d *survey.Difference) string {
-	var parts []string
-	for _, text := range texts(d) {
-		parts = append(parts, fmt.Sprintf("%s at %s", orNothing(text), strings.Join(at(targets, d, text), ", ")))
-	}
-	var lacks []string
-	for i, value := range d.Values {
-		if value.Known && !value.Held {
-			lacks = append(lacks, targets[i].Addr)
-		}
-	}
-	if len(lacks) > 0 {
-		parts = append(parts, "not at "+strings.Join(lacks, ", "))
-	}
-	return strings.Join(parts, "; ")
-}
-
-func orNothing(text string) string {
-	if text == "" {
-		return `""`
-	}
-	return text
 }
 
 // topicsOf are the topics of one broker: those that some NameServers have with one value, by where they are, then the rest.
@@ -267,16 +203,16 @@ func (v *view) topicsOf(targets []survey.Target, all []*survey.Difference) {
 	only := map[string][]string{}
 	var order, differing []string
 	for _, d := range all {
-		values := texts(d)
+		values := d.Texts()
 		if len(values) == 1 {
-			where := "only at " + strings.Join(at(targets, d, values[0]), ", ")
+			where := "only at " + strings.Join(d.At(targets, values[0]), ", ")
 			if only[where] == nil {
 				order = append(order, where)
 			}
 			only[where] = append(only[where], d.Topic)
 			continue
 		}
-		differing = append(differing, fmt.Sprintf("%s (%s)", d.Topic, spoken(targets, d)))
+		differing = append(differing, fmt.Sprintf("%s (%s)", d.Topic, d.Spoken(targets)))
 	}
 	for _, where := range order {
 		v.words(2, where+": "+strings.Join(only[where], ", "))
@@ -297,7 +233,7 @@ func (v *view) surveyNotes(targets []survey.Target, r *survey.Result) {
 		v.words(0, "note: "+text)
 	}
 	for i := range r.Once[:min(len(r.Once), fewOnce)] {
-		v.words(0, fmt.Sprintf("note: seen once, an update may be on its way: %s: %s", r.Once[i].Subject, spoken(targets, &r.Once[i])))
+		v.words(0, fmt.Sprintf("note: seen once, an update may be on its way: %s: %s", r.Once[i].Subject, r.Once[i].Spoken(targets)))
 	}
 	if more := len(r.Once) - fewOnce; more > 0 {
 		v.words(0, fmt.Sprintf("note: and %d more that were seen once", more))
@@ -372,7 +308,7 @@ func (v *view) changes(targets []survey.Target, stands standing, r *survey.Resul
 	for i := range r.Told {
 		d := &r.Told[i]
 		what := variously(targets, d)
-		if err := begin(fmt.Sprintf("differs: %s: %s", d.Subject, spoken(targets, d)), change{At: now, Change: "differs", What: &what}); err != nil {
+		if err := begin(fmt.Sprintf("differs: %s: %s", d.Subject, d.Spoken(targets)), change{At: now, Change: "differs", What: &what}); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,8 @@ func TestNoExitStatusChanges(t *testing.T) {
 		{"keygen", filepath.Join(dir, "no", "dir", "key")}, {"licenses"},
 		{"members", nobody}, {"members", nobody, "extra"}, {"tombstones", nobody}, {"tombstones", "--limit=0"}, {"brokers", nobody},
 		{"routes"}, {"routes", nobody, "T"}, {"conflicts", nobody}, {"top", nobody}, {"force-leave"}, {"force-leave", nobody, "m"},
-		{"diff", nobody}, {"health", nobody}, {"bench"},
+		{"diff", nobody}, {"diff", "-n", closed.Addr().String()}, {"diff", "-n", "noport"},
+		{"doctor", nobody}, {"doctor", "-n", closed.Addr().String()}, {"doctor", "--fail-on=much"}, {"health", nobody}, {"bench"},
 		{"mqnamesrv", "-h"}, {"mqnamesrv", "-x"}, {"mqnamesrv"}, {"mqnamesrv", "-c", filepath.Join(dir, "none")}, {"mqnamesrv", "-p"},
 	} {
 		status, _, _ := run(args...)

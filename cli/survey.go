@@ -36,6 +36,7 @@ type surveyed struct {
 	rate                 int
 	yes                  bool
 	namespaces           []string
+	brokers              bool // they are asked, too
 }
 
 // flags are those that all of these commands have.
@@ -143,8 +144,12 @@ func (s *surveyed) begin(ctx context.Context) (context.Context, context.CancelFu
 
 // confirm says what is going to be asked and, at a terminal, whether it shall.
 func (s *surveyed) confirm(plan survey.Plan) error {
-	fmt.Fprintf(s.p.stderr, "asking %s for %s: %s in all, at most %d a second to each; nothing is changed\n", plural(plan.Servers, "NameServer", "NameServers"),
-		plural(plan.Topics, "topic", "topics"), plural(plan.Requests, "request", "requests"), plan.Rate)
+	brokers := ""
+	if s.brokers {
+		brokers = fmt.Sprintf(", then %s", plural(plan.Brokers, "broker address", "broker addresses"))
+	}
+	fmt.Fprintf(s.p.stderr, "asking %s for %s: %s in all, at most %d a second to each%s; nothing is changed\n", plural(plan.Servers, "NameServer", "NameServers"),
+		plural(plan.Topics, "topic", "topics"), plural(plan.Requests, "request", "requests"), plan.Rate, brokers)
 	if s.yes || plan.Requests <= askAbove || terminalFile(s.p.stderr) == nil || terminalFile(os.Stdin) == nil {
 		return nil
 	}

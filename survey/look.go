@@ -24,6 +24,7 @@ const (
 // Plan is what a look is going to ask for.
 type Plan struct {
 	Servers, Topics, Requests, Rate int
+	Brokers                         int // addresses that they list
 }
 
 // Survey compares NameServers.
@@ -36,6 +37,7 @@ type Survey struct {
 	Progress   func(done, total int) // of the routes of a look, often and by several at once. May be nil
 	access     *Access
 	peers      []*Peer
+	stats      *topicStats // of the routes of the first look; nil: nobody wants them
 }
 
 // New is a survey of targets. Close it.
@@ -94,6 +96,9 @@ func (s *Survey) Diff(ctx context.Context) (*Result, error) {
 	if err := s.confirm(t, views); err != nil {
 		return nil, err
 	}
+	if s.stats != nil {
+		s.stats.begin(t, views)
+	}
 	s.routes(ctx, t, views, leftOut)
 	first := Compare(views)
 	compared := routesKnown(views)
@@ -128,6 +133,7 @@ func (s *Survey) confirm(t *topics, views []*View) error {
 	for i, v := range views {
 		plan.Requests += len(s.wanted(t, i, v)) + lookFacts + len(s.Namespaces)
 	}
+	plan.Brokers = len(advertised(views))
 	return s.Confirm(plan)
 }
 
@@ -458,6 +464,9 @@ func (s *Survey) routesOf(ctx context.Context, t *topics, server int, v *View, w
 				mu.Lock()
 				if err == nil {
 					t.sums[server][i], inARow = t.sum(route, leftOut), 0
+					if s.stats != nil {
+						s.stats.saw(server, int(i), t.names[i], route)
+					}
 				} else {
 					t.sums[server][i] = unasked
 					failed, inARow = failed+1, inARow+1

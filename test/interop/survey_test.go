@@ -85,10 +85,8 @@ func startRust(t *testing.T, program string) string {
 
 // NameServers of every make that were told the same agree, and what one was not told is told by diff -n.
 func TestDiffOfAnyNameServers(t *testing.T) {
-	versions := []string{"5.5.0", "4.9.7"}
-	if long() {
-		versions = append(versions, "5.3.3", "5.5.0")
-	}
+	needLong(t)
+	versions := []string{"5.5.0", "4.9.7", "5.3.3"}
 	need(t, int64(len(versions))+1)
 	addrs := beside(t, versions...)
 	all := strings.Join(addrs, ";")
@@ -112,5 +110,75 @@ func TestDiffOfAnyNameServers(t *testing.T) {
 	kinds, _ := l.served(t)
 	if l.status != 1 || !slices.Equal(kinds, []string{"broker stray", "order orders"}) {
 		t.Errorf("status %d: %q\n%s", l.status, kinds, l.out)
+	}
+}
+
+// found are the findings of doctor --json at or above warning, and all of them by name.
+func (l looked) found(t *testing.T) (grave, all []string) {
+	t.Helper()
+	var d struct {
+		Findings []struct{ Name, Degree, About, Seen string }
+	}
+	if err := json.Unmarshal([]byte(l.out), &d); err != nil {
+		t.Fatalf("%v: %s%s", err, l.out, l.errs)
+	}
+	for _, f := range d.Findings {
+		all = append(all, f.Name)
+		if f.Degree != "note" {
+			grave = append(grave, f.Name+": "+f.About+": "+f.Seen)
+		}
+	}
+	return grave, all
+}
+
+// A healthy cluster by the defaults of each release has no warning, and real faults are found by their names.
+func TestDoctor(t *testing.T) {
+	for _, version := range []string{"5.5.0", "4.9.7", "5.3.3"} {
+		t.Run(version, func(t *testing.T) {
+			needLong(t)
+			need(t, 4)
+			a, b := java.StartNameServer(t, version, java.NameServerOptions{TLS: true}), java.StartNameServer(t, version, java.NameServerOptions{TLS: true})
+			both := a.Addr + ";" + b.Addr
+			one := java.LaunchBroker(t, java.BrokerOptions{Version: version, NameServers: both, Name: "broker-a"})
+			two := java.LaunchBroker(t, java.BrokerOptions{Version: version, NameServers: both, Name: "broker-b"})
+			one.MustBoot(t)
+			two.MustBoot(t)
+			for _, ns := range []string{a.Addr, b.Addr} {
+				kit.AwaitServes(t, 2*soon, ns, "TBW102", one.Addr, true)
+				kit.AwaitServes(t, 2*soon, ns, "TBW102", two.Addr, true)
+			}
+			doctor := func(args ...string) looked {
+				return look(t, append([]string{"doctor", "--settle=1s", "--json", "-n", both}, args...)...)
+			}
+			kit.Await(t, 2*soon, "the doctor finds nothing", func() error {
+				l := doctor()
+				if grave, all := l.found(t); l.status != 0 || len(grave) != 0 || !slices.Equal(all, []string{"plain-admin"}) {
+					return fmt.Errorf("status %d: %q %q\n%s", l.status, grave, all, l.out)
+				}
+				return nil
+			})
+			if t.Failed() {
+				return
+			}
+			// A write permission that is wiped at one of them, an order configuration of a broker that is not there, and a broker that is killed.
+			_, err := kit.Ask(a.Addr, kit.Request{Code: 205, Ext: map[string]string{"brokerName": "broker-a"}})
+			kit.Must(t, err)
+			_, err = kit.Ask(b.Addr, kit.Request{Code: 100, Ext: map[string]string{"namespace": "ORDER_TOPIC_CONFIG", "key": "orders", "value": "broker-z:4"}})
+			kit.Must(t, err)
+			two.Kill()
+			// Two connections that a process leaves behind end at once, and its registration with them: it is put back as one whose host is gone would stay.
+			stray := kit.NewBroker(t, "broker-b", two.Addr, "left-behind")
+			stray.Register(t, a.Addr, b.Addr)
+			l := doctor()
+			grave, all := l.found(t)
+			for _, name := range []string{"broker-read-only", "order-conf-stale", "nameservers-disagree", "broker-listed-but-gone", "broker-unreachable"} {
+				if !slices.Contains(all, name) {
+					t.Errorf("%s was not found: %q", name, grave)
+				}
+			}
+			if l.status != 1 {
+				t.Errorf("status %d", l.status)
+			}
+		})
 	}
 }
