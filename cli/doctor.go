@@ -144,7 +144,7 @@ func (v *view) serversOfMembers(ctx context.Context) (servers []string, err erro
 	quiet.json = false
 	var m api.Members
 	if _, err := quiet.askJSON(ctx, "/v1/members", &m); err != nil {
-		return nil, err
+		return nil, &command.Exit{Status: command.Silent, Err: err}
 	}
 	for _, one := range m.Members {
 		if one.State == "alive" && one.NameServer != "" {
@@ -152,7 +152,7 @@ func (v *view) serversOfMembers(ctx context.Context) (servers []string, err erro
 		}
 	}
 	if len(servers) == 0 {
-		return nil, fmt.Errorf("%s gossips with nobody, so it does not say which NameServers there are: name them with -n HOST:PORT,...", v.node)
+		return nil, &command.Exit{Status: command.Silent, Err: fmt.Errorf("%s gossips with nobody, so it does not say which NameServers there are: name them with -n HOST:PORT,...", v.node)}
 	}
 	return servers, nil
 }
