@@ -50,10 +50,11 @@ var allowed = map[string][]string{
 	"node/admin":        {"api", "clock", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/addresses", "node/departures", "node/divergence", "node/lockfile"},
 	"node":              {"api", "clock", "mq", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/addresses", "node/addrserver", "node/departures", "node/divergence", "node/admin", "node/atomicfile", "node/lockfile"},
 	"bench":             {"cli/screen", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
-	"cli":               {"api", "cli/command", "cli/output", "cli/screen", "node", "node/config", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc", "survey"},
+	"cli":               {"api", "cli/command", "cli/output", "cli/screen", "cli/systemd", "node", "node/config", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc", "survey"},
 	"cli/command":       {"cli/screen", "nearest"},
 	"cli/output":        {},
 	"cli/screen":        {},
+	"cli/systemd":       {},
 	".":                 {"cli"},
 
 	"bench/cmd/epitaph-bench": {"bench", "cli/command"},

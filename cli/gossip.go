@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -58,6 +59,18 @@ func (s gossipSettings) into(cfg *config.Config) (err error) {
 	cfg.ReadyAfter, cfg.JoinWait = s.readyAfter, s.joinWait
 	cfg.Gossip, err = s.config()
 	return err
+}
+
+// asMade are the settings for whoever only looks: a key file that the start would make counts as made.
+func (s gossipSettings) asMade() gossipSettings {
+	if !s.keyCreate || s.keyFile == "" {
+		return s
+	}
+	s.keyCreate = false
+	if _, err := os.Lstat(s.keyFile); errors.Is(err, fs.ErrNotExist) {
+		s.keyFile, s.insecure = "", true
+	}
+	return s
 }
 
 // config is nil when the node gossips with nobody. The error joins all mistakes.

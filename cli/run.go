@@ -27,6 +27,7 @@ type server interface {
 	HTTPAddr() netip.AddrPort
 	Socket() string // empty: there is none
 	KVFault() error // why KV values cannot be changed; nil: they can
+	Ready() (ready bool, why string)
 	Reload(next *config.Config) error
 	Drain(ctx context.Context)
 	Stop(ctx context.Context) error
@@ -53,7 +54,7 @@ func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, 
 	if err != nil {
 		return 0, err
 	}
-	s.dir = filepath.Dir(cfg.Options.KVConfigPath)
+	s.dir, s.tlsOnly = filepath.Dir(cfg.Options.KVConfigPath), cfg.TLS.Mode == config.TLSEnforcing
 	by, err = p.runServer(ctx, n, log, s, func() (done func()) {
 		ready(n)
 		return func() {}
@@ -72,13 +73,17 @@ func (p *program) runServer(ctx context.Context, n server, log *slog.Logger, s s
 	signals := p.catch(s)
 	defer signals.release()
 	keepCrashes(s.dir, log)
+	manager := p.supervised(n, log, s)
 	if by, err := startUntil(ctx, n, log, signals.stop); err != nil || by != 0 {
 		return by, err
 	}
 	done := ready()
+	manager.serving()
 	by = p.serveUntil(ctx, n, log, s, signals)
+	manager.stopping()
 	done()
 	drain(ctx, n, signals.stop)
+	manager.drained()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if err := n.Stop(stopping); err != nil {

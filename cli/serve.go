@@ -63,6 +63,7 @@ RocketMQ's mqshutdown does not find this server: stop it through its process id 
 type serveSettings struct {
 	listen, config, data string
 	readOnly, version    bool
+	check                bool
 	set                  []string
 	log                  logSettings
 	gossip               gossipSettings
@@ -78,7 +79,11 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		_, err := fmt.Fprintf(p.stdout, "epitaph version %s\n", version())
 		return err
 	}
-	p.streams.detach()
+	if s.check {
+		s.gossip = s.gossip.asMade()
+	} else {
+		p.streams.detach()
+	}
 	cfg, warnings, err := p.serveConfig(s)
 	logs := s.log
 	logs.level = cmp.Or(logs.level, cfg.LogLevel())
@@ -90,6 +95,13 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 	p.tellStray(log, knownVariables(), "environment variable is not known and ignored")
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
+	}
+	if s.check {
+		if _, err := p.newNode(cfg, log); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(p.stdout, "The settings are right: a node would start with them.")
+		return err
 	}
 	again := func() (*config.Config, error) { return p.serveAgain(s) }
 	_, err = p.run(ctx, cfg, log, serving{again: again}, func(started server) {

@@ -17,6 +17,7 @@ import (
 // serving is how one server is run.
 type serving struct {
 	dir        string                         // its data directory
+	tlsOnly    bool                           // it takes no plain text
 	asOriginal bool                           // signals do what they do to a Java NameServer
 	again      func() (*config.Config, error) // reads the operator's files again; nil: there are none
 }

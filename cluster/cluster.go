@@ -142,6 +142,16 @@ func (c *Cluster) Socket() string { return c.nodes[0].Socket() }
 // KVFault is the first node's.
 func (c *Cluster) KVFault() error { return c.nodes[0].KVFault() }
 
+// Ready says whether all nodes are ready, and else why the first that is not is not.
+func (c *Cluster) Ready() (ready bool, why string) {
+	for i, n := range c.nodes {
+		if ready, why = n.Ready(); !ready {
+			return false, c.names[i] + ": " + why
+		}
+	}
+	return ready, why
+}
+
 // Nodes are the nodes in order.
 func (c *Cluster) Nodes() []*node.Node { return c.nodes }
 

@@ -9,7 +9,7 @@ import (
 	"runtime"
 )
 
-// Own are the commands that every program has about itself: help, version and completion. They write to stdout.
+// Own are the commands that every program has about itself: help, version, completion and man. They write to stdout.
 func Own(c *Command, stdout io.Writer) []*Command {
 	asJSON := false
 	return []*Command{
@@ -48,6 +48,15 @@ func Own(c *Command, stdout io.Writer) []*Command {
 				_, err := io.WriteString(stdout, write(c))
 				return err
 			},
+		},
+		{
+			Name: "man", Argument: "DIR", Usage: "write the manual pages into a directory", UsageText: c.Name + " man DIR",
+			Description: fmt.Sprintf(`Examples:
+    for every user of this machine:
+        %[1]s man /usr/local/share/man/man1
+    to read one without installing it:
+        %[1]s man /tmp/pages && man /tmp/pages/%[1]s.1`, c.Name),
+			Run: func(_ context.Context, args []string) error { return writeManual(c, args[0]) },
 		},
 	}
 }
