@@ -11,13 +11,16 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check compose-test compose-test-long skew
+.PHONY: help build dist notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries: bin/epitaph, and bin/epitaph-bench, which measures NameServers
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ . ./bench/cmd/epitaph-bench
+
+dist: ## what is published, in dist/: programs for Linux and macOS, .deb and .rpm, SBOMs, checksums (needs GNU tar)
+	GO='$(GO)' TAGS='$(TAGS)' LDFLAGS='$(LDFLAGS)' VERSION='$(VERSION)' sh scripts/dist.sh
 
 notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
 	EPITAPH_ACCEPT=1 $(GO) test -count=1 ./test/house -run TestNotice
@@ -132,7 +135,7 @@ DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
 .PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model \
-	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-fleet
+	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-install night-fleet
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -179,12 +182,15 @@ night-roll: ## three nodes rolled three times, then to the former program and ba
 night-fleet: ## make bench-fleet (over two hours; ROUNDS=2 within one)
 	$(NIGHT) fleet $(MAKE) bench-fleet
 
+night-install: ## the packages built, installed, upgraded, removed and purged in roots of their own
+	$(NIGHT) install env EPITAPH_INSTALL=1 $(GO) test -count=1 -timeout 50m -v ./test/install
+
 night-netns: ## make netns-long
 	$(NIGHT) netns $(MAKE) netns-long
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-install night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)
