@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"remoting/fastjson": {},
 	"node/properties":   {},
 	"node/atomicfile":   {},
-	"node/config":       {"clock", "gossip", "mq", "nearest", "routes", "node/atomicfile", "node/properties"},
+	"node/config":       {"clock", "gossip", "mq", "nearest", "routes", "node/atomicfile", "node/kvconfig", "node/properties"},
 	"node/lockfile":     {},
 	"node/kvconfig":     {"node/atomicfile", "remoting/fastjson"},
 	"tombstone":         {"clock"},

@@ -67,6 +67,18 @@ func (p *program) flagsOfEnv(flags []command.Flag) error {
 	return errors.Join(errs...)
 }
 
+// intOfEnv is boolOfEnv of a whole number.
+func (p *program) intOfEnv(flag string, n *int) (err error) {
+	text := p.env(envOf(flag))
+	if text == "" {
+		return nil
+	}
+	if *n, err = strconv.Atoi(text); err != nil {
+		return fmt.Errorf("%s=%q: want a whole number", envOf(flag), text)
+	}
+	return nil
+}
+
 // system collects what the original would find as system properties. java are the options of its Java machine, which
 // count where a Java NameServer would have read them, that is for mqnamesrv, else nil.
 func (p *program) system(java *javaOptions) (sys config.System) {

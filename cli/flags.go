@@ -9,6 +9,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/node"
+	"github.com/epitaph-mq/epitaph/node/config"
 )
 
 // envPrefix begins the environment variable of every flag: --log-level is EPITAPH_LOG_LEVEL.
@@ -29,6 +30,7 @@ const (
 
 // serveFlags write what was given to s.
 func serveFlags(s *serveSettings) []command.Flag {
+	s.kvValueMax = config.DefaultKVValueMax
 	flags := append([]command.Flag{
 		{To: &s.listen, Category: categoryServe, Name: "listen", Default: "0.0.0.0:9876",
 			Usage: "`HOST:PORT` where brokers and clients connect; port 0 takes any free one"},
@@ -39,6 +41,11 @@ func serveFlags(s *serveSettings) []command.Flag {
 		{To: &s.kvMissing, Category: categoryServe, Name: "kv-missing", Default: "refuse",
 			Usage: "`WHAT` to do where kvConfig.json was lost or cannot be read: refuse to start, or serve routes alone and answer every " +
 				"request for KV values with an error"},
+		{To: &s.kvValueMax, Category: categoryServe, Name: "kv-value-max",
+			Usage: "`BYTES` that a KV value may have; what kvConfig.json holds at the start is served all the same"},
+		{To: &s.kvStoreMax, Category: categoryServe, Name: "kv-store-max",
+			Default: fmt.Sprintf("%d, or an eighth of GOMEMLIMIT", config.DefaultKVStoreMax),
+			Usage:   "`BYTES` that all KV values together may have, likewise"},
 		{To: &s.readOnly, Category: categoryServe, Name: "read-only-config",
 			Usage: "refuse every change by mqadmin updateNamesrvConfig"},
 		{To: &s.set, Category: categoryServe, Name: "set",

@@ -122,6 +122,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	err = p.flagsOfEnv(append(gossipFlags(&settings), addressFlags(&found)...))
 	found.into(&cfg)
 	wrong = append(wrong, p.boolOfEnv("read-only-config", &cfg.ReadOnlyConfig), p.boolOfEnv(closeClientsFlag, &cfg.CloseClientsUntilReady),
+		p.intOfEnv("kv-value-max", &cfg.KVValueMax), p.intOfEnv("kv-store-max", &cfg.KVStoreMax),
 		err, settings.into(&cfg))
 	cfg.ProxyFrom, err = config.Networks(envOf("proxy-from"), p.env(envOf("proxy-from")))
 	wrong = append(wrong, err)
@@ -217,7 +218,8 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
-	names := []string{envOf("read-only-config"), envOf("proxy-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket")}
+	names := []string{envOf("read-only-config"), envOf("proxy-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket"),
+		envOf("kv-value-max"), envOf("kv-store-max")}
 	for _, f := range append(gossipFlags(&gossipSettings{}), addressFlags(&addressSettings{})...) {
 		names = append(names, envOf(f.Name))
 	}

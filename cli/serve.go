@@ -72,6 +72,8 @@ type serveSettings struct {
 	http, socket         string
 	kvMissing            string
 	proxyFrom            string
+	kvValueMax           int
+	kvStoreMax           int
 }
 
 func (p *program) serve(ctx context.Context, s serveSettings) error {
@@ -194,6 +196,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	if cfg.ProxyFrom, err = config.Networks("--proxy-from", s.proxyFrom); err != nil {
 		faults = append(faults, err)
 	}
+	cfg.KVValueMax, cfg.KVStoreMax = s.kvValueMax, s.kvStoreMax
 	switch s.kvMissing {
 	case "", "refuse":
 	case "serve":

@@ -2,7 +2,7 @@ package node
 
 // KV values: PUT_KV_CONFIG (100), GET_KV_CONFIG (101), DELETE_KV_CONFIG (102) and GET_KVLIST_BY_NAMESPACE (219), by every
 // version. Deviations: DEV-8 (the file is replaced atomically), DEV-12 (a write that cannot be persisted fails),
-// DEV-17 (names have a limit).
+// DEV-17 (names, values and the store have a limit).
 
 import (
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
@@ -59,7 +59,7 @@ func (n *Node) changedKV(c *rpc.Conn, resp *remoting.Response, how, namespace, k
 		return
 	}
 	n.log.Info("kv config changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String())
-	if namespace == kvconfig.OrderTopicConfig {
+	if namespace == kvconfig.OrderTopicConfig && n.runtime.Options().OrderMessageEnable { // else no route has any of it
 		n.table.InvalidateAll()
 	}
 }

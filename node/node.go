@@ -81,6 +81,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	kv.SetLimits(kvLimits(&cfg, debug.SetMemoryLimit(-1)))
 	n := &Node{
 		log:      log,
 		runtime:  config.NewRuntime(cfg, log.With("component", "config")),
@@ -147,6 +148,15 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 // cacheBytes is the budget for encoded routes: an eighth of the memory limit (GOMEMLIMIT), where one is set.
 func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/8) }
 
+// kvLimits are those of the operator, or the default, but of a memory limit an eighth at most.
+func kvLimits(cfg *config.Config, memory int64) kvconfig.Limits {
+	l := kvconfig.Limits{Value: cfg.KVValueMax, Store: cfg.KVStoreMax}
+	if l.Store == 0 {
+		l.Store = int(min(config.DefaultKVStoreMax, memory/8))
+	}
+	return l
+}
+
 func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.Server, error) {
 	o := &cfg.Options
 	rc := rpc.DefaultConfig()
@@ -171,6 +181,7 @@ func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.
 	rc.Pool = n.dispatch.pool
 	rc.Pools[rpc.ClientPool] = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
 	rc.Pools[rpc.DefaultPool] = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
+	rc.Pools[rpc.DiskPool] = poolSize(o.DefaultThreadPoolQueueCapacity, 0) // they wait for one writer, and for nothing else
 	rc.Clock, rc.Logger = cfg.Clock, log
 	if err := useTLS(&rc, &cfg.TLS, log); err != nil {
 		return nil, err

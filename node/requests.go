@@ -23,11 +23,11 @@ type request struct {
 // requests are all codes that are served. Dispatch, counts, times and pools follow from this table alone. Every other code
 // has the last row.
 func requests() []request {
-	const client, other = rpc.ClientPool, rpc.DefaultPool
+	const client, disk, other = rpc.ClientPool, rpc.DiskPool, rpc.DefaultPool
 	return []request{
-		{remoting.PutKVConfig, "PUT_KV_CONFIG", other, (*Node).putKV},
+		{remoting.PutKVConfig, "PUT_KV_CONFIG", disk, (*Node).putKV},
 		{remoting.GetKVConfig, "GET_KV_CONFIG", other, (*Node).getKV},
-		{remoting.DeleteKVConfig, "DELETE_KV_CONFIG", other, (*Node).deleteKV},
+		{remoting.DeleteKVConfig, "DELETE_KV_CONFIG", disk, (*Node).deleteKV},
 		{remoting.RegisterBroker, "REGISTER_BROKER", other, (*Node).registerBroker},
 		{remoting.UnregisterBroker, "UNREGISTER_BROKER", other, (*Node).unregisterBroker},
 		{remoting.GetRouteInfoByTopic, "GET_ROUTEINFO_BY_TOPIC", client, (*Node).getRoute},
@@ -42,7 +42,7 @@ func requests() []request {
 		{remoting.GetUnitTopicList, "GET_UNIT_TOPIC_LIST", other, unitTopics(routes.UnitTopics)},
 		{remoting.GetHasUnitSubTopicList, "GET_HAS_UNIT_SUB_TOPIC_LIST", other, unitTopics(routes.UnitSubscribed)},
 		{remoting.GetHasUnitSubUnunitTopics, "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST", other, unitTopics(routes.UnitSubscribedNonUnits)},
-		{remoting.UpdateNamesrvConfig, "UPDATE_NAMESRV_CONFIG", other, (*Node).updateConfig},
+		{remoting.UpdateNamesrvConfig, "UPDATE_NAMESRV_CONFIG", disk, (*Node).updateConfig},
 		{remoting.GetNamesrvConfig, "GET_NAMESRV_CONFIG", other, (*Node).getConfig},
 		{remoting.QueryDataVersion, "QUERY_DATA_VERSION", other, (*Node).queryDataVersion},
 		{remoting.AddWritePermOfBroker, "ADD_WRITE_PERM_OF_BROKER", other, (*Node).addWritePerm},

@@ -34,7 +34,14 @@ func TestEveryCodeHasItsRow(t *testing.T) {
 		if int(d.slot(row.code)) != i || row.handle == nil || names[row.name] || row.name != strings.ToUpper(row.name) {
 			t.Errorf("row %d: %d %s", i, row.code, row.name)
 		}
-		if want := row.code == remoting.GetRouteInfoByTopic; (row.pool == rpc.ClientPool) != want || d.pool(row.code) != row.pool {
+		pool := rpc.DefaultPool
+		switch row.code {
+		case remoting.GetRouteInfoByTopic:
+			pool = rpc.ClientPool
+		case remoting.PutKVConfig, remoting.DeleteKVConfig, remoting.UpdateNamesrvConfig:
+			pool = rpc.DiskPool
+		}
+		if row.pool != pool || d.pool(row.code) != pool {
 			t.Errorf("%s has %s", row.name, row.pool)
 		}
 		names[row.name] = true

@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/node/properties"
 	"github.com/epitaph-mq/epitaph/routes"
 )
@@ -37,6 +38,9 @@ type Config struct {
 	KVAsOriginal bool
 	// KVServeMissing serves routes alone where that is so.
 	KVServeMissing bool
+	// KVValueMax and KVStoreMax bound what changes make of the KV store, in bytes (kvconfig.Limits). A KVStoreMax of 0 is
+	// DefaultKVStoreMax, or an eighth of the memory limit (GOMEMLIMIT) where that is less.
+	KVValueMax, KVStoreMax int
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config
 	// ReadyAfter is for how long a node that gossips, and finds none that can tell which brokers there are, waits before it
@@ -75,6 +79,13 @@ const (
 	maxWait           = time.Hour
 )
 
+// Defaults of the limits of the KV store, and how far they can be raised.
+const (
+	DefaultKVValueMax = 64 << 10
+	DefaultKVStoreMax = 16 << 20
+	kvMost            = kvconfig.MaxFileBytes
+)
+
 // System holds what the original takes from its Java machine.
 type System struct {
 	// UserHome is the directory below which namesrv/kvConfig.json and namesrv/namesrv.properties stand (user.home).
@@ -89,7 +100,7 @@ type System struct {
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
 func Default(sys System) Config {
 	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait,
-		Addresses: DefaultAddresses()}
+		Addresses: DefaultAddresses(), KVValueMax: DefaultKVValueMax}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),
@@ -234,6 +245,14 @@ func (c *Config) Validate() error {
 	}{{"--ready-after", c.ReadyAfter}, {"--join-wait", c.JoinWait}} {
 		if w.wait < 0 || w.wait > maxWait {
 			faults = append(faults, &Fault{Key: w.flag, Value: w.wait.String(), Remedy: "want a time from 0s to 1h, such as 30s"})
+		}
+	}
+	for _, l := range []struct {
+		flag        string
+		bytes, from int
+	}{{kvconfig.ValueOption, c.KVValueMax, 1}, {kvconfig.StoreOption, c.KVStoreMax, 0}} {
+		if l.bytes < l.from || l.bytes > kvMost {
+			faults = append(faults, &Fault{Key: l.flag, Value: fmt.Sprint(l.bytes), Remedy: fmt.Sprintf("want a number of bytes from %d to %d", l.from, kvMost)})
 		}
 	}
 	faults = append(faults, c.TLS.validate()...)

@@ -196,12 +196,13 @@ func TestValidateReportsAllFaults(t *testing.T) {
 		kit.Must(t, cfg.Set("--set", name, value))
 	}
 	cfg.FrameMaxBytes = 1
+	cfg.KVValueMax, cfg.KVStoreMax = 0, 256<<20+1
 	cfg.TLS.TestMode, cfg.TLS.Mode = false, TLSEnforcing
 	err := cfg.Validate()
 	for _, want := range []string{
 		`listenPort="65536": want a port`, `bindAddress="1.2.3.4:5": want a host`,
 		`enableControllerInNamesrv="true"`, "mqcontroller", `scanNotActiveBrokerInterval="0"`,
-		`kvConfigPath=""`, `writeBufferHighWaterMark="5"`, `frameMaxLength="1"`, `tls.server.keyPath=""`, `tls.server.certPath=""`,
+		`kvConfigPath=""`, `writeBufferHighWaterMark="5"`, `frameMaxLength="1"`, `--kv-value-max="0"`, `--kv-store-max="268435457"`, `tls.server.keyPath=""`, `tls.server.certPath=""`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)

@@ -60,7 +60,7 @@ func namespaces(s *fastjson.Scanner) table {
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		namespace := string(key)
 		if held := values(s); held != nil {
-			t[namespace] = held
+			t[namespace] = newNamespace(held)
 		} else {
 			delete(t, namespace)
 		}

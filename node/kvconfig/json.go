@@ -8,15 +8,15 @@ import (
 )
 
 // encodeFile writes {"configTable":{"namespace":{"key":"value"}}} on one line without a final line feed. Java writes
-// the maps in hash order; here they are sorted.
-func encodeFile(t table) []byte {
-	out := []byte(`{"configTable":{`)
+// the maps in hash order; here they are sorted. room is about how many bytes that are.
+func encodeFile(t table, room int) []byte {
+	out := append(make([]byte, 0, room+32), `{"configTable":{`...)
 	for i, namespace := range slices.Sorted(maps.Keys(t)) {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(fastjson.AppendString(out, namespace), ':')
-		out = appendValues(out, t[namespace])
+		out = appendValues(out, t[namespace].values)
 	}
 	return append(out, "}}"...)
 }

@@ -19,7 +19,25 @@ const MaxFileBytes = 256 << 20
 var ErrTooLarge = errors.New("kv config exceeds 256 MiB")
 
 // table is immutable once published; a change publishes a new one that shares the untouched namespaces.
-type table map[string]map[string]string
+type table map[string]*namespace
+
+// namespace is the values of one, and what code 219 answers of it: made when it is first asked for, and shared by all who ask.
+type namespace struct {
+	values map[string]string
+	list   func() []byte
+}
+
+func newNamespace(values map[string]string) *namespace {
+	return &namespace{values: values, list: sync.OnceValue(func() []byte { return encodeValues(values) })}
+}
+
+// values are those of a namespace, nil where there is none.
+func (t table) values(name string) map[string]string {
+	if n := t[name]; n != nil {
+		return n.values
+	}
+	return nil
+}
 
 // Store is the KV configuration. Its methods may be called from any goroutine; reads take no lock.
 type Store struct {
@@ -30,7 +48,13 @@ type Store struct {
 	orderGen atomic.Uint64
 	changes  atomic.Uint64
 	frozen   atomic.Pointer[error] // why every change is refused; nil: none is
-	write    sync.Mutex            // one change at a time, from copying the table to publishing it
+
+	queue   sync.Mutex // guards pending
+	pending []*change  // for the next write
+
+	write  sync.Mutex // guards the following fields, and is held from copying the table to publishing it
+	limits Limits
+	size   int // of the table, as Limits.Store counts
 }
 
 // Open loads the store from path, or starts empty when the file is missing, empty or holds null and no .bak stands
@@ -41,14 +65,14 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, dir: dir}
+	s := &Store{path: path, dir: dir, limits: NoLimits, size: t.size()}
 	s.current.Store(&t)
 	return s, nil
 }
 
 // OpenEmpty is the store that starts empty whatever path holds.
 func OpenEmpty(path string) *Store {
-	s := &Store{path: path}
+	s := &Store{path: path, limits: NoLimits}
 	s.current.Store(&table{})
 	return s
 }
@@ -83,7 +107,7 @@ func (s *Store) Thaw() error {
 	if err != nil {
 		return err
 	}
-	s.publish(t)
+	s.publish(t, t.size())
 	s.orderGen.Add(1)
 	s.frozen.Store(nil)
 	return nil
@@ -105,8 +129,8 @@ func (s *Store) Generation() uint64 { return s.changes.Load() }
 func (s *Store) All() iter.Seq2[[2]string, string] {
 	t := *s.current.Load()
 	return func(yield func([2]string, string) bool) {
-		for namespace, values := range t {
-			for key, value := range values {
+		for namespace, held := range t {
+			for key, value := range held.values {
 				if !yield([2]string{namespace, key}, value) {
 					return
 				}
@@ -117,65 +141,22 @@ func (s *Store) All() iter.Seq2[[2]string, string] {
 
 // Get returns one value; ok is false for an unknown namespace or key.
 func (s *Store) Get(namespace, key string) (value string, ok bool) {
-	value, ok = (*s.current.Load())[namespace][key]
+	value, ok = s.current.Load().values(namespace)[key]
 	return value, ok
 }
 
-// List returns the body of code 219, {"table":{"key":"value"}}; known is false for a namespace that never was. A
-// namespace whose keys were all deleted is still known.
+// List returns the body of code 219, {"table":{"key":"value"}}, which nobody may change; known is false for a namespace that
+// never was. A namespace whose keys were all deleted is still known.
 func (s *Store) List(namespace string) (body []byte, known bool) {
-	values, known := (*s.current.Load())[namespace]
+	held, known := (*s.current.Load())[namespace]
 	if !known {
 		return nil, false
 	}
-	return encodeValues(values), true
+	return held.list(), true
 }
 
-// Put stores a value and persists. On an error nothing has changed.
-func (s *Store) Put(namespace, key, value string) error {
-	return s.change(namespace, true, func(values map[string]string) { values[key] = value })
-}
-
-// PutNull is a put without a value: the namespace comes into being and the key has no value any more, which is all
-// that can be seen of the null that the original stores.
-func (s *Store) PutNull(namespace, key string) error {
-	return s.change(namespace, true, func(values map[string]string) { delete(values, key) })
-}
-
-// Delete removes a key and persists, also when there is nothing to remove. A namespace stays when its last key goes.
-// On an error nothing has changed.
-func (s *Store) Delete(namespace, key string) error {
-	return s.change(namespace, false, func(values map[string]string) { delete(values, key) })
-}
-
-// change publishes a new table only after it is safely in the file.
-func (s *Store) change(namespace string, create bool, edit func(map[string]string)) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if err := s.Frozen(); err != nil {
-		return err
-	}
-	next := maps.Clone(*s.current.Load())
-	values, known := next[namespace]
-	if known || create {
-		values = maps.Clone(values)
-		if values == nil {
-			values = make(map[string]string)
-		}
-		edit(values)
-		next[namespace] = values
-	}
-	if err := save(s.path, encodeFile(next)); err != nil {
-		return fmt.Errorf("persist kv config: %w", err)
-	}
-	s.publish(next)
-	if namespace == OrderTopicConfig {
-		s.orderGen.Add(1)
-	}
-	return nil
-}
-
-func (s *Store) publish(t table) {
+func (s *Store) publish(t table, size int) {
 	s.current.Store(&t)
+	s.size = size
 	s.changes.Add(1)
 }

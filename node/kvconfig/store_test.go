@@ -117,7 +117,7 @@ func TestOpenAsJava(t *testing.T) {
 			t.Errorf("%q: %v", content, err)
 			continue
 		}
-		if got := string(encodeFile(*s.current.Load())); got != `{"configTable":`+want+`}` {
+		if got := string(encodeFile(*s.current.Load(), 0)); got != `{"configTable":`+want+`}` {
 			t.Errorf("%q: got %s, want %s", content, got, want)
 		}
 		if got := held(t, path); got != content {
@@ -159,7 +159,7 @@ func TestOpenReadsWhatPeopleWrite(t *testing.T) {
 		columns := strings.Split(line, "\t")
 		got := "refused"
 		if read, err := decodeFile([]byte(inputs.Replace(columns[0]))); err == nil {
-			got = string(encodeFile(read))
+			got = string(encodeFile(read, 0))
 			got = strings.TrimSuffix(strings.TrimPrefix(got, `{"configTable":`), "}")
 		}
 		want := columns[1]
@@ -336,7 +336,7 @@ func TestManyWriters(t *testing.T) {
 	wg.Wait()
 	again, err := Open(s.Path())
 	must(t, err)
-	if got := len((*again.current.Load())["n"]); got != writers*keys {
+	if got := len(again.current.Load().values("n")); got != writers*keys {
 		t.Errorf("%d keys in the file, want %d", got, writers*keys)
 	}
 }
@@ -348,12 +348,12 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		written := encodeFile(first)
+		written := encodeFile(first, 0)
 		second, err := decodeFile(written)
 		if err != nil {
 			t.Fatalf("%q: wrote %q, which does not read: %v", content, written, err)
 		}
-		if again := encodeFile(second); string(again) != string(written) {
+		if again := encodeFile(second, 0); string(again) != string(written) {
 			t.Fatalf("%q: wrote %q, then %q", content, written, again)
 		}
 	})

@@ -31,14 +31,15 @@ type PoolSize struct {
 // Pool is a kind of requests with limits of its own.
 type Pool uint8
 
-// The pools of NamesrvController (defaultExecutor, clientRequestExecutor).
+// The first two are those of NamesrvController (defaultExecutor, clientRequestExecutor).
 const (
 	DefaultPool Pool = iota
 	ClientPool
-	pools // how many there are
+	DiskPool // requests that wait for a disk, which nobody else's turn shall wait for
+	pools    // how many there are
 )
 
-func (p Pool) String() string { return [...]string{"DefaultPool", "ClientPool"}[p] }
+func (p Pool) String() string { return [...]string{"DefaultPool", "ClientPool", "DiskPool"}[p] }
 
 // PoolOf is the original's rule: route queries have ClientPool, every other code has DefaultPool
 // (NamesrvController.registerProcessor).
@@ -103,6 +104,7 @@ func DefaultConfig() Config {
 		Pools: [...]PoolSize{
 			DefaultPool: {Threads: 16, Queue: 10000},
 			ClientPool:  {Threads: 8, Queue: 50000},
+			DiskPool:    {Threads: 10000},
 		},
 		Pool:    PoolOf,
 		TLSMode: Permissive,

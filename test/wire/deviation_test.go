@@ -465,6 +465,19 @@ func TestDeviation17LimitsOfARegistration(t *testing.T) {
 	})
 }
 
+func TestDeviation17LimitOfAKVValue(t *testing.T) {
+	c := shared(t).dial(t)
+	ns := unique("d17")
+	c.putKV(ns, "k", strings.Repeat("v", 65536))
+	deviation(t, "DEV-17", func() error {
+		put := kit.Request{Code: 100, Ext: map[string]string{"namespace": ns, "key": "k", "value": strings.Repeat("v", 65537)}}
+		if a := c.Call(put); a.Code != 1 || a.Text() != "value: 65537 bytes, and --kv-value-max allows 65536" {
+			return fmt.Errorf("%d %s", a.Code, a.Text())
+		}
+		return nil
+	})
+}
+
 func portOf(t *testing.T, addr string) int {
 	t.Helper()
 	port, err := strconv.Atoi(addr[len("127.0.0.1:"):])
