@@ -19,14 +19,12 @@ import (
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-// largeBody is the size in bytes from which on registrations are parsed and applied on half of the cores at most.
+// largeBody is the size in bytes from which on registrations are parsed and applied on half of the cores at most. Of compressed
+// ones nobody knows how large they are before.
 const largeBody = 64 << 10
 
 // overlong follows the name of a field in the remark that refuses it.
 var overlong = ": longer than " + strconv.Itoa(body.MaxName) + " bytes"
-
-// deflated is how many times larger than its text a compressed body of brokers is, at the least.
-const deflated = 16
 
 // keptTopics bounds the scratch space that is kept between registrations.
 const keptTopics = 100_000
@@ -76,6 +74,11 @@ func (n *Node) registerBroker(c *rpc.Conn, req *remoting.Request, resp *remoting
 		res, eff, known = n.table.RegisterUnchanged(&r)
 	}
 	if !known {
+		// Parsing is work without a pause. Were every core at it, route queries would wait for a whole body, and small
+		// registrations for large ones.
+		if (len(req.Body) >= largeBody || body.IsZlib(req.Body)) && !c.Enter(rpc.LargePool) {
+			return
+		}
 		var err error
 		if res, eff, err = n.registerParsed(req, &r, named); err != nil {
 			failed(resp, "decode register body: "+err.Error())
@@ -155,11 +158,6 @@ func tooLong(r *routes.Registration) string {
 func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, named bool) (
 	res routes.RegisterResult, eff routes.Effects, err error,
 ) {
-	if len(req.Body) >= largeBody || body.IsZlib(req.Body) && len(req.Body) >= largeBody/deflated {
-		// Parsing is work without a pause. Were every core at it, route queries would wait for a whole body.
-		n.parsing <- struct{}{}
-		defer func() { <-n.parsing }()
-	}
 	s := scratches.Get().(*scratch)
 	s.breather.start(n.routeQueries)
 	reg, err := s.decoder.Decode(req.Body, req.Version, r.Print.Compressed, time.Now().UnixMilli())

@@ -46,7 +46,6 @@ type Node struct {
 	onEvent  func(*routes.Event) // nil: nobody
 	dropped  func() uint64       // lines of the log; nil: not known
 	closing  bool                // connections of clients are closed while the node is not ready and another one is
-	parsing  chan struct{}       // slots for large registrations
 	clock    func() clock.Stamp
 	identity admin.Identity
 	listener net.Listener          // nil: Start binds one
@@ -97,7 +96,6 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		asOriginal: cfg.KVAsOriginal,
 
 		onEvent: cfg.OnEvent,
-		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	watched := cfg.HTTP != "" || cfg.SocketPath(0) != ""
 	n.counts = admin.NewCounts(n.dispatch.codes(), watched)
@@ -178,15 +176,26 @@ func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.
 	if cfg.BinaryHeaders {
 		rc.Serialize = remoting.RocketMQ
 	}
-	rc.Pool = n.dispatch.pool
-	rc.Pools[rpc.ClientPool] = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
-	rc.Pools[rpc.DefaultPool] = poolSize(o.DefaultThreadPoolNums, o.DefaultThreadPoolQueueCapacity)
-	rc.Pools[rpc.DiskPool] = poolSize(o.DefaultThreadPoolQueueCapacity, 0) // they wait for one writer, and for nothing else
+	rc.Class = n.dispatch.class
+	rc.Pools = pools(o, int32(max(1, runtime.GOMAXPROCS(0)/2)))
 	rc.Clock, rc.Logger = cfg.Clock, log
 	if err := useTLS(&rc, &cfg.TLS, log); err != nil {
 		return nil, err
 	}
 	return rpc.New(rc, n)
+}
+
+// pools are the original's two, and of the default one's size three more. What works without a pause, lists and large bodies,
+// takes half of the cores at most: the original's threads that are more than that count as places to wait at.
+func pools(o *config.Options, half int32) (p [rpc.Pools]rpc.PoolSize) {
+	threads, queue := max(o.DefaultThreadPoolNums, 1), o.DefaultThreadPoolQueueCapacity
+	atOnce := min(threads, half)
+	p[rpc.DefaultPool] = poolSize(atOnce, queue+threads-atOnce)
+	p[rpc.ClientPool] = poolSize(o.ClientRequestThreadPoolNums, o.ClientRequestThreadPoolQueueCapacity)
+	p[rpc.BrokerPool] = poolSize(threads, queue)
+	p[rpc.LargePool] = poolSize(half, queue)
+	p[rpc.DiskPool] = poolSize(queue, 0) // one of them writes, for all that wait
+	return p
 }
 
 // poolSize keeps a pool alive whatever the configuration says: the original fails to start with fewer than one thread.

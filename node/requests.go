@@ -16,39 +16,49 @@ type handler func(n *Node, c *rpc.Conn, req *remoting.Request, resp *remoting.Re
 type request struct {
 	code   int32
 	name   string // of RocketMQ's RequestCode
-	pool   rpc.Pool
+	class  rpc.Class
 	handle handler
 }
+
+// The classes that there are.
+var (
+	routeClass  = rpc.Class{Pool: rpc.ClientPool, Short: true}
+	valueClass  = rpc.Class{Pool: rpc.DefaultPool, Short: true}
+	listClass   = rpc.Class{Pool: rpc.DefaultPool}
+	changeClass = rpc.Class{Pool: rpc.DefaultPool, Changes: true}
+	diskClass   = rpc.Class{Pool: rpc.DiskPool, Changes: true}
+	brokerClass = rpc.Class{Pool: rpc.BrokerPool, Changes: true}
+	signClass   = rpc.Class{Pool: rpc.BrokerPool, Changes: true, Short: true}
+)
 
 // requests are all codes that are served. Dispatch, counts, times and pools follow from this table alone. Every other code
 // has the last row.
 func requests() []request {
-	const client, disk, other = rpc.ClientPool, rpc.DiskPool, rpc.DefaultPool
 	return []request{
-		{remoting.PutKVConfig, "PUT_KV_CONFIG", disk, (*Node).putKV},
-		{remoting.GetKVConfig, "GET_KV_CONFIG", other, (*Node).getKV},
-		{remoting.DeleteKVConfig, "DELETE_KV_CONFIG", disk, (*Node).deleteKV},
-		{remoting.RegisterBroker, "REGISTER_BROKER", other, (*Node).registerBroker},
-		{remoting.UnregisterBroker, "UNREGISTER_BROKER", other, (*Node).unregisterBroker},
-		{remoting.GetRouteInfoByTopic, "GET_ROUTEINFO_BY_TOPIC", client, (*Node).getRoute},
-		{remoting.GetBrokerClusterInfo, "GET_BROKER_CLUSTER_INFO", other, (*Node).getClusterInfo},
-		{remoting.WipeWritePermOfBroker, "WIPE_WRITE_PERM_OF_BROKER", other, (*Node).wipeWritePerm},
-		{remoting.GetAllTopicList, "GET_ALL_TOPIC_LIST_FROM_NAMESERVER", other, (*Node).allTopics},
-		{remoting.DeleteTopicInNamesrv, "DELETE_TOPIC_IN_NAMESRV", other, (*Node).deleteTopic},
-		{remoting.RegisterTopicInNamesrv, "REGISTER_TOPIC_IN_NAMESRV", other, (*Node).registerTopic},
-		{remoting.GetKVListByNamespace, "GET_KVLIST_BY_NAMESPACE", other, (*Node).listKV},
-		{remoting.GetTopicsByCluster, "GET_TOPICS_BY_CLUSTER", other, (*Node).topicsByCluster},
-		{remoting.GetSystemTopicList, "GET_SYSTEM_TOPIC_LIST_FROM_NS", other, (*Node).systemTopics},
-		{remoting.GetUnitTopicList, "GET_UNIT_TOPIC_LIST", other, unitTopics(routes.UnitTopics)},
-		{remoting.GetHasUnitSubTopicList, "GET_HAS_UNIT_SUB_TOPIC_LIST", other, unitTopics(routes.UnitSubscribed)},
-		{remoting.GetHasUnitSubUnunitTopics, "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST", other, unitTopics(routes.UnitSubscribedNonUnits)},
-		{remoting.UpdateNamesrvConfig, "UPDATE_NAMESRV_CONFIG", disk, (*Node).updateConfig},
-		{remoting.GetNamesrvConfig, "GET_NAMESRV_CONFIG", other, (*Node).getConfig},
-		{remoting.QueryDataVersion, "QUERY_DATA_VERSION", other, (*Node).queryDataVersion},
-		{remoting.AddWritePermOfBroker, "ADD_WRITE_PERM_OF_BROKER", other, (*Node).addWritePerm},
-		{remoting.GetBrokerMemberGroup, "GET_BROKER_MEMBER_GROUP", other, (*Node).getMemberGroup},
-		{remoting.BrokerHeartbeat, "BROKER_HEARTBEAT", other, (*Node).brokerHeartbeat},
-		{admin.OtherCode, "other", other, (*Node).notSupported},
+		{remoting.PutKVConfig, "PUT_KV_CONFIG", diskClass, (*Node).putKV},
+		{remoting.GetKVConfig, "GET_KV_CONFIG", valueClass, (*Node).getKV},
+		{remoting.DeleteKVConfig, "DELETE_KV_CONFIG", diskClass, (*Node).deleteKV},
+		{remoting.RegisterBroker, "REGISTER_BROKER", brokerClass, (*Node).registerBroker},
+		{remoting.UnregisterBroker, "UNREGISTER_BROKER", brokerClass, (*Node).unregisterBroker},
+		{remoting.GetRouteInfoByTopic, "GET_ROUTEINFO_BY_TOPIC", routeClass, (*Node).getRoute},
+		{remoting.GetBrokerClusterInfo, "GET_BROKER_CLUSTER_INFO", listClass, (*Node).getClusterInfo},
+		{remoting.WipeWritePermOfBroker, "WIPE_WRITE_PERM_OF_BROKER", changeClass, (*Node).wipeWritePerm},
+		{remoting.GetAllTopicList, "GET_ALL_TOPIC_LIST_FROM_NAMESERVER", listClass, (*Node).allTopics},
+		{remoting.DeleteTopicInNamesrv, "DELETE_TOPIC_IN_NAMESRV", changeClass, (*Node).deleteTopic},
+		{remoting.RegisterTopicInNamesrv, "REGISTER_TOPIC_IN_NAMESRV", changeClass, (*Node).registerTopic},
+		{remoting.GetKVListByNamespace, "GET_KVLIST_BY_NAMESPACE", listClass, (*Node).listKV},
+		{remoting.GetTopicsByCluster, "GET_TOPICS_BY_CLUSTER", listClass, (*Node).topicsByCluster},
+		{remoting.GetSystemTopicList, "GET_SYSTEM_TOPIC_LIST_FROM_NS", listClass, (*Node).systemTopics},
+		{remoting.GetUnitTopicList, "GET_UNIT_TOPIC_LIST", listClass, unitTopics(routes.UnitTopics)},
+		{remoting.GetHasUnitSubTopicList, "GET_HAS_UNIT_SUB_TOPIC_LIST", listClass, unitTopics(routes.UnitSubscribed)},
+		{remoting.GetHasUnitSubUnunitTopics, "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST", listClass, unitTopics(routes.UnitSubscribedNonUnits)},
+		{remoting.UpdateNamesrvConfig, "UPDATE_NAMESRV_CONFIG", diskClass, (*Node).updateConfig},
+		{remoting.GetNamesrvConfig, "GET_NAMESRV_CONFIG", listClass, (*Node).getConfig},
+		{remoting.QueryDataVersion, "QUERY_DATA_VERSION", signClass, (*Node).queryDataVersion},
+		{remoting.AddWritePermOfBroker, "ADD_WRITE_PERM_OF_BROKER", changeClass, (*Node).addWritePerm},
+		{remoting.GetBrokerMemberGroup, "GET_BROKER_MEMBER_GROUP", listClass, (*Node).getMemberGroup},
+		{remoting.BrokerHeartbeat, "BROKER_HEARTBEAT", signClass, (*Node).brokerHeartbeat},
+		{admin.OtherCode, "other", valueClass, (*Node).notSupported},
 	}
 }
 
@@ -78,8 +88,14 @@ func (d *dispatch) slot(code int32) uint8 {
 	return uint8(len(d.rows) - 1)
 }
 
-// pool is the rpc.Config's.
-func (d *dispatch) pool(code int32) rpc.Pool { return d.rows[d.slot(code)].pool }
+// class is the rpc.Config's. Only a registration can be large, and is looked at before it waits for others that are.
+func (d *dispatch) class(req *remoting.Request) rpc.Class {
+	class := d.rows[d.slot(req.Code)].class
+	if class.Pool == rpc.BrokerPool && len(req.Body) >= largeBody && req.Code != remoting.RegisterBroker {
+		class.Pool, class.Short = rpc.LargePool, false
+	}
+	return class
+}
 
 // codes are the rows as they are counted.
 func (d *dispatch) codes() (all []admin.Code) {

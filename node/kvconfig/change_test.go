@@ -107,15 +107,15 @@ func TestValueLimit(t *testing.T) {
 // longer in the file, or a great many of nothing.
 func TestStoreLimit(t *testing.T) {
 	for name, change := range map[string]func(s *Store, i int) error{
-		"values":     func(s *Store, i int) error { return s.Put("n", fmt.Sprint(i), strings.Repeat("v", 1000)) },
+		"values":     func(s *Store, i int) error { return s.Put("n", fmt.Sprint(i), strings.Repeat("v", 900)) },
 		"one value":  func(s *Store, i int) error { return s.Put("n", "k", strings.Repeat("v", 1000*i)) },
-		"keys":       func(s *Store, i int) error { return s.Put("n", fmt.Sprint(strings.Repeat("k", 1000), i), "") },
+		"keys":       func(s *Store, i int) error { return s.Put("n", fmt.Sprint(strings.Repeat("k", 900), i), "") },
 		"namespaces": func(s *Store, i int) error { return s.PutNull(fmt.Sprint(i), "k") },
 		"escapes":    func(s *Store, i int) error { return s.Put("n", fmt.Sprint(i), strings.Repeat("\x01", 200)) },
 		"no bytes":   func(s *Store, i int) error { return s.Put("n", fmt.Sprint(i), "") },
 	} {
 		s := openNew(t)
-		s.SetLimits(Limits{Value: 1 << 20, Store: 20_000})
+		s.SetLimits(Limits{Value: 1 << 20, Store: 4_000})
 		n := 0
 		for ; ; n++ {
 			before := s.Size()
@@ -126,7 +126,7 @@ func TestStoreLimit(t *testing.T) {
 				}
 				break
 			}
-			if size := s.Size(); size > 20_000 || len(held(t, s.Path())) > size {
+			if size := s.Size(); size > 4_000 || len(held(t, s.Path())) > size {
 				t.Fatalf("%s: change %d was taken, %d bytes, %d in the file", name, n, size, len(held(t, s.Path())))
 			}
 		}
@@ -162,13 +162,13 @@ func TestStoreLimitIsExact(t *testing.T) {
 func TestWhatIsBeyondTheLimitAtTheStartIsServed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kv.json")
 	want := map[string]string{}
-	for i := range 100 {
+	for i := range 10 {
 		want[fmt.Sprint(i)] = strings.Repeat("v", 1000)
 	}
 	must(t, os.WriteFile(path, encodeFile(table{"n": newNamespace(want)}, 0), 0o600))
 	s, err := Open(path)
 	must(t, err)
-	s.SetLimits(Limits{Value: 100, Store: 10_000})
+	s.SetLimits(Limits{Value: 100, Store: 2_000})
 	if got := s.current.Load().values("n"); !maps.Equal(got, want) {
 		t.Errorf("%d values are served", len(got))
 	}

@@ -2,9 +2,7 @@ package kvconfig
 
 import (
 	"errors"
-	"fmt"
 	"iter"
-	"maps"
 	"sync"
 	"sync/atomic"
 )

@@ -28,26 +28,39 @@ type PoolSize struct {
 	Queue   int
 }
 
-// Pool is a kind of requests with limits of its own.
+// Pool is a kind of requests with limits of its own: none waits for the turn of one of another kind.
 type Pool uint8
 
 // The first two are those of NamesrvController (defaultExecutor, clientRequestExecutor).
 const (
 	DefaultPool Pool = iota
 	ClientPool
-	DiskPool // requests that wait for a disk, which nobody else's turn shall wait for
-	pools    // how many there are
+	BrokerPool // signs of life of brokers
+	LargePool  // bodies that take a while to parse
+	DiskPool   // what waits for a disk
+	Pools      // how many there are
 )
 
-func (p Pool) String() string { return [...]string{"DefaultPool", "ClientPool", "DiskPool"}[p] }
+func (p Pool) String() string {
+	return [...]string{"DefaultPool", "ClientPool", "BrokerPool", "LargePool", "DiskPool"}[p]
+}
 
-// PoolOf is the original's rule: route queries have ClientPool, every other code has DefaultPool
-// (NamesrvController.registerProcessor).
-func PoolOf(code int32) Pool {
-	if code == remoting.GetRouteInfoByTopic {
-		return ClientPool
+// Class is what a request is before it is handled.
+type Class struct {
+	Pool Pool
+	// Changes says that it does something. Else its only effect is its answer: it is not handled where nobody can get that.
+	Changes bool
+	// Short says that its work does not grow with what is stored. Every other one gives its place in the pool up when it is done.
+	Short bool
+}
+
+// ClassOf is the original's rule: route queries have ClientPool, every other code has DefaultPool
+// (NamesrvController.registerProcessor). Whatever it is, a request may change something.
+func ClassOf(req *remoting.Request) Class {
+	if req.Code == remoting.GetRouteInfoByTopic {
+		return Class{Pool: ClientPool, Changes: true, Short: true}
 	}
-	return DefaultPool
+	return Class{Pool: DefaultPool, Changes: true}
 }
 
 // Config of a Server. Start from DefaultConfig: no zero value stands for a default.
@@ -74,8 +87,8 @@ type Config struct {
 
 	Serialize remoting.SerializeType // of every answer (rocketmq.serialize.type)
 
-	Pools [pools]PoolSize       // by Pool
-	Pool  func(code int32) Pool // the pool of a request code; called for each request
+	Pools [Pools]PoolSize                   // by Pool
+	Class func(req *remoting.Request) Class // called for each request
 
 	ProxyFrom mq.Networks // who may speak for others by a PROXY header: see Conn.Source; nil: nobody
 
@@ -104,9 +117,11 @@ func DefaultConfig() Config {
 		Pools: [...]PoolSize{
 			DefaultPool: {Threads: 16, Queue: 10000},
 			ClientPool:  {Threads: 8, Queue: 50000},
+			BrokerPool:  {Threads: 16, Queue: 10000},
+			LargePool:   {Threads: 1, Queue: 10000},
 			DiskPool:    {Threads: 10000},
 		},
-		Pool:    PoolOf,
+		Class:   ClassOf,
 		TLSMode: Permissive,
 		Clock:   clock.Now,
 		Logger:  slog.New(slog.DiscardHandler),
@@ -135,6 +150,6 @@ func (c *Config) Validate() error {
 	for i, p := range c.Pools {
 		need(p.Threads > 0 && p.Queue >= 0, Pool(i).String(), "needs one thread or more and no negative queue")
 	}
-	need(c.Pool != nil, "Pool", "must be set")
+	need(c.Class != nil, "Class", "must be set")
 	return errors.Join(errs...)
 }

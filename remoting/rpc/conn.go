@@ -33,6 +33,7 @@ type Conn struct {
 	queries   uint32 // route queries so far, for timings
 	unproxied bool   // past the PROXY header, if there was one
 	tls       bool
+	deaf      bool // the peer is gone: a write failed; what it sent is read to its end
 	framed    bool // past PROXY header and TLS detection: the first frame byte was seen
 }
 
@@ -129,7 +130,7 @@ func (c *Conn) LateLife(ctx context.Context, since clock.Stamp) (clock.Stamp, bo
 }
 
 // AfterFlush runs f once the answer to the present request has been handed to the socket, in the connection's
-// goroutine: it must not wait. It is not called when that write fails. Only valid in Serve.
+// goroutine: it must not wait. It is not called when that write fails, or the peer was gone before. Only valid in Serve.
 func (c *Conn) AfterFlush(f func()) { c.loop.afterFlush = append(c.loop.afterFlush, f) }
 
 // Close ends the connection without waiting for it: answers not yet written are dropped. The first reason is logged.

@@ -4,11 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
+
+// window is how many frames of one connection are handled before others have their turn.
+const window = 32
 
 // copyBody is the largest body that is copied behind its header; a larger one is written from where it lies.
 const copyBody = 16 << 10
@@ -24,6 +28,7 @@ type loop struct {
 	out        *buffer // nil while there are no answers
 	afterFlush []func()
 	holds      *pool // entered for the requests since the last flush
+	turn       int   // frames since the connection last waited for others
 	pending    int64 // requests not yet in tally
 
 	woken      clock.Stamp // when the poller saw the bytes of the first read
@@ -100,6 +105,7 @@ func (c *Conn) got(n int) {
 // release gives up what a connection that waits need not hold.
 func (c *Conn) release() {
 	l, pool := c.loop, c.server.buffers
+	l.turn = 0
 	if l.out != nil {
 		pool.putOut(l.out)
 		l.out = nil
@@ -159,6 +165,11 @@ func (c *Conn) frames() error {
 		if err := c.serve(frame); err != nil {
 			return c.refuse(err)
 		}
+		if l.turn++; l.turn == window {
+			l.turn = 0
+			c.leave()
+			runtime.Gosched() // a core is taken in turns, too
+		}
 		if l.out != nil && len(l.out.b) >= c.server.cfg.HighWatermark {
 			if err := c.flush(); err != nil {
 				return err
@@ -204,12 +215,7 @@ func (c *Conn) flush() error {
 		return nil
 	}
 	_, err := c.net.Write(l.out.b)
-	l.out.b = l.out.b[:0]
-	if err != nil {
-		return err
-	}
-	c.flushed()
-	return nil
+	return c.wrote(err)
 }
 
 // flushBody writes the gathered answers, of which the last is a header, and its body.
@@ -224,28 +230,53 @@ func (c *Conn) flushBody(body []byte) error {
 	} else {
 		err = c.wire.writeTwo(l.out.b, body)
 	}
+	return c.wrote(err)
+}
+
+// wrote ends a flush. Where it failed although the connection is not closed from here, the peer is gone: what it sent before it
+// went is read on, and what of that changes something is carried out, in order, for a broker says good-bye and goes.
+func (c *Conn) wrote(err error) error {
+	l := c.loop
 	l.out.b = l.out.b[:0]
-	if err != nil {
+	switch {
+	case err == nil:
+		c.flushed()
+		return nil
+	case c.closing.Load() != nil:
 		return err
 	}
-	c.flushed()
+	c.unheard()
 	return nil
 }
 
+// unheard takes note that nobody will get an answer any more.
+func (c *Conn) unheard() {
+	c.deaf = true
+	if c.loop.out != nil {
+		c.loop.out.b = c.loop.out.b[:0]
+	}
+	c.flushed()
+}
+
+// flushed ends the requests since the last flush.
 func (c *Conn) flushed() {
 	l := c.loop
 	if l.pending > 0 {
 		add(&c.wire.meter.requests, l.pending)
 		l.pending = 0
 	}
-	if l.times.count > 0 {
+	if c.deaf {
+		l.times.count = 0
+	} else if l.times.count > 0 {
 		l.times.end(c.server.cfg.Timed)
 	}
 	if len(l.afterFlush) == 0 {
 		return
 	}
-	for _, f := range l.afterFlush {
-		f()
+	if !c.deaf {
+		for _, f := range l.afterFlush {
+			f()
+		}
 	}
 	clear(l.afterFlush)
 	l.afterFlush = l.afterFlush[:0]

@@ -69,7 +69,7 @@ func (c *Conn) wake(at clock.Stamp) {
 // silent turns the end of a read by its deadline into what it means: unless the connection is to be closed, the sweeper asks
 // for it. It is not given while a frame has begun. Nil: read on.
 func (c *Conn) silent(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.deaf {
 		return err
 	}
 	_ = c.wire.SetReadDeadline(time.Time{})

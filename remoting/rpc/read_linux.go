@@ -40,6 +40,8 @@ func (c *Conn) readOnce(fd int) (again bool, err error) {
 	}
 	n, err := unix.Read(fd, p)
 	switch {
+	case errors.Is(err, unix.EAGAIN) && c.deaf: // nothing comes after what was there, for the peer is gone
+		return false, io.EOF
 	case errors.Is(err, unix.EAGAIN):
 		return false, nil
 	case errors.Is(err, unix.EINTR):

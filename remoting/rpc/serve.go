@@ -26,6 +26,10 @@ func (c *Conn) serve(frame []byte) error {
 		return nil
 	}
 	l.pending++
+	class := s.cfg.Class(&l.req)
+	if !class.Changes && (l.req.IsOneway() || c.deaf) {
+		return nil // nobody gets the answer
+	}
 	if s.cfg.Timed != nil {
 		l.times.begin(&c.queries, l.req.Code)
 	}
@@ -34,22 +38,42 @@ func (c *Conn) serve(frame []byte) error {
 	case s.goAway.Load() && l.req.Version > mq.V5_3_1:
 		s.counts.goAways.Add(1)
 		l.resp.Fail(remoting.GoAway, goAwayRemark)
+	case !c.enter(s.pools[class.Pool]):
+		c.overloaded()
+	case !class.Changes && !class.Short && c.wire.gone(): // while it waited, or before
+		c.unheard()
+		return nil
 	default:
-		if c.enter(s.pools[s.cfg.Pool(l.req.Code)]) {
-			c.handle()
-		} else {
-			s.counts.overloads.Add(1)
-			l.resp.Fail(remoting.SystemBusy, overloadRemark)
-		}
+		c.handle()
 	}
-	if l.req.IsOneway() {
+	if !class.Short {
+		c.leave()
+	}
+	if l.req.IsOneway() || c.deaf {
 		return nil
 	}
 	return c.answer()
 }
 
-// enter makes room for one request of a kind. Requests of one kind that follow each other keep the room they have, so
-// that a pipelined batch enters once; it is given up before anything is written or waited for.
+func (c *Conn) overloaded() {
+	c.server.counts.overloads.Add(1)
+	c.loop.resp.Reset()
+	c.loop.resp.Fail(remoting.SystemBusy, overloadRemark)
+}
+
+// Enter moves the request that is being handled to another pool, and waits for its turn there. False: there is no room, the
+// answer says so, and the handler must do no more. Only valid in Serve.
+func (c *Conn) Enter(p Pool) bool {
+	if c.enter(c.server.pools[p]) {
+		return true
+	}
+	c.overloaded()
+	return false
+}
+
+// enter makes room for one request of a kind. Short requests of one kind that follow each other keep the room they have, a
+// window of them, so that a pipelined batch enters once; it is given up before anything is written or waited for. Who has given
+// it up waits behind all who wait: connections take turns.
 func (c *Conn) enter(p *pool) bool {
 	l := c.loop
 	if l.holds == p {

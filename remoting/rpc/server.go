@@ -19,7 +19,7 @@ var ErrClosed = errors.New("rpc: server closed")
 type Server struct {
 	cfg     Config
 	handler Handler
-	pools   [pools]*pool
+	pools   [Pools]*pool
 	buffers *buffers
 	loops   sync.Pool // of *loop
 	counts  counters

@@ -18,6 +18,15 @@ func bytesAcked(fd int) (uint64, bool) {
 	return info.Bytes_acked, true
 }
 
+// tcpClose is TCP_CLOSE of Linux: the peer has reset the connection, or did not answer for too long.
+const tcpClose = 7
+
+// isGone says that nothing can be sent to the peer any more.
+func isGone(fd int) bool {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State == tcpClose
+}
+
 func setReadBuffer(rc syscall.RawConn, size int) error {
 	var err error
 	if e := rc.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size) }); e != nil {

@@ -93,6 +93,14 @@ func (w *wire) writeTwo(head, body []byte) error {
 	return err
 }
 
+// gone says that the peer cannot get an answer. One that has only ended its own sending can.
+func (w *wire) gone() (gone bool) {
+	if w.raw != nil {
+		_ = w.raw.Control(func(fd uintptr) { gone = isGone(int(fd)) })
+	}
+	return gone
+}
+
 // stamp is read just before a write: an acknowledgement of that write proves life after it.
 func (w *wire) stamp() clock.Stamp {
 	if w.track.Load() == nil {
