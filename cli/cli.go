@@ -80,6 +80,7 @@ func (p *program) app() *command.Command {
 			p.forceLeaveCommand(),
 			p.diffCommand(),
 			p.doctorCommand(),
+			p.watchRouteCommand(),
 			p.healthCommand(),
 			p.licensesCommand(),
 			{Name: relayCommand, Raw: true, Hidden: true, Run: func(context.Context, []string) error {

@@ -145,3 +145,27 @@ func TestDiffOfServersThatAreNone(t *testing.T) {
 		t.Errorf("status %d\n%s%s", status, out, errs)
 	}
 }
+
+func TestWatchRoute(t *testing.T) {
+	a, b, other := kit.NewFake(t, 513, 105), kit.NewFake(t, 513, 105), kit.NewFake(t, 407, 105)
+	other.Change(func(f *kit.Fake) { f.Topics["orders"]["a"] = "8 4 6" })
+	nobody := kit.Loopback(kit.FreePort(t))
+	for _, c := range []struct {
+		args   []string
+		status int
+		words  []string
+	}{
+		{[]string{"-n", a.Addr + "," + b.Addr, "orders"}, 0, []string{"they agree: a (read 8 write 8 perm rw)", "every 10ms"}},
+		{[]string{"-n", a.Addr + "," + b.Addr, "nothing"}, 0, []string{"they agree: nobody has nothing"}},
+		{[]string{"-n", a.Addr + "," + other.Addr, "orders"}, 1, []string{"they DISAGREE", other.Addr + " say: a (read 8 write 4 perm rw)"}},
+		{[]string{"-n", a.Addr + "," + nobody, "orders"}, 3, []string{nobody + ": nothing listens there"}},
+		{[]string{"-n", a.Addr, "--json", "orders"}, 0, []string{`"event":"agree"`}},
+		{[]string{"-n", a.Addr}, 2, []string{"TOPIC"}},
+		{[]string{"-n", a.Addr, "--every=1ms", "orders"}, 2, []string{"--every"}},
+	} {
+		status, out, errs := run(append([]string{"watch-route", "--every=10ms", "--for=100ms"}, c.args...)...)
+		if status != c.status || !kit.ContainsAll(out+errs, c.words...) {
+			t.Errorf("%q: status %d, want %d and %q\n%s%s", c.args, status, c.status, c.words, out, errs)
+		}
+	}
+}

@@ -77,14 +77,7 @@ func (v *view) showDoctor(ctx context.Context, d *doctor) error {
 	if err := d.check(); err != nil {
 		return command.UsageError(err)
 	}
-	if *d.servers == "" {
-		servers, err := v.serversOfMembers(ctx)
-		if err != nil {
-			return err
-		}
-		*d.servers = strings.Join(servers, ",")
-	}
-	sv, err := d.open(ctx)
+	sv, err := v.openSurvey(ctx, &d.surveyed)
 	if err != nil {
 		return err
 	}

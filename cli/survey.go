@@ -39,8 +39,17 @@ type surveyed struct {
 	brokers              bool // they are asked, too
 }
 
-// flags are those that all of these commands have.
+// flags are those of commands that compare.
 func (s *surveyed) flags() []command.Flag {
+	return append(s.accessFlags(),
+		command.Flag{To: &s.settle, Name: "settle", Usage: "with -n: what differs is told when it was seen twice, so long a `TIME` apart, with the same values; 35s is what a broker's next registration heals"},
+		command.Flag{To: &s.rate, Name: "rate", Usage: "with -n: ask each NameServer at most `N` times a second; halved by itself while its answers take twice as long"},
+		command.Flag{To: &s.yes, Name: "yes", Short: "y", Usage: fmt.Sprintf("with -n: do not ask before more than %d requests", askAbove)},
+		command.Flag{To: &s.namespaces, Name: "namespace", Usage: "with -n: a `NAMESPACE` of the KV store to be compared beside ORDER_TOPIC_CONFIG; may be given several times"})
+}
+
+// accessFlags say whom to ask, and how.
+func (s *surveyed) accessFlags() []command.Flag {
 	s.timeout, s.settle, s.rate = 3*time.Second, 5*time.Second, 2000
 	return []command.Flag{
 		{To: s.servers, Name: "namesrv", Short: "n",
@@ -53,10 +62,6 @@ func (s *surveyed) flags() []command.Flag {
 		{To: &s.accessKey, Name: "access-key", Usage: "refused: put `KEY` into the file of --acl-file"},
 		{To: &s.secretKey, Name: "secret-key", Usage: "refused: everybody on this machine would see it; put `KEY` into the file of --acl-file"},
 		{To: &s.timeout, Name: "timeout", Usage: "with -n: how long a `TIME` a connection, and each answer, may take"},
-		{To: &s.settle, Name: "settle", Usage: "with -n: what differs is told when it was seen twice, so long a `TIME` apart, with the same values; 35s is what a broker's next registration heals"},
-		{To: &s.rate, Name: "rate", Usage: "with -n: ask each NameServer at most `N` times a second; halved by itself while its answers take twice as long"},
-		{To: &s.yes, Name: "yes", Short: "y", Usage: fmt.Sprintf("with -n: do not ask before more than %d requests", askAbove)},
-		{To: &s.namespaces, Name: "namespace", Usage: "with -n: a `NAMESPACE` of the KV store to be compared beside ORDER_TOPIC_CONFIG; may be given several times"},
 	}
 }
 
@@ -131,6 +136,18 @@ func (s *surveyed) open(ctx context.Context) (*survey.Survey, error) {
 	made := survey.New(targets, access)
 	made.Settle, made.Namespaces, made.Confirm = s.settle, s.namespaces, s.confirm
 	return made, nil
+}
+
+// openSurvey opens the NameServers that were named, or those of a node and its members.
+func (v *view) openSurvey(ctx context.Context, s *surveyed) (*survey.Survey, error) {
+	if *s.servers == "" {
+		servers, err := v.serversOfMembers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*s.servers = strings.Join(servers, ",")
+	}
+	return s.open(ctx)
 }
 
 // begin bounds the memory of this process, and gives ctx an end when somebody ends the command.

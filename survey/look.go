@@ -56,6 +56,9 @@ func (s *Survey) Close() {
 	}
 }
 
+// Within bounds connections and answers anew.
+func (s *Survey) Within(timeout time.Duration) { s.access.Timeout = timeout }
+
 // Result is what two looks found.
 type Result struct {
 	Views    []*View      // of the last look, one for each target
