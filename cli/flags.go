@@ -54,6 +54,9 @@ func serveFlags(s *serveSettings) []command.Flag {
 		{To: &s.proxyFrom, Category: categoryServe, Name: "proxy-from", Default: "nobody",
 			Usage: "`CIDR,...` of the front ends whose PROXY headers are believed: behind them brokers and tools count as the address in the " +
 				"header, elsewhere as the one that they connect from"},
+		{To: &s.adminFrom, Category: categoryServe, Name: "admin-from", Default: "everybody, as in RocketMQ",
+			Usage: "`CIDR,...` from which KV values, write permissions, topics and configuration may be changed, and brokers unregistered that are " +
+				"not the sender's own; --proxy-from says whose address counts"},
 		{To: &s.closeClients, Category: categoryServe, Name: closeClientsFlag,
 			Usage: "while the node is not ready and another one is, close the connections of clients that ask for routes (never those of brokers): " +
 				"a Java client moves to another NameServer only then"},

@@ -357,3 +357,22 @@ func TestJSONStandsAlone(t *testing.T) {
 		}
 	}
 }
+
+// A second SIGTERM ends every drain, however long it was to last.
+func TestSecondSignalEndsTheDrain(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "ns.conf")
+	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\nenableShutdownGracefully=true\nshutdownWaitTimeSeconds=2147483647\n"+
+		"kvConfigPath="+filepath.Join(dir, "kv.json")), 0o600))
+	for _, args := range [][]string{
+		{"epitaph", "serve", "--listen", "127.0.0.1:0", "--data", dir, "--config", conf}, {"epitaph", "mqnamesrv", "-c", conf},
+	} {
+		s := start(t, []string{"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir}, args...)
+		kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+		s.log.Await(t, "draining")
+		kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+		if status := <-s.status; status != command.OK && status != mqSignalled+int(syscall.SIGTERM) {
+			t.Errorf("%s: status %d", args[1], status)
+		}
+	}
+}

@@ -71,7 +71,7 @@ type serveSettings struct {
 	closeClients         bool
 	http, socket         string
 	kvMissing            string
-	proxyFrom            string
+	proxyFrom, adminFrom string
 	kvValueMax           int
 	kvStoreMax           int
 }
@@ -197,6 +197,9 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	cfg.KVValueMax, cfg.KVStoreMax = s.kvValueMax, s.kvStoreMax
+	if cfg.AdminFrom, err = config.Networks("--admin-from", s.adminFrom); err != nil {
+		faults = append(faults, err)
+	}
 	switch s.kvMissing {
 	case "", "refuse":
 	case "serve":

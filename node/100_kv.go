@@ -54,11 +54,11 @@ func (n *Node) deleteKV(c *rpc.Conn, req *remoting.Request, resp *remoting.Respo
 // changedKV tells the truth about a write that could not be persisted: the original answers 0.
 func (n *Node) changedKV(c *rpc.Conn, resp *remoting.Response, how, namespace, key string, err error) {
 	if err != nil {
-		n.log.Error("kv config not changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String(), "err", err)
+		n.log.Error("kv config not changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String(), "source", c.Source().Addr.String(), "err", err)
 		resp.Fail(remoting.SystemError, err.Error())
 		return
 	}
-	n.log.Info("kv config changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String())
+	n.log.Info("kv config changed", "how", how, "namespace", namespace, "key", key, "remote", c.RemoteAddr().String(), "source", c.Source().Addr.String())
 	if namespace == kvconfig.OrderTopicConfig && n.runtime.Options().OrderMessageEnable { // else no route has any of it
 		n.table.InvalidateAll()
 	}

@@ -1,7 +1,7 @@
 package node
 
-// DELETE_TOPIC_IN_NAMESRV (216), by every version, and REGISTER_TOPIC_IN_NAMESRV (217), by 5.0.0 and later. Deviation: DEV-17 (names have
-// a limit).
+// DELETE_TOPIC_IN_NAMESRV (216), by every version, and REGISTER_TOPIC_IN_NAMESRV (217), by 5.0.0 and later. Deviations: DEV-17 (names have
+// a limit), DEV-18 (with --admin-from, who is no admin can add topics to his own brokers only).
 
 import (
 	"github.com/epitaph-mq/epitaph/mq"
@@ -22,10 +22,15 @@ func (n *Node) deleteTopic(c *rpc.Conn, req *remoting.Request, _ *remoting.Respo
 
 // registerTopic handles code 217: queue settings of brokers that are known.
 func (n *Node) registerTopic(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
-	if req.Body == nil {
+	var route *body.TopicRoute
+	var err error
+	if req.Body != nil {
+		route, err = body.DecodeTopicRoute(req.Body)
+	}
+	if !n.isAdmin(c) && !n.ownsAll(c, route) {
+		n.refuse(c, req, resp)
 		return
 	}
-	route, err := body.DecodeTopicRoute(req.Body)
 	if err != nil {
 		failed(resp, "decode topic route: "+err.Error())
 		return
@@ -46,4 +51,18 @@ func (n *Node) registerTopic(c *rpc.Conn, req *remoting.Request, resp *remoting.
 		}
 	}
 	n.applyBy(c, n.table.RegisterTopics(topic, queues))
+}
+
+// ownsAll says that each broker in the list is the sender's own, and that there is one: brokers with enableSingleTopicRegister
+// tell of their topics so.
+func (n *Node) ownsAll(c *rpc.Conn, route *body.TopicRoute) bool {
+	if route == nil || len(route.Queues) == 0 {
+		return false
+	}
+	for _, q := range route.Queues {
+		if !n.table.Owns(c.Source(), q.BrokerName) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,7 +1,7 @@
 package node
 
 // UPDATE_NAMESRV_CONFIG (318) and GET_NAMESRV_CONFIG (319), by every version. Deviations: DEV-8 (the file is replaced
-// atomically), DEV-14 (it is escaped).
+// atomically), DEV-14 (it is escaped), DEV-18 (what would not start, or harm the node, is refused).
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 // updateConfig answers code 318. What it changes takes effect at once.
 func (n *Node) updateConfig(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	before := n.runtime.Options()
-	if err := n.runtime.Update(req.Body, c.RemoteAddr().String()); err != nil {
+	if err := n.runtime.Update(req.Body, config.Caller{Remote: c.RemoteAddr().String(), Source: c.Source().Addr.String()}); err != nil {
 		code := remoting.SystemError
 		if errors.Is(err, config.ErrLocked) || errors.Is(err, config.ErrReadOnly) {
 			code = remoting.NoPermission

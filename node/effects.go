@@ -27,11 +27,14 @@ func (n *Node) apply(eff routes.Effects) {
 	}
 }
 
-// applyBy is apply of what somebody asked for who is no broker: the log says from where.
+// applyBy is apply of what somebody asked for: the log says who, where it is not the connection that the event is about.
 func (n *Node) applyBy(c *rpc.Conn, eff routes.Effects) {
 	for i := range eff.Events {
-		if e := &eff.Events[i]; !e.Remote.IsValid() {
+		switch e := &eff.Events[i]; {
+		case !e.Remote.IsValid():
 			e.Remote, e.Source = c.RemoteAddr(), c.Source()
+		case e.Conn != c.ID():
+			e.By, e.BySource = c.RemoteAddr(), c.Source()
 		}
 	}
 	n.apply(eff)
@@ -93,6 +96,12 @@ func (n *Node) logEvent(e *routes.Event) {
 	}
 	if e.Source.Apart { // remote is what its PROXY header says
 		attrs = append(attrs, slog.String("source", e.Source.Addr.String()))
+	}
+	if e.By.IsValid() {
+		attrs = append(attrs, slog.String("by", e.By.String()))
+	}
+	if e.BySource.Apart {
+		attrs = append(attrs, slog.String("by_source", e.BySource.Addr.String()))
 	}
 	number("repeated", more)
 	n.log.LogAttrs(ctx, level, e.Kind.String(), attrs...)

@@ -91,6 +91,8 @@ func TestLogFields(t *testing.T) {
 	register(second, "C1", "ignored", "10.0.0.4:1", "0", twoTopics)
 	unregister(first, "ignored", "10.0.0.4:1")
 	unregister(second, "ignored", "10.0.0.4:1")
+	register(first, "C1", "foreign", "10.0.0.11:1", "0", twoTopics)
+	unregister(second, "foreign", "10.0.0.11:1")
 	// The four conflicts.
 	register(first, "C1", "k0", "10.0.0.5:1", "0", twoTopics)
 	register(second, "C1", "k1", "10.0.0.5:1", "0", twoTopics)

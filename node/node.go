@@ -14,8 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/addrserver"
 	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/config"
@@ -39,6 +42,8 @@ type Node struct {
 	notify   *notifier
 	depart   *departures.Shell // nil: the node gossips with nobody
 	faults   *repeats
+	admins   mq.Networks    // who may change something for others; nil: everybody
+	refusals rate.Sometimes // limits the log of who is none; the count has them all
 	dispatch *dispatch
 	counts   *admin.Counts
 	admin    *admin.Server // nil: neither HTTP nor a socket is wanted
@@ -87,6 +92,8 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		kv:       kv,
 		notify:   newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:   newRepeats(),
+		admins:   cfg.AdminFrom,
+		refusals: rate.Sometimes{First: 10, Interval: time.Second},
 		dispatch: newDispatch(),
 		clock:    cfg.Clock,
 		identity: admin.Identity{Release: cfg.Release},

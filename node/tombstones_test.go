@@ -137,7 +137,7 @@ func TestLastAnnouncementIsTrue(t *testing.T) {
 			group.Go(n.announce)
 		}
 		group.Go(func() {
-			if err := n.runtime.Update(fmt.Appendf(nil, "needWaitForService=%t", i%2 == 0), ""); err != nil {
+			if err := n.runtime.Update(fmt.Appendf(nil, "needWaitForService=%t", i%2 == 0), config.Caller{}); err != nil {
 				t.Error(err)
 			}
 			n.announce()

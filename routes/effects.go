@@ -108,6 +108,8 @@ type Event struct {
 	Conn                   uint64
 	Remote                 netip.AddrPort // what a PROXY header names, believed or not, else the peer
 	Source                 mq.Source      // who that connection counts as
+	By                     netip.AddrPort // who asked for it, like Remote, where that is another connection
+	BySource               mq.Source      // who that one counts as
 	Generation             uint64
 }
 

@@ -2,6 +2,7 @@ package routes
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -13,9 +14,13 @@ import (
 // unregister applies an UNREGISTER and says what it means for tombstones.
 func (s *state) unregister(u *Unregistration, now clock.Stamp) (left Left, eff Effects) {
 	key := tombstone.Key{Cluster: u.Cluster, Addr: u.Addr}
+	if u.OwnOnly && !s.touchesOwn(key, u) {
+		left.NotOwn = true
+		return left, eff
+	}
 	if owner := s.youngerOwner(key, u); owner != nil {
 		ev := owner.event(UnregisterIgnored)
-		ev.Conn = u.Conn
+		ev.Conn, ev.Remote, ev.Source = u.Conn, netip.AddrPort{}, mq.Source{} // it is told of who sent it
 		eff.Events = append(eff.Events, ev)
 		left.Leaving = LeavingOlderConn
 		return left, eff
@@ -23,6 +28,35 @@ func (s *state) unregister(u *Unregistration, now clock.Stamp) (left Left, eff E
 	left = s.leaving(key, u, now)
 	s.remove(key, u.Name, u.ID, BrokerUnregistered, &eff)
 	return left, eff
+}
+
+// touchesOwn says that an UNREGISTER touches something, and nothing that its source does not own: neither the registration of
+// its key, nor the address under its broker name, nor another broker of that name.
+func (s *state) touchesOwn(key tombstone.Key, u *Unregistration) bool {
+	e, b := s.visible(key), s.byName[u.Name]
+	if e != nil && !e.ownedBy(u.Source) || b != nil && !s.ownsBroker(u.Source, b) {
+		return false
+	}
+	if b != nil {
+		if i := b.byAddr(u.Addr); i >= 0 {
+			return b.members[i].live.ownedBy(u.Source)
+		}
+	}
+	return e != nil
+}
+
+// ownedBy says that the source's connection owns the registration. Who has no address owns nothing that way.
+func (e *live) ownedBy(source mq.Source) bool {
+	return e.owner != nil && e.owner.Source == source && source.Addr.IsValid()
+}
+
+func (s *state) ownsBroker(source mq.Source, b *broker) bool {
+	for e := range b.lives {
+		if !e.hidden && e.ownedBy(source) {
+			return true
+		}
+	}
+	return false
 }
 
 // youngerOwner finds a registration that the UNREGISTER would touch and that belongs to a connection accepted later: a

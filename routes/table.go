@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -138,6 +139,14 @@ func (t *Table) Holds(key tombstone.Key) (tombstone.Identity, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.st.holds(key)
+}
+
+// Owns says whether a connection of the source owns a registration of the broker name.
+func (t *Table) Owns(source mq.Source, broker string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	b := t.st.byName[broker]
+	return b != nil && t.st.ownsBroker(source, b)
 }
 
 // Registrations lists the live table, sorted by cluster, name, id and address.

@@ -132,6 +132,8 @@ type Unregistration struct {
 	Cluster, Addr, Name string
 	ID                  int64
 	Conn                uint64      // the connection it came on; 0 when there is none
+	Source              mq.Source   // who that connection counts as
+	OwnOnly             bool        // it may touch only what Source owns: see Left.NotOwn
 	At                  clock.Stamp // U: when the frame's first byte was there
 }
 
@@ -151,6 +153,7 @@ const (
 
 // Left is the outcome of an UNREGISTER. The caller completes Departure.Life from the connection.
 type Left struct {
+	NotOwn    bool // nothing was changed, for it was to touch only what its source owns, and there is none, or more than that
 	Leaving   Leaving
 	Departure tombstone.Departure // valid only with LeavingProven
 }

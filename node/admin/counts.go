@@ -41,6 +41,7 @@ type Counts struct {
 	times     []times // by slot; none: nobody can ask
 	events    [routes.EventKinds]atomic.Uint64
 	conflicts conflicts
+	notAdmin  atomic.Uint64
 }
 
 // NewCounts counts those codes, at most MaxCodes. Times are kept if timed.
@@ -65,6 +66,9 @@ func (c *Counts) Event(e *routes.Event) {
 		c.conflicts.add(e)
 	}
 }
+
+// NotAdmin counts one request that was refused for it did not come from --admin-from.
+func (c *Counts) NotAdmin() { c.notAdmin.Add(1) }
 
 // Handled is how many requests of a slot were counted.
 func (c *Counts) Handled(slot int) (sum uint64) {

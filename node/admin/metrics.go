@@ -196,6 +196,8 @@ func nodeSeries(counts *Counts) []series {
 			func(r *reading) uint64 { return uint64(r.table.CachedBytes) }),
 	}
 	all = append(all, serverSeries()...)
+	all = append(all, counter("admin_refused_total", "Requests refused because they did not come from --admin-from.",
+		func(*reading) uint64 { return counts.notAdmin.Load() }))
 	for slot, code := range counts.codes {
 		all = append(all, counter("requests_total", "Requests handled, by request code.",
 			func(*reading) uint64 { return counts.Handled(slot) }).with("code", code.label()))

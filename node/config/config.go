@@ -33,6 +33,8 @@ type Config struct {
 	ReadOnlyConfig bool
 	// ProxyFrom are the addresses whose PROXY headers are believed (--proxy-from); nil: nobody's.
 	ProxyFrom mq.Networks
+	// AdminFrom are the addresses from which requests may change something for others (--admin-from); nil: everybody's.
+	AdminFrom mq.Networks
 	// KVAsOriginal starts with an empty KV store where a file of a former one was lost or cannot be read; else that is
 	// an error.
 	KVAsOriginal bool
@@ -165,7 +167,7 @@ type Fault struct {
 }
 
 func (f *Fault) Error() string {
-	value := f.Value
+	value := mq.Cut(f.Value)
 	if strings.HasSuffix(f.Key, "Password") {
 		value = "***"
 	}

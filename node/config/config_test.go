@@ -81,11 +81,21 @@ func TestRuntimeAsJava(t *testing.T) {
 	if diff := cmp.Diff(j.Listing, listing()); diff != "" {
 		t.Fatalf("first listing (-Java +ours):\n%s", diff)
 	}
+	refused := 0 // DEV-18: what would not start again, or harm the node
 	for _, step := range j.Steps {
+		if strings.Contains(step.Update, "bindAddress=") || strings.Contains(step.Update, "enableControllerInNamesrv=true") ||
+			strings.Contains(step.Update, "scanNotActiveBrokerInterval=99999999999") {
+			refused++
+			step.Code, step.Changed = 1, nil
+			_, step.Remark = codeOf(r.Update(latin1(step.Update), Caller{}))
+			if !strings.Contains(step.Remark, ": want ") && !strings.Contains(step.Remark, "no controller inside") {
+				t.Errorf("%q: refused with %q", step.Update, step.Remark)
+			}
+		}
 		before := listing()
 		fileBefore, err := os.ReadFile(store)
 		kit.Must(t, err)
-		if code, remark := codeOf(r.Update(latin1(step.Update), "192.0.2.1:1")); code != step.Code || remark != step.Remark {
+		if code, remark := codeOf(r.Update(latin1(step.Update), Caller{Remote: "192.0.2.1:1", Source: "192.0.2.1"})); code != step.Code || remark != step.Remark {
 			t.Errorf("%q: got %d %q, want %d %q", step.Update, code, remark, step.Code, step.Remark)
 		}
 		changed := slices.DeleteFunc(listing(), func(line string) bool { return slices.Contains(before, line) })
@@ -109,6 +119,9 @@ func TestRuntimeAsJava(t *testing.T) {
 		if bak, err := os.ReadFile(store + ".bak"); err != nil || string(bak) != string(fileBefore) {
 			t.Errorf("%q: .bak is not the file before: %v", step.Update, err)
 		}
+	}
+	if refused != 3 {
+		t.Errorf("%d steps were refused, want 3", refused)
 	}
 }
 
@@ -138,7 +151,7 @@ func TestReadOnlyConfig(t *testing.T) {
 	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
 	cfg.ReadOnlyConfig = true
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
-	if err := r.Update([]byte("enableTopicList=false"), "192.0.2.1:1"); !errors.Is(err, ErrReadOnly) {
+	if err := r.Update([]byte("enableTopicList=false"), Caller{Remote: "192.0.2.1:1", Source: "192.0.2.1"}); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("got %v", err)
 	}
 	if !r.Options().EnableTopicList {
@@ -158,7 +171,7 @@ func TestNoKeyIsSmuggledIntoTheFile(t *testing.T) {
 		`productEnvName=x\nkvConfigPath=/etc/passwd`, `foo=x\nkvConfigPath=/etc/passwd`, `foo=x\rkvConfigPath=/etc/passwd`,
 		`foo=x\u000akvConfigPath\=/etc/passwd`, `foo=x\\`, `foo=\u2028kvConfigPath=/etc/passwd`,
 	} {
-		if err := r.Update([]byte(update), "192.0.2.1:1"); err != nil {
+		if err := r.Update([]byte(update), Caller{Remote: "192.0.2.1:1", Source: "192.0.2.1"}); err != nil {
 			t.Fatalf("%s: %v", update, err)
 		}
 		file, err := os.ReadFile(store)
@@ -177,7 +190,7 @@ func TestOptionsSnapshotIsImmutable(t *testing.T) {
 	cfg.Options.ConfigStorePath = filepath.Join(t.TempDir(), "s")
 	r := NewRuntime(cfg, slog.New(slog.DiscardHandler))
 	before := r.Options()
-	kit.Must(t, r.Update([]byte("waitSecondsForService=1"), "192.0.2.1:1"))
+	kit.Must(t, r.Update([]byte("waitSecondsForService=1"), Caller{Remote: "192.0.2.1:1", Source: "192.0.2.1"}))
 	if before.WaitSecondsForService != 45 || r.Options().WaitSecondsForService != 1 {
 		t.Errorf("before %d, now %d", before.WaitSecondsForService, r.Options().WaitSecondsForService)
 	}
@@ -282,7 +295,7 @@ func TestUnpersistedUpdateChangesNothing(t *testing.T) {
 	var log strings.Builder
 	r := NewRuntime(cfg, slog.New(slog.NewTextHandler(&log, nil)))
 	before := string(r.Listing())
-	if err := r.Update([]byte("waitSecondsForService=46\nextra=after"), "192.0.2.1:1"); err == nil || !strings.Contains(err.Error(), "persist configuration") {
+	if err := r.Update([]byte("waitSecondsForService=46\nextra=after"), Caller{Remote: "192.0.2.1:1", Source: "192.0.2.1"}); err == nil || !strings.Contains(err.Error(), "persist configuration") {
 		t.Errorf("got %v", err)
 	}
 	if got := string(r.Listing()); got != before || r.Options().WaitSecondsForService == 46 {

@@ -65,6 +65,9 @@ type option struct {
 	// check says what is wrong with a value that parses; nil allows everything. It is for Validate only: the
 	// original has no such checks.
 	check func(o *Options) string
+	// within and risk say what a running node may be given by code 318, beyond check: see node/config/risks.go. Nil allows everything.
+	within *limits
+	risk   func(o *Options) string
 }
 
 // options lists all of them in the order in which the original declares and prints them.
@@ -76,11 +79,11 @@ var options = []option{
 	{name: "clusterTest", field: func(o *Options) any { return &o.ClusterTest }},
 	{name: "orderMessageEnable", live: true, field: func(o *Options) any { return &o.OrderMessageEnable }},
 	{name: "returnOrderTopicConfigToBroker", live: true, field: func(o *Options) any { return &o.ReturnOrderTopicConfigToBroker }},
-	{name: "clientRequestThreadPoolNums", field: func(o *Options) any { return &o.ClientRequestThreadPoolNums }},
-	{name: "defaultThreadPoolNums", field: func(o *Options) any { return &o.DefaultThreadPoolNums }},
-	{name: "clientRequestThreadPoolQueueCapacity", field: func(o *Options) any { return &o.ClientRequestThreadPoolQueueCapacity }},
-	{name: "defaultThreadPoolQueueCapacity", field: func(o *Options) any { return &o.DefaultThreadPoolQueueCapacity }},
-	{name: "scanNotActiveBrokerInterval", field: func(o *Options) any { return &o.ScanNotActiveBrokerInterval }, check: checkScanInterval},
+	{name: "clientRequestThreadPoolNums", field: func(o *Options) any { return &o.ClientRequestThreadPoolNums }, within: threads},
+	{name: "defaultThreadPoolNums", field: func(o *Options) any { return &o.DefaultThreadPoolNums }, within: threads},
+	{name: "clientRequestThreadPoolQueueCapacity", field: func(o *Options) any { return &o.ClientRequestThreadPoolQueueCapacity }, within: waiting},
+	{name: "defaultThreadPoolQueueCapacity", field: func(o *Options) any { return &o.DefaultThreadPoolQueueCapacity }, within: waiting},
+	{name: "scanNotActiveBrokerInterval", field: func(o *Options) any { return &o.ScanNotActiveBrokerInterval }, check: checkScanInterval, within: scanMillis},
 	{name: "unRegisterBrokerQueueCapacity", field: func(o *Options) any { return &o.UnRegisterBrokerQueueCapacity }},
 	{name: "supportActingMaster", live: true, field: func(o *Options) any { return &o.SupportActingMaster }},
 	{name: "enableAllTopicList", live: true, field: func(o *Options) any { return &o.EnableAllTopicList }},
@@ -88,27 +91,27 @@ var options = []option{
 	{name: "notifyMinBrokerIdChanged", live: true, field: func(o *Options) any { return &o.NotifyMinBrokerIDChanged }},
 	{name: "enableControllerInNamesrv", field: func(o *Options) any { return &o.EnableControllerInNamesrv }, check: checkController},
 	{name: "needWaitForService", live: true, field: func(o *Options) any { return &o.NeedWaitForService }},
-	{name: "waitSecondsForService", live: true, field: func(o *Options) any { return &o.WaitSecondsForService }},
+	{name: "waitSecondsForService", live: true, field: func(o *Options) any { return &o.WaitSecondsForService }, within: readySeconds},
 	{name: "deleteTopicWithBrokerRegistration", live: true, field: func(o *Options) any { return &o.DeleteTopicWithBrokerRegistration }},
 	{name: "configBlackList", locked: true, field: func(o *Options) any { return &o.ConfigBlackList }},
 
-	{name: "bindAddress", field: func(o *Options) any { return &o.BindAddress }, check: checkBindAddress},
-	{name: "listenPort", field: func(o *Options) any { return &o.ListenPort }, check: checkListenPort},
+	{name: "bindAddress", field: func(o *Options) any { return &o.BindAddress }, check: checkBindAddress, risk: riskOfAddress},
+	{name: "listenPort", field: func(o *Options) any { return &o.ListenPort }, check: checkListenPort, risk: riskOfPort},
 	{name: "serverWorkerThreads", field: func(o *Options) any { return &o.ServerWorkerThreads }},
 	{name: "serverCallbackExecutorThreads", field: func(o *Options) any { return &o.ServerCallbackExecutorThreads }},
 	{name: "serverSelectorThreads", field: func(o *Options) any { return &o.ServerSelectorThreads }},
 	{name: "serverOnewaySemaphoreValue", field: func(o *Options) any { return &o.ServerOnewaySemaphoreValue }},
 	{name: "serverAsyncSemaphoreValue", field: func(o *Options) any { return &o.ServerAsyncSemaphoreValue }},
-	{name: "serverChannelMaxIdleTimeSeconds", live: true, field: func(o *Options) any { return &o.ServerChannelMaxIdleTimeSeconds }},
-	{name: "serverSocketSndBufSize", field: func(o *Options) any { return &o.ServerSocketSndBufSize }},
-	{name: "serverSocketRcvBufSize", field: func(o *Options) any { return &o.ServerSocketRcvBufSize }},
-	{name: "writeBufferHighWaterMark", field: func(o *Options) any { return &o.WriteBufferHighWaterMark }, check: checkWaterMarks},
-	{name: "writeBufferLowWaterMark", field: func(o *Options) any { return &o.WriteBufferLowWaterMark }},
+	{name: "serverChannelMaxIdleTimeSeconds", live: true, field: func(o *Options) any { return &o.ServerChannelMaxIdleTimeSeconds }, within: idleSeconds},
+	{name: "serverSocketSndBufSize", field: func(o *Options) any { return &o.ServerSocketSndBufSize }, within: bufferBytes},
+	{name: "serverSocketRcvBufSize", field: func(o *Options) any { return &o.ServerSocketRcvBufSize }, within: bufferBytes},
+	{name: "writeBufferHighWaterMark", field: func(o *Options) any { return &o.WriteBufferHighWaterMark }, check: checkWaterMarks, within: bufferBytes},
+	{name: "writeBufferLowWaterMark", field: func(o *Options) any { return &o.WriteBufferLowWaterMark }, within: bufferBytes},
 	{name: "serverSocketBacklog", field: func(o *Options) any { return &o.ServerSocketBacklog }},
 	{name: "serverNettyWorkerGroupEnable", field: func(o *Options) any { return &o.ServerNettyWorkerGroupEnable }},
 	{name: "serverPooledByteBufAllocatorEnable", field: func(o *Options) any { return &o.ServerPooledByteBufAllocatorEnable }},
 	{name: "enableShutdownGracefully", live: true, field: func(o *Options) any { return &o.EnableShutdownGracefully }},
-	{name: "shutdownWaitTimeSeconds", live: true, field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }},
+	{name: "shutdownWaitTimeSeconds", live: true, field: func(o *Options) any { return &o.ShutdownWaitTimeSeconds }, within: drainSeconds},
 	{name: "useEpollNativeSelector", field: func(o *Options) any { return &o.UseEpollNativeSelector }},
 }
 

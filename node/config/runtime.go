@@ -21,7 +21,18 @@ var (
 	ErrReadOnly = errors.New("the configuration is read-only (--read-only-config)")
 	// ErrText is answered with code 1, as in the original.
 	ErrText = errors.New("string2Properties error")
+	// ErrTooLong is answered with code 1; the original has no such limit.
+	ErrTooLong = fmt.Errorf("the text of an update has more than %d bytes", MaxUpdate)
 )
+
+// MaxUpdate is how many bytes of text one Update takes.
+const MaxUpdate = 64 << 10
+
+// Caller is who asked for a change, for the log.
+type Caller struct {
+	Remote string // address and port, as a PROXY header names it
+	Source string // the address that counts
+}
 
 // Runtime is the configuration of a running node: what code 319 shows and 318 changes. It follows
 // org.apache.rocketmq.remoting.Configuration. Its methods may be called from any goroutine.
@@ -66,26 +77,31 @@ func (r *Runtime) Freeze(why error) { r.frozen.Store(&why) }
 func (r *Runtime) Thaw() { r.frozen.Store(nil) }
 
 // Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
-// keys are dropped silently; a number that does not parse leaves its option as it was. What is listed is persisted to
-// configStorePath, with escapes, so that no value becomes another key at the next start. What cannot be persisted changes
-// nothing, and the error says why. An empty body does nothing. remote is who asked, for the log.
-func (r *Runtime) Update(body []byte, remote string) error {
-	if r.readOnly {
-		r.log.Warn("configuration not changed", "remote", remote, "path", "", "err", ErrReadOnly)
-		return ErrReadOnly
+// keys are dropped silently; a number that does not parse leaves its option as it was. What the next start would refuse, or
+// what would harm this node or its stop (node/config/risks.go), refuses the whole text: the error joins a *Fault for each. What is listed
+// is persisted to configStorePath, with escapes, so that no value becomes another key at the next start. What cannot be
+// persisted changes nothing, and the error says why. An empty body does nothing.
+func (r *Runtime) Update(body []byte, by Caller) error {
+	refused := func(err error) error {
+		r.log.Warn("configuration not changed", "remote", by.Remote, "source", by.Source, "path", "", "err", err)
+		return err
 	}
-	if len(body) == 0 {
+	switch {
+	case r.readOnly:
+		return refused(ErrReadOnly)
+	case len(body) == 0:
 		return nil
+	case len(body) > MaxUpdate:
+		return refused(ErrTooLong)
 	}
 	entries, err := properties.Parse(properties.FromText(body))
 	if err != nil {
-		r.log.Warn("configuration not changed", "remote", remote, "path", "", "err", err)
+		_ = refused(err)
 		return ErrText
 	}
 	for _, e := range entries {
 		if r.locked[e.Key] {
-			r.log.Warn("configuration not changed", "remote", remote, "path", "", "err", ErrLocked)
-			return ErrLocked
+			return refused(ErrLocked)
 		}
 	}
 	if why := r.frozen.Load(); why != nil {
@@ -97,24 +113,27 @@ func (r *Runtime) Update(body []byte, remote string) error {
 	next.Extra = maps.Clone(r.cfg.Extra)
 	changes := make([][]any, 0, len(entries))
 	for _, e := range entries {
-		if change := r.apply(&next, e, remote); change != nil {
+		if change := r.apply(&next, e, by); change != nil {
 			changes = append(changes, change)
 		}
 	}
+	if err := next.risksOf(&r.cfg); err != nil {
+		return refused(err)
+	}
 	if err := atomicfile.Replace(next.Options.ConfigStorePath, properties.Store(next.values())); err != nil {
-		r.log.Error("configuration not changed", "remote", remote, "path", next.Options.ConfigStorePath, "err", err)
+		r.log.Error("configuration not changed", "remote", by.Remote, "source", by.Source, "path", next.Options.ConfigStorePath, "err", err)
 		return fmt.Errorf("persist configuration: %w", err)
 	}
 	r.cfg = next
 	r.live.Store(&next.Options)
 	for _, change := range changes {
-		r.log.Info("configuration changed", append(change, "remote", remote)...)
+		r.log.Info("configuration changed", append(change, "remote", by.Remote, "source", by.Source)...)
 	}
 	return nil
 }
 
 // apply sets one entry in next, and returns what the log says of it.
-func (r *Runtime) apply(next *Config, e properties.Entry, remote string) (change []any) {
+func (r *Runtime) apply(next *Config, e properties.Entry, by Caller) (change []any) {
 	opt, known := optionNamed(e.Key)
 	if !known {
 		if before, known := next.Extra[e.Key]; known {
@@ -125,7 +144,7 @@ func (r *Runtime) apply(next *Config, e properties.Entry, remote string) (change
 	}
 	before := opt.text(&next.Options)
 	if !opt.setJava(&next.Options, e.Value) {
-		r.log.Warn("configuration value ignored", "remote", remote, "key", e.Key, "value", e.Value, "want", opt.want())
+		r.log.Warn("configuration value ignored", "remote", by.Remote, "source", by.Source, "key", e.Key, "value", e.Value, "want", opt.want())
 		return nil
 	}
 	if after := opt.text(&next.Options); after != before {

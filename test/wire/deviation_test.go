@@ -331,6 +331,22 @@ func TestDeviation12UnpersistedKVFails(t *testing.T) {
 	})
 }
 
+// What the next start would refuse, and what would keep the server from ending, is not taken from whoever sends code 318.
+func TestDeviation18ConfigThatHarms(t *testing.T) {
+	c := own(t, options{}).dial(t)
+	deviation(t, "DEV-18", func() error {
+		for _, line := range []string{
+			"shutdownWaitTimeSeconds=2147483647", "scanNotActiveBrokerInterval=0", "enableControllerInNamesrv=true",
+			"productEnvName=" + strings.Repeat("x", 64<<10),
+		} {
+			if a := c.Call(kit.Request{Code: 318, Body: []byte(line)}); a.Code != 1 {
+				return fmt.Errorf("%.40s: %.200s", line, a)
+			}
+		}
+		return nil
+	})
+}
+
 // takenOver registers a broker on a connection and then, with new content, on one that was accepted before it.
 func takenOver(t *testing.T, s *server) (b broker, older, newer *client) {
 	t.Helper()
