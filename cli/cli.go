@@ -71,6 +71,7 @@ func (p *program) app() *command.Command {
 			p.mqnamesrvCommand(),
 			p.installCompatCommand(),
 			p.keygenCommand(),
+			p.statusCommand(),
 			p.membersCommand(),
 			p.tombstonesCommand(),
 			p.brokersCommand(),

@@ -140,7 +140,7 @@ func (v *view) serversOfMembers(ctx context.Context) (servers []string, err erro
 		return nil, &command.Exit{Status: command.Silent, Err: err}
 	}
 	for _, one := range m.Members {
-		if one.State == "alive" && one.NameServer != "" {
+		if one.State == "alive" && reachedAt(&one, one.NameServer) {
 			servers = append(servers, one.NameServer)
 		}
 	}

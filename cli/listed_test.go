@@ -45,6 +45,7 @@ func TestNoExitStatusChanges(t *testing.T) {
 		{"members", nobody}, {"members", nobody, "extra"}, {"tombstones", nobody}, {"tombstones", "--limit=0"}, {"brokers", nobody},
 		{"routes"}, {"routes", nobody, "T"}, {"conflicts", nobody}, {"top", nobody}, {"force-leave"}, {"force-leave", nobody, "m"},
 		{"diff", nobody}, {"diff", "-n", closed.Addr().String()}, {"diff", "-n", "noport"},
+		{"status", nobody}, {"status", "-n", closed.Addr().String()}, {"watch-route", "-n", closed.Addr().String()}, {"watch-route", "-n", "noport", "T"},
 		{"doctor", nobody}, {"doctor", "-n", closed.Addr().String()}, {"doctor", "--fail-on=much"}, {"health", nobody}, {"bench"},
 		{"mqnamesrv", "-h"}, {"mqnamesrv", "-x"}, {"mqnamesrv"}, {"mqnamesrv", "-c", filepath.Join(dir, "none")}, {"mqnamesrv", "-p"},
 	} {

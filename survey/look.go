@@ -551,3 +551,18 @@ func short(err error) string {
 	}
 	return text
 }
+
+// Glance compares all but routes: one look, and a second one, Settle later, at what differs.
+func (s *Survey) Glance(ctx context.Context) (*Result, error) {
+	r := &Result{Views: s.facts(ctx, nil)}
+	for _, v := range r.Views {
+		v.listed = true // nobody was asked
+	}
+	if first := Compare(r.Views); ctx.Err() == nil && len(first) > 0 {
+		if err := s.again(ctx, r, newTopics(len(s.peers)), nil, first, nil); err != nil {
+			return nil, err
+		}
+	}
+	r.tell(s.Targets)
+	return r, ctx.Err()
+}
