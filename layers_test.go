@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"node/addresses":    {"clock", "gossip"},
 	"node/addrserver":   {"clock", "gossip", "node/addresses", "node/admin", "node/atomicfile", "remoting", "remoting/rpc"},
 	"node/departures":   {"clock", "tombstone", "gossip", "remoting/rpc", "routes"},
-	"node/divergence":   {"digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig"},
+	"node/divergence":   {"clock", "digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig"},
 	"node/admin":        {"api", "clock", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/addresses", "node/departures", "node/divergence", "node/lockfile"},
 	"node":              {"api", "clock", "mq", "tombstone", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/addresses", "node/addrserver", "node/departures", "node/divergence", "node/admin", "node/atomicfile", "node/lockfile"},
 	"bench":             {"cli/screen", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},

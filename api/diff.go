@@ -25,7 +25,7 @@ type DiffNode struct {
 	Why      string `json:"why,omitempty"` // it could not be compared
 	Waiting  bool   `json:"waiting"`       // it (re)started and waits for brokers: what it lacks is no divergence yet
 	Brokers  int    `json:"brokers"`       // addresses that it serves
-	Skipped  int    `json:"skipped"`       // of them, how many are too many or too long to be compared
+	Skipped  int    `json:"skipped"`       // of them, how many are too many to be compared
 }
 
 // DiffBroker is a broker address about which nodes differ.

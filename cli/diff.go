@@ -97,6 +97,8 @@ func (v *view) diff(d *api.Diff) error {
 	switch {
 	case !d.Agree:
 		agree = "they DIFFER"
+	case compared < 2 && len(d.Nodes) > 1:
+		agree = "they are NOT COMPARED"
 	case compared < 2:
 		agree = "nobody to compare it with"
 	}
@@ -234,7 +236,7 @@ func (v *view) notes(d *api.Diff) {
 			note(n.Name + " is not compared: " + n.Why + ".")
 		}
 		if n.Skipped > 0 {
-			note(fmt.Sprintf("%s: %s too many or too long to be compared.", n.Name, plural(n.Skipped, "broker address is", "broker addresses are")))
+			note(fmt.Sprintf("%s: %s too many to be compared.", n.Name, plural(n.Skipped, "broker address is", "broker addresses are")))
 		}
 	}
 	if d.Settling > 0 {

@@ -38,12 +38,12 @@ func (l *Ledger) Ask(p Peer, subject Subject, name string, now clock.Stamp) (non
 		l.counters.Limited++
 		return 0, nil, false
 	}
-	a := &ask{peer: p, asked: now, own: newSet(l.cfg.Source.Items(subject, name))}
+	a := &ask{peer: p, asked: now, own: newSet(byKey(l.cfg.Source.Items(subject, name)), l.with(l.peers[p]).secret)}
 	nonce = l.cfg.Random()
 	l.asks[nonce] = a
 	all := ^uint64(0)
 	return nonce, l.send(nil, Packet{To: p, Stream: true, Msg: &Compare{
-		From: l.cfg.Self, Nonce: nonce, Subject: subject, Name: name, Stream: true, Mask: all, Sums: pickSums(&a.own.sums, all),
+		From: l.cfg.Self, Nonce: nonce, Secret: a.own.secret.ID, Subject: subject, Name: name, Stream: true, Mask: all, Sums: pickSums(&a.own.sums, all),
 	}}), true
 }
 
@@ -65,7 +65,7 @@ func (l *Ledger) askAnswered(a *ask, m *Items) []Answer {
 		}
 	}
 	for k := range a.own.items {
-		if head.Covered&(1<<bucketOf(k.hash())) != 0 && !theirs[k] {
+		if head.Covered&(1<<bucketOf(k.hash(&a.own.secret))) != 0 && !theirs[k] {
 			answer.Deltas = append(answer.Deltas, Delta{Key: k, Here: true})
 		}
 	}

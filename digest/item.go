@@ -2,7 +2,6 @@ package digest
 
 import (
 	"cmp"
-	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -16,8 +15,8 @@ const buckets = 64
 
 // Limits. What does not fit is counted, never sent in part without saying so.
 const (
-	maxItems   = 8192 // of one node; of more, those with the lowest hashes of keys, so that nodes choose the same ones
-	MaxKey     = 640  // bytes of the strings of an item
+	maxItems   = 8192 // of one node; of more, see cut
+	MaxKey     = 640  // bytes of the strings of an item; of longer ones see fitting
 	MaxSubject = 600  // bytes of a subject's name
 )
 
@@ -34,6 +33,7 @@ type Item struct {
 	Version  mq.DataVersion
 	Topics   uint32
 	Writable uint32
+	Long     bool   // it has been there for long: such items are compared first. It is this node's, and not sent
 	Kept     uint8  // 1 + why a tombstone did not evict the registration (tombstone.Outcome); 0: there was none
 	Hash     uint64 // of what is served
 }
@@ -44,31 +44,6 @@ func (i *Item) same(o *Item) bool {
 }
 
 func (k *Key) size() int { return len(k.Cluster) + len(k.Name) + len(k.Addr) }
-
-// hash is the same at every node and in every release.
-func (k *Key) hash() uint64 {
-	d := xxhash.New()
-	var n [8]byte
-	for _, s := range []string{k.Cluster, k.Name, k.Addr} {
-		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
-		_, _ = d.Write(n[:])
-		_, _ = d.WriteString(s)
-	}
-	binary.LittleEndian.PutUint64(n[:], uint64(k.ID))
-	_, _ = d.Write(n[:])
-	return d.Sum64()
-}
-
-func (i *Item) sum(key uint64) uint64 {
-	var b [8 * 7]byte
-	for n, v := range []uint64{
-		key, uint64(i.Version.StateVersion), uint64(i.Version.Timestamp), uint64(i.Version.Counter),
-		uint64(i.Topics)<<32 | uint64(i.Writable), uint64(i.Kept), i.Hash,
-	} {
-		binary.LittleEndian.PutUint64(b[8*n:], v)
-	}
-	return xxhash.Sum64(b[:])
-}
 
 // bucketOf is the bucket of a key's hash.
 func bucketOf(key uint64) int { return int(key >> 58) }
@@ -83,43 +58,59 @@ func (s *Sums) root() (root uint64) {
 	return root
 }
 
-// Set is the items of one subject at one node.
+// Set is the items of one subject at one node, with hashes of one secret.
 type Set struct {
-	items   map[Key]Item
+	secret  Secret
+	items   map[Key]Item // not to be changed
 	sums    Sums
 	root    uint64 // of sums
-	skipped int    // items that are too long, or too many
+	skipped int    // items that are too many
 }
 
-// newSet sums items up. A key that comes twice counts once.
-func newSet(items []Item) *Set {
-	s := &Set{items: make(map[Key]Item, min(len(items), maxItems))}
-	hashes := make(map[Key]uint64, len(s.items))
-	for i := range items {
-		if items[i].size() > MaxKey {
-			s.skipped++
-			continue
-		}
-		s.items[items[i].Key] = items[i]
-		hashes[items[i].Key] = items[i].Key.hash()
+// byKey are items by their keys, which fit into a message. A key that comes twice counts once.
+func byKey(items []Item) map[Key]Item {
+	all := make(map[Key]Item, len(items))
+	for _, i := range items {
+		i.Key = i.Key.fitting()
+		all[i.Key] = i
 	}
-	if len(s.items) > maxItems {
+	return all
+}
+
+// newSet sums items up.
+func newSet(items map[Key]Item, secret Secret) *Set {
+	s := &Set{secret: secret, items: items}
+	hashes := make(map[Key]uint64, len(items))
+	for k := range items {
+		hashes[k] = k.hash(&secret)
+	}
+	if len(items) > maxItems {
 		s.cut(hashes)
 	}
 	for k, i := range s.items {
 		h := hashes[k]
-		s.sums[bucketOf(h)] += i.sum(h)
+		s.sums[bucketOf(h)] += i.sum(&secret, h)
 	}
 	s.root = s.sums.root()
 	return s
 }
 
-// cut leaves the maxItems keys with the lowest hashes.
+// cut leaves maxItems: first those that have been there for long, and of equals those whose keys have the lowest hashes, so that
+// nodes choose the same ones, and whoever lacks the secret cannot choose.
 func (s *Set) cut(hashes map[Key]uint64) {
-	keys := slices.SortedFunc(maps.Keys(s.items), func(a, b Key) int { return cmp.Compare(hashes[a], hashes[b]) })
-	for _, k := range keys[maxItems:] {
-		delete(s.items, k)
-		s.skipped++
+	long := func(k Key) int {
+		if s.items[k].Long {
+			return 0
+		}
+		return 1
+	}
+	keys := slices.SortedFunc(maps.Keys(s.items), func(a, b Key) int {
+		return cmp.Or(cmp.Compare(long(a), long(b)), cmp.Compare(hashes[a], hashes[b]))
+	})
+	all := s.items
+	s.items, s.skipped = make(map[Key]Item, maxItems), len(keys)-maxItems
+	for _, k := range keys[:maxItems] {
+		s.items[k] = all[k]
 	}
 }
 
@@ -141,7 +132,9 @@ func (s *Set) differing(other *Sums, mask uint64) (differ uint64) {
 
 // Fold adds an item to the digest of something that is compared as a whole, such as the KV store: start with 0. The
 // order does not matter.
-func Fold(digest uint64, i *Item) uint64 { return digest + i.sum(i.Key.hash()) }
+func Fold(digest uint64, i *Item) uint64 { return digest + i.sum(&none, i.Key.hash(&none)) }
+
+var none Secret
 
 // HashOf is the hash of a value, the same at every node.
 func HashOf(value string) uint64 { return xxhash.Sum64String(value) }

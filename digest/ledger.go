@@ -56,7 +56,9 @@ type Config struct {
 	Self   Peer
 	Random func() uint64 // unpredictable: nonces, and which members are told
 	Source Source
-	Open   bool // anybody can forge a member's question: its answer goes by stream, which proves who asks
+	// Secrets are those that this node has, the first for what it says of its own accord. Nil, and none, is no secret.
+	Secrets func() []Secret
+	Open    bool // anybody can forge a member's question: its answer goes by stream, which proves who asks
 }
 
 // Ledger is what a node knows of what the others hold, compared with its own. Its methods take the time and return
@@ -64,7 +66,8 @@ type Config struct {
 type Ledger struct {
 	cfg         Config
 	started     clock.Stamp
-	own         *Set
+	own         map[Key]Item    // brokers, not to be changed
+	sets        map[uint64]*Set // of own, by the secret's ID, as far as they were needed
 	kv, options uint64
 	standing    Standing
 	changed     clock.Stamp // when the root changed last
@@ -111,6 +114,7 @@ type difference struct {
 // round is one comparison under way.
 type round struct {
 	nonce     uint64
+	secret    Secret
 	asked     clock.Stamp
 	tries     int
 	remaining uint64
@@ -128,15 +132,16 @@ type Counters struct {
 	SummariesReceived, ComparesReceived, ItemsReceived uint64
 	StreamsSent                                        uint64 // of all three
 	RefusedSender, RefusedMalformed, RefusedNonce      uint64
+	RefusedSecret                                      uint64 // of a gossip key that this node has no more
 	Unanswered                                         uint64 // comparisons given up
 	Limited                                            uint64 // questions not answered, or not asked, because of a limit
-	Skipped                                            uint64 // gauge: own items that are too long or too many to be compared
+	Skipped                                            uint64 // gauge: own items that are too many to be compared
 }
 
 // New makes an empty ledger at a node that starts now.
 func New(cfg Config, now clock.Stamp) *Ledger {
 	return &Ledger{
-		cfg: cfg, started: now, own: newSet(nil), peers: map[Peer]*peer{}, asks: map[uint64]*ask{},
+		cfg: cfg, started: now, own: map[Key]Item{}, sets: map[uint64]*Set{}, peers: map[Peer]*peer{}, asks: map[uint64]*ask{},
 		parts: rate.NewLimiter(partsASec, partsASec),
 	}
 }
@@ -144,24 +149,74 @@ func New(cfg Config, now clock.Stamp) *Ledger {
 // Counters answers the counts.
 func (l *Ledger) Counters() Counters {
 	c := l.counters
-	c.Skipped = uint64(l.own.skipped)
+	c.Skipped = uint64(l.skipped())
 	return c
 }
 
 // SetOwn replaces what this node holds.
 func (l *Ledger) SetOwn(o Own, now clock.Stamp) {
-	set := newSet(o.Brokers)
-	if set.Root() != l.own.Root() {
+	before := l.mine()
+	l.own, l.sets = byKey(o.Brokers), map[uint64]*Set{}
+	root := l.set(before.secret).Root()
+	if root != before.Root() {
 		l.changed = now
 	}
-	if set.Root() != l.own.Root() || o.KV != l.kv || o.Options != l.options {
+	if root != before.Root() || o.KV != l.kv || o.Options != l.options {
 		l.tellSoon(now)
 	}
-	l.own, l.kv, l.options = set, o.KV, o.Options
+	l.kv, l.options = o.KV, o.Options
 	for _, p := range l.peers {
 		l.look(p, now)
 	}
 }
+
+func (l *Ledger) secrets() []Secret {
+	if l.cfg.Secrets == nil {
+		return nil
+	}
+	return l.cfg.Secrets()
+}
+
+// mine is what this node holds, as it says of its own accord.
+func (l *Ledger) mine() *Set {
+	if all := l.secrets(); len(all) > 0 {
+		return l.set(all[0])
+	}
+	return l.set(Secret{})
+}
+
+// under is what this node holds with hashes of a secret. Nil: it does not have that.
+func (l *Ledger) under(id uint64) *Set {
+	if id == 0 {
+		return l.set(Secret{})
+	}
+	all := l.secrets()
+	if i := slices.IndexFunc(all, func(s Secret) bool { return s.ID == id }); i >= 0 {
+		return l.set(all[i])
+	}
+	return nil
+}
+
+// set makes it once for each secret.
+func (l *Ledger) set(secret Secret) *Set {
+	set := l.sets[secret.ID]
+	if set == nil {
+		set = newSet(l.own, secret)
+		l.sets[secret.ID] = set
+	}
+	return set
+}
+
+// with is what this node holds, hashed as p does it.
+func (l *Ledger) with(p *peer) *Set {
+	if set := l.under(p.last.Secret); set != nil {
+		return set
+	}
+	return l.mine() // p used a key that was taken away since: its next summary has another one
+}
+
+// skipped is how many of its items this node cannot compare.
+func (l *Ledger) skipped() int { return max(0, len(l.own)-maxItems) }
 
 // SetStanding says where this node stands.
 func (l *Ledger) SetStanding(s Standing, now clock.Stamp) {
@@ -196,10 +251,15 @@ func (l *Ledger) MemberLeft(p Peer) {
 }
 
 func (l *Ledger) summary(reply bool, now clock.Stamp) *Summary {
-	return &Summary{
-		From: l.cfg.Self, Age: now.Elapsed(l.started), Standing: l.standing, Count: uint32(l.own.Len()),
-		Skipped: uint32(l.own.skipped), Root: l.own.Root(), KV: l.kv, Options: l.options, Reply: reply,
+	set := l.mine()
+	m := &Summary{
+		From: l.cfg.Self, Age: now.Elapsed(l.started), Standing: l.standing, Count: uint32(set.Len()), Skipped: uint32(set.skipped),
+		Secret: set.secret.ID, Root: set.Root(), KV: l.kv, Options: l.options, Reply: reply,
 	}
+	if set.secret.ID != 0 && slices.ContainsFunc(l.sorted(), func(p *peer) bool { return p.last.Secret == 0 }) {
+		m.Unkeyed = l.under(0).Root() // for members of former releases, and those that have said nothing yet
+	}
+	return m
 }
 
 func (l *Ledger) send(out []Packet, p Packet) []Packet {
@@ -251,7 +311,7 @@ func (l *Ledger) Tick(now clock.Stamp) (out []Packet) {
 			out = l.retry(out, p, now)
 		case rounds < maxRounds && l.due(p, now):
 			rounds++
-			p.round = &round{remaining: ^uint64(0), ownRoot: l.own.Root()}
+			p.round = &round{remaining: ^uint64(0), ownRoot: l.with(p).Root()}
 			out = l.compare(out, p, now)
 		}
 	}
@@ -334,7 +394,7 @@ func (l *Ledger) look(p *peer, now clock.Stamp) {
 	}
 	differ(&p.kvSince, p.last.KV != l.kv)
 	differ(&p.optionsSince, p.last.Options != l.options)
-	own := l.own.Root()
+	own := l.with(p).Root()
 	if p.last.Root == own {
 		p.compared, p.known, p.round, p.differs = true, false, nil, clock.Stamp{}
 		clear(p.diffs)
@@ -348,7 +408,7 @@ func (l *Ledger) due(p *peer, now clock.Stamp) bool {
 	if p.differs.IsZero() || now.Before(p.notAgain) {
 		return false
 	}
-	if !p.compared && l.own.Len() == 0 {
+	if !p.compared && len(l.own) == 0 {
 		return true // a node that (re)started wants to know what there is
 	}
 	since := p.differs
@@ -363,13 +423,13 @@ func (l *Ledger) due(p *peer, now clock.Stamp) bool {
 
 // compare asks for what differs.
 func (l *Ledger) compare(out []Packet, p *peer, now clock.Stamp) []Packet {
-	r := p.round
-	r.nonce, r.asked, r.got, r.have = l.cfg.Random(), now, nil, 0
-	r.mixed = r.mixed || r.ownRoot != l.own.Root()
+	r, set := p.round, l.with(p)
+	r.nonce, r.asked, r.got, r.have, r.secret = l.cfg.Random(), now, nil, 0, set.secret
+	r.mixed = r.mixed || r.ownRoot != set.Root()
 	r.tries++
 	stream := r.tries >= streamTry
 	return l.send(out, Packet{To: p.Peer, Stream: stream, Msg: &Compare{
-		From: l.cfg.Self, Nonce: r.nonce, Stream: stream, Mask: r.remaining, Sums: pickSums(&l.own.sums, r.remaining),
+		From: l.cfg.Self, Nonce: r.nonce, Secret: set.secret.ID, Stream: stream, Mask: r.remaining, Sums: pickSums(&set.sums, r.remaining),
 	}})
 }
 

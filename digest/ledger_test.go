@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -40,6 +42,26 @@ type testNode struct {
 	other map[Subject][]Item
 	down  bool
 	got   []Answer
+
+	former bool     // of a release without secrets
+	keys   []uint64 // IDs of its secrets
+}
+
+// reads is a message as the node's release reads it.
+func (n *testNode) reads(m Message) Message {
+	if s, ok := m.(*Summary); ok && n.former && s.Secret != 0 {
+		plain := *s
+		plain.Secret, plain.Root, plain.Unkeyed = 0, s.Unkeyed, 0
+		return &plain
+	}
+	return m
+}
+
+func (n *testNode) secrets() (all []Secret) {
+	for _, id := range n.keys {
+		all = append(all, Secret{ID: id, Key: [32]byte{byte(id)}})
+	}
+	return all
 }
 
 func (n *testNode) Items(s Subject, _ string) []Item { return n.other[s] }
@@ -60,7 +82,7 @@ func newWorld(t fataler, n int) *world {
 
 func (w *world) add(name string, boot uint64) *testNode {
 	n := &testNode{peer: Peer{Name: name, Boot: boot}, own: map[Key]Item{}, other: map[Subject][]Item{}}
-	n.Ledger = New(Config{Self: n.peer, Random: w.rand, Source: n}, w.now)
+	n.Ledger = New(Config{Self: n.peer, Random: w.rand, Source: n, Secrets: n.secrets}, w.now)
 	n.SetStanding(Standing{Ready: true, Witness: true}, w.now)
 	w.nodes = append(w.nodes, n)
 	for _, o := range w.nodes {
@@ -107,7 +129,7 @@ func (w *world) run(d time.Duration) {
 			w.flying = w.flying[1:]
 			for _, n := range w.nodes {
 				if n.peer == f.to && !n.down {
-					out, answers := n.Receive(f.msg, w.now)
+					out, answers := n.Receive(n.reads(f.msg), w.now)
 					n.got = append(n.got, answers...)
 					w.carry(n, out)
 				}
@@ -213,6 +235,14 @@ func TestNodesFindExactlyWhatDiffers(t *testing.T) {
 		w.random = rapid.Uint64().Draw(t, "seed")
 		w.loss, w.dup = rapid.SampledFrom([]int{0, 0, 10, 40}).Draw(t, "loss"), rapid.SampledFrom([]int{0, 30}).Draw(t, "dup")
 		w.delay = rapid.SampledFrom([]time.Duration{time.Millisecond, 300 * time.Millisecond}).Draw(t, "delay")
+		// No keys, one key, the steps of changing it, and members of a former release.
+		rings := rapid.SampledFrom([][][]uint64{
+			{nil, nil}, {{1}, {1}}, {{1}, {1, 2}}, {{1, 2}, {2, 1}}, {{2, 1}, {2}}, {{1}, nil}, {{2, 1}, nil},
+		}).Draw(t, "rings")
+		for _, n := range w.nodes {
+			n.keys = rapid.SampledFrom(rings).Draw(t, "ring")
+			n.former = n.keys == nil
+		}
 		w.noUDP = rapid.IntRange(0, 9).Draw(t, "udp blocked") == 0
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			n := w.nodes[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "node")]
@@ -360,11 +390,117 @@ func TestMoreItemsThanAllowed(t *testing.T) {
 	for i := range maxItems + 100 {
 		all = append(all, broker(i))
 	}
-	a := newSet(all)
+	all[7].Long, all[maxItems+99].Long = true, true
+	key := Secret{ID: 1, Key: [32]byte{2}}
+	a := newSet(byKey(all), key)
 	slices.Reverse(all)
-	b := newSet(append(all, Item{Key: Key{Name: string(make([]byte, MaxKey+1))}}))
-	if a.Len() != maxItems || a.skipped != 100 || b.skipped != 101 || a.Root() != b.Root() {
+	b := newSet(byKey(all), key)
+	if a.Len() != maxItems || a.skipped != 100 || b.skipped != 100 || a.Root() != b.Root() {
 		t.Fatalf("%d items, %d and %d skipped, roots %x and %x", a.Len(), a.skipped, b.skipped, a.Root(), b.Root())
+	}
+	same, other := newSet(byKey(all), Secret{}).items, 0
+	for k := range a.items {
+		if _, both := same[k]; !both {
+			other++
+		}
+	}
+	if other < 10 {
+		t.Errorf("whoever does not know the secret knows which are compared: all but %d of %d", other, len(same))
+	}
+	for _, items := range []map[Key]Item{same, a.items, b.items} {
+		for _, i := range []int{7, maxItems + 99} {
+			if _, is := items[broker(i).Key]; !is {
+				t.Error("one that has been there for long is not compared")
+			}
+		}
+	}
+}
+
+// Nodes that hold more than is compared say so, are no witnesses, and find what differs among those that have been there for
+// long; what the other one does not name is not taken for what it lacks.
+func TestMoreThanIsCompared(t *testing.T) {
+	w := newWorld(t, 3)
+	few, a, b := w.nodes[0], w.nodes[1], w.nodes[2]
+	for _, n := range w.nodes {
+		n.keys = []uint64{1}
+	}
+	flood := func(n *testNode, from int) {
+		for i := range maxItems + 1000 {
+			n.own[broker(from+i).Key] = broker(from + i)
+		}
+	}
+	long := func(i int) Item {
+		it := broker(1_000_000 + i)
+		it.Long = true
+		return it
+	}
+	flood(a, 0)
+	flood(b, 500)
+	changed := long(2)
+	changed.Hash++
+	w.set(few, long(1), long(2), long(4))
+	w.set(a, long(1), long(2), long(3))
+	w.set(b, long(1), changed)
+	w.run(9 * time.Second)
+	about := func(n, peer *testNode, k Key) (d *Difference) {
+		for _, p := range n.View(w.now).Peers {
+			for i := range p.Differences {
+				if p.Peer == peer.peer && p.Differences[i].Key == k {
+					d = &p.Differences[i]
+				}
+			}
+			if !p.Partly {
+				t.Errorf("%s says that %s is compared", n.peer.Name, p.Name)
+			}
+		}
+		return d
+	}
+	for _, n := range []*testNode{a, b} {
+		if got := about(n, few, long(4).Key); got == nil || got.HasHere || !got.HasThere {
+			t.Errorf("%s lacks one that a member has, and sees %+v", n.peer.Name, got)
+		}
+	}
+	for _, pair := range [][2]*testNode{{a, b}, {b, a}, {few, b}} {
+		if got := about(pair[0], pair[1], changed.Key); got == nil || !got.HasHere || !got.HasThere {
+			t.Errorf("%s and %s serve something else, and see %+v", pair[0].peer.Name, pair[1].peer.Name, got)
+		}
+	}
+	if got := about(b, a, long(3).Key); got == nil || got.HasHere || !got.HasThere {
+		t.Errorf("b lacks one that a has, and sees %+v", got)
+	}
+	for _, pair := range [][2]*testNode{{a, b}, {b, a}, {few, a}, {few, b}} {
+		for _, p := range pair[0].View(w.now).Peers {
+			for _, d := range p.Differences {
+				_, here := pair[0].own[d.Key]
+				_, there := pair[1].own[d.Key]
+				if p.Peer == pair[1].peer && (d.HasHere != here || d.HasThere != there) {
+					t.Fatalf("%s says of %v here %v, at %s %v", pair[0].peer.Name, d.Key, d.HasHere, p.Name, d.HasThere)
+				}
+			}
+		}
+	}
+	if c := few.Catchup(w.now); len(c.Witnesses) > 0 {
+		t.Errorf("witnesses that cannot say what they hold: %v", c.Witnesses)
+	}
+	if c := a.Catchup(w.now); !slices.Equal(c.Witnesses, []string{few.peer.Name}) {
+		t.Errorf("witnesses: %v", c.Witnesses)
+	}
+	if n := a.Counters().Skipped; n != 1003 {
+		t.Errorf("%d skipped", n)
+	}
+}
+
+// What comes with a key that this node does not have any more is refused and counted.
+func TestSecretsThatAreGone(t *testing.T) {
+	w := newWorld(t, 2)
+	n, peer := w.nodes[0], w.nodes[1].peer
+	n.keys = []uint64{2}
+	w.run(time.Second)
+	before := n.Counters()
+	out, _ := n.Receive(&Summary{From: peer, Age: time.Hour, Secret: 1, Root: 9}, w.now)
+	more, _ := n.Receive(&Compare{From: peer, Nonce: 1, Secret: 1, Mask: 1, Sums: []uint64{1}}, w.now)
+	if c := n.Counters(); len(out)+len(more) > 0 || c.RefusedSecret != before.RefusedSecret+2 {
+		t.Errorf("%d packets, %+v", len(out)+len(more), c)
 	}
 }
 
@@ -769,7 +905,7 @@ func TestSummariesThatAskAndThatAreLate(t *testing.T) {
 	streams := func() (sent int) {
 		for range 10 {
 			age++
-			out, _ := n.Receive(&Summary{From: peer, Age: age, Root: n.Ledger.own.Root(), Count: 1, Reply: true}, w.now)
+			out, _ := n.Receive(&Summary{From: peer, Age: age, Root: n.mine().Root(), Count: 1, Reply: true}, w.now)
 			for _, p := range out {
 				if p.Stream {
 					sent++
@@ -794,16 +930,23 @@ func TestSummariesThatAskAndThatAreLate(t *testing.T) {
 	}
 }
 
-// An item of the greatest length is compared, one a byte longer is skipped and counted.
+// An item of the greatest length is compared as it is; for one a byte longer something stands that fits, and that no other
+// name has.
 func TestLongestKey(t *testing.T) {
-	i := Item{Key: Key{Cluster: "c", Name: string(make([]byte, MaxKey-2)), Addr: "a"}}
-	longer := i
-	longer.Addr += "b"
-	if s := newSet([]Item{i}); s.Len() != 1 || s.skipped != 0 {
-		t.Errorf("%d items, %d skipped", s.Len(), s.skipped)
+	i := Item{Key: Key{Cluster: "c", Name: strings.Repeat("n", MaxKey-2), Addr: "a"}}
+	if k := i.Key.fitting(); k != i.Key {
+		t.Errorf("it became %v", k)
 	}
-	if s := newSet([]Item{longer}); s.Len() != 0 || s.skipped != 1 {
-		t.Errorf("beyond: %d items, %d skipped", s.Len(), s.skipped)
+	seen := map[Key]bool{}
+	for _, key := range []Key{
+		{Cluster: "c", Name: i.Name, Addr: "ab"}, {Cluster: "c", Name: i.Name, Addr: "ac"}, {Cluster: i.Name, Name: i.Name + "x", Addr: i.Name},
+		{Cluster: i.Name, Name: i.Name + "y", Addr: i.Name}, {Cluster: "c", Name: strings.Repeat("名", MaxKey), Addr: "a"},
+	} {
+		k := key.fitting()
+		if k.size() > MaxKey || !utf8.ValidString(k.Name) || seen[k] || k != key.fitting() {
+			t.Errorf("%d bytes: %v", k.size(), k)
+		}
+		seen[k] = true
 	}
 }
 

@@ -52,7 +52,9 @@ type Summary struct {
 	Former  bool   // of a release that does not say whether it is a witness: its age decides
 	Count   uint32 // of items
 	Skipped uint32 // that it holds but could not put into Root
+	Secret  uint64 // the ID of the one that Root is made with
 	Root    uint64
+	Unkeyed uint64 // with a Secret: Root without one, for members of former releases; 0: there is none
 	KV      uint64 // digest of the KV store
 	Options uint64 // digest of the configuration
 	Reply   bool   // the sender has not heard the receiver for some time and asks for a summary
@@ -62,6 +64,7 @@ type Summary struct {
 type Compare struct {
 	From    Peer
 	Nonce   uint64
+	Secret  uint64 // the ID of the one that Sums are made with, and the answer's Root
 	Subject Subject
 	Name    string   // of the broker, with Topics
 	Stream  bool     // the answer must go by stream

@@ -37,6 +37,10 @@ func (l *Ledger) summarized(p *peer, m *Summary, now clock.Stamp) (out []Packet)
 	if m.Age < p.last.Age {
 		return nil // overtaken on the way
 	}
+	if l.under(m.Secret) == nil {
+		l.counters.RefusedSecret++
+		return nil // it was sent with a key that this node has no more
+	}
 	p.heard, p.last, p.at = true, *m, now
 	l.look(p, now)
 	if m.Reply && (p.replied.IsZero() || now.Sub(p.replied) >= streamEvery/2) {
@@ -52,12 +56,16 @@ func (l *Ledger) summarized(p *peer, m *Summary, now clock.Stamp) (out []Packet)
 
 // answer sends the items of the buckets that differ, whole buckets only, as many as are allowed.
 func (l *Ledger) answer(p *peer, m *Compare, now clock.Stamp) (out []Packet) {
-	set := l.own
+	set := l.under(m.Secret)
+	if set == nil {
+		l.counters.RefusedSecret++
+		return nil
+	}
 	if m.Subject != Brokers {
 		if !l.allow(partsASec/4, now) { // walks much: four of these a second
 			return nil
 		}
-		set = newSet(l.cfg.Source.Items(m.Subject, m.Name))
+		set = newSet(byKey(l.cfg.Source.Items(m.Subject, m.Name)), set.secret)
 	}
 	sums := m.sums()
 	limit, stream := MaxMessage, m.Stream || l.cfg.Open
@@ -99,7 +107,7 @@ func (l *Ledger) pack(set *Set, differ uint64, limit int) (parts [][]Item, cover
 	room := limit - headBytes - len(l.cfg.Self.Name)
 	byBucket := make([][]Item, buckets)
 	for k, i := range set.items {
-		if b := bucketOf(k.hash()); differ&(1<<b) != 0 {
+		if b := bucketOf(k.hash(&set.secret)); differ&(1<<b) != 0 {
 			byBucket[b] = append(byBucket[b], i)
 		}
 	}
@@ -148,7 +156,7 @@ func (l *Ledger) answered(p *peer, m *Items, now clock.Stamp) (out []Packet, ans
 		return nil, nil
 	}
 	l.apply(p, r, now)
-	r.mixed = r.mixed || r.ownRoot != l.own.Root() || r.answers > 0 && r.itsRoot != m.Root
+	r.mixed = r.mixed || r.ownRoot != l.with(p).Root() || r.answers > 0 && r.itsRoot != m.Root
 	r.itsRoot = m.Root
 	r.answers++
 	answered := r.got[0].Equal | r.got[0].Covered | r.got[0].Skipped
@@ -187,7 +195,7 @@ func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 	theirs := map[Key]Item{}
 	for _, part := range r.got {
 		for _, i := range part.Items {
-			if covered&(1<<bucketOf(i.Key.hash())) != 0 && len(theirs) < maxItems {
+			if covered&(1<<bucketOf(i.Key.hash(&r.secret))) != 0 && len(theirs) < maxItems {
 				theirs[i.Key] = i
 			}
 		}
@@ -201,17 +209,18 @@ func (l *Ledger) apply(p *peer, r *round, now clock.Stamp) {
 		fresh[k] = &d
 	}
 	for k, i := range theirs {
-		if mine, ok := l.own.items[k]; !ok || !mine.same(&i) {
+		if mine, ok := l.own[k]; !ok || !mine.same(&i) {
 			note(k, difference{item: i, has: true})
 		}
 	}
-	for k := range l.own.items {
-		if _, has := theirs[k]; !has && covered&(1<<bucketOf(k.hash())) != 0 {
+	for k := range l.with(p).items {
+		// What a member that cannot compare all of its own does not name, it may hold all the same.
+		if _, has := theirs[k]; !has && p.last.Skipped == 0 && covered&(1<<bucketOf(k.hash(&r.secret))) != 0 {
 			note(k, difference{})
 		}
 	}
 	for k := range p.diffs {
-		if (equal|covered)&(1<<bucketOf(k.hash())) != 0 {
+		if (equal|covered)&(1<<bucketOf(k.hash(&r.secret))) != 0 {
 			delete(p.diffs, k)
 		}
 	}

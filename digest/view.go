@@ -26,6 +26,7 @@ type PeerView struct {
 	Count         int
 	Skipped       int
 	Compared      bool // what differs is known, as of some time in its life
+	Partly        bool // it or this node has more than can be compared: what does not differ may differ all the same
 	Comparing     bool // what differs now is not known yet
 	KVDiffers     bool
 	KVFor         time.Duration
@@ -50,9 +51,12 @@ type View struct {
 	Peers   []PeerView // by name
 }
 
+// MaxCompared is how many brokers of a node are compared.
+const MaxCompared = maxItems
+
 // View says who differs from this node about what.
 func (l *Ledger) View(now clock.Stamp) View {
-	v := View{Held: l.own.items, Skipped: l.own.skipped}
+	v := View{Held: l.own, Skipped: l.skipped()}
 	for _, p := range l.sorted() {
 		v.Peers = append(v.Peers, l.view(p, now))
 	}
@@ -61,6 +65,7 @@ func (l *Ledger) View(now clock.Stamp) View {
 
 func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 	pv := PeerView{Peer: p.Peer, Silent: l.silent(p, now), Compared: p.compared, Comparing: !p.differs.IsZero()}
+	pv.Partly = l.skipped() > 0 || p.last.Skipped > 0
 	if p.heard {
 		pv.Heard, pv.HeardAgo, pv.Age = true, now.Sub(p.at), p.last.Age+now.Elapsed(p.at)
 		pv.Standing, pv.Count, pv.Skipped = p.last.Standing, int(p.last.Count), int(p.last.Skipped)
@@ -73,7 +78,7 @@ func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 	}
 	for k, d := range p.diffs {
 		diff := Difference{Key: k, There: d.item, HasThere: d.has, For: now.Sub(d.since)}
-		diff.Here, diff.HasHere = l.own.items[k]
+		diff.Here, diff.HasHere = l.own[k]
 		if diff.HasHere == diff.HasThere && (!diff.HasHere || diff.Here.same(&diff.There)) {
 			continue // this node has changed since, and agrees now
 		}
@@ -113,9 +118,9 @@ type Missing struct {
 	Lacks  string // a witness that lacks it, of one that is left out
 }
 
-// witness says that a member knows what there is. One of a former release knows when it is ready and old.
+// witness says that a member knows what there is, and can say so. One of a former release knows when it is ready and old.
 func (p *peer) witness(now clock.Stamp) bool {
-	return p.last.Ready && (p.last.Witness || p.last.Former && p.last.Age+now.Elapsed(p.at) >= YoungAge)
+	return p.last.Ready && p.last.Skipped == 0 && (p.last.Witness || p.last.Former && p.last.Age+now.Elapsed(p.at) >= YoungAge)
 }
 
 // Catchup compares this node with those members that can know what there is. A member that says nothing is waited for
@@ -139,13 +144,13 @@ func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
 		c.Held = max(c.Held, int(p.last.Count))
 		lacking := 0
 		for k, d := range p.diffs {
-			if _, here := l.own.items[k]; d.has && !here {
+			if _, here := l.own[k]; d.has && !here {
 				missing[k] = true
 				lacking++
 			}
 		}
 		// It holds more than what is known: it was compared before it was told of the rest.
-		if !p.compared || int(p.last.Count) > l.own.Len()+lacking {
+		if !p.compared || int(p.last.Count) > len(l.own)+lacking {
 			c.Undecided = append(c.Undecided, p.Name)
 		}
 	}

@@ -34,7 +34,8 @@ type digests struct {
 	mu     sync.Mutex // guards the following fields
 	ledger *digest.Ledger
 	asking map[uint64]chan digest.Answer
-	bytes  uint64 // sent, as handed to memberlist
+	bytes  uint64                   // sent, as handed to memberlist
+	made   map[string]digest.Secret // by the gossip key
 
 	comings struct { // and goings of members; like the exchange's they are never dropped
 		mu     sync.Mutex // guards the following field; may be taken while the other is held
@@ -48,10 +49,29 @@ type digestEvent func(now clock.Stamp) []digest.Packet
 func newDigests(g *Gossip, from Holdings) *digests {
 	d := &digests{
 		g: g, from: from, in: make(chan digestEvent, maxDigestIn),
-		asking: map[uint64]chan digest.Answer{},
+		asking: map[uint64]chan digest.Answer{}, made: map[string]digest.Secret{},
 	}
-	d.ledger = digest.New(digest.Config{Self: g.self, Random: random64, Source: from, Open: g.keys == nil}, g.started)
+	d.ledger = digest.New(digest.Config{Self: g.self, Random: random64, Source: from, Open: g.keys == nil, Secrets: d.secrets}, g.started)
 	return d
+}
+
+// secrets are those of the gossip keys, the one for sending first. d.mu is held.
+func (d *digests) secrets() (all []digest.Secret) {
+	if d.g.keys == nil {
+		return nil
+	}
+	for _, key := range d.g.keys.GetKeys() {
+		secret, known := d.made[string(key)]
+		if !known {
+			if len(d.made) >= maxKeys {
+				clear(d.made)
+			}
+			secret = digestSecret(key)
+			d.made[string(key)] = secret
+		}
+		all = append(all, secret)
+	}
+	return all
 }
 
 // message queues a message of another member.

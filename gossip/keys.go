@@ -3,9 +3,11 @@ package gossip
 import (
 	"bufio"
 	"bytes"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +18,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/epitaph-mq/epitaph/digest"
 )
 
 // maxKeyFile and maxKeys bound a key file: more keys than a rotation needs only cost a try each for every packet.
@@ -36,6 +40,15 @@ func fingerprints(keys [][]byte) (all []string) {
 		all = append(all, fingerprint(k))
 	}
 	return all
+}
+
+// digestSecret is what digests are keyed with at nodes that send with this gossip key.
+func digestSecret(key []byte) digest.Secret {
+	b, err := hkdf.Key(sha256.New, key, nil, "epitaph digests 1", 40)
+	if err != nil {
+		panic(err) // it is shorter than what HKDF gives at most
+	}
+	return digest.Secret{ID: max(binary.LittleEndian.Uint64(b), 1), Key: [32]byte(b[8:])} // 0 is no secret
 }
 
 // openToOthers says that every user of this machine may read the file.

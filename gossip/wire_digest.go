@@ -23,6 +23,8 @@ type wireSummary struct {
 	Count, Skipped uint32
 	Root           uint64
 	KV, Options    uint64
+	// Former releases pass over what follows, and send none of it.
+	Secret, Keyed uint64
 }
 
 // Flags of a summary.
@@ -43,6 +45,7 @@ type wireCompare struct {
 	Stream  bool
 	Mask    uint64
 	Sums    []uint64
+	Secret  uint64 // former releases pass over it, are asked without one, and send none
 }
 
 type wireItems struct {
@@ -79,6 +82,9 @@ func encodeDigest(msg digest.Message) ([]byte, error) {
 		w := wireSummary{
 			From: sender, Age: m.Age.Milliseconds(), Count: m.Count, Skipped: m.Skipped, Root: m.Root, KV: m.KV, Options: m.Options,
 		}
+		if m.Secret != 0 {
+			w.Root, w.Secret, w.Keyed = m.Unkeyed, m.Secret, m.Root
+		}
 		for flag, on := range map[uint8]bool{
 			flagReady: m.Ready, flagWaiting: m.Waiting, flagReply: m.Reply,
 			flagWitness: m.Witness && !m.Former, flagNoWitness: !m.Witness && !m.Former,
@@ -91,6 +97,7 @@ func encodeDigest(msg digest.Message) ([]byte, error) {
 	case *digest.Compare:
 		return encode(typeCompare, wireCompare{
 			From: sender, Nonce: m.Nonce, Subject: uint8(m.Subject), Name: m.Name, Stream: m.Stream, Mask: m.Mask, Sums: m.Sums,
+			Secret: m.Secret,
 		})
 	case *digest.Items:
 		w := wireItems{
@@ -127,14 +134,18 @@ func decodeDigest(b []byte) (digest.Message, error) {
 		if w.Age < 0 || w.Age > maxMicros/1000 {
 			return nil, fmt.Errorf("%w: age %d ms", errFormat, w.Age)
 		}
-		return &digest.Summary{
+		m := &digest.Summary{
 			From: w.From.peer(), Age: time.Duration(w.Age) * time.Millisecond, Count: w.Count, Skipped: w.Skipped,
 			Standing: digest.Standing{
 				Ready: w.Flags&flagReady != 0, Waiting: w.Flags&flagWaiting != 0, Witness: w.Flags&flagWitness != 0,
 			},
 			Former: w.Flags&(flagWitness|flagNoWitness) == 0, Reply: w.Flags&flagReply != 0,
 			Root: w.Root, KV: w.KV, Options: w.Options,
-		}, nil
+		}
+		if w.Secret != 0 {
+			m.Secret, m.Root, m.Unkeyed = w.Secret, w.Keyed, w.Root
+		}
+		return m, nil
 	case typeCompare:
 		var w wireCompare
 		if err := decode(payload, &w); err != nil {
@@ -142,7 +153,7 @@ func decodeDigest(b []byte) (digest.Message, error) {
 		}
 		return &digest.Compare{
 			From: w.From.peer(), Nonce: w.Nonce, Subject: digest.Subject(w.Subject), Name: w.Name, Stream: w.Stream,
-			Mask: w.Mask, Sums: w.Sums,
+			Mask: w.Mask, Sums: w.Sums, Secret: w.Secret,
 		}, nil
 	case typeItems:
 		return decodeItems(payload)

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ func digestMessages() []digest.Message {
 		&digest.Summary{From: from, Age: time.Hour, Standing: digest.Standing{Ready: true, Witness: true}, Reply: true, Count: 3, Skipped: 1, Root: 1 << 62, KV: 5, Options: 6},
 		&digest.Summary{From: from, Standing: digest.Standing{Ready: true, Waiting: true}},
 		&digest.Summary{From: from, Standing: digest.Standing{Ready: true}, Former: true},
+		&digest.Summary{From: from, Secret: 1 << 63, Root: 1 << 62, Unkeyed: 1 << 61, KV: 5},
+		&digest.Compare{From: from, Nonce: 9, Secret: 1 << 63, Mask: 1, Sums: []uint64{1}},
 		&digest.Compare{From: from, Nonce: 9, Subject: digest.Topics, Name: "broker-a", Stream: true, Mask: 5, Sums: []uint64{1, 2}},
 		&digest.Items{From: from, Nonce: 9, Equal: 1, Covered: 2, Skipped: 4, Root: 7, Part: 1, Parts: 2, Items: []digest.Item{item, {}}},
 	}
@@ -47,6 +50,68 @@ func TestDigestMessagesSurviveTheirEncoding(t *testing.T) {
 		if _, err := Decode(b); err == nil {
 			t.Errorf("%T is taken for a message about tombstones", m)
 		}
+	}
+}
+
+// A release from before secrets reads the figures without one, and its own are read as such.
+func TestDigestsOfFormerReleases(t *testing.T) {
+	type summary struct {
+		_struct        bool `codec:",toarray"` //nolint:unused // read by the codec
+		From           wirePeer
+		Age            int64
+		Flags          uint8
+		Count, Skipped uint32
+		Root           uint64
+		KV, Options    uint64
+	}
+	type compare struct {
+		_struct bool `codec:",toarray"` //nolint:unused // read by the codec
+		From    wirePeer
+		Nonce   uint64
+		Subject uint8
+		Name    string
+		Stream  bool
+		Mask    uint64
+		Sums    []uint64
+	}
+	peer := tombstone.Peer{Name: "n1", Boot: 1}
+	b, err := encodeDigest(&digest.Summary{From: peer, Secret: 7, Root: 8, Unkeyed: 9, KV: 10, Options: 11})
+	kit.Must(t, err)
+	var s summary
+	kit.Must(t, decode(b[headLen:], &s))
+	if s.Root != 9 || s.KV != 10 || s.Options != 11 {
+		t.Errorf("a former release reads %+v", s)
+	}
+	b, err = encodeDigest(&digest.Compare{From: peer, Nonce: 2, Mask: 1, Sums: []uint64{3}})
+	kit.Must(t, err)
+	var c compare
+	kit.Must(t, decode(b[headLen:], &c))
+	if c.Nonce != 2 || !slices.Equal(c.Sums, []uint64{3}) {
+		t.Errorf("a former release reads %+v", c)
+	}
+	b, err = encode(typeSummary, summary{From: wirePeer{Name: "n1", Boot: 1}, Root: 9})
+	kit.Must(t, err)
+	if m, err := decodeDigest(b); err != nil || m.(*digest.Summary).Root != 9 || m.(*digest.Summary).Secret != 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	b, err = encode(typeCompare, compare{From: wirePeer{Name: "n1", Boot: 1}, Mask: 1, Sums: []uint64{3}})
+	kit.Must(t, err)
+	if m, err := decodeDigest(b); err != nil || m.(*digest.Compare).Secret != 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// What digests are keyed with is the same at nodes of one key, and another one for another key.
+func TestSecretsOfKeys(t *testing.T) {
+	g, key := keyed(t, "127.0.0.1:1")
+	other, _ := keyed(t, "127.0.0.1:1")
+	of := func(g *Gossip) digest.Secret { return (&digests{g: g, made: map[string]digest.Secret{}}).secrets()[0] }
+	if s := of(g); s != digestSecret(key) || s == of(other) || s.ID == 0 || s.ID == of(other).ID {
+		t.Errorf("%+v and %+v", of(g), of(other))
+	}
+	open := made(t, func(*Config) {})
+	if s := (&digests{g: open}).secrets(); s != nil {
+		t.Errorf("without keys: %+v", s)
 	}
 }
 

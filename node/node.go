@@ -134,7 +134,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		g := *cfg.Gossip
 		g.Logger, g.Release = log.With("component", "gossip"), cfg.Release
 		g.Clock = cfg.Clock // that of the tables: their stamps are compared
-		g.Holdings = &divergence.Holdings{Table: n.table, KVStore: kv, Runtime: n.runtime, Stand: n.standing}
+		g.Holdings = &divergence.Holdings{Table: n.table, KVStore: kv, Runtime: n.runtime, Stand: n.standing, Clock: cfg.Clock}
 		if also := g.OnDecision; n.admin != nil {
 			g.OnDecision = func(d tombstone.Decision) {
 				n.admin.Decided(&d)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -20,7 +21,8 @@ type Serving struct {
 	Writable            int    // of those, how many may be written to
 	Hash                uint64 // of the broker name's topics with their queue settings, its zone and its acting-master flag
 	Kept                tombstone.Outcome
-	HasKept             bool // a tombstone was kept here; Kept says why
+	HasKept             bool        // a tombstone was kept here; Kept says why
+	Since               clock.Stamp // first registration since it was last gone
 }
 
 // TopicHash is one topic of a broker and the hash of its queue setting.
@@ -99,7 +101,7 @@ func (s *state) serving() []Serving {
 			list = append(list, Serving{
 				Cluster: m.live.key.Cluster, Name: b.name, Addr: m.addr, ID: m.id, DataVersion: m.live.data,
 				Topics: len(b.topics), Writable: int(b.tally.writable), Hash: hash,
-				Kept: m.live.kept.Outcome, HasKept: !m.live.keptAt.IsZero(),
+				Kept: m.live.kept.Outcome, HasKept: !m.live.keptAt.IsZero(), Since: m.live.since,
 			})
 		}
 	}

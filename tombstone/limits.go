@@ -16,11 +16,10 @@ const (
 
 	ratePerIP, burstPerIP     = 100, 1_000   // tombstones a second from one source
 	ratePerNode, burstPerNode = 1_000, 5_000 // tombstones a second at this node, and once more what is kept for some
-	rateLong, burstLong       = 20, 250      // of what is kept: for one source's brokers that were known for knownLong
+	rateLong, burstLong       = 20, 250      // of what is kept: for one source's brokers that were known for KnownLong
 	rateFew, burstFew         = 1, 32        // of what is kept: for one source's others
 	maxSources                = 16_384       // sources remembered by the limits
-	knownLong                 = 10 * time.Minute
-	maxFew                    = 32 // live tombstones of one source that are dropped after those of sources that have more
+	maxFew                    = 32           // live tombstones of one source that are dropped after those of sources that have more
 
 	maxWindow    = 8      // batches outstanding for each member, of hints and of pulls
 	maxWanted    = 8_192  // ids waiting to be pulled from one origin
@@ -31,3 +30,6 @@ const (
 	maxWatched   = 16_384 // evicted registrations watched for being refuted
 	maxRefuted   = 4_096  // refuted evictions counted
 )
+
+// KnownLong is for how long a broker must have been registered not to count as made up by whoever registers many.
+const KnownLong = 10 * time.Minute

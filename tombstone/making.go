@@ -61,7 +61,7 @@ func newSource() *source {
 	}
 }
 
-// allow takes one token of the source's and one of the node's, or none. long says that the broker was known for knownLong.
+// allow takes one token of the source's and one of the node's, or none. long says that the broker was known for KnownLong.
 func (m *making) allow(ip netip.Addr, long bool, now clock.Stamp) NotMade {
 	at := time.Unix(0, now.Boot)
 	from := sourceOf(ip)

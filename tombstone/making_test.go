@@ -94,9 +94,9 @@ func TestWhichTombstoneGoesFirst(t *testing.T) {
 		d := departure(i, time.Hour, 0)
 		d.RemoteIP = netip.AddrFrom4([4]byte{10, 0, 0, from})
 		if long {
-			d.Since = at(time.Hour - knownLong)
+			d.Since = at(time.Hour - KnownLong)
 		} else {
-			d.Since = at(time.Hour - knownLong + 1)
+			d.Since = at(time.Hour - KnownLong + 1)
 		}
 		id, _ := mustMake(t, a, d, time.Hour)
 		return id.Seq

@@ -11,7 +11,7 @@ import (
 // own is a tombstone that this node made.
 type own struct {
 	id       ID
-	long     bool // of a broker that was known for knownLong
+	long     bool // of a broker that was known for KnownLong
 	u        clock.Stamp
 	life     clock.Stamp // L; zero: no proof of life (yet)
 	late     bool        // the acknowledged reply may raise L
@@ -84,7 +84,7 @@ func (x *Exchange) mayMake(d Departure, id ID, now clock.Stamp) NotMade {
 }
 
 // long says that the broker was known for so long that it was not made up for this departure.
-func (d *Departure) long() bool { return !d.Since.IsZero() && d.Unregistered.Sub(d.Since) >= knownLong }
+func (d *Departure) long() bool { return !d.Since.IsZero() && d.Unregistered.Sub(d.Since) >= KnownLong }
 
 // hintAll hints o to every member. When there are too many, it hints o to some random members and puts it into the gossip
 // queue.

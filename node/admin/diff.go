@@ -32,12 +32,16 @@ func Diff(ctx context.Context, view View, limit int, broker string) api.Diff {
 	g := d.Gossip()
 	known, _ := g.Digests()
 	v.Gossip, v.Node, v.Cluster = true, g.Self().Name, d.Cluster()
-	v.Nodes = append(v.Nodes, api.DiffNode{Name: v.Node, Self: true, Compared: true, Brokers: len(known.Held), Skipped: known.Skipped})
+	self := api.DiffNode{Name: v.Node, Self: true, Compared: true, Brokers: len(known.Held), Skipped: known.Skipped}
+	if self.Skipped > 0 {
+		self.Compared, self.Why = false, tooMany("it", self.Brokers)
+	}
+	v.Nodes = append(v.Nodes, self)
 	for i := range known.Peers {
 		p := &known.Peers[i]
 		v.Nodes = append(v.Nodes, api.DiffNode{
-			Name: p.Name, Compared: p.Compared && !p.Silent, Brokers: p.Count, Skipped: p.Skipped, Waiting: p.Waiting,
-			Why: notCompared(p),
+			Name: p.Name, Compared: compared(p), Brokers: p.Count, Skipped: p.Skipped, Waiting: p.Waiting,
+			Why: notCompared(p, &known),
 		})
 	}
 	for _, m := range g.AllMembers() {
@@ -65,7 +69,11 @@ func Diff(ctx context.Context, view View, limit int, broker string) api.Diff {
 	return v
 }
 
-func notCompared(p *digest.PeerView) string {
+// compared says that what does not differ between the member and this node is known to be the same.
+func compared(p *digest.PeerView) bool { return p.Compared && !p.Silent && !p.Partly }
+
+// notCompared says why that is not so.
+func notCompared(p *digest.PeerView, v *digest.View) string {
 	switch {
 	case !p.Heard && !p.Silent:
 		return "it has just joined"
@@ -75,8 +83,16 @@ func notCompared(p *digest.PeerView) string {
 		return "it said nothing for " + divergence.Seconds(p.HeardAgo)
 	case !p.Compared:
 		return "being compared"
+	case p.Skipped > 0:
+		return tooMany("it", p.Count+p.Skipped)
+	case v.Skipped > 0:
+		return tooMany("this node", len(v.Held))
 	}
 	return ""
+}
+
+func tooMany(who string, brokers int) string {
+	return fmt.Sprintf("%s serves %d broker addresses, and %d of one node are compared", who, brokers, digest.MaxCompared)
 }
 
 func diffBroker(d *divergence.Divergence, c *divergence.Clues) api.DiffBroker {

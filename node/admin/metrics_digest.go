@@ -42,7 +42,7 @@ func readDigests(view View) (r digestReading) {
 		}
 	}
 	for i := range v.Peers {
-		if p := &v.Peers[i]; !p.Compared || p.Silent {
+		if !compared(&v.Peers[i]) {
 			r.uncompared++
 		}
 	}
@@ -67,7 +67,7 @@ func digestSeries() []series {
 			func(r *reading) uint64 { return uint64(r.digest.longest.Seconds()) }),
 		gauge(drift, driftHelp, func(r *reading) uint64 { return uint64(r.digest.kv) }).with("what", "kv"),
 		gauge(drift, driftHelp, func(r *reading) uint64 { return uint64(r.digest.options) }).with("what", "configuration"),
-		gauge("members_not_compared", "Living members that say nothing of what they hold, or have not been compared yet.",
+		gauge("members_not_compared", "Living members that say nothing of what they hold, have not been compared yet, or hold more than is compared.",
 			func(r *reading) uint64 { return uint64(r.digest.uncompared) }),
 		gauge("ready_missing_brokers", "Brokers that other nodes hold and this one waits for before it is ready.",
 			func(r *reading) uint64 { return r.digest.missing }),
@@ -77,7 +77,7 @@ func digestSeries() []series {
 			func(r *reading) uint64 { return uint64(r.period.Milliseconds()) }).in(1000),
 		gauge("registration_longest_gap_seconds", "The longest time seen between two REGISTERs of one broker that was registered meanwhile.",
 			func(r *reading) uint64 { return uint64(r.table.LongestGap.Milliseconds()) }).in(1000),
-		gauge("digest_skipped_brokers", "Own broker addresses that are too many or too long to be compared.",
+		gauge("digest_skipped_brokers", "Own broker addresses that are too many to be compared.",
 			count(func(c *counters) uint64 { return c.Skipped })),
 		counter(sent, sentHelp, count(func(c *counters) uint64 { return c.SummariesSent })).with("type", "summary"),
 		counter(sent, sentHelp, count(func(c *counters) uint64 { return c.ComparesSent })).with("type", "compare"),
@@ -92,6 +92,7 @@ func digestSeries() []series {
 		counter(refused, refusedHelp, count(func(c *counters) uint64 { return c.RefusedMalformed })).with("reason", "malformed"),
 		counter(refused, refusedHelp, count(func(c *counters) uint64 { return c.RefusedSender })).with("reason", "sender"),
 		counter(refused, refusedHelp, count(func(c *counters) uint64 { return c.RefusedNonce })).with("reason", "nonce"),
+		counter(refused, refusedHelp, count(func(c *counters) uint64 { return c.RefusedSecret })).with("reason", "key"),
 		counter("digest_unanswered_total", "Comparisons given up after the last try; a later summary begins anew.",
 			count(func(c *counters) uint64 { return c.Unanswered })),
 		counter("digest_limited_total", "Questions not asked, or not answered, because of a limit.",

@@ -59,6 +59,8 @@ func Gather(self string, v *digest.View) []Divergence {
 			h := Holding{p.Name, here, mine} // it agrees unless it differs
 			if j := slices.IndexFunc(p.Differences, func(d digest.Difference) bool { return d.Key == key }); j >= 0 {
 				h.Has, h.Item = p.Differences[j].HasThere, p.Differences[j].There
+			} else if p.Partly {
+				continue
 			}
 			one.Held = append(one.Held, h)
 		}

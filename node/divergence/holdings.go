@@ -3,11 +3,13 @@ package divergence
 import (
 	"slices"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // Holdings is what a node tells of itself in digests: sums and hashes, never a route, an address's topic or a value.
@@ -16,6 +18,7 @@ type Holdings struct {
 	KVStore *kvconfig.Store
 	Runtime *config.Runtime
 	Stand   func() digest.Standing // where the node stands
+	Clock   func() clock.Stamp
 
 	// What Own said the last time; only Own touches these, and only one goroutine calls it at a time.
 	said    bool
@@ -38,12 +41,13 @@ func (h *Holdings) Own() (own digest.Own, changed bool) {
 		return h.own, false
 	}
 	if served {
+		now := h.Clock()
 		h.version, h.own.Brokers = version, make([]digest.Item, len(list))
 		for i := range list {
 			s := &list[i]
 			it := &h.own.Brokers[i]
 			it.Key = digest.Key{Cluster: s.Cluster, Name: s.Name, Addr: s.Addr, ID: s.ID}
-			it.Version = s.DataVersion
+			it.Version, it.Long = s.DataVersion, now.Sub(s.Since) >= tombstone.KnownLong
 			it.Topics, it.Writable, it.Hash = uint32(s.Topics), uint32(s.Writable), s.Hash
 			if s.HasKept {
 				it.Kept = 1 + uint8(s.Kept)
