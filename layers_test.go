@@ -73,7 +73,6 @@ var doors = map[string][]string{
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
 	"golang.org/x/time/rate":                  {"digest", "node", "node/admin", "node/departures", "gossip", "gossip/sockets", "tombstone", "remoting/rpc", "survey"},
 	"golang.org/x/sync":                       {"remoting/rpc", "bench"},
-	"golang.org/x/net":                        {"node/admin"},
 	"github.com/puzpuzpuz/xsync/v4":           {"routes"},
 	"github.com/getkin/kin-openapi":           {},
 	"golang.org/x/crypto":                     {"remoting/pemkey"},

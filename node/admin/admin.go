@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/node/lockfile"
@@ -28,17 +26,23 @@ import (
 
 // Limits of each of the two listeners. Whoever asks is a scraper, a health check or a person: few, and with small requests.
 const (
-	conns          = 256              // open connections; more wait in the listener's queue
-	atOnce         = 16               // requests handled at once; more are answered with 503
+	conns          = 256              // open connections; beyond, the oldest that is not served is closed for the next
+	connsEach      = 64               // of one address, likewise; a Unix socket has none
+	atOnce         = 16               // requests handled at once, beside those for /readyz; more are answered with 503
+	atOnceEach     = 8                // of one address, likewise
 	headerMax      = 16 << 10         // bytes of a request's header
 	profileSeconds = 60               // of a profile or trace at most
 	bodyMax        = 4 << 10          // bytes of a request's body, which nobody reads
 	headerTime     = 5 * time.Second  // for the header to come in
 	readTime       = 10 * time.Second // for the whole request
+	stallTime      = 5 * time.Second  // for the next 64 KiB of an answer to be taken
 	writeTime      = 30 * time.Second // from the header's end to the answer's; pprof adds what it was asked to measure
 	idleTime       = 30 * time.Second // between two requests of a connection
 	stopTime       = 2 * time.Second  // for requests under way when the node stops
 )
+
+// readyPath is what orchestrators and balancers ask.
+const readyPath = "/readyz"
 
 // Identity is which node this is, and which program. Name and Cluster are empty when it gossips with nobody.
 type Identity struct{ Release, Name, Cluster string }
@@ -116,11 +120,18 @@ type Door struct {
 	bound  net.Listener
 	served chan struct{}
 	slots  chan struct{}
+
+	mu   sync.Mutex         // guards the following field
+	each map[netip.Addr]int // requests handled now, by the address that they come from
 }
 
 // Open serves what comes in at l.
 func Open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) *Door {
-	d := &Door{bound: l, served: make(chan struct{}), slots: make(chan struct{}, atOnce)}
+	return open(ctx, l, handler, stallTime, log)
+}
+
+func open(ctx context.Context, l net.Listener, handler http.Handler, stall time.Duration, log *slog.Logger) *Door {
+	d := &Door{bound: l, served: make(chan struct{}), slots: make(chan struct{}, atOnce), each: make(map[netip.Addr]int)}
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.server = &http.Server{
 		Handler:           d.limited(handler),
@@ -130,6 +141,7 @@ func Open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.L
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerMax,
 		ConnState:         notice,
+		ConnContext:       meet,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -137,7 +149,7 @@ func Open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.L
 	go func() {
 		defer close(d.served)
 		defer cancel()
-		if err := d.server.Serve(newSlowListener(netutil.LimitListener(l, conns), log)); !errors.Is(err, http.ErrServerClosed) {
+		if err := d.server.Serve(newVisitors(l, stall, log)); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("listener for operators stopped", "addr", l.Addr(), "err", err)
 		}
 	}()
@@ -175,19 +187,46 @@ func shortly(next http.Handler) http.Handler {
 	})
 }
 
-// limited bounds requests at once and what a request may carry.
+// limited bounds requests at once and what a request may carry. Health and readiness have room at any time: whoever asks for
+// them restarts a node that does not answer, or sends nobody to it any more.
 func (d *Door) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case d.slots <- struct{}{}:
-			defer func() { <-d.slots }()
-			r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
-			next.ServeHTTP(w, r)
-		default:
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many requests at once; ask again in a second", http.StatusServiceUnavailable)
+		from := serving(r)
+		if r.URL.Path != readyPath {
+			if !d.enter(from) {
+				w.Header().Set("Retry-After", "1")
+				http.Error(w, "too many requests at once; ask again in a second", http.StatusServiceUnavailable)
+				return
+			}
+			defer d.leave(from)
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+		next.ServeHTTP(w, r)
 	})
+}
+
+func (d *Door) enter(from netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if from.IsValid() && d.each[from] >= atOnceEach {
+		return false
+	}
+	select {
+	case d.slots <- struct{}{}:
+		d.each[from]++
+		return true
+	default:
+		return false
+	}
+}
+
+func (d *Door) leave(from netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	<-d.slots
+	if d.each[from]--; d.each[from] == 0 {
+		delete(d.each, from)
+	}
 }
 
 // Handler is what HTTP answers: nothing that changes anything.

@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// house is a door on loopback, with answers that are small, large, or come when the test lets them, and the lines of its log.
+func house(t *testing.T, stall time.Duration) (addr string, log *kit.Log, letGo func()) {
+	t.Helper()
+	release := make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "small") })
+	mux.HandleFunc(readyPath, func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ready") })
+	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 32<<20)) })
+	mux.HandleFunc("/later", func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		writeLine(w, http.StatusOK, "later")
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	kit.Must(t, err)
+	log = &kit.Log{}
+	d := open(t.Context(), l, mux, stall, slog.New(slog.NewTextHandler(log, nil)))
+	t.Cleanup(func() { _ = d.Close(t.Context()) })
+	return l.Addr().String(), log, func() { close(release) }
+}
+
+// guest is a connection from an address of loopback.
+type guest struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func visit(t *testing.T, addr, from string) *guest {
+	t.Helper()
+	d := net.Dialer{Timeout: kit.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.DialContext(t.Context(), "tcp", addr)
+	kit.Must(t, err)
+	t.Cleanup(func() { c.Close() })
+	return &guest{c, bufio.NewReader(c)}
+}
+
+func (g *guest) ask(path string) {
+	fmt.Fprintf(g, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+}
+
+// status is that of the next answer, which is read to its end; 0: the connection is over.
+func (g *guest) status() int {
+	_ = g.SetReadDeadline(time.Now().Add(kit.Patience))
+	resp, err := http.ReadResponse(g.r, nil)
+	if err != nil {
+		return 0
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if err != nil {
+		return 0
+	}
+	return resp.StatusCode
+}
+
+func want(t *testing.T, what string, got, want int) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: status %d, want %d", what, got, want)
+	}
+}
+
+func answer(t *testing.T, addr, from, path string) int {
+	t.Helper()
+	g := visit(t, addr, from)
+	defer g.Close()
+	g.ask(path)
+	return g.status()
+}
+
+// However many do not read what they asked for, health is told at once, others are served, and those are cut.
+func TestReadersThatDoNotRead(t *testing.T) {
+	addr, log, _ := house(t, time.Second)
+	read := func(from string) {
+		for range atOnceEach {
+			visit(t, addr, from).ask("/large")
+		}
+		kit.Until(t, "none of that address is served any more", func() bool { return answer(t, addr, from, "/small") == http.StatusServiceUnavailable })
+	}
+	read("127.0.0.2")
+	want(t, "another address", answer(t, addr, "127.0.0.1", "/small"), http.StatusOK)
+	want(t, "health", answer(t, addr, "127.0.0.2", readyPath), http.StatusOK)
+	read("127.0.0.3")
+	want(t, "all are taken", answer(t, addr, "127.0.0.1", "/small"), http.StatusServiceUnavailable)
+	for _, from := range []string{"127.0.0.1", "127.0.0.3"} {
+		want(t, "health", answer(t, addr, from, readyPath), http.StatusOK)
+	}
+	kit.Await(t, writeTime/2, "those who do not read are cut", func() error {
+		if !strings.Contains(log.String(), "did not read its answer") || answer(t, addr, "127.0.0.3", "/small") != http.StatusOK {
+			return errors.New(log.String())
+		}
+		return nil
+	})
+}
+
+// A reader who is slow and reads gets all of it.
+func TestSlowReaderWhoReads(t *testing.T) {
+	addr, _, _ := house(t, time.Second)
+	g := visit(t, addr, "127.0.0.1")
+	kit.Must(t, g.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
+	g.ask("/large")
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	buf := make([]byte, 128<<10)
+	for got := 0; got < 32<<20; {
+		<-tick.C
+		_ = g.SetReadDeadline(time.Now().Add(kit.Patience))
+		n, err := g.Conn.Read(buf)
+		if got += n; err != nil {
+			t.Fatalf("after %d bytes: %v", got, err)
+		}
+	}
+}
+
+// Connections that are kept make room for whoever comes next, the oldest first, and never one that is being served.
+func TestWhoeverComesNextFindsRoom(t *testing.T) {
+	for name, source := range map[string]func(i int) string{
+		"one address":    func(int) string { return "127.0.0.2" },
+		"many addresses": func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%20) },
+	} {
+		addr, log, letGo := house(t, time.Second)
+		limit := conns
+		if name == "one address" {
+			limit = connsEach
+		}
+		all := make([]*guest, limit+limit/4)
+		for i := range all {
+			all[i] = visit(t, addr, source(i))
+			if i == 0 {
+				all[i].ask("/later")
+				continue
+			}
+			all[i].ask(readyPath)
+			want(t, fmt.Sprint(name, " ", i), all[i].status(), http.StatusOK)
+		}
+		want(t, name+", one more", answer(t, addr, source(0), readyPath), http.StatusOK)
+		want(t, name+", another one", answer(t, addr, "127.0.0.1", readyPath), http.StatusOK)
+		all[1].ask(readyPath)
+		want(t, name+", the oldest", all[1].status(), 0)
+		last := all[len(all)-1]
+		last.ask(readyPath)
+		want(t, name+", the newest", last.status(), http.StatusOK)
+		letGo()
+		want(t, name+", one that was served", all[0].status(), http.StatusOK)
+		log.Await(t, "too many connections")
+	}
+}
+
+// Half a request is not being served: a thousand of them keep nobody out.
+func TestHalfRequestsMakeRoom(t *testing.T) {
+	addr, _, _ := house(t, time.Second)
+	for i := range 300 {
+		fmt.Fprint(visit(t, addr, fmt.Sprintf("127.0.2.%d", 1+i%10)), "GET /small HTTP/1.1\r\nHost:")
+	}
+	want(t, "health", answer(t, addr, "127.0.2.1", readyPath), http.StatusOK)
+}
+
+func TestSourceOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1:5": "192.0.2.1", "[::ffff:192.0.2.1]:5": "192.0.2.1", "[2001:db8:1:2:3::4]:5": "2001:db8:1:2::", "[::1]:5": "::",
+	} {
+		if got := sourceOf(from{net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text))}).String(); got != want {
+			t.Errorf("%s counts as %s, want %s", text, got, want)
+		}
+	}
+	if got := sourceOf(from{&net.UnixAddr{}}); got.IsValid() {
+		t.Errorf("a Unix socket counts as %s", got)
+	}
+}
+
+// from is a connection that has an address and nothing else.
+type from struct{ addr net.Addr }
+
+func (f from) RemoteAddr() net.Addr           { return f.addr }
+func (from) LocalAddr() net.Addr              { return nil }
+func (from) Read([]byte) (int, error)         { return 0, io.EOF }
+func (from) Write([]byte) (int, error)        { return 0, io.EOF }
+func (from) Close() error                     { return nil }
+func (from) SetDeadline(time.Time) error      { return nil }
+func (from) SetReadDeadline(time.Time) error  { return nil }
+func (from) SetWriteDeadline(time.Time) error { return nil }
