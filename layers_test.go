@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"cluster":           {"api", "mq", "node", "node/config", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	"survey":            {"mq", "node/properties", "remoting", "remoting/body", "remoting/fastjson", "remoting/rpc"},
 	"node/readiness":    {"clock", "digest"},
-	"node/addresses":    {"clock", "gossip"},
+	"node/addresses":    {"clock", "digest", "gossip"},
 	"node/addrserver":   {"clock", "gossip", "node/addresses", "node/admin", "node/atomicfile", "remoting", "remoting/rpc"},
 	"node/departures":   {"clock", "tombstone", "gossip", "remoting/rpc", "routes"},
 	"node/divergence":   {"clock", "digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig"},

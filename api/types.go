@@ -215,3 +215,18 @@ type Conflict struct {
 type Forgotten struct {
 	Forgotten string `json:"forgotten"` // the member's name
 }
+
+// Drain answers /v1/drain and /v1/undrain: how far a node is that lets its clients go.
+type Drain struct {
+	Draining  bool    `json:"draining"`
+	ForMS     float64 `json:"for_ms"`     // since it began; 0: it does not drain
+	UnaskedMS float64 `json:"unasked_ms"` // since a client asked for a route, or since the drain began where none did
+	Quiet     bool    `json:"quiet"`      // that is long enough (--drain-quiet): nobody is left who would miss the node
+}
+
+// SafeToStop is /v1/safe-to-stop: whether the other nodes have all that this one has.
+type SafeToStop struct {
+	Safe    bool     `json:"safe"`
+	Settled bool     `json:"settled"` // false: it is not safe only as far as is known yet; ask again
+	Reasons []string `json:"reasons"` // why not; none when it is safe
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
@@ -31,6 +32,7 @@ const (
 // serveFlags write what was given to s.
 func serveFlags(s *serveSettings) []command.Flag {
 	s.kvValueMax = config.DefaultKVValueMax
+	s.drainQuiet = config.DefaultDrainQuiet
 	flags := append([]command.Flag{
 		{To: &s.listen, Category: categoryServe, Name: "listen", Default: "0.0.0.0:9876",
 			Usage: "`HOST:PORT` where brokers and clients connect; port 0 takes any free one"},
@@ -60,6 +62,10 @@ func serveFlags(s *serveSettings) []command.Flag {
 		{To: &s.closeClients, Category: categoryServe, Name: closeClientsFlag,
 			Usage: "while the node is not ready and another one is, close the connections of clients that ask for routes (never those of brokers): " +
 				"a Java client moves to another NameServer only then"},
+		{To: &s.drainOnStop, Category: categoryServe, Name: "drain-on-stop", Default: "0s: not at all",
+			Usage: "`TIME` for which SIGTERM first lets clients go at most, while everybody is served: 160s is what moves all that ask an address server"},
+		{To: &s.drainQuiet, Category: categoryServe, Name: "drain-quiet",
+			Usage: "`TIME` after which a drain is over when no client has asked for a route meanwhile: more than they wait between two looks"},
 		{To: &s.socket, Category: categoryWatch, Name: "socket", Default: "epitaph-PORT.sock in the data directory",
 			Usage: "`PATH` of the Unix socket, its owner's alone, at which epitaph brokers and the other commands find the node"},
 		{To: &s.http, Category: categoryWatch, Name: "http", Default: "off",
@@ -85,6 +91,7 @@ func logFlags(s *logSettings) []command.Flag {
 
 // knownVariables are the variables that the flags of serve read.
 func knownVariables() (names []string) {
+	names = append(names, gossip.KeyVariable)
 	for _, f := range serveFlags(&serveSettings{}) {
 		names = append(names, f.Env)
 	}

@@ -47,6 +47,7 @@ func gossipFlags(s *gossipSettings) []command.Flag {
 // gossipSettings are the values of those flags.
 type gossipSettings struct {
 	bind, join, advertise, cluster, name, keyFile string
+	key                                           string // of the environment alone: everybody on the machine sees flags
 	keyCreate, insecure                           bool
 	readyAfter, joinWait                          time.Duration
 }
@@ -79,11 +80,12 @@ func (s gossipSettings) config() (*gossip.Config, error) {
 		if s == noGossip {
 			return nil, nil
 		}
-		return nil, errors.New("--gossip is missing, and without it the other flags of gossip mean nothing: give --gossip HOST:PORT")
+		return nil, errors.New("--gossip is missing, and without it the other flags of gossip, and " + gossip.KeyVariable +
+			", mean nothing: give --gossip HOST:PORT")
 	}
 	cfg := gossip.DefaultConfig()
 	cfg.Bind, cfg.Advertise, cfg.Cluster, cfg.Name = s.bind, s.advertise, s.cluster, s.name
-	cfg.KeyFile, cfg.Insecure = s.keyFile, s.insecure
+	cfg.KeyFile, cfg.Key, cfg.Insecure = s.keyFile, s.key, s.insecure
 	cfg.Seeds = listOf(s.join)
 	if cfg.Name == "" {
 		name, err := defaultName(cfg.Bind)
@@ -135,7 +137,7 @@ func gossipMode(cfg *gossip.Config) string {
 		return "one node: it gossips with nobody (--gossip, --join; see epitaph serve --help)"
 	}
 	how := "encrypted"
-	if cfg.KeyFile == "" {
+	if cfg.KeyFile == "" && cfg.Key == "" {
 		how = "NOT encrypted"
 	}
 	seeds := "no seeds: others join this node"

@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
 const (
 	defaultPort = "127.0.0.1:9876" // the NameServer's, where nobody says otherwise
-	healthTopic = "epitaph health" // that nobody has
+	healthTopic = node.HealthTopic
 )
 
 func (p *program) healthCommand() *command.Command {

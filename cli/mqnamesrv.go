@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -121,6 +122,7 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	var found addressSettings
 	err = p.flagsOfEnv(append(gossipFlags(&settings), addressFlags(&found)...))
 	found.into(&cfg)
+	settings.key = p.env(gossip.KeyVariable)
 	wrong = append(wrong, p.boolOfEnv("read-only-config", &cfg.ReadOnlyConfig), p.boolOfEnv(closeClientsFlag, &cfg.CloseClientsUntilReady),
 		p.intOfEnv("kv-value-max", &cfg.KVValueMax), p.intOfEnv("kv-store-max", &cfg.KVStoreMax),
 		err, settings.into(&cfg))
@@ -220,7 +222,7 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
-	names := []string{envOf("read-only-config"), envOf("proxy-from"), envOf("admin-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket"),
+	names := []string{gossip.KeyVariable, envOf("read-only-config"), envOf("proxy-from"), envOf("admin-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket"),
 		envOf("kv-value-max"), envOf("kv-store-max")}
 	for _, f := range append(gossipFlags(&gossipSettings{}), addressFlags(&addressSettings{})...) {
 		names = append(names, envOf(f.Name))

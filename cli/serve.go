@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
@@ -74,6 +75,8 @@ type serveSettings struct {
 	proxyFrom, adminFrom string
 	kvValueMax           int
 	kvStoreMax           int
+
+	drainOnStop, drainQuiet time.Duration
 }
 
 func (p *program) serve(ctx context.Context, s serveSettings) error {
@@ -188,10 +191,12 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	warnings = append(warnings, told...)
+	s.gossip.key = p.env(gossip.KeyVariable)
 	if err = s.gossip.into(&cfg); err != nil {
 		faults = append(faults, err)
 	}
 	s.addresses.into(&cfg)
+	cfg.DrainOnStop, cfg.DrainQuiet = s.drainOnStop, cmp.Or(s.drainQuiet, config.DefaultDrainQuiet)
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
 	if cfg.ProxyFrom, err = config.Networks("--proxy-from", s.proxyFrom); err != nil {
 		faults = append(faults, err)

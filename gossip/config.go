@@ -24,6 +24,7 @@ type Config struct {
 	Cluster   string   // memberlist's label: nodes of another cluster are not heard (--cluster)
 	Name      string   // this node's name, unique among the living (--name)
 	KeyFile   string   // base64 keys, one a line, the first for sending (--gossip-key-file)
+	Key       string   // the same in the place of a file, with commas or line ends between them (EPITAPH_GOSSIP_KEY)
 	Release   string   // of the program, told to the others (see Meta)
 	Insecure  bool     // allows a bind address beyond loopback without keys (--gossip-insecure)
 
@@ -84,9 +85,17 @@ func (c *Config) Validate() error {
 	if c.Name == "" || len(c.Name) > tombstone.MaxName-room || strings.Contains(c.Name, nameSeparator) {
 		fault("--name=%q: want 1 to %d bytes without %q", c.Name, tombstone.MaxName-room, nameSeparator)
 	}
-	if c.KeyFile == "" && !c.Insecure && err == nil && !isLoopback(host) {
+	if c.Key != "" {
+		if c.KeyFile != "" {
+			fault("%s and --gossip-key-file=%q: two places for the gossip keys; give one of them", KeyVariable, c.KeyFile)
+		}
+		if _, err := ReadKeys(c.Key); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.KeyFile == "" && c.Key == "" && !c.Insecure && err == nil && !isLoopback(host) {
 		fault("--gossip=%q: this address is not loopback, so gossip would be open to anyone who reaches it: give "+
-			"--gossip-key-file FILE (epitaph keygen FILE makes one), or --gossip-insecure if the network is yours alone", c.Bind)
+			"--gossip-key-file FILE (epitaph keygen FILE makes one) or "+KeyVariable+", or --gossip-insecure if the network is yours alone", c.Bind)
 	}
 	if c.RejoinEvery <= 0 || c.Clock == nil || c.Logger == nil {
 		fault("gossip: RejoinEvery, Clock and Logger must be set")

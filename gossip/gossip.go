@@ -87,13 +87,16 @@ func New(cfg Config, tables tombstone.Tables) (*Gossip, error) {
 	g.seeds.init(cfg.Seeds, g.started)
 	g.meta.said.Phase = PhaseStarting
 	g.meta.changed = make(chan struct{}, 1)
-	if cfg.KeyFile != "" {
-		keys, err := LoadKeys(cfg.KeyFile)
+	if cfg.KeyFile != "" || cfg.Key != "" {
+		keys, err := ReadKeys(cfg.Key)
+		if cfg.KeyFile != "" {
+			keys, err = LoadKeys(cfg.KeyFile)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if g.keys, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
-			return nil, fmt.Errorf("--gossip-key-file: %w", err)
+			return nil, fmt.Errorf("gossip keys: %w", err)
 		}
 		g.warnOfOpenKeys()
 	}
@@ -138,7 +141,7 @@ func (g *Gossip) Start(starting context.Context) error {
 	if g.digests != nil {
 		g.group.Go(func() { g.digests.loop(ctx) })
 	}
-	if g.keys != nil {
+	if g.cfg.KeyFile != "" {
 		g.group.Go(func() { g.watchKeys(ctx) })
 	}
 	return nil

@@ -79,6 +79,21 @@ func LoadKeys(path string) ([][]byte, error) {
 	return keys, nil
 }
 
+// KeyVariable is the environment variable that may hold the keys, for whoever cannot mount a file.
+const KeyVariable = "EPITAPH_GOSSIP_KEY"
+
+// ReadKeys reads what that variable holds: the same as a key file, with commas or line ends between the keys.
+func ReadKeys(text string) ([][]byte, error) {
+	if len(text) > maxKeyFile {
+		return nil, fmt.Errorf("%s: want at most %d bytes", KeyVariable, maxKeyFile)
+	}
+	keys, err := parseKeys([]byte(strings.ReplaceAll(text, ",", "\n")))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", KeyVariable, err)
+	}
+	return keys, nil
+}
+
 func parseKeys(content []byte) ([][]byte, error) {
 	var keys [][]byte
 	lines := bufio.NewScanner(bytes.NewReader(content))

@@ -249,7 +249,7 @@ func (g *Gossip) watchKeys(ctx context.Context) {
 
 // ReloadKeys reads the key file again. A file that cannot be used leaves the keys as they are.
 func (g *Gossip) ReloadKeys() error {
-	if g.keys == nil {
+	if g.cfg.KeyFile == "" {
 		return nil
 	}
 	err := g.useKeyFile()
@@ -289,7 +289,7 @@ func (g *Gossip) useKeyFile() error {
 
 // warnOfOpenKeys refuses nothing: Kubernetes mounts secrets so that everybody in the container may read them.
 func (g *Gossip) warnOfOpenKeys() {
-	if openToOthers(g.cfg.KeyFile) {
+	if g.cfg.KeyFile != "" && openToOthers(g.cfg.KeyFile) {
 		g.cfg.Logger.Warn("every user of this machine can read the gossip keys: chmod 600, or the mode of the mounted secret", "file", g.cfg.KeyFile)
 	}
 }

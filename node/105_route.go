@@ -22,6 +22,7 @@ const seeFAQ = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for fu
 // getRoute answers code 105. A cached route costs no allocation.
 func (n *Node) getRoute(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	topic, named := req.Get("topic")
+	n.noteAsker(c, topic)
 	if !bytes.HasPrefix(topic, []byte(mq.SyncMemberPrefix)) && n.tooEarly(c) {
 		// The pseudo-topic is served all the same: an old broker takes any error for an empty group.
 		resp.Fail(remoting.SystemError, "name server not ready")

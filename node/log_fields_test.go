@@ -152,11 +152,12 @@ func TestLogFieldsOfReadiness(t *testing.T) {
 		{Stage: readiness.Timed, Peers: readiness.Peers{Trouble: "n1:7946: nothing listens there"}},
 		{Stage: readiness.Timed, Peers: reached},
 		{Stage: readiness.Witnessed, Peers: without},
+		{Stage: readiness.Witnessed, Before: readiness.Timed, Peers: reached, Most: 1},
 		{Stage: readiness.Witnessed, Before: readiness.Timed, Peers: reached},
 	} {
 		n.tellReadiness(&news, readiness.Rule{})
 	}
-	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 9 {
+	if lines := bytes.Count(log.Bytes(), []byte("\n")); lines != 10 {
 		t.Errorf("%d lines:\n%s", lines, log.String())
 	}
 	kit.Listed(t, "testdata/log_fields_readiness.txt", kit.LogFields(t, log.String()))

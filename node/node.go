@@ -62,6 +62,8 @@ type Node struct {
 
 	announcing sync.Mutex // one announcement at a time
 
+	drain drain
+
 	addrs      *addrserver.Server             // nil: no address server
 	advertise  string                         // --advertise-serve; empty: where the node listens
 	advertised atomic.Pointer[netip.AddrPort] // what it stands for; nil: not known yet
@@ -110,6 +112,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	n.readyAfter, n.joinWait = cfg.ReadyAfter, cfg.JoinWait
 	n.advertise, n.ipv6, n.resolve = cfg.Addresses.Advertise, cfg.Addresses.IPv6, net.DefaultResolver.LookupNetIP
 	n.addrs = n.newAddressServer(&cfg)
+	n.drain.onStop, n.drain.quiet = cfg.DrainOnStop, cfg.DrainQuiet
 	if cfg.Gossip != nil {
 		n.identity.Name, n.identity.Cluster = cfg.Gossip.Name, cfg.Gossip.Cluster
 	}
@@ -349,25 +352,6 @@ func (n *Node) Table() *routes.Table { return n.table }
 
 // Runtime is the node's configuration as it is now.
 func (n *Node) Runtime() *config.Runtime { return n.runtime }
-
-// Drain is the original's graceful stop: for shutdownWaitTimeSeconds the node goes on serving, but sends requests of
-// clients newer than 5.3.1 away with code 1500. It returns at once unless enableShutdownGracefully is set.
-func (n *Node) Drain(ctx context.Context) {
-	o := n.runtime.Options()
-	if !o.EnableShutdownGracefully || o.ShutdownWaitTimeSeconds <= 0 {
-		return
-	}
-	wait := time.Duration(o.ShutdownWaitTimeSeconds) * time.Second
-	n.log.Info("draining", "for", wait)
-	n.enter(readiness.Draining)
-	n.server.GoAway(true)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
 
 // Stop undoes Start in reverse order, within the context's deadline. It may be called again.
 func (n *Node) Stop(ctx context.Context) error {

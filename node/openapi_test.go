@@ -53,7 +53,8 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 		{"GET", "/v1/diff?broker=b0", 200}, {"GET", "/v1/diff?limit=0", 400}, {"GET", "/v1/conflicts", 200}, {"GET", "/v1/brokers?limit=0", 400}, {"GET", "/v1/tombstones?limit=x", 400},
 		{"GET", "/v1/conflicts?limit=1", 200}, {"GET", "/v1/routes?topic=TA", 200}, {"GET", "/v1/routes?topic=TX", 404},
 		{"GET", "/v1/routes", 400}, {"POST", "/v1/force-leave", 400}, {"POST", "/v1/force-leave?name=nobody", 409},
-		{"POST", "/v1/force-leave?name=nobody", 403},
+		{"POST", "/v1/force-leave?name=nobody", 403}, {"POST", "/v1/drain", 403}, {"POST", "/v1/drain", 200}, {"GET", "/v1/drain", 200},
+		{"POST", "/v1/undrain", 200}, {"POST", "/v1/undrain", 403}, {"GET", "/v1/safe-to-stop?ignore=b0", 200},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), one.method, "http://"+n.HTTPAddr().String()+one.path, nil)
 		kit.Must(t, err)

@@ -28,6 +28,9 @@ func (n *Node) rule() readiness.Rule {
 // Ready says whether clients should be sent here, and why (not).
 func (n *Node) Ready() (ready bool, why string) {
 	ready, why = n.ready.Ready(n.clock(), n.rule())
+	if d := n.Draining(); d.On && n.ready.Drains() {
+		why += d.String()
+	}
 	if n.kv.Missing() != nil {
 		why += "; kv: missing"
 	}
@@ -53,18 +56,18 @@ func (n *Node) announce() {
 
 // meta is what this node says of itself now.
 func (n *Node) meta() (m gossip.Meta) {
-	switch n.ready.Phase() {
-	case readiness.Starting:
+	switch phase := n.ready.Phase(); {
+	case phase == readiness.Starting:
 		m.Phase = gossip.PhaseStarting
-	case readiness.Serving:
+	case phase == readiness.Stopping:
+		m.Phase = gossip.PhaseStopping
+	case n.ready.Drains():
+		m.Phase = gossip.PhaseDraining
+	default:
 		m.Phase = gossip.PhaseReady
 		if ready, _ := n.Ready(); !ready {
 			m.Phase = gossip.PhaseWaiting
 		}
-	case readiness.Draining:
-		m.Phase = gossip.PhaseDraining
-	case readiness.Stopping:
-		m.Phase = gossip.PhaseStopping
 	}
 	where := func(a netip.AddrPort) string {
 		host := a.Addr().String()

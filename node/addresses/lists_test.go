@@ -18,6 +18,8 @@ var (
 	at   = netip.MustParseAddrPort
 )
 
+var zero netip.AddrPort
+
 const keep = 5 * time.Minute
 
 func addr(n int) netip.AddrPort { return at(fmt.Sprintf("10.0.0.%d:9876", n)) }

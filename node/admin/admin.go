@@ -58,7 +58,9 @@ type View interface {
 	Alone() bool                                 // it was given nodes to join, and none has lived for as long as it waits for them
 	Connections() rpc.Stats
 	Table() *routes.Table
-	DroppedLines() uint64                // of the log, since the start
+	DroppedLines() uint64 // of the log, since the start
+	Draining() Drain
+	SetDrain(on bool) error              // lets clients go, or takes them again
 	Addresses() (addresses.Status, bool) // false: the node has no address server
 	Departures() *departures.Shell       // nil: the node gossips with nobody
 }
@@ -237,6 +239,8 @@ func (h *Server) Handler() http.Handler {
 			http.StatusForbidden)
 	}
 	mux.HandleFunc("POST /v1/force-leave", elsewhere)
+	mux.HandleFunc("POST /v1/drain", elsewhere)
+	mux.HandleFunc("POST /v1/undrain", elsewhere)
 	mux.HandleFunc("GET /debug/pprof/", elsewhere)
 	return mux
 }
@@ -245,6 +249,8 @@ func (h *Server) Handler() http.Handler {
 func (h *Server) SocketHandler() http.Handler {
 	mux := h.read()
 	mux.HandleFunc("POST /v1/force-leave", h.forceLeave)
+	mux.HandleFunc("POST /v1/drain", h.setDrain(true))
+	mux.HandleFunc("POST /v1/undrain", h.setDrain(false))
 	for path, handler := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
 	} {

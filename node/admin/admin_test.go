@@ -32,6 +32,8 @@ func (idle) ReadyAfter() time.Duration               { return 30 * time.Second }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }
 func (v idle) Table() *routes.Table                  { return v.table }
 func (idle) Departures() *departures.Shell           { return nil }
+func (idle) Draining() Drain                         { return Drain{} }
+func (idle) SetDrain(bool) error                     { return nil }
 func (idle) Addresses() (addresses.Status, bool)     { return addresses.Status{}, false }
 
 // start runs a listener on a free port.

@@ -50,6 +50,7 @@ type reading struct {
 	digest    digestReading
 	kvMissing bool
 	addresses addresses.Status
+	drain     Drain
 }
 
 // metrics feeds the Prometheus sink. All series exist from the start, at zero.
@@ -119,6 +120,7 @@ func (m *metrics) sample(view View) {
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
 	r.kvMissing = view.KVMissing()
 	r.addresses, _ = view.Addresses()
+	r.drain = view.Draining()
 	expiry := 0.0
 	if at := r.server.TLSExpires; !at.IsZero() {
 		expiry = float64(at.Unix())
@@ -183,6 +185,10 @@ func nodeSeries(counts *Counts) []series {
 	all := []series{
 		gauge("ready", "1 when clients should be sent here, as /readyz says.",
 			func(r *reading) uint64 { return flag(r.ready) }),
+		gauge("draining", "1 while clients are let go: the node is in no clients' list, and serves on.",
+			func(r *reading) uint64 { return flag(r.drain.On) }),
+		gauge("drain_unasked_seconds", "While draining: since a client asked for a route; 0 when the node does not drain.",
+			func(r *reading) uint64 { return uint64(r.drain.Unasked.Milliseconds()) }).in(1000),
 		gauge("kv_missing", "1 when the node serves routes alone, for its KV store is missing.",
 			func(r *reading) uint64 { return flag(r.kvMissing) }),
 		gauge("topics", "Topics that any broker serves.", func(r *reading) uint64 { return uint64(r.table.Topics) }),

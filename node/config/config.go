@@ -55,6 +55,9 @@ type Config struct {
 	CloseClientsUntilReady bool
 	// Addresses says how brokers and clients come to know the nodes.
 	Addresses Addresses
+	// DrainOnStop is for how long at most a stop first lets clients go, while everybody is served; 0: not at all. It ends when no
+	// client has asked for a route for DrainQuiet.
+	DrainOnStop, DrainQuiet time.Duration
 	// Release is the program's, told to the other nodes.
 	Release string
 	// DroppedLines, unless nil, is how many lines of the log were lost because nobody took them.
@@ -78,6 +81,7 @@ type Config struct {
 const (
 	DefaultReadyAfter = 30 * time.Second
 	DefaultJoinWait   = 45 * time.Second
+	DefaultDrainQuiet = 35 * time.Second // longer than clients wait between two looks at their routes (pollNameServerInterval, 30 s)
 	maxWait           = time.Hour
 )
 
@@ -102,7 +106,7 @@ type System struct {
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
 func Default(sys System) Config {
 	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait,
-		Addresses: DefaultAddresses(), KVValueMax: DefaultKVValueMax}
+		DrainQuiet: DefaultDrainQuiet, Addresses: DefaultAddresses(), KVValueMax: DefaultKVValueMax}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),
@@ -244,7 +248,7 @@ func (c *Config) Validate() error {
 	for _, w := range []struct {
 		flag string
 		wait time.Duration
-	}{{"--ready-after", c.ReadyAfter}, {"--join-wait", c.JoinWait}} {
+	}{{"--ready-after", c.ReadyAfter}, {"--join-wait", c.JoinWait}, {"--drain-on-stop", c.DrainOnStop}, {"--drain-quiet", c.DrainQuiet}} {
 		if w.wait < 0 || w.wait > maxWait {
 			faults = append(faults, &Fault{Key: w.flag, Value: w.wait.String(), Remedy: "want a time from 0s to 1h, such as 30s"})
 		}

@@ -62,6 +62,7 @@ type Readiness struct {
 	started clock.Stamp
 	phase   atomic.Int32
 	stage   atomic.Int32
+	drained atomic.Bool // an operator, or a stop that is to come, lets clients go
 
 	mu    sync.Mutex    // guards the following fields
 	peers Peers         // at the last look
@@ -92,6 +93,14 @@ func (r *Readiness) Enter(next Phase) {
 
 // Phase is the present one.
 func (r *Readiness) Phase() Phase { return Phase(r.phase.Load()) }
+
+// Drain lets clients go, or takes them again: unlike a phase it can be gone back on.
+func (r *Readiness) Drain(on bool) { r.drained.Store(on) }
+
+// Drains says that the node serves on and clients are to go elsewhere.
+func (r *Readiness) Drains() bool {
+	return r.Phase() == Draining || r.Phase() == Serving && r.drained.Load()
+}
 
 // Waits says that the node is not ready by what it knows of its peers.
 func (r *Readiness) Waits() bool { return r.Stage() < Timed }
@@ -159,10 +168,11 @@ func (r *Readiness) Ready(now clock.Stamp, rule Rule) (ready bool, why string) {
 	switch r.Phase() {
 	case Starting:
 		return false, "not ready: starting"
-	case Draining:
-		return false, "not ready: draining"
 	case Stopping:
 		return false, "not ready: stopping"
+	}
+	if r.Drains() {
+		return false, "not ready: draining"
 	}
 	if r.Waits() {
 		return false, r.waitsFor(now, rule)

@@ -179,6 +179,24 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// A drain can be gone back on, as long as nothing has followed it.
+func TestDrain(t *testing.T) {
+	r := serving(false)
+	r.Drain(true)
+	if ready, why := r.Ready(born, rule); ready || why != "not ready: draining" || r.Witness(after(time.Hour), rule) || !r.Drains() {
+		t.Errorf("while it drains: %v, %q", ready, why)
+	}
+	r.Drain(false)
+	if ready, _ := r.Ready(born, rule); !ready || r.Drains() {
+		t.Error("not ready although it drains no more")
+	}
+	r.Drain(true)
+	r.Enter(Stopping)
+	if _, why := r.Ready(born, rule); why != "not ready: stopping" || r.Drains() {
+		t.Errorf("while it stops: %q", why)
+	}
+}
+
 // A phase is never gone back to.
 func TestPhases(t *testing.T) {
 	r := serving(false)

@@ -25,6 +25,8 @@ type loop struct {
 	timed bool // the frame that in.b[r:w] begins has its time set,
 	sized bool // and its length has been added to that time
 
+	rest bool // the connection is being closed by a stop: what has come in by now is answered, see answerRest
+
 	out        *buffer // nil while there are no answers
 	afterFlush []func()
 	holds      *pool // entered for the requests since the last flush
@@ -147,7 +149,7 @@ func (c *Conn) feed() error {
 // frames handles every complete frame that was read, then writes the answers.
 func (c *Conn) frames() error {
 	l := c.loop
-	for l.w-l.r >= 4 && c.closing.Load() == nil {
+	for l.w-l.r >= 4 && (l.rest || c.closing.Load() == nil) {
 		n := int(int32(binary.BigEndian.Uint32(l.in.b[l.r:])))
 		if n < 4 || n > c.server.cfg.MaxFrame-4 {
 			return c.refuse(fmt.Errorf("%w: %d", errFrameLen, n))

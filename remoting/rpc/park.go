@@ -31,6 +31,9 @@ func (c *Conn) run(woken clock.Stamp) {
 	for {
 		err := c.read()
 		if !errors.Is(err, errSilent) {
+			if errors.Is(err, errClosing) && c.server.ctx.Err() != nil {
+				c.answerRest()
+			}
 			c.end(err)
 			return
 		}
@@ -40,6 +43,37 @@ func (c *Conn) run(woken clock.Stamp) {
 			return
 		}
 		c.loop = c.server.takeLoop(c)
+	}
+}
+
+const (
+	// restWait is for how long a connection that is closed by a stop waits for bytes that are there already: TLS and sockets that
+	// are not read by readRaw have no other way to look.
+	restWait = 20 * time.Millisecond
+	// restTime bounds how long a peer that does not cease to send is answered then.
+	restTime = time.Second
+)
+
+// answerRest answers what had come in by the time that a stop closes the connection: a FIN between two requests costs the peer
+// nothing, while a request that is there and never read makes it a reset, and fails. What is there of half a frame is lost.
+func (c *Conn) answerRest() {
+	began := time.Now()
+	c.loop.rest = true
+	if c.loop.in != nil && c.loop.r < c.loop.w && c.feed() != nil {
+		return
+	}
+	rest := func(err error) bool { return errors.Is(err, errClosing) && time.Since(began) < restTime }
+	if c.raw() && !c.tls {
+		_ = c.wire.raw.Control(func(fd uintptr) {
+			for err := errClosing; rest(err); {
+				_, err = c.readOnce(int(fd))
+			}
+		})
+		return
+	}
+	_ = c.wire.SetReadDeadline(began.Add(restWait))
+	for err := errClosing; rest(err); {
+		err = c.readOn()
 	}
 }
 

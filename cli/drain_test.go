@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// The commands of a rolling replacement, and SIGTERM behind them: what was drained before counts.
+func TestDrainCommands(t *testing.T) {
+	data := t.TempDir()
+	s := start(t, []string{gossip.KeyVariable + "=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+		"epitaph", "serve", "--listen", "127.0.0.1:0", "--data", data, "--gossip", "127.0.0.1:0", "--cluster", "c", "--ready-after", "0s",
+		"--drain-on-stop", "1h", "--drain-quiet", "100ms")
+	if !strings.Contains(s.screen, "encrypted") || strings.Contains(s.screen, "NOT encrypted") {
+		t.Errorf("the key of the environment is not used:\n%s", s.screen)
+	}
+	for _, c := range []struct {
+		args, want string
+		status     int
+	}{
+		{"undrain", "draining no more", command.OK},
+		{"safe-to-stop", "not safe to stop: no other node would be left that has held every broker", command.Failed},
+		{"safe-to-stop --json --ignore b --ignore c", `"safe": false`, command.Failed},
+		{"drain", "draining: clients go elsewhere", command.OK},
+		{"health", "not ready: draining (for 0 s; no client has asked for a route since)", command.Failed},
+		{"members", "draining", command.OK},
+		{"drain --wait 1h", "drained: no client has asked for a route for", command.OK},
+		{"drain --wait 1h --json", `"quiet": true`, command.OK},
+	} {
+		args := append(strings.Fields(c.args), "--data", data)
+		if status, out, errs := run(args...); status != c.status || !strings.Contains(out+errs, c.want) {
+			t.Errorf("%s: status %d, %s%s, want %q", c.args, status, out, errs, c.want)
+		}
+	}
+	s.stop(t, syscall.SIGTERM)
+	s.log.AwaitText(t, "msg=drained")
+}
+
+// A second signal cuts a drain short.
+func TestSecondSignalEndsADrain(t *testing.T) {
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--drain-on-stop", "1h", "--drain-quiet", "1h")
+	kit.Must(t, syscall.Kill(syscall.Getpid(), syscall.SIGTERM))
+	s.log.AwaitText(t, `msg="draining: clients are to go elsewhere`)
+	if !connects(s.addr) {
+		t.Error("it serves no more")
+	}
+	s.stop(t, syscall.SIGTERM)
+	s.log.AwaitText(t, `msg="drain cut short"`)
+}

@@ -1,0 +1,94 @@
+package addresses
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/epitaph-mq/epitaph/digest"
+	"github.com/epitaph-mq/epitaph/gossip"
+)
+
+// Stop is what is known when somebody asks whether this node may be stopped.
+type Stop struct {
+	Members []gossip.Member
+	Digests digest.View
+	Ignored []string // names of brokers that register at this node only
+	Lists   *View    // nil: this node has no address server
+}
+
+// mostNamed bounds a reason that names brokers.
+const mostNamed = 5
+
+// Reasons are why this node should not be stopped now; none: it may be. Not settled: some say no more than that something is
+// not known yet.
+func (s *Stop) Reasons() (reasons []string, settled bool) {
+	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
+	all := current(s.Members)
+	i := slices.IndexFunc(all, func(m gossip.Member) bool { return m.Self })
+	if i < 0 {
+		return []string{"no other node would be left: this one gossips with nobody"}, true
+	}
+	self := &all[i]
+	settled = true
+	left, listed := 0, 0
+	for _, m := range all {
+		if m.Self || m.State != gossip.StateAlive {
+			continue
+		}
+		going := m.Phase == gossip.PhaseDraining || m.Phase == gossip.PhaseStopping
+		// Of two that wait for each other the one with the lower name goes first.
+		waits := m.Phase == gossip.PhaseDraining && self.Phase == gossip.PhaseDraining && self.Name < m.Name
+		if going && !waits {
+			say("%s is %s: one after the other", m.Name, m.Phase)
+			continue
+		}
+		if m.Witnessed && (m.Phase == gossip.PhaseReady || waits) {
+			left++
+			if m.Serve.IsValid() {
+				listed++
+			}
+		}
+		why, known := s.lacks(&m)
+		if why != "" {
+			say("%s", why)
+		}
+		settled = settled && known
+	}
+	switch {
+	case left == 0:
+		say("no other node would be left that has held every broker and takes clients")
+	case s.Lists != nil && listed == 0:
+		say("no node would be left in the clients' list: the others are left out of it (epitaph_address_left_out)")
+	}
+	if s.Lists != nil && s.Lists.Still != "" {
+		say("the address lists stay as they are: %s", s.Lists.Still)
+	}
+	return reasons, settled
+}
+
+// lacks says which brokers of this node another one does not hold; known is false while that is being found out.
+func (s *Stop) lacks(m *gossip.Member) (why string, known bool) {
+	i := slices.IndexFunc(s.Digests.Peers, func(p digest.PeerView) bool { return p.Peer == m.Peer })
+	switch {
+	case i < 0 || !s.Digests.Peers[i].Heard:
+		return "it is not known what " + m.Name + " holds", i >= 0
+	case s.Digests.Peers[i].Silent:
+		return m.Name + " has not said for a while what it holds", true
+	case !s.Digests.Peers[i].Compared || s.Digests.Peers[i].Comparing:
+		return "what " + m.Name + " holds is being compared", false
+	}
+	var names []string
+	for _, d := range s.Digests.Peers[i].Differences {
+		if d.HasHere && !d.HasThere && !slices.Contains(s.Ignored, d.Key.Name) {
+			names = append(names, fmt.Sprintf("%s id %d at %s", d.Key.Name, d.Key.ID, d.Key.Addr))
+		}
+	}
+	if len(names) == 0 {
+		return "", true
+	}
+	if n := len(names); n > mostNamed {
+		names = append(names[:mostNamed], fmt.Sprintf("%d more", n-mostNamed))
+	}
+	return fmt.Sprintf("%s lacks %s, which this node holds", m.Name, strings.Join(names, ", ")), true
+}

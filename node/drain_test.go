@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// A node that drains is in no clients' list, stays in the brokers', serves everybody as before and answers nobody with 1500;
+// undrained it is back. Nothing of it, nor of its stop, makes a tombstone.
+func TestDrain(t *testing.T) {
+	first := startNode(t, listing("n1"))
+	second := startNode(t, listing("n2", first.Gossip().Addr()))
+	broker, client := dial(t, second), dial(t, second)
+	ask(t, dial(t, first), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	for _, n := range []*Node{first, second} {
+		kit.Until(t, "both are listed", func() bool { return listed(n, "nsaddr") == bodyOf(first, second) })
+	}
+	serves := func() {
+		t.Helper()
+		for _, code := range []int32{remoting.GetRouteInfoByTopic, remoting.GetBrokerClusterInfo} {
+			if a := ask(t, client, code, map[string]string{"topic": "TA"}, ""); a.Code != remoting.Success {
+				t.Errorf("code %d is answered with %d: %s", code, a.Code, a.Remark)
+			}
+		}
+		if a := ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics); a.Code != remoting.Success {
+			t.Errorf("REGISTER is answered with %d: %s", a.Code, a.Remark)
+		}
+	}
+	kit.Must(t, second.StartDrain())
+	for _, n := range []*Node{first, second} {
+		kit.Until(t, "who drains is gone from the clients' list", func() bool { return listed(n, "nsaddr") == bodyOf(first) })
+		if got := listed(n, "brokers"); got != bodyOf(first, second) {
+			t.Errorf("brokers are told %s", got)
+		}
+	}
+	serves()
+	if status, body := get(t, second, "/readyz"); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "not ready: draining (for 0 s; a client asked for a route 0 s ago)") {
+		t.Errorf("%d %s", status, body)
+	}
+	kit.Until(t, "the other node tells it", func() bool {
+		var m api.Members
+		getJSON(t, first, "/v1/members", &m)
+		return len(m.Members) == 2 && m.Members[1].Phase == "draining"
+	})
+	if _, body := get(t, second, "/metrics"); !strings.Contains(body, "epitaph_draining 1") {
+		t.Error("not in the metrics")
+	}
+	kit.Must(t, second.EndDrain())
+	for _, n := range []*Node{first, second} {
+		kit.Until(t, "it is back", func() bool { return listed(n, "nsaddr") == bodyOf(first, second) })
+	}
+	serves()
+	kit.Must(t, second.StartDrain())
+	kit.Must(t, second.Stop(context.WithoutCancel(t.Context())))
+	if err := second.StartDrain(); err == nil {
+		t.Error("a node that has stopped drains")
+	}
+	kit.Until(t, "it left", func() bool { return listed(first, "brokers") == bodyOf(first) })
+	if ts := first.Tombstones(10); len(ts.Decisions)+len(ts.Own) > 0 || first.Table().Stats().Registrations != 1 {
+		t.Errorf("a stop says something about a broker: %+v", ts)
+	}
+}
+
+// A drain before a stop lasts until no client asks any more, or its time is over, and what was drained before counts. Brokers
+// and health checks are no clients.
+func TestDrainOnStop(t *testing.T) {
+	began := func(onStop, quiet time.Duration) *Node {
+		return startNode(t, func(c *config.Config) { c.DrainOnStop, c.DrainQuiet = onStop, quiet })
+	}
+	drained := func(n *Node) time.Duration {
+		start := time.Now()
+		n.Drain(t.Context())
+		return time.Since(start)
+	}
+	asks := func(n *Node, topic string, register bool) (stop func()) {
+		c := dial(t, n)
+		if register {
+			ask(t, c, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				_, _ = c.Invoke(ctx, &remoting.Command{Code: remoting.GetRouteInfoByTopic, Version: remoting.Version, Ext: map[string]string{"topic": topic}})
+			}
+		}()
+		return func() { cancel(); <-done }
+	}
+	const quiet, long = 300 * time.Millisecond, time.Hour
+	if took := drained(began(0, quiet)); took > quiet {
+		t.Errorf("not asked for: %v", took)
+	}
+	n := began(long, quiet)
+	stop, health := asks(n, "TA", true), asks(n, HealthTopic, false)
+	if took := drained(n); took < quiet || took > kit.Patience {
+		t.Errorf("nobody but a broker and a health check asks: %v", took)
+	}
+	stop()
+	health()
+	n = began(2*quiet, long)
+	stop = asks(n, "TA", false)
+	kit.Must(t, n.StartDrain())
+	kit.Until(t, "time goes by", func() bool { return n.Draining().For > quiet })
+	if took := drained(n); took > 2*quiet || n.Draining().Quiet || !n.Draining().Asked {
+		t.Errorf("a client goes on asking: %v, %+v", took, n.Draining())
+	}
+	stop()
+	cut, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	n = began(long, long)
+	n.Drain(cut)
+	if d := n.Draining(); !d.On || d.Quiet {
+		t.Errorf("cut short: %+v", d)
+	}
+}
