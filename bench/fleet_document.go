@@ -83,8 +83,8 @@ func (r *FleetReport) WriteSizes(path string) error {
 		return errors.New("operations: epitaph was not measured in this run, so there is no table of sizes")
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Each client polls %d topics every %v (`make bench-fleet`, %s: %s; [fleet.md](fleet.md)).\n\n",
-		r.Each, r.Period, r.When.Format("2006-01-02"), r.Machine)
+	fmt.Fprintf(&b, "Each client polls %d topics every %v (`make bench-fleet`, %s: %s; [%[5]s](%[5]s)).\n\n",
+		r.Each, r.Period, r.When.Format("2006-01-02"), r.Machine, "fleet.md")
 	if err := t.WriteMarkdown(&b); err != nil {
 		return err
 	}
