@@ -49,6 +49,7 @@ func newNode(cfg config.Config, log *slog.Logger) (server, error) {
 // run makes a node and runs it; ready is called once it listens.
 func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, s serving, ready func(server)) (by syscall.Signal, err error) {
 	p.tightenMemory()
+	cfg.Memory.Obey()
 	cfg.DroppedLines = p.streams.dropped
 	n, err := p.newNode(cfg, log)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/memory"
 )
 
 func (p *program) serveCommand() *command.Command {
@@ -71,6 +72,7 @@ type serveSettings struct {
 	addresses            addressSettings
 	closeClients         bool
 	http, socket         string
+	memory               string
 	kvMissing            string
 	proxyFrom, adminFrom string
 	kvValueMax           int
@@ -197,6 +199,9 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	}
 	s.addresses.into(&cfg)
 	cfg.DrainOnStop, cfg.DrainQuiet = s.drainOnStop, cmp.Or(s.drainQuiet, config.DefaultDrainQuiet)
+	if err := setMemory(&cfg, s.memory); err != nil {
+		faults = append(faults, err)
+	}
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
 	if cfg.ProxyFrom, err = config.Networks("--proxy-from", s.proxyFrom); err != nil {
 		faults = append(faults, err)
@@ -215,6 +220,19 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	cfg.Socket, cfg.SocketDir = s.socket, cmp.Or(s.data, sys.DataDir())
 	faults = append(faults, cfg.Validate(), cfg.CheckZone())
 	return cfg, warnings, errors.Join(faults...)
+}
+
+// setMemory shares out the memory that --memory, GOMEMLIMIT or a cgroup leaves the process; flag may be empty.
+func setMemory(cfg *config.Config, flag string) error {
+	var size int64
+	var err error
+	if flag != "" {
+		if size, err = memory.ParseSize(flag); err != nil {
+			return &config.Fault{Key: "--memory", Value: flag, Remedy: err.Error()}
+		}
+	}
+	cfg.Memory = memory.Plan(memory.Find(size))
+	return nil
 }
 
 // strayTLS are settings of TLS where serve does not read them.

@@ -177,7 +177,7 @@ func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.
 	}
 	rc.ProxyFrom = cfg.ProxyFrom
 	rc.MaxFrame = int(cfg.FrameMaxBytes)
-	rc.FrameBudget = max(rc.FrameBudget, int64(rc.MaxFrame))
+	rc.Memory, rc.Owner, rc.Listed = cfg.Memory.Passing, n.owner, n.listed
 	rc.SocketReadBuffer = int(o.ServerSocketRcvBufSize)
 	rc.SocketWriteBuffer = int(o.ServerSocketSndBufSize)
 	if o.WriteBufferHighWaterMark > 0 && o.WriteBufferLowWaterMark > 0 {

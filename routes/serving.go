@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -112,6 +113,30 @@ func (s *state) serving() []Serving {
 		)
 	})
 	return list
+}
+
+// Owned says whether a connection owns a registration, and since when the eldest of them has been there.
+func (t *Table) Owned(conn uint64) (since clock.Stamp, owns bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	refs := t.st.conns[conn]
+	if refs == nil {
+		return since, false
+	}
+	for e := range refs.lives {
+		if !owns || e.since.Before(since) {
+			since, owns = e.since, true
+		}
+	}
+	return since, owns
+}
+
+// RegisteredFrom says whether a broker is registered under that key by that source.
+func (t *Table) RegisteredFrom(cluster, addr string, source mq.Source) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	e := t.st.visible(tombstone.Key{Cluster: cluster, Addr: addr})
+	return e != nil && e.owner != nil && e.owner.Source == source
 }
 
 // TopicHashes lists the topics of a broker name, in no order. It walks them: for one broker that somebody asks about.

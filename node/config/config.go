@@ -14,6 +14,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
+	"github.com/epitaph-mq/epitaph/node/memory"
 	"github.com/epitaph-mq/epitaph/node/properties"
 	"github.com/epitaph-mq/epitaph/routes"
 )
@@ -58,6 +59,8 @@ type Config struct {
 	// DrainOnStop is for how long at most a stop first lets clients go, while everybody is served; 0: not at all. It ends when no
 	// client has asked for a route for DrainQuiet.
 	DrainOnStop, DrainQuiet time.Duration
+	// Memory is what the parts of the node may have.
+	Memory memory.Limits
 	// Release is the program's, told to the other nodes.
 	Release string
 	// DroppedLines, unless nil, is how many lines of the log were lost because nobody took them.
@@ -106,7 +109,7 @@ type System struct {
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
 func Default(sys System) Config {
 	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait,
-		DrainQuiet: DefaultDrainQuiet, Addresses: DefaultAddresses(), KVValueMax: DefaultKVValueMax}
+		DrainQuiet: DefaultDrainQuiet, Addresses: DefaultAddresses(), KVValueMax: DefaultKVValueMax, Memory: memory.Plan(memory.Found{})}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),

@@ -19,11 +19,11 @@ const (
 )
 
 // logLimits let one line of each kind through in a while, whatever the peers do.
-type logLimits struct{ accept, refused, panics, budget, tls, header rate.Sometimes }
+type logLimits struct{ accept, refused, panics, memory, stuck, tls, header rate.Sometimes }
 
 func newLogLimits() logLimits {
 	each := func() rate.Sometimes { return rate.Sometimes{First: 3, Interval: time.Second} }
-	return logLimits{accept: each(), refused: each(), panics: each(), budget: each(), tls: each(), header: rate.Sometimes{First: 1, Interval: time.Minute}}
+	return logLimits{accept: each(), refused: each(), panics: each(), memory: each(), stuck: each(), tls: each(), header: rate.Sometimes{First: 1, Interval: time.Minute}}
 }
 
 // Serve accepts connections until Shutdown, then returns ErrClosed. Listen or Use must have succeeded.
@@ -107,6 +107,7 @@ func (s *Server) accept(nc net.Conn) {
 	}
 	s.cfg.Logger.Debug("connection opened", "conn", c.id, "remote", c.socketAddr)
 	if !c.park() {
+		c.charge(serving)
 		go c.run(clock.Stamp{})
 	}
 }
@@ -114,6 +115,7 @@ func (s *Server) accept(nc net.Conn) {
 func (s *Server) newConn(nc net.Conn) *Conn {
 	c := &Conn{server: s, id: s.lastID.Add(1), accepted: s.cfg.Clock()}
 	c.wire.init(nc, &s.ticks, s.cfg.Clock)
+	c.wire.conn = c
 	c.net, c.queries = &c.wire, uint32(c.id)
 	c.socketAddr = addrPort(nc.RemoteAddr())
 	if idle := s.cfg.Idle(); idle > 0 {
@@ -159,6 +161,7 @@ func (c *Conn) end(err error) {
 		s.handler.Closed(c)
 	}
 	s.putLoop(c)
+	c.Give(c.held.Load())
 	s.remove(c)
 	c.ended(err)
 }
@@ -211,11 +214,11 @@ func (c *Conn) ended(err error) {
 	case errors.As(err, &bad):
 		s.counts.malformed.Add(1)
 		reason = bad.Error()
-	case errors.Is(err, errNoBudget):
+	case errors.Is(err, errNoMemory):
 		s.counts.noBudget.Add(1)
 		reason = err.Error()
-		s.logs.budget.Do(func() {
-			s.cfg.Logger.Warn("connection closed: no memory left for large frames", "remote", c.RemoteAddr(), "budget", s.cfg.FrameBudget)
+		s.logs.memory.Do(func() {
+			s.cfg.Logger.Warn("connection closed: no memory for its frame", "remote", c.RemoteAddr(), "budget", s.cfg.Memory)
 		})
 	case err != nil && !errors.Is(err, io.EOF):
 		reason = err.Error()

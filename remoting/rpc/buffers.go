@@ -1,14 +1,8 @@
 package rpc
 
-import (
-	"context"
-	"sync"
-	"time"
+import "sync"
 
-	"golang.org/x/sync/semaphore"
-)
-
-// Sizes of read buffers: what is waited with, what is read with, what a frame may have without asking the budget.
+// Sizes of read buffers: what is waited with, what is read with, what a frame that is larger begins with.
 const (
 	smallBuffer = 4 << 10
 	readBuffer  = 16 << 10
@@ -21,25 +15,20 @@ const (
 	maxOutKept = 128 << 10
 )
 
-// budgetWait is how long a frame waits for its share of the budget before its connection is closed.
-const budgetWait = 10 * time.Second
+// serving is what a connection that speaks is charged beside its read buffer: its goroutine's stack, its loop, and an out buffer
+// as it starts.
+const serving = 8<<10 + outBuffer
 
-// buffers are read buffers by size: 4 KiB, 16 KiB, 64 KiB and then doubling, so that a frame's buffer follows the bytes
-// that really arrive, whatever length the frame claims.
-type buffers struct {
-	small, read, free, out sync.Pool
-	large                  [16]sync.Pool // of freeBuffer<<(i+1)
-	budget                 *semaphore.Weighted
-}
+// buffers are kept by size, as long as the collector leaves them. Larger ones than these are made anew each time: they are
+// rare, and would stay for long after whoever wanted them is gone.
+type buffers struct{ small, read, free, out sync.Pool }
 
 // buffer is handled by pointer, so that giving it back allocates nothing.
 type buffer struct {
 	b    []byte
-	home *sync.Pool
-	cost int64 // taken from the budget
+	home *sync.Pool // nil: it is not kept
+	cost int64      // charged to the connection
 }
-
-func newBuffers(budget int64) *buffers { return &buffers{budget: semaphore.NewWeighted(budget)} }
 
 func take(p *sync.Pool, size int) *buffer {
 	if b, ok := p.Get().(*buffer); ok {
@@ -48,53 +37,80 @@ func take(p *sync.Pool, size int) *buffer {
 	return &buffer{b: make([]byte, size), home: p}
 }
 
-func (p *buffers) getSmall() *buffer { return take(&p.small, smallBuffer) }
-func (p *buffers) getRead() *buffer  { return take(&p.read, readBuffer) }
+// reading returns a buffer to read into, which is charged before.
+func (c *Conn) reading(size int) (*buffer, error) {
+	if err := c.await(int64(size)); err != nil {
+		return nil, err
+	}
+	var b *buffer
+	switch pool := &c.server.buffers; size {
+	case smallBuffer:
+		b = take(&pool.small, size)
+	case readBuffer:
+		b = take(&pool.read, size)
+	case freeBuffer:
+		b = take(&pool.free, size)
+	default:
+		b = &buffer{b: make([]byte, size)}
+	}
+	b.cost = int64(size)
+	return b, nil
+}
 
-// getOut returns an empty buffer with room for answers.
-func (p *buffers) getOut() *buffer {
-	b := take(&p.out, outBuffer)
+// larger is the size of the buffer that follows one of n bytes: large ones by four, so that growing holds little more than what it leads to, and never
+// more than the frame, whatever of it really arrives.
+func larger(n, frame int) int {
+	switch {
+	case n < readBuffer:
+		return readBuffer
+	case n < freeBuffer:
+		return freeBuffer
+	}
+	return min(4*n, max(frame, n+1))
+}
+
+// put gives a buffer back, and what it was charged.
+func (c *Conn) put(b *buffer) {
+	c.Give(b.cost)
+	b.cost = 0
+	if b.home != nil {
+		b.home.Put(b)
+	}
+}
+
+// answers returns an empty buffer to put answers in.
+func (c *Conn) answers() *buffer {
+	b := take(&c.server.buffers.out, outBuffer)
 	b.b = b.b[:0]
+	if more := int64(cap(b.b) - outBuffer); more > 0 {
+		if !c.Take(more) {
+			return &buffer{b: make([]byte, 0, outBuffer), home: b.home}
+		}
+		b.cost = more
+	}
 	return b
 }
 
-// putOut keeps an out buffer for the next connection unless an answer made it large.
-func (p *buffers) putOut(b *buffer) {
-	if cap(b.b) <= maxOutKept {
-		p.out.Put(b)
+// widen makes room for n bytes more in the out buffer. False: there is no memory for it.
+func (c *Conn) widen(n int) bool {
+	b := c.loop.out
+	if len(b.b)+n <= cap(b.b) {
+		return true
 	}
+	size := max(2*cap(b.b), len(b.b)+n)
+	more := int64(size - cap(b.b))
+	if !c.Take(more) {
+		return false
+	}
+	b.b = append(make([]byte, 0, size), b.b...)
+	b.cost += more
+	return true
 }
 
-// put gives a read buffer back, and its cost.
-func (p *buffers) put(b *buffer) {
-	if b.cost > 0 {
-		p.budget.Release(b.cost)
-		b.cost = 0
+// putAnswers keeps an out buffer for the next connection unless an answer made it large.
+func (c *Conn) putAnswers(b *buffer) {
+	if cap(b.b) > maxOutKept {
+		b.home = nil
 	}
-	b.home.Put(b)
-}
-
-// larger returns the next size after b's, empty. It waits for the budget, at most budgetWait.
-func (p *buffers) larger(ctx context.Context, b *buffer) (*buffer, error) {
-	switch {
-	case len(b.b) < readBuffer:
-		return p.getRead(), nil
-	case len(b.b) < freeBuffer:
-		return take(&p.free, freeBuffer), nil
-	}
-	size := int64(len(b.b)) * 2
-	if !p.budget.TryAcquire(size) {
-		ctx, cancel := context.WithTimeout(ctx, budgetWait)
-		defer cancel()
-		if err := p.budget.Acquire(ctx, size); err != nil {
-			return nil, errNoBudget
-		}
-	}
-	i := 0
-	for freeBuffer<<(i+1) < size {
-		i++
-	}
-	n := take(&p.large[i], int(size))
-	n.cost = size
-	return n, nil
+	c.put(b)
 }

@@ -73,9 +73,10 @@ type Config struct {
 
 	MaxFrame     int           // largest whole frame in bytes, length word included
 	MaxConns     int           // open connections; 0: only the limit on file descriptors
-	FrameBudget  int64         // bytes that frames larger than 64 KiB may hold in all connections together
+	Memory       int64         // bytes that frames, answers and what serves connections may hold, all together
 	FrameTimeout time.Duration // from a frame's first byte to its last, stretched by a second for each MinFrameRate bytes
 	MinFrameRate int           // bytes a second that a large frame must come in with
+	StuckAfter   time.Duration // in which a peer takes nothing of what is written to it: then it is closed, or its answers are dropped
 	FirstTimeout time.Duration // from the first byte of a PROXY header or TLS handshake to its end
 
 	SocketReadBuffer  int // SO_RCVBUF in bytes, 0: the system's choice (serverSocketRcvBufSize)
@@ -99,6 +100,13 @@ type Config struct {
 	// to the socket. It is called where the connection is served and must not wait. Nil: nothing is timed.
 	Timed func(code int32, took time.Duration)
 
+	// Owner says whether a connection owns a registration, and for how long the eldest of them has been there: such a connection gives
+	// way last. Called from any goroutine.
+	Owner func(c *Conn) (since time.Duration, owns bool)
+	// Listed says whether a request, of which the body may be missing, is what a broker that is registered from the same
+	// source sends: on a new connection it gives way last, too.
+	Listed func(c *Conn, req *remoting.Request) bool
+
 	Clock  func() clock.Stamp // of every stamp
 	Logger *slog.Logger
 }
@@ -109,10 +117,11 @@ func DefaultConfig() Config {
 		Addr:          ":9876",
 		Idle:          func() time.Duration { return 120 * time.Second },
 		MaxFrame:      16 << 20,
-		FrameBudget:   256 << 20,
+		Memory:        1 << 30,
 		FrameTimeout:  60 * time.Second,
 		MinFrameRate:  64 << 10,
 		FirstTimeout:  10 * time.Second,
+		StuckAfter:    20 * time.Second,
 		HighWatermark: 64 << 10,
 		Pools: [...]PoolSize{
 			DefaultPool: {Threads: 16, Queue: 10000},
@@ -122,6 +131,8 @@ func DefaultConfig() Config {
 			DiskPool:    {Threads: 10000},
 		},
 		Class:   ClassOf,
+		Owner:   func(*Conn) (time.Duration, bool) { return 0, false },
+		Listed:  func(*Conn, *remoting.Request) bool { return false },
 		TLSMode: Permissive,
 		Clock:   clock.Now,
 		Logger:  slog.New(slog.DiscardHandler),
@@ -141,9 +152,12 @@ func (c *Config) Validate() error {
 	need(c.Clock != nil, "Clock", "must be set")
 	need(c.MaxFrame >= 1<<10 && c.MaxFrame <= 1<<30, "MaxFrame", "must be between 1 KiB and 1 GiB")
 	need(c.MaxConns >= 0, "MaxConns", "must not be negative")
-	need(c.FrameBudget >= int64(c.MaxFrame), "FrameBudget", "must hold at least one frame of MaxFrame bytes")
+	need(c.Memory >= 1<<20, "Memory", "must be 1 MiB at least")
+	need(c.Owner != nil, "Owner", "must be set")
+	need(c.Listed != nil, "Listed", "must be set")
 	need(c.FrameTimeout > 0, "FrameTimeout", "must be positive")
 	need(c.MinFrameRate > 0, "MinFrameRate", "must be positive")
+	need(c.StuckAfter > 0, "StuckAfter", "must be positive")
 	need(c.FirstTimeout > 0, "FirstTimeout", "must be positive")
 	need(c.HighWatermark > 0, "HighWatermark", "must be positive")
 	need(c.Serialize == remoting.JSON || c.Serialize == remoting.RocketMQ, "Serialize", "must be JSON or ROCKETMQ")

@@ -23,12 +23,15 @@ type Conn struct {
 	expires atomic.Int64 // step at which the present frame or handshake is too late; 0: none under way
 	closing atomic.Pointer[string]
 	state   atomic.Int32 // unparkable, active or parked
+	held    atomic.Int64 // bytes charged to the account
+	listed  atomic.Bool  // the frame that has begun is a listed broker's; looked at only where memory is short
 
 	socketAddr netip.AddrPort
 	header     atomic.Pointer[header] // the PROXY header that the connection began with; nil: none, or not read yet
 	accepted   clock.Stamp
 	firstByte  clock.Stamp
 	value      atomic.Value
+	ear        hearing
 
 	queries   uint32 // route queries so far, for timings
 	unproxied bool   // past the PROXY header, if there was one
@@ -93,6 +96,9 @@ func (c *Conn) TLS() bool { return c.tls }
 func (c *Conn) Silence() time.Duration {
 	return time.Duration(c.server.ticks.Load()-c.wire.meter.read.Load()+1) * sweepEvery
 }
+
+// source is whom the connection's share of memory and connections is counted for.
+func (c *Conn) source() netip.Addr { return network(c.Source().Addr) }
 
 // Value is what SetValue stored last, or nil.
 func (c *Conn) Value() any { return c.value.Load() }

@@ -4,7 +4,7 @@ import "errors"
 
 // Why a connection was closed by this side.
 var (
-	errNoBudget = errors.New("no memory left for large frames")
+	errNoMemory = errors.New("no memory left for it")
 	errFrameLen = errors.New("frame length out of range")
 	errPlain    = errors.New("plain text refused by tls mode enforcing")
 	errTLSOff   = errors.New("tls refused by tls mode disabled")

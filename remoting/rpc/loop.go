@@ -67,26 +67,41 @@ func (s *Server) putLoop(c *Conn) {
 
 // space returns room to read into. Unread bytes are moved to the front before the buffer is made larger.
 func (c *Conn) space() ([]byte, error) {
-	l, pool := c.loop, c.server.buffers
+	l := c.loop
+	var err error
 	switch {
 	case l.in == nil && c.raw() && !c.tls:
-		l.in = pool.getRead()
+		l.in, err = c.reading(readBuffer)
 	case l.in == nil: // held while waiting
-		l.in = pool.getSmall()
+		l.in, err = c.reading(smallBuffer)
 	case l.w < len(l.in.b):
 	case l.r > 0:
 		l.w = copy(l.in.b, l.in.b[l.r:l.w])
 		l.r = 0
 	default:
-		bigger, err := pool.larger(c.server.ctx, l.in)
-		if err != nil {
-			return nil, err
-		}
-		copy(bigger.b, l.in.b[:l.w])
-		pool.put(l.in)
-		l.in = bigger
+		err = c.grow()
+	}
+	if err != nil {
+		return nil, err
 	}
 	return l.in.b[l.w:], nil
+}
+
+// grow makes the buffer larger, which is full of one frame that has begun.
+func (c *Conn) grow() error {
+	l := c.loop
+	frame := c.server.cfg.MaxFrame
+	if c.framed {
+		frame = 4 + int(binary.BigEndian.Uint32(l.in.b)) // no more than MaxFrame, see frames
+	}
+	bigger, err := c.reading(larger(len(l.in.b), frame))
+	if err != nil {
+		return err
+	}
+	copy(bigger.b, l.in.b[:l.w])
+	c.put(l.in)
+	l.in = bigger
+	return nil
 }
 
 // got takes note of n bytes read into space.
@@ -106,10 +121,10 @@ func (c *Conn) got(n int) {
 
 // release gives up what a connection that waits need not hold.
 func (c *Conn) release() {
-	l, pool := c.loop, c.server.buffers
+	l := c.loop
 	l.turn = 0
 	if l.out != nil {
-		pool.putOut(l.out)
+		c.putAnswers(l.out)
 		l.out = nil
 	}
 	if l.in == nil {
@@ -120,15 +135,16 @@ func (c *Conn) release() {
 	l.resp.Reset()
 	unread := l.w - l.r
 	if unread == 0 {
-		pool.put(l.in)
+		c.put(l.in)
 		l.in, l.r, l.w = nil, 0, 0
 		return
 	}
-	if len(l.in.b) > smallBuffer && unread <= smallBuffer/2 {
-		small := pool.getSmall()
+	if len(l.in.b) > smallBuffer && unread <= smallBuffer/2 && c.Take(smallBuffer) {
+		small := take(&c.server.buffers.small, smallBuffer)
+		small.cost = smallBuffer
 		l.w = copy(small.b, l.in.b[l.r:l.w])
 		l.r = 0
-		pool.put(l.in)
+		c.put(l.in)
 		l.in = small
 	}
 }
@@ -152,7 +168,7 @@ func (c *Conn) frames() error {
 	for l.w-l.r >= 4 && (l.rest || c.closing.Load() == nil) {
 		n := int(int32(binary.BigEndian.Uint32(l.in.b[l.r:])))
 		if n < 4 || n > c.server.cfg.MaxFrame-4 {
-			return c.refuse(fmt.Errorf("%w: %d", errFrameLen, n))
+			return c.refuse(badInput{fmt.Errorf("%w: %d", errFrameLen, n)})
 		}
 		if l.w-l.r < 4+n {
 			break
@@ -205,19 +221,32 @@ func (c *Conn) watch() {
 
 // refuse writes the answers of the good frames before a bad one, as they would have been without it.
 func (c *Conn) refuse(err error) error {
-	return errors.Join(badInput{err}, c.flush())
+	return errors.Join(err, c.flush())
 }
 
 // flush writes the gathered answers.
 func (c *Conn) flush() error {
-	l := c.loop
 	c.leave()
+	if err := c.write(); err != nil {
+		return err
+	}
+	c.flushed()
+	return nil
+}
+
+// write writes what has been gathered of answers, or drops it where the peer has not taken the one before.
+func (c *Conn) write() error {
+	l := c.loop
 	if l.out == nil || len(l.out.b) == 0 {
-		c.flushed()
+		return nil
+	}
+	if c.wire.behind() {
+		c.drop()
 		return nil
 	}
 	_, err := c.net.Write(l.out.b)
-	return c.wrote(err)
+	l.out.b = l.out.b[:0]
+	return c.unless(err)
 }
 
 // flushBody writes the gathered answers, of which the last is a header, and its body.
@@ -225,26 +254,28 @@ func (c *Conn) flushBody(body []byte) error {
 	l := c.loop
 	c.leave()
 	var err error
-	if c.tls {
+	switch {
+	case c.wire.behind():
+		c.drop()
+	case c.tls:
 		if _, err = c.net.Write(l.out.b); err == nil {
 			_, err = c.net.Write(body)
 		}
-	} else {
+	default:
 		err = c.wire.writeTwo(l.out.b, body)
 	}
-	return c.wrote(err)
+	l.out.b = l.out.b[:0]
+	if err = c.unless(err); err != nil {
+		return err
+	}
+	c.flushed()
+	return nil
 }
 
-// wrote ends a flush. Where it failed although the connection is not closed from here, the peer is gone: what it sent before it
-// went is read on, and what of that changes something is carried out, in order, for a broker says good-bye and goes.
-func (c *Conn) wrote(err error) error {
-	l := c.loop
-	l.out.b = l.out.b[:0]
-	switch {
-	case err == nil:
-		c.flushed()
-		return nil
-	case c.closing.Load() != nil:
+// unless is err unless the connection is not closed from here and a write failed all the same: then the peer is gone, and what it sent before it
+// went is read on. What of that changes something is carried out, in order, for a broker says good-bye and goes.
+func (c *Conn) unless(err error) error {
+	if err == nil || c.closing.Load() != nil {
 		return err
 	}
 	c.unheard()

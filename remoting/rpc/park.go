@@ -29,6 +29,7 @@ func (c *Conn) run(woken clock.Stamp) {
 		c.loop.woken = woken
 	}
 	for {
+		c.wire.behind() // what the peer did not take goes out as soon as it takes it
 		err := c.read()
 		if !errors.Is(err, errSilent) {
 			if errors.Is(err, errClosing) && c.server.ctx.Err() != nil {
@@ -39,9 +40,11 @@ func (c *Conn) run(woken clock.Stamp) {
 		}
 		c.release()
 		c.server.putLoop(c)
+		c.Give(serving)
 		if c.park() {
 			return
 		}
+		c.charge(serving)
 		c.loop = c.server.takeLoop(c)
 	}
 }
@@ -93,10 +96,46 @@ func (c *Conn) park() bool {
 	return true
 }
 
-// wake serves a parked connection again.
+// wake serves a parked connection again. Where there is no memory for that, it stays parked until the sweeper finds some: it
+// has been told of its bytes, which wait in the socket.
 func (c *Conn) wake(at clock.Stamp) {
-	if c.state.CompareAndSwap(parked, active) {
-		go c.run(at)
+	if !c.state.CompareAndSwap(parked, active) {
+		return
+	}
+	switch {
+	case c.closing.Load() != nil:
+		c.charge(serving)
+	case !c.Take(serving):
+		c.state.Store(parked)
+		c.server.stall(c, at)
+		if c.closing.Load() == nil || !c.state.CompareAndSwap(parked, active) {
+			return
+		}
+		c.charge(serving)
+	}
+	go c.run(at)
+}
+
+// stalled is a parked connection of which bytes came, and when.
+type stalled struct {
+	conn *Conn
+	at   clock.Stamp
+}
+
+func (s *Server) stall(c *Conn, at clock.Stamp) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = append(s.stalled, stalled{c, at})
+}
+
+// wakeStalled tries again what had no memory, in the order in which it came.
+func (s *Server) wakeStalled() {
+	s.mu.Lock()
+	all := s.stalled
+	s.stalled = nil
+	s.mu.Unlock()
+	for _, w := range all {
+		w.conn.wake(w.at)
 	}
 }
 

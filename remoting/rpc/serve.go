@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"encoding/binary"
 	"fmt"
 	"runtime/debug"
 
@@ -12,14 +13,22 @@ import (
 const (
 	overloadRemark = "[OVERLOAD]system busy, start flow control for a while"
 	goAwayRemark   = "please go away"
+	// NoMemory is that of code 2 where the memory for requests is used up.
+	NoMemory = "[OVERLOAD]no memory for this request now, see --memory"
 )
 
 // serve handles one frame, given without its length word, and appends its answer. An error means that the
 // connection must be closed.
 func (c *Conn) serve(frame []byte) error {
 	l, s := c.loop, c.server
+	if n := fieldsOf(frame); n > 0 {
+		if !c.Take(n) {
+			return errNoMemory
+		}
+		defer c.Give(n)
+	}
 	if err := remoting.Decode(frame, &l.req); err != nil {
-		return err
+		return badInput{err}
 	}
 	if l.req.IsResponse() {
 		s.counts.responses.Add(1)
@@ -53,6 +62,20 @@ func (c *Conn) serve(frame []byte) error {
 		return nil
 	}
 	return c.answer()
+}
+
+// fieldsOf is what a header may become at most when it is decoded: six bytes are a field of 48, in a list that doubles. Of headers
+// as they come it is nothing.
+func fieldsOf(frame []byte) int64 {
+	const usual, growth = 1 << 10, 16
+	if len(frame) <= usual {
+		return 0
+	}
+	n := int64(binary.BigEndian.Uint32(frame) & 0xFFFFFF)
+	if n <= usual {
+		return 0
+	}
+	return growth * min(n, int64(len(frame)))
 }
 
 func (c *Conn) overloaded() {
@@ -125,12 +148,59 @@ func (c *Conn) answer() error {
 	l, s := c.loop, c.server
 	l.resp.Opaque = l.req.Opaque
 	if l.out == nil {
-		l.out = s.buffers.getOut()
+		l.out = c.answers()
 	}
-	if len(l.resp.Body) <= copyBody {
-		l.out.b = remoting.AppendResponse(l.out.b, s.cfg.Serialize, &l.resp)
-		return nil
+	size, large := headSize(&l.resp), len(l.resp.Body) > copyBody
+	if !large {
+		size += len(l.resp.Body)
 	}
-	l.out.b = remoting.AppendResponseHeader(l.out.b, s.cfg.Serialize, &l.resp, len(l.resp.Body))
+	if !c.widen(size) {
+		// The answers before it may go, and leave their place.
+		c.leave()
+		if err := c.write(); err != nil {
+			return err
+		}
+		if !c.widen(size) {
+			c.busy()
+			return nil
+		}
+	}
+	if large {
+		return c.answerLarge()
+	}
+	l.out.b = remoting.AppendResponse(l.out.b, s.cfg.Serialize, &l.resp)
+	return nil
+}
+
+// answerLarge writes an answer with its body, which is charged until then.
+func (c *Conn) answerLarge() error {
+	l := c.loop
+	if n := int64(len(l.resp.Body)); !l.resp.Shared {
+		if !c.Take(n) {
+			c.busy()
+			return nil
+		}
+		defer c.Give(n)
+	}
+	l.out.b = remoting.AppendResponseHeader(l.out.b, c.server.cfg.Serialize, &l.resp, len(l.resp.Body))
 	return c.flushBody(l.resp.Body)
+}
+
+// busy answers code 2 in the place of an answer for which there is no memory.
+func (c *Conn) busy() {
+	l, s := c.loop, c.server
+	s.counts.overloads.Add(1)
+	l.resp.Reset()
+	l.resp.Opaque = l.req.Opaque
+	l.resp.Fail(remoting.SystemBusy, NoMemory)
+	l.out.b = remoting.AppendResponse(l.out.b, s.cfg.Serialize, &l.resp)
+}
+
+// headSize is about what an answer takes in front of its body: more only where characters must be escaped.
+func headSize(r *remoting.Response) int {
+	n := 256 + len(r.Remark)
+	for _, e := range r.Ext {
+		n += 8 + len(e.Key) + len(e.Value)
+	}
+	return n
 }

@@ -20,7 +20,8 @@ type Server struct {
 	cfg     Config
 	handler Handler
 	pools   [Pools]*pool
-	buffers *buffers
+	buffers buffers
+	account account
 	loops   sync.Pool // of *loop
 	counts  counters
 	logs    logLimits
@@ -33,6 +34,7 @@ type Server struct {
 	listener net.Listener
 	poller   *poller // nil: every connection has a goroutine; set by Serve
 	conns    map[uint64]*Conn
+	stalled  []stalled // parked, with bytes unread, for want of memory
 	closed   bool
 
 	open   atomic.Int64 // connections in conns
@@ -56,9 +58,9 @@ func New(cfg Config, h Handler) (*Server, error) {
 		cfg:     cfg,
 		handler: h,
 		logs:    newLogLimits(),
-		buffers: newBuffers(cfg.FrameBudget),
 		conns:   make(map[uint64]*Conn),
 	}
+	s.account.limit = cfg.Memory
 	for i, size := range cfg.Pools {
 		s.pools[i] = newPool(size)
 	}
@@ -152,7 +154,8 @@ func (s *Server) Stats() Stats {
 		Conns: s.open.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(),
 		Overloads: n.overloads.Load(), GoAways: n.goAways.Load(), Panics: n.panics.Load(), Responses: n.responses.Load(),
 		Malformed: n.malformed.Load(), Idle: n.idle.Load(), TooSlow: n.tooSlow.Load(), NoBudget: n.noBudget.Load(),
-		TLSFailed: n.tlsFailed.Load(),
+		TLSFailed: n.tlsFailed.Load(), Stuck: n.stuck.Load(), Dropped: n.dropped.Load(),
+		Memory: s.account.used.Load(), MemoryLimit: s.account.limit,
 	}
 	st.TLSSelfSigned, st.TLSExpires = s.cfg.TLS.state()
 	// The lock keeps a connection from being counted both as open and as gone (see remove).

@@ -69,6 +69,8 @@ func serve(t testing.TB, s *Server) {
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
+		} else if held := s.Stats().Memory; held != 0 {
+			t.Errorf("%d bytes are still charged though all connections are gone", held)
 		}
 		if err := <-result; !errors.Is(err, ErrClosed) {
 			t.Errorf("serve: %v", err)

@@ -20,8 +20,12 @@ type Stats struct {
 	Malformed int64 // connections closed for bad first bytes or a bad frame
 	Idle      int64 // connections closed by the idle rule
 	TooSlow   int64 // connections closed by FrameTimeout or FirstTimeout
-	NoBudget  int64 // connections closed because FrameBudget was used up
+	NoBudget  int64 // connections closed because Memory was used up
+	Stuck     int64 // connections closed because their peer took no answer
+	Dropped   int64 // answers dropped because the peer, a broker, took none
 	TLSFailed int64 // handshakes that failed or were not possible
+
+	Memory, MemoryLimit int64 // bytes held by what passes through, and what it may hold
 
 	TLSSelfSigned bool      // of the certificate that is served now
 	TLSExpires    time.Time // likewise; zero: there is none, or a self-signed one
@@ -33,6 +37,7 @@ type counters struct {
 	accepted, refused                             atomic.Int64
 	overloads, goAways, panics, responses         atomic.Int64
 	malformed, idle, tooSlow, noBudget, tlsFailed atomic.Int64
+	stuck, dropped                                atomic.Int64
 	closedRequests, closedBytesIn, closedBytesOut atomic.Int64 // of connections that are gone
 }
 
@@ -41,6 +46,7 @@ type meter struct {
 	ticks                       *atomic.Int64 // the sweeper's time
 	read, written               atomic.Int64  // steps of the last byte of each kind; read begins with the connection
 	requests, bytesIn, bytesOut atomic.Int64
+	writing                     atomic.Int64 // step at which the write under way began, and 1 more; 0: there is none
 }
 
 func (m *meter) in(n int) {
@@ -54,6 +60,10 @@ func (m *meter) out(n int) {
 	add(&m.bytesOut, int64(n))
 	m.touch(&m.written)
 }
+
+func (m *meter) begin() { m.writing.Store(m.ticks.Load() + 1) }
+
+func (m *meter) done() { m.writing.Store(0) }
 
 // touch mostly loads only: a step is long, a store to memory that the sweeper reads is not free.
 func (m *meter) touch(last *atomic.Int64) {

@@ -1,6 +1,10 @@
 package rpc
 
-import "time"
+import (
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
 
 // sweepEvery is the step of the coarse time in which idleness and time-outs are measured: what they end, they end up to
 // two steps late and never early. Steps are counted, not computed from a clock: when this process was kept from running,
@@ -22,10 +26,16 @@ func (s *Server) sweep() {
 		case <-ticker.C:
 		}
 		now := s.ticks.Add(1)
+		s.wakeStalled()
 		for _, v := range s.overdue(now) {
-			if v.reason == silent {
+			switch v.reason {
+			case silent:
 				_ = v.conn.wire.SetReadDeadline(past) // its goroutine finds out whether it can be parked
-			} else {
+			case writing:
+				v.conn.listen(now)
+			case stuck:
+				v.conn.wake(clock.Stamp{})
+			default:
 				v.conn.Close(v.reason)
 			}
 		}
@@ -34,10 +44,14 @@ func (s *Server) sweep() {
 
 type overdue struct {
 	conn   *Conn
-	reason string // to close it, or silent
+	reason string // to close it, or one of the following
 }
 
-const silent = "silent"
+const (
+	silent  = "silent"
+	writing = "writing"
+	stuck   = "stuck"
+)
 
 func (s *Server) overdue(now int64) (all []overdue) {
 	s.mu.Lock()
@@ -52,6 +66,10 @@ func (s *Server) overdue(now int64) (all []overdue) {
 		} else if c.idle > 0 && now-c.wire.meter.active() > c.idle {
 			s.counts.idle.Add(1)
 			all = append(all, overdue{c, "idle"})
+		} else if w := c.wire.meter.writing.Load(); w != 0 && (now-w)%hearEvery == hearEvery-1 {
+			all = append(all, overdue{c, writing})
+		} else if now%hearEvery == 0 && c.wire.stuck.Load() && c.state.Load() == parked {
+			all = append(all, overdue{c, stuck})
 		} else if c.state.Load() == active && t == 0 && now-c.wire.meter.active() >= parkAfter {
 			all = append(all, overdue{c, silent})
 		}

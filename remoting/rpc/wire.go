@@ -23,6 +23,9 @@ type wire struct {
 	canProve bool // tcpi_bytes_acked can be read
 	meter    meter
 	prefix   []byte                  // bytes read before TLS took over
+	conn     *Conn                   // which it is of; nil in tests
+	tail     []byte                  // of an answer that began to go out to a peer that is stuck
+	stuck    atomic.Bool             // the peer takes nothing, and its connection is kept
 	closing  *atomic.Pointer[string] // of the connection during its handshake, which is not read on after a deadline
 	sent     uint64                  // bytes written since accept, below TLS
 	track    atomic.Pointer[tracker] // nil until writes are tracked
@@ -67,12 +70,20 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // Write writes all of p in steps of writeChunk.
 func (w *wire) Write(p []byte) (n int, err error) {
+	if len(w.tail) > 0 { // within an answer
+		return len(p), w.keep(p)
+	}
 	for {
 		step := p[n:min(len(p), n+writeChunk)]
+		w.meter.begin()
 		stamp := w.stamp()
 		m, err := w.Conn.Write(step)
+		w.meter.done()
 		w.wrote(m, stamp)
 		n += m
+		if err != nil && w.stuckOn(err) {
+			return len(p), w.keep(p[n:])
+		}
 		if err != nil || n == len(p) {
 			return n, err
 		}
@@ -84,8 +95,18 @@ func (w *wire) writeTwo(head, body []byte) error {
 	first := min(len(body), writeChunk)
 	stamp := w.stamp()
 	bufs := net.Buffers{head, body[:first]}
+	w.meter.begin()
 	m, err := bufs.WriteTo(w.Conn)
+	w.meter.done()
 	w.wrote(int(m), stamp)
+	if err != nil && w.stuckOn(err) {
+		for _, rest := range append(bufs, body[first:]) { // WriteTo has taken away what went out
+			if err := w.keep(rest); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if err != nil || first == len(body) {
 		return err
 	}

@@ -1,0 +1,66 @@
+package memory
+
+import (
+	"errors"
+	"runtime/debug"
+	"testing"
+)
+
+const mib = 1 << 20
+
+func TestPlan(t *testing.T) {
+	for name, c := range map[string]struct {
+		found                Found
+		total, goLimit, from any
+		passing, kv, tables  int64
+	}{
+		"nothing":                            {found: Found{}, total: 0, goLimit: 0, from: "", passing: 1024},
+		"a machine":                          {found: Found{System: 4096 * mib}, total: 0, goLimit: 0, from: "", passing: 512},
+		"a large machine":                    {found: Found{System: 64 << 10 * mib}, total: 0, goLimit: 0, from: "", passing: 1024},
+		"compose":                            {found: Found{Go: 40 * mib, Cgroup: 64 * mib, System: 4096 * mib}, total: 64, goLimit: 40, from: "GOMEMLIMIT", passing: 10, kv: 5, tables: 17},
+		"a container":                        {found: Found{Cgroup: 64 * mib}, total: 64, goLimit: 48, from: "cgroup", passing: 12, kv: 6, tables: 21},
+		"a large container":                  {found: Found{Cgroup: 4096 * mib}, total: 4096, goLimit: 3686, from: "cgroup", passing: 921, kv: 460, tables: 1612},
+		"Go's limit beyond the container's":  {found: Found{Go: 1024 * mib, Cgroup: 64 * mib}, total: 64, goLimit: 48, from: "GOMEMLIMIT", passing: 12, kv: 6, tables: 21},
+		"Go's limit alone":                   {found: Found{Go: 400 * mib}, total: 464, goLimit: 400, from: "GOMEMLIMIT", passing: 100, kv: 50, tables: 175},
+		"the flag":                           {found: Found{Flag: 512 * mib, Go: 40 * mib}, total: 512, goLimit: 448, from: "--memory", passing: 112, kv: 56, tables: 196},
+		"the flag beyond the container's":    {found: Found{Flag: 512 * mib, Cgroup: 64 * mib}, total: 64, goLimit: 48, from: "--memory", passing: 12, kv: 6, tables: 21},
+		"so little that nothing would be so": {found: Found{Go: mib}, total: 1, goLimit: 1, from: "GOMEMLIMIT", passing: 1, kv: 1, tables: 1},
+	} {
+		l := Plan(c.found)
+		got := [...]any{int(l.Total / mib), int(l.Go / mib), l.From, l.Passing / mib, l.KV / mib, l.Tables / mib}
+		if want := [...]any{c.total, c.goLimit, c.from, c.passing, c.kv, c.tables}; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"64MiB": 64 * mib, "64m": 64 * mib, "64MB": 64 * mib, "2g": 2 << 30, " 2GiB ": 2 << 30, "32768k": 32 * mib, "33554432": 32 * mib, "33554432B": 32 * mib,
+		"33554431": 0, "31m": 0, "": 0, "m": 0, "-64m": 0, "64x": 0, "1.5g": 0, "9999999t": 0, "64 m": 0,
+	} {
+		n, err := ParseSize(text)
+		if n != want || (err != nil) != (want == 0) || err != nil && !errors.Is(err, ErrSize) {
+			t.Errorf("%q: %d, %v", text, n, err)
+		}
+	}
+}
+
+func TestFindAndObey(t *testing.T) {
+	before := debug.SetMemoryLimit(512 * mib)
+	defer debug.SetMemoryLimit(before)
+	f := Find(0)
+	if f.Go != 512*mib || f.System <= 0 {
+		t.Errorf("%+v", f)
+	}
+	l := Plan(Found{Flag: 128 * mib})
+	l.Obey()
+	if got := debug.SetMemoryLimit(-1); got != 96*mib {
+		t.Errorf("Go keeps to %d", got)
+	}
+	l = Plan(Found{})
+	l.Obey()
+	if got := debug.SetMemoryLimit(-1); got != 96*mib {
+		t.Errorf("without a limit Go keeps to %d", got)
+	}
+}

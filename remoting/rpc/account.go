@@ -1,0 +1,191 @@
+package rpc
+
+import (
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/remoting"
+)
+
+// account is the memory that what passes through may hold, in bytes: frames that are not complete, what handlers make of them,
+// answers that nobody has read, goroutines of connections that speak. It is charged before it is taken, per connection.
+//
+// Up to three quarters of the limit nobody is asked who he is. Beyond them the budget is short: then connections that own
+// a registration may have all of it, others of the source that holds most no more, and others seven eighths; and to make
+// room the connection that holds most at that source is closed (DEV-19).
+type account struct {
+	limit int64
+	used  atomic.Int64
+
+	mu   sync.Mutex // guards the following fields
+	view view
+}
+
+// view is who holds how much, made at most once in a step of the sweeper while the budget is short.
+type view struct {
+	at      int64
+	top     netip.Addr // the source that holds most,
+	most    int64      // and how much
+	holders []holder   // its connections that own nothing, those that hold least first
+	leaving int64      // held by those that were closed for others since at
+}
+
+type holder struct {
+	conn *Conn
+	held int64
+}
+
+// roomWait is how long a frame waits for memory before its connection is closed, looking again every roomStep.
+const (
+	roomWait = 10 * time.Second
+	roomStep = 50 * time.Millisecond
+)
+
+// network is all addresses that one peer can choose among: an IPv6 host has a network of 64 bits.
+func network(a netip.Addr) netip.Addr {
+	if a.Is4() || !a.IsValid() {
+		return a
+	}
+	p, _ := a.Prefix(64) // never fails: the length fits
+	return p.Addr()
+}
+
+// Take charges n bytes to the connection, before they are taken; it never waits. False: there is no memory for it now, and
+// nothing is charged. Only in Serve. What is not given back then is when the connection ends.
+func (c *Conn) Take(n int64) bool {
+	if c.server == nil { // a connection made by a test
+		return true
+	}
+	a := &c.server.account
+	used := a.used.Add(n)
+	add(&c.held, n)
+	if used <= a.limit/4*3 || c.server.mayHave(c, n, used) {
+		return true
+	}
+	c.Give(n)
+	return false
+}
+
+// Give takes note that n bytes are given back.
+func (c *Conn) Give(n int64) {
+	if c.server == nil {
+		return
+	}
+	c.server.account.used.Add(-n)
+	add(&c.held, -n)
+}
+
+// charge is Take for what cannot be refused.
+func (c *Conn) charge(n int64) {
+	c.server.account.used.Add(n)
+	add(&c.held, n)
+}
+
+// await is Take for a frame, which may wait. An error: the connection must be closed.
+func (c *Conn) await(n int64) error {
+	if c.Take(n) {
+		return nil
+	}
+	if !c.listed.Load() && c.vouched() {
+		c.listed.Store(true)
+	}
+	for left := roomWait; left > 0; left -= roomStep {
+		if c.Take(n) {
+			return nil
+		}
+		if c.closing.Load() != nil || !c.server.sleep(roomStep) {
+			return errClosing
+		}
+	}
+	return errNoMemory
+}
+
+// owns says that the connection owns a registration, or that its present frame is a REGISTER of a broker that is listed.
+func (c *Conn) owns() bool {
+	if c.listed.Load() {
+		return true
+	}
+	_, owns := c.server.cfg.Owner(c)
+	return owns
+}
+
+// vouched says that the frame that has begun is what a listed broker sends: its header is there before its body.
+func (c *Conn) vouched() bool {
+	l := c.loop
+	if l.in == nil || l.w-l.r < 8 {
+		return false
+	}
+	frame := l.in.b[l.r+4 : l.w]
+	n := 4 + int(binary.BigEndian.Uint32(frame)&0xFFFFFF)
+	var req remoting.Request
+	return n <= min(len(frame), freeBuffer) && remoting.Decode(frame[:n:n], &req) == nil && c.server.cfg.Listed(c, &req)
+}
+
+// mayHave says whether c may hold n bytes more while the budget is short; they are in used already.
+func (s *Server) mayHave(c *Conn, n, used int64) bool {
+	a := &s.account
+	owns := c.owns()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := &a.view
+	if now := s.ticks.Load(); v.at != now || v.holders == nil {
+		*v = s.look(now)
+	}
+	top := c.source() == v.top
+	limit := a.limit / 8 * 7
+	switch {
+	case owns:
+		limit = a.limit
+	case top:
+		limit = a.limit / 4 * 3
+	}
+	if used <= limit {
+		return true
+	}
+	s.logs.memory.Do(func() {
+		s.cfg.Logger.Warn("memory for requests is short: the source that holds most gives first",
+			"source", v.top, "holds", v.most, "used", used-n, "limit", a.limit, "refused", c.RemoteAddr())
+	})
+	for used-v.leaving > limit && len(v.holders) > 0 {
+		h := v.holders[len(v.holders)-1]
+		if h.conn == c || !owns && top && h.held < 2*c.held.Load() {
+			break // within a source those that hold little go on, and equals do not push each other out
+		}
+		v.holders = v.holders[:len(v.holders)-1]
+		v.leaving += h.held
+		s.counts.noBudget.Add(1)
+		h.conn.Close("gives its memory to others")
+	}
+	return false
+}
+
+// look finds the source that holds most.
+func (s *Server) look(now int64) view {
+	v := view{at: now, holders: []holder{}}
+	sums := map[netip.Addr]int64{}
+	all := s.snapshot()
+	for _, c := range all {
+		if held := c.held.Load(); held > 0 {
+			sums[c.source()] += held
+		}
+	}
+	for source, held := range sums {
+		if held > v.most || held == v.most && source.Less(v.top) {
+			v.top, v.most = source, held
+		}
+	}
+	for _, c := range all {
+		if held := c.held.Load(); held > 0 && c.closing.Load() == nil && c.source() == v.top {
+			if !c.owns() {
+				v.holders = append(v.holders, holder{c, held})
+			}
+		}
+	}
+	slices.SortFunc(v.holders, func(a, b holder) int { return cmp.Compare(a.held, b.held) })
+	return v
+}
