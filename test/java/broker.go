@@ -21,7 +21,7 @@ const brokerBootLimit = 6 * time.Minute
 // BrokerOptions are what a test may choose.
 type BrokerOptions struct {
 	Version     string            // "5.5.0", "4.9.7", ...
-	NameServers string            // host:port, several separated by ";"
+	NameServers string            // host:port, several separated by ";"; "": none
 	Name        string            // brokerName
 	Cluster     string            // "": DefaultCluster
 	ID          int               // brokerId: 0 master, above 0 slave
@@ -136,6 +136,9 @@ func (b *Broker) properties(o BrokerOptions) map[string]string {
 		"diskMaxUsedSpaceRatio": "98",
 		// By its defaults a broker 5.x spins for its first 10 s, and flushes its wheel of timers every second.
 		"transactionMetricFlushInterval": "500", "timerFlushIntervalMs": "10000",
+	}
+	if o.NameServers == "" { // it asks an address server, which it does only where no list is given
+		delete(props, "namesrvAddr")
 	}
 	maps.Copy(props, o.Properties)
 	return props

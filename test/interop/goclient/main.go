@@ -52,9 +52,17 @@ func run(args []string) error {
 	select {}
 }
 
+// resolver is a list, or the HTTP resolver where the name server is "domain:" and the HOST:PORT of an address server.
+func resolver(nameServer string) primitive.NsResolver {
+	if addr, ok := strings.CutPrefix(nameServer, "domain:"); ok {
+		return primitive.NewHttpResolver("epitaph", "http://"+addr+"/rocketmq/nsaddr")
+	}
+	return primitive.NewPassthroughResolver(strings.Split(nameServer, ";"))
+}
+
 func consume(nameServer, topic, group string) error {
 	c, err := rocketmq.NewPushConsumer(
-		consumer.WithNameServer(strings.Split(nameServer, ";")),
+		consumer.WithNsResolver(resolver(nameServer)),
 		consumer.WithGroupName(group),
 		consumer.WithInstance("consumer"),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
@@ -80,7 +88,7 @@ func consume(nameServer, topic, group string) error {
 // produce sends before anything consumes: this client refuses to start a consumer of a topic without a route.
 func produce(nameServer, topic string, count int64, every time.Duration) error {
 	p, err := rocketmq.NewProducer(
-		producer.WithNameServer(strings.Split(nameServer, ";")),
+		producer.WithNsResolver(resolver(nameServer)),
 		producer.WithGroupName("go_producer"),
 		producer.WithInstanceName("producer"),
 	)

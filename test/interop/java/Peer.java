@@ -12,12 +12,17 @@ import org.apache.rocketmq.common.message.MessageExt;
 
 /**
  * A producer and a consumer on the remoting protocol, compiled by the tests against the client of each release.
- * Arguments: name server, topic, consumer group or "-", number of messages (-1: without end), milliseconds between.
+ * Arguments: name server (or "domain:" and the HOST:PORT of an address server), topic, consumer group or "-", number of messages
+ * (-1: without end), milliseconds between. A topic that ends in * is another one for each message, sent by a producer of its own.
  * Prints "OK id broker", "FAIL id text" and "GOT id broker".
  */
 public class Peer {
     public static void main(String[] args) throws Exception {
         String nameServer = args[0];
+        if (nameServer.startsWith("domain:")) { // before any class of the client looks for it
+            System.setProperty("rocketmq.namesrv.domain", nameServer.substring("domain:".length()));
+            nameServer = null;
+        }
         String topic = args[1];
         String group = args[2];
         long count = Long.parseLong(args[3]);
@@ -34,7 +39,9 @@ public class Peer {
 
     private static void consume(String nameServer, String topic, String group) throws Exception {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
-        consumer.setNamesrvAddr(nameServer);
+        if (nameServer != null) {
+            consumer.setNamesrvAddr(nameServer);
+        }
         consumer.setInstanceName("consumer");
         consumer.setVipChannelEnabled(false);
         consumer.setPollNameServerInterval(1000);
@@ -54,23 +61,39 @@ public class Peer {
     }
 
     private static void produce(String nameServer, String topic, long count, long every) throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer("peer_producer");
-        producer.setNamesrvAddr(nameServer);
-        producer.setInstanceName("producer");
-        producer.setVipChannelEnabled(false);
-        producer.setPollNameServerInterval(1000);
-        producer.setHeartbeatBrokerInterval(1000);
-        producer.setSendMsgTimeout(3000);
-        producer.start();
+        boolean fresh = topic.endsWith("*");
+        DefaultMQProducer producer = fresh ? null : start(nameServer, "producer");
         for (long id = 0; count < 0 || id < count; id++) {
             try {
                 byte[] body = ("message " + id).getBytes(StandardCharsets.UTF_8);
-                SendResult result = producer.send(new Message(topic, "", Long.toString(id), body));
+                String to = topic;
+                if (fresh) {
+                    to = topic.substring(0, topic.length() - 1) + id;
+                    producer = start(nameServer, "producer" + id);
+                }
+                SendResult result = producer.send(new Message(to, "", Long.toString(id), body));
+                if (fresh) {
+                    producer.shutdown();
+                }
                 System.out.println("OK " + id + " " + result.getMessageQueue().getBrokerName());
             } catch (Exception e) {
                 System.out.println("FAIL " + id + " " + String.valueOf(e.getMessage()).replace('\n', ' '));
             }
             Thread.sleep(every);
         }
+    }
+
+    private static DefaultMQProducer start(String nameServer, String instance) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer("peer_producer");
+        if (nameServer != null) {
+            producer.setNamesrvAddr(nameServer);
+        }
+        producer.setInstanceName(instance);
+        producer.setVipChannelEnabled(false);
+        producer.setPollNameServerInterval(1000);
+        producer.setHeartbeatBrokerInterval(1000);
+        producer.setSendMsgTimeout(3000);
+        producer.start();
+        return producer;
     }
 }
