@@ -68,7 +68,7 @@ interop-wire-long: ## the same with the two minutes of row 128, and beside them 
 	wait $$ours && exit $$java
 
 hostile: ## thousands of idle, slow and broken peers against one server: ten times as many as in make test
-	EPITAPH_HOSTILE=long $(GO) test -count=1 -timeout 20m -v ./test/hostile
+	EPITAPH_HOSTILE=long $(GO) test -count=1 -timeout 45m -v ./test/hostile
 
 interop-long: ## the same with more versions (5.3.3, 4.9.4), more ways to configure brokers, and longer scenarios
 	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin

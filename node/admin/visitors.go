@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,9 @@ import (
 
 	"golang.org/x/time/rate"
 )
+
+// turn is how many requests of one connection are answered before others have the core, if they come without a pause.
+const turn = 8
 
 // writeStep is what one call to the socket may have: whoever reads at all takes it within stallTime.
 const writeStep = 64 << 10
@@ -129,6 +133,8 @@ type visitor struct {
 	all  *visitors
 	from netip.Addr
 
+	asked uint // requests; of the goroutine that serves the connection
+
 	idle, busy, told atomic.Bool  // busy from the request's header on until the answer is out
 	deadline         atomic.Int64 // of reading, Unix ns
 	until            atomic.Int64 // of writing, likewise; 0: none
@@ -147,6 +153,9 @@ func serving(r *http.Request) (from netip.Addr) {
 	if v, ok := r.Context().Value(visitorKey{}).(*visitor); ok {
 		v.busy.Store(true)
 		from = v.from
+		if v.asked++; v.asked%turn == 0 {
+			runtime.Gosched()
+		}
 	}
 	return from
 }
