@@ -11,7 +11,7 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check compose-test compose-test-long skew
+.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ build: ## static binaries: bin/epitaph, and bin/epitaph-bench, which measures Na
 
 dist: ## what is published, in dist/: programs for Linux and macOS, .deb and .rpm, SBOMs, checksums (needs GNU tar)
 	GO='$(GO)' TAGS='$(TAGS)' LDFLAGS='$(LDFLAGS)' VERSION='$(VERSION)' sh scripts/dist.sh
+
+manifests: ## render the chart anew: deploy/kubernetes, and the files that its tests compare (builds helm)
+	EPITAPH_ACCEPT=1 EPITAPH_INSTALL=1 $(GO) test -count=1 -timeout 50m ./test/install -run TestChart
 
 notice: ## write NOTICE and THIRD_PARTY_LICENSES anew, from what the server links in
 	EPITAPH_ACCEPT=1 $(GO) test -count=1 ./test/house -run TestNotice
@@ -182,7 +185,7 @@ night-roll: ## three nodes rolled three times, then to the former program and ba
 night-fleet: ## make bench-fleet (over two hours; ROUNDS=2 within one)
 	$(NIGHT) fleet $(MAKE) bench-fleet
 
-night-install: ## the packages built, installed, upgraded, removed and purged in roots of their own
+night-install: ## the packages built and installed in roots of their own, the chart rendered and judged
 	$(NIGHT) install env EPITAPH_INSTALL=1 $(GO) test -count=1 -timeout 50m -v ./test/install
 
 night-netns: ## make netns-long

@@ -45,7 +45,7 @@ if [ ! -e /var/lib/epitaph/previous/epitaph ]; then # none was there before
 fi
 if reason=$(check); then
 	echo "epitaph is upgraded. A node that runs is untouched. One node after the other, the new version takes over with:"
-	echo "    systemctl restart epitaph && until epitaph health; do sleep 1; done"
+	echo "    epitaph safe-to-stop --wait 5m && systemctl restart epitaph && until epitaph health; do sleep 1; done"
 else
 	echo "epitaph is upgraded, but the new version REFUSES the present settings, and would not start:"
 	printf '%s\n' "$reason" | sed 's/^/    /'

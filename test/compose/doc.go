@@ -11,7 +11,8 @@
 // No image is pulled. What stands in for one, under its name:
 //
 //   - golang:1.26: a shell and a "go" that hands out the binary which the test built outside with the Dockerfile's flags.
-//     Every other step of the Dockerfile is run as it is.
+//     Every other step of the Dockerfile is run as it is, but that which writes the SBOM: its file is a stand-in, too.
+//   - debian:bookworm-slim: this machine's static busybox, and an "apt-get" that does nothing.
 //   - apache/rocketmq:5.5.0: this machine's JRE and the jars of the release from Maven, laid out like the official
 //     image, with scripts of the same names that start Java as a child of a shell, as the official ones do.
 //   - prom/prometheus: this machine's prometheus with the flags of the official image.

@@ -19,6 +19,16 @@ func read(t *testing.T, parts ...string) string {
 	return string(text)
 }
 
+// sh runs a script of the test's own machine.
+func sh(t *testing.T, script string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "sh", append([]string{"-ec", script, "sh"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, kit.Tail(string(out), 4000))
+	}
+	return string(out)
+}
+
 // variables are those that the program reads, by its own manual.
 func variables(t *testing.T) []string {
 	t.Helper()

@@ -36,16 +36,6 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-// sh runs a script of the test's own machine.
-func sh(t *testing.T, script string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "sh", append([]string{"-ec", script, "sh"}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, kit.Tail(string(out), 4000))
-	}
-	return string(out)
-}
-
 // packages builds those of a version for this machine, with dist.sh as make dist runs it.
 func packages(t *testing.T, version string) (deb, rpm string) {
 	t.Helper()

@@ -1,0 +1,270 @@
+package install
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// started is one block of testdata/images.txt; what its fields mean is told there.
+type started struct {
+	from, user, in, logs, says, port string
+	env, entrypoint, args            []string
+	files                            [][2]string
+}
+
+func startLines(t *testing.T) (all []started) {
+	t.Helper()
+	for block := range strings.SplitSeq(read(t, "test/install/testdata/images.txt"), "\n\n") {
+		l := started{user: "3000:3000", in: "/home/rocketmq/rocketmq/bin", port: "9876"}
+		for row := range strings.Lines(block) {
+			key, value, _ := strings.Cut(strings.TrimSuffix(row, "\n"), " ")
+			switch key {
+			case "#":
+			case "@":
+				l.from = value
+			case "user":
+				l.user = value
+			case "in":
+				l.in = value
+			case "logs":
+				l.logs = value
+			case "port":
+				l.port = value
+			case "says":
+				l.says = value
+			case "env":
+				l.env = append(l.env, value)
+			case "file":
+				path, text, _ := strings.Cut(value, " ")
+				l.files = append(l.files, [2]string{path, strings.ReplaceAll(text, `\n`, "\n") + "\n"})
+			case "entrypoint":
+				l.entrypoint = words(value)
+			case "run":
+				l.args = words(value)
+			default:
+				t.Fatalf("images.txt: %q", row)
+			}
+		}
+		if l.from != "" {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// words splits at blanks outside single quotes.
+func words(text string) (all []string) {
+	for i, part := range strings.Split(text, "'") {
+		if i%2 == 1 {
+			all = append(all, part)
+		} else {
+			all = append(all, strings.Fields(part)...)
+		}
+	}
+	return all
+}
+
+// TestImageInThePlaceOfRocketMQs starts the root of the image epitaph:rocketmq, without an engine, as others start that of RocketMQ.
+func TestImageInThePlaceOfRocketMQs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED, not proven on this machine: needs root")
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skipf("SKIPPED, not proven on this machine: %v", err)
+	}
+	root := filepath.Join(t.TempDir(), "root")
+	layout := t.TempDir()
+	sh(t, `cp "$1"/deploy/rocketmq/* "$1/cli/stand/mqnamesrv.sh" "$2"; sh "$2/root.sh" "$3" "$4" "$5"; chmod 755 "$3"; mkdir -p "$3/dev" "$3/proc"; mknod -m 666 "$3/dev/null" c 1 3`,
+		kit.Root(t), layout, root, busybox, kit.Binary(t))
+	if out, err := exec.Command("chroot", root, "/bin/sh", "-c", "true").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED, not proven on this machine: its busybox is no static one (busybox-static): %v %s", err, out)
+	}
+	image := imageConfig(t)
+	lines := startLines(t)
+	if len(lines) < 20 {
+		t.Fatalf("only %d lines", len(lines))
+	}
+	for i, l := range lines {
+		t.Run(fmt.Sprint(i, " ", strings.Fields(l.from)[0]), func(t *testing.T) { l.try(t, root, image) })
+	}
+}
+
+// imageConfig are ENV, ENTRYPOINT and CMD of the stage rocketmq.
+func imageConfig(t *testing.T) (c started) {
+	t.Helper()
+	_, stage, _ := strings.Cut(read(t, "Dockerfile"), "FROM scratch AS rocketmq\n")
+	stage, _, _ = strings.Cut(stage, "\nFROM ")
+	list := func(text string) []string {
+		return strings.Fields(strings.NewReplacer("[", " ", "]", " ", `"`, " ", ",", " ").Replace(text))
+	}
+	for row := range strings.Lines(stage) {
+		key, value, _ := strings.Cut(strings.TrimSpace(row), " ")
+		switch key {
+		case "ENV":
+			c.env = strings.Fields(value)
+		case "ENTRYPOINT":
+			c.entrypoint = list(value)
+		case "CMD":
+			c.args = list(value)
+		case "USER":
+			c.user = value
+		case "WORKDIR":
+			c.in = value
+		}
+	}
+	if len(c.env) < 3 || len(c.entrypoint) != 1 || len(c.args) != 1 || c.user != "3000:3000" || c.in != "/home/rocketmq/rocketmq/bin" {
+		t.Fatalf("the image is configured so: %+v", c)
+	}
+	return c
+}
+
+func (l *started) try(t *testing.T, root string, image started) {
+	// A network of its own, with nothing but loopback, for the thread of this goroutine and all that it starts.
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		t.Skipf("SKIPPED, not proven on this machine: no namespaces: %v", err)
+	}
+	kit.Must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	kit.Must(t, exec.Command("ip", "link", "set", "lo", "up").Run())
+	kit.Must(t, unix.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""))
+	dir := t.TempDir()
+	inside := func(path string) string { // links lead below root
+		out, err := exec.Command("chroot", root, "/bin/sh", "-c", `mkdir -p "${1%/*}" && cd "${1%/*}" && echo "$(pwd -P)/${1##*/}"`, "sh", path).Output()
+		kit.Must(t, err)
+		return filepath.Join(root, strings.TrimSpace(string(out)))
+	}
+	for i, f := range l.files {
+		source, target := filepath.Join(dir, fmt.Sprint("file", i)), inside(f[0])
+		kit.Must(t, os.WriteFile(source, []byte(f[1]), 0o444))
+		if made, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444); err == nil { // as an engine does
+			made.Close()
+			defer func() {
+				_ = unix.Unmount(target, unix.MNT_DETACH)
+				os.Remove(target)
+			}()
+		}
+		kit.Must(t, unix.Mount(source, target, "", unix.MS_BIND, ""))
+		kit.Must(t, unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	}
+	logs := filepath.Join(dir, "logs")
+	kit.Must(t, os.MkdirAll(logs, 0o777))
+	kit.Must(t, os.Chmod(logs, 0o777))
+	kit.Must(t, os.Chmod(dir, 0o755))
+	if l.logs != "" {
+		kit.Must(t, os.MkdirAll(filepath.Join(root, l.logs), 0o777))
+		kit.Must(t, unix.Mount(logs, filepath.Join(root, l.logs), "", unix.MS_BIND, ""))
+	}
+	entrypoint, args := image.entrypoint, l.args
+	switch {
+	case l.entrypoint != nil:
+		entrypoint = l.entrypoint
+	case l.args == nil:
+		args = image.args
+	}
+	in := append([]string{"--userspec=" + l.user, root, "/bin/env", "-i"}, append(append([]string{}, image.env...), l.env...)...)
+	in = append(in, "/bin/sh", "-c", `cd "$0" && exec "$@"`, l.in)
+	cmd := exec.Command("chroot", append(append(in, entrypoint...), args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var out kit.Log
+	cmd.Stdout, cmd.Stderr = &out, &out
+	kit.Must(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }()
+	if l.says != "" {
+		select {
+		case err := <-ended:
+			if err == nil || !strings.Contains(out.String(), l.says) {
+				t.Errorf("%v, and %q is not in: %s", err, l.says, out.String())
+			}
+		case <-time.After(patience):
+			t.Errorf("it does not end: %s", out.String())
+		}
+		return
+	}
+	addr := "127.0.0.1:" + l.port
+	if err := kit.Within(time.Minute, func() error { return clusterOf(addr) }); err != nil {
+		t.Fatalf("it does not serve: %v\n%s", err, out.String())
+	}
+	l.probe(t, addr, &out)
+	if l.logs != "" {
+		text, err := os.ReadFile(filepath.Join(logs, "rocketmqlogs", "namesrv.log"))
+		if err != nil || !bytes.Contains(text, []byte("The Name Server boot success.")) {
+			t.Errorf("the mounted log: %v", err)
+		}
+	}
+	kit.Must(t, cmd.Process.Signal(syscall.SIGTERM)) // the process that was started is the NameServer
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Errorf("SIGTERM does not end it: %s", out.String())
+	}
+}
+
+// probe connects as a kubelet's tcpSocket probe does: that is no client, and worth no line.
+func (l *started) probe(t *testing.T, addr string, out *kit.Log) {
+	t.Helper()
+	kit.Await(t, time.Minute, "the last line of the start is written", func() error {
+		if !strings.Contains(out.String(), "msg=gossip ") {
+			return errors.New(out.String())
+		}
+		return nil
+	})
+	before := strings.Count(out.String(), "\n")
+	for range 10 {
+		kit.Must(t, dialHere(addr, func(*os.File) error { return nil }))
+	}
+	kit.Must(t, clusterOf(addr))
+	if after := strings.Count(out.String(), "\n"); after != before {
+		t.Errorf("probes leave lines: %s", out.String())
+	}
+}
+
+// clusterOf asks for the cluster.
+func clusterOf(addr string) error {
+	return dialHere(addr, func(f *os.File) error {
+		if _, err := f.Write(kit.Request{Code: 106}.Frame(1)); err != nil {
+			return err
+		}
+		a, err := kit.ReadFrame(f)
+		if err == nil && a.Code != 0 {
+			err = fmt.Errorf("answered %v", a)
+		}
+		return err
+	})
+}
+
+// dialHere connects with a socket of this thread's network.
+func dialHere(addr string, use func(*os.File) error) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), addr)
+	defer f.Close()
+	to, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return err
+	}
+	at := &unix.SockaddrInet4{Port: to.Port}
+	copy(at.Addr[:], to.IP.To4())
+	if err := unix.Connect(fd, at); err != nil {
+		return errors.Join(errors.New("connect"), err)
+	}
+	return use(f)
+}
