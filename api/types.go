@@ -39,12 +39,13 @@ type Member struct {
 	GoneMS       float64   `json:"gone_ms,omitempty"` // since it failed or left
 	NameServer   string    `json:"nameserver,omitempty"`
 	HTTP         string    `json:"http,omitempty"`
-	Since        time.Time `json:"since"`         // when this node first saw it
-	RTT          float64   `json:"rtt_ms"`        // of the newest probe; 0: none yet
-	OnlyTCP      bool      `json:"only_tcp"`      // its last answer, to a departure or a probe, came only after a try by TCP: UDP may be blocked
-	HintsWaiting int       `json:"hints_waiting"` // departures it has not answered for
-	PullsWaiting int       `json:"pulls_waiting"` // departures of its that this node asks about
-	KV           string    `json:"kv,omitempty"`  // "missing": it serves routes alone, without its KV store
+	Since        time.Time `json:"since"`          // when this node first saw it
+	RTT          float64   `json:"rtt_ms"`         // of the newest probe; 0: none yet
+	OnlyTCP      bool      `json:"only_tcp"`       // its last answer, to a departure or a probe, came only after a try by TCP: UDP may be blocked
+	HintsWaiting int       `json:"hints_waiting"`  // departures it has not answered for
+	PullsWaiting int       `json:"pulls_waiting"`  // departures of its that this node asks about
+	Keys         []string  `json:"keys,omitempty"` // fingerprints of its first gossip keys, the one for sending first; none: it has none, or its version tells none
+	KV           string    `json:"kv,omitempty"`   // "missing": it serves routes alone, without its KV store
 }
 
 // Tombstones is /v1/tombstones, newest first.

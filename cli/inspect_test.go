@@ -89,8 +89,9 @@ func TestScreens(t *testing.T) {
 		"tombstones_off": func(v *view) error { return v.tombstones(&api.Tombstones{}) },
 		"members": func(v *view) error {
 			return v.members(&api.Members{Gossip: true, Node: "n1", Cluster: "orders", Keys: []string{"0123456789ab", "cdef01234567"}, Members: []api.Member{
-				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0"},
-				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0", KV: "missing"},
+				{Name: "n1", Addr: "10.0.0.1:7946", Self: true, Since: before(time.Hour), State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0", Keys: []string{"0123456789ab", "cdef01234567"}},
+				{Name: "n2", Addr: "10.0.0.2:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "waiting", Release: "v1.2.0", KV: "missing", Keys: []string{"cdef01234567", "0123456789ab"}},
+				{Name: "n5", Addr: "10.0.0.5:7946", Since: before(90 * time.Second), RTT: 0.412, State: "alive", Phase: "ready", Ready: true, Release: "v1.2.0", Keys: []string{"0123456789ab", "cdef01234567"}},
 				{Name: "n3", Boot: "0123456789abcdef", Addr: "10.0.0.3:7946", Since: before(26 * time.Hour), OnlyTCP: true, HintsWaiting: 3, PullsWaiting: 1, State: "alive", Phase: "unknown"},
 				{Name: "n3", Boot: "fedcba9876543210", Addr: "10.0.0.9:7946", Since: before(time.Hour), State: "failed", Phase: "ready", GoneMS: 2_000_000},
 				{Name: "n4", Addr: "10.0.0.4:7946", Since: before(26 * time.Hour), State: "failed", Phase: "ready", Release: "v1.1.0-17-gabcdef0", GoneMS: 4_000_000},

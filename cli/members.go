@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/epitaph-mq/epitaph/api"
@@ -21,7 +22,7 @@ them off when they will not come back), and those that left of late.
     BY        "tcp" when its last answer came only after a try by TCP: UDP may be blocked on the way
     RTT       of the newest probe
 Above stand the fingerprints of this node's gossip keys: the first is used for sending, all for receiving. The same key has
-the same fingerprint at every node. Of members that share one name each has the beginning of its start number behind it, which is new each time: n1~01234567.`,
+the same fingerprint at every node; a member that has other ones, as while keys are changed, is told below. Of members that share one name each has the beginning of its start number behind it, which is new each time: n1~01234567.`,
 	}, &v, func(ctx context.Context, _ []string) error { return v.showMembers(ctx) })
 }
 
@@ -42,8 +43,12 @@ func (v *view) members(m *api.Members) error {
 	t := newTable("MEMBER", "STATE", "FOR", "READY", "VERSION", "BY", "RTT", "ADDRESS")
 	t.keep = 7
 	named := names{}
+	var own []string // as this node tells the others
 	for _, one := range m.Members {
 		named[one.Name]++
+		if one.Self {
+			own = one.Keys
+		}
 	}
 	for _, one := range m.Members {
 		row := []string{named.of(one.Name, one.Boot), one.State, span(max(now.Sub(one.Since), 0)), one.Phase, one.Release, "udp", "-", one.Addr}
@@ -81,6 +86,9 @@ func (v *view) members(m *api.Members) error {
 		}
 		if one.KV != "" {
 			v.lines(0, one.Name+" serves routes alone", "kv: "+one.KV, "its log says what to do")
+		}
+		if len(one.Keys) > 0 && !slices.Equal(one.Keys, own) {
+			v.lines(0, named.of(one.Name, one.Boot)+" has other gossip keys", strings.Join(one.Keys, ", then "))
 		}
 		if one.State == "failed" {
 			v.lines(0, fmt.Sprintf("%s failed %s ago without a word", one.Name, span(milliseconds(one.GoneMS))),

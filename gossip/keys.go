@@ -29,10 +29,13 @@ const (
 	keyBytes   = 32
 )
 
+// printBytes is how many bytes of a hash are a fingerprint.
+const printBytes = 6
+
 // fingerprint tells a key from others and nothing of the key itself: 12 hexadecimal digits.
 func fingerprint(key []byte) string {
 	sum := sha256.Sum256(append([]byte("epitaph gossip key "), key...))
-	return hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:printBytes])
 }
 
 func fingerprints(keys [][]byte) (all []string) {

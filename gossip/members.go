@@ -284,6 +284,7 @@ func (g *Gossip) useKeyFile() error {
 	}
 	g.cfg.Logger.Info("gossip keys changed", "keys", strings.Join(now, ","), "before", strings.Join(before, ","))
 	g.warnOfOpenKeys()
+	g.describe()
 	return nil
 }
 

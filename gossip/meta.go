@@ -2,9 +2,12 @@ package gossip
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -46,6 +49,10 @@ type Meta struct {
 	// tells none. Witnessed says that it has held every broker that the members held which could tell.
 	Serve     netip.AddrPort
 	Witnessed bool
+
+	// Keys are the fingerprints of its first gossip keys, behind each other with commas, the one for sending first; empty: it has
+	// none, or its version tells none.
+	Keys string
 }
 
 // Limits of what a member says: all of it fits into memberlist's 512 bytes.
@@ -53,6 +60,7 @@ const (
 	maxRelease = 64
 	maxAddress = 160
 	metaMax    = 512
+	maxPrints  = 4 // fingerprints: a change of keys has two
 )
 
 type wireMeta struct {
@@ -65,6 +73,7 @@ type wireMeta struct {
 	KVMissing bool
 	Serve     string
 	Witnessed bool
+	Keys      []byte // printBytes of each
 }
 
 // metaVersion begins the bytes: a member of another one is a member of which nothing is known.
@@ -83,7 +92,7 @@ func encodeMeta(m Meta) []byte {
 	}
 	w := wireMeta{
 		Release: m.Release, Phase: uint8(m.Phase), Age: m.Age.Milliseconds(), NameServer: m.NameServer, HTTP: m.HTTP,
-		KVMissing: m.KVMissing, Witnessed: m.Witnessed,
+		KVMissing: m.KVMissing, Witnessed: m.Witnessed, Keys: printsToWire(m.Keys),
 	}
 	if m.Serve.IsValid() {
 		w.Serve = m.Serve.String()
@@ -120,8 +129,30 @@ func decodeMeta(b []byte) (Meta, error) {
 	}
 	return Meta{
 		Release: w.Release, Phase: Phase(w.Phase), Age: time.Duration(w.Age) * time.Millisecond,
-		NameServer: w.NameServer, HTTP: w.HTTP, KVMissing: w.KVMissing, Serve: servedAt(w.Serve), Witnessed: w.Witnessed,
+		NameServer: w.NameServer, HTTP: w.HTTP, KVMissing: w.KVMissing, Serve: servedAt(w.Serve), Witnessed: w.Witnessed, Keys: printsFromWire(w.Keys),
 	}, nil
+}
+
+func printsToWire(text string) (b []byte) {
+	for one := range strings.SplitSeq(text, ",") {
+		print, err := hex.DecodeString(one)
+		if err == nil && len(print) == printBytes && len(b) < maxPrints*printBytes {
+			b = append(b, print...)
+		}
+	}
+	return b
+}
+
+// printsFromWire reads fingerprints; what are none is for people only, and no reason to refuse the rest.
+func printsFromWire(b []byte) string {
+	if len(b)%printBytes != 0 || len(b) > maxPrints*printBytes {
+		return ""
+	}
+	var all []string
+	for print := range slices.Chunk(b, printBytes) {
+		all = append(all, hex.EncodeToString(print))
+	}
+	return strings.Join(all, ",")
 }
 
 // servedAt reads an address that brokers and clients can be told: what nobody can connect to is none.
@@ -140,10 +171,15 @@ func (g *Gossip) Announce(m Meta) {
 	g.meta.said = m
 	g.meta.mu.Unlock()
 	if changed {
-		select {
-		case g.meta.changed <- struct{}{}:
-		default:
-		}
+		g.describe()
+	}
+}
+
+// describe has this node's description told anew.
+func (g *Gossip) describe() {
+	select {
+	case g.meta.changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -154,6 +190,8 @@ func (g *Gossip) said() Meta {
 	g.meta.mu.Unlock()
 	m.Release = g.cfg.Release
 	m.Age = g.cfg.Clock().Elapsed(g.started)
+	prints := g.Keys()
+	m.Keys = strings.Join(prints[:min(len(prints), maxPrints)], ",")
 	return m
 }
 

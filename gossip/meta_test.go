@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,7 @@ func TestMetaSurvivesItsEncoding(t *testing.T) {
 			Age:        time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "age")) * time.Millisecond,
 			NameServer: text(maxAddress), HTTP: text(maxAddress), KVMissing: rapid.Bool().Draw(t, "kv"),
 			Witnessed: rapid.Bool().Draw(t, "witnessed"),
+			Keys:      rapid.SampledFrom([]string{"", "0123456789ab", "0123456789ab,ba9876543210,111111111111,222222222222"}).Draw(t, "keys"),
 			Serve:     rapid.SampledFrom([]netip.AddrPort{{}, addr("10.0.0.1:9876"), addr("[2001:db8:85a3:1111:2222:8a2e:3370:7334]:65535")}).Draw(t, "serve"),
 		}
 		b := encodeMeta(m)
@@ -52,6 +55,55 @@ func TestMetaWithoutAnAddressToServeAt(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, m, err)
 		}
 	}
+}
+
+// Of many keys the first are told; what is no fingerprint is none.
+func TestFingerprintsInMeta(t *testing.T) {
+	const one = "0123456789ab"
+	most := strings.Repeat(","+one, maxPrints)[1:]
+	for text, want := range map[string]string{most + "," + one: most, one + ",x," + one: one + "," + one, "": ""} {
+		if m, err := decodeMeta(encodeMeta(Meta{Keys: text})); err != nil || m.Keys != want {
+			t.Errorf("%q: %q, %v", text, m.Keys, err)
+		}
+	}
+	for _, wrong := range [][]byte{make([]byte, printBytes+1), make([]byte, (maxPrints+1)*printBytes)} {
+		b, err := encode(metaVersion, wireMeta{Release: "v9", Keys: wrong})
+		kit.Must(t, err)
+		if m, err := decodeMeta(b); err != nil || m != (Meta{Release: "v9"}) {
+			t.Errorf("%x: %+v, %v", wrong, m, err)
+		}
+	}
+}
+
+// Members tell each other which keys they have, also when those change.
+func TestMembersTellTheirKeys(t *testing.T) {
+	first, second := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	for _, file := range []string{first, second} {
+		_, err := GenerateKeyFile(file)
+		kit.Must(t, err)
+	}
+	text := func(file string) string {
+		b, err := os.ReadFile(file)
+		kit.Must(t, err)
+		return string(b)
+	}
+	both := filepath.Join(t.TempDir(), "both")
+	kit.Must(t, os.WriteFile(both, []byte(text(first)+text(second)), 0o600))
+	n1 := made(t, func(c *Config) { c.KeyFile = both })
+	run(t, n1)
+	n2 := made(t, func(c *Config) { c.KeyFile, c.Name, c.Seeds = first, "n2", []string{n1.Addr()} })
+	run(t, n2)
+	seen := func(at *Gossip, name string) string {
+		m, _ := memberNamed(at, name)
+		return m.Keys
+	}
+	joined := func(g *Gossip) string { return strings.Join(g.Keys(), ",") }
+	kit.Until(t, "the keys at both", func() bool {
+		return seen(n1, "n2") == joined(n2) && seen(n2, "n1") == joined(n1) && seen(n1, "n1") == joined(n1) && len(n1.Keys()) == 2
+	})
+	kit.Must(t, os.WriteFile(first, []byte(text(first)+text(second)), 0o600))
+	kit.Must(t, n2.ReloadKeys())
+	kit.Until(t, "the change", func() bool { return seen(n1, "n2") == joined(n2) && joined(n2) == joined(n1) })
 }
 
 func TestMetaTooLongIsCut(t *testing.T) {

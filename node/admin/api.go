@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
@@ -108,7 +109,7 @@ func Members(view View) api.Members {
 			State: m.State.String(), Phase: m.Phase.String(), Ready: m.Ready, Release: m.Release, AgeMS: millis(m.Age),
 			GoneMS: millis(m.Gone), NameServer: m.NameServer, HTTP: m.HTTP,
 			RTT: millis(m.RTT), OnlyTCP: byStream[key] || m.OnlyTCP, HintsWaiting: waiting[key][0], PullsWaiting: waiting[key][1],
-			KV: kvText(m.KVMissing),
+			KV: kvText(m.KVMissing), Keys: strings.FieldsFunc(m.Keys, func(r rune) bool { return r == ',' }),
 		})
 	}
 	return v
