@@ -133,6 +133,13 @@ func TestLogFields(t *testing.T) {
 		}
 	}
 	kit.Listed(t, "testdata/log_fields.txt", kit.LogFields(t, lines.String()))
+	for line := range strings.Lines(lines.String()) {
+		if strings.Contains(line, `config changed"`) || strings.Contains(line, `"msg":"configuration changed"`) {
+			if caller := `"remote":"` + first.LocalAddr().String() + `"`; !strings.Contains(line, caller) {
+				t.Errorf("want the caller, %s: %s", caller, line)
+			}
+		}
+	}
 }
 
 func TestLogFieldsOfReadiness(t *testing.T) {
