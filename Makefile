@@ -104,7 +104,7 @@ sim whole: export GOGC := 400
 sim: ## SCHEDULES=50000 SEED=1 SIM_BUDGET=30s: tables and tombstones under a hostile virtual network
 	SCHEDULES=$(or $(SCHEDULES),50000) $(GO) test -count=1 -timeout 600m -v ./test/sim
 
-whole: ## SCHEDULES=100 SEED=1 SIM_BUDGET=30s ROLLS=100: the same schedules with whole nodes and memberlist in virtual time
+whole: ## SCHEDULES=100 SEED=1 SIM_BUDGET=30s ROLLS=100 PERIODS=20: the same schedules with whole nodes and memberlist in virtual time
 	ROLLS=$(or $(ROLLS),100) SCHEDULES=$(or $(SCHEDULES),100) $(GO) test -count=1 -timeout 600m -v ./test/whole
 
 model: ## the Spin model and its variants; LONG=1 for 3 ticks (needs spin and a C compiler)
@@ -144,7 +144,7 @@ night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
 
 night-whole: ## PART=1/2: two thousand schedules of the day with whole nodes
-	$(NIGHT) "whole $(PART)" $(MAKE) whole SCHEDULES=$(call share,2000) SEED=$(call from,2000) SIM_BUDGET=0s
+	$(NIGHT) "whole $(PART)" $(MAKE) whole SCHEDULES=$(call share,2000) SEED=$(call from,2000) SIM_BUDGET=0s PERIODS=565
 
 night-fuzz: ## every fuzz target for 200000 inputs
 	$(NIGHT) fuzz $(MAKE) fuzz FUZZTIME=200000x

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -194,5 +195,22 @@ func (e ears) Handle(_ context.Context, r slog.Record) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lines[r.Message]++
+	if r.Level >= slog.LevelWarn {
+		text := fmt.Sprintf("%v %s: %s", time.Since(w.started), e.l.m.name(), r.Message)
+		r.Attrs(func(a slog.Attr) bool {
+			text += " " + a.String()
+			return true
+		})
+		w.warned = append(w.warned, text)
+	}
 	return nil
+}
+
+// warnings takes the lines that have warned since the last call.
+func (w *World) warnings() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.warned
+	w.warned = nil
+	return all
 }

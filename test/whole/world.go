@@ -29,6 +29,7 @@ type World struct {
 	port         int
 	over         bool
 	lines        map[string]int // of the nodes' logs
+	warned       []string       // of them, those that warn, whole
 	log          []string
 }
 
