@@ -181,12 +181,12 @@ func TestBrokersComeFirst(t *testing.T) {
 		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
 	}
 	binary := kit.Binary(t)
-	n := kit.Serve(t, binary, "attacked", t.TempDir())
-	manyTopics(t, n.Addr)
-	h := newHonest(t, n.Addr)
-	rest := h.atRest(t, attackTime()/4)
 	for name, batch := range floods {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) { // each at its own server: what was registered for the last one expires
+			n := kit.Serve(t, binary, "attacked", t.TempDir())
+			manyTopics(t, n.Addr)
+			h := newHonest(t, n.Addr)
+			rest := h.atRest(t, attackTime()/4)
 			connections := 20
 			if name == "heartbeats" && long() {
 				connections = 300
