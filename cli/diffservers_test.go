@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,6 +64,25 @@ func TestDiffOfServersAsJSON(t *testing.T) {
 	}
 	if d.Agree || !d.Complete || len(d.Differences) != 1 || *d.Differences[0].ID != 1 || d.NameServers[1].Version != "4.9.4" || len(d.Differences[0].Values) != 2 {
 		t.Errorf("%s", out)
+	}
+}
+
+// Every request is signed with the key of --acl-file, and the secret is nowhere.
+func TestDiffOfServersSigns(t *testing.T) {
+	a, b := kit.NewFake(t, 513, compares...), kit.NewFake(t, 513, compares...)
+	file := kit.WriteFile(t, filepath.Join(t.TempDir(), "tools.yml"), []byte("accessKey: rocketmq2\nsecretKey: '12345678'\n"))
+	status, out, errs := run("diff", "-n", a.Addr+","+b.Addr, "--acl-file", file)
+	if status != 0 || strings.Contains(out+errs, "12345678") {
+		t.Errorf("status %d\n%s%s", status, out, errs)
+	}
+	for _, r := range append(a.Requests(), b.Requests()...) {
+		if r.Ext["AccessKey"] != "rocketmq2" || len(r.Ext["Signature"]) != 28 || strings.Contains(fmt.Sprint(r.Ext), "12345678") {
+			t.Errorf("code %d: %v", r.Code, r.Ext)
+		}
+	}
+	bad := kit.WriteFile(t, filepath.Join(t.TempDir(), "tools.yml"), []byte("accessKey: rocketmq2\nsecretKey: 012345\n"))
+	if status, out, errs = run("diff", "-n", a.Addr, "--acl-file", bad); status != 2 || !strings.Contains(errs, "line 2: secretKey") || strings.Contains(errs, "012345") {
+		t.Errorf("status %d\n%s%s", status, out, errs)
 	}
 }
 

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -332,5 +334,50 @@ func TestGatherAmongStrangers(t *testing.T) {
 	kit.Must(t, err)
 	if got := strings.Join(e.Missing(), "\n"); !kit.ContainsAll(got, http, "not RocketMQ's protocol", "no-such.invalid") {
 		t.Errorf("missing: %s", got)
+	}
+}
+
+// overTLS is a port that takes TLS alone and passes on what is in it.
+func overTLS(t *testing.T, cert tls.Certificate, to string) string {
+	return kit.Listen(t, func(c net.Conn) {
+		secured := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+		if err := secured.Handshake(); err != nil {
+			return
+		}
+		behind, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		var both sync.WaitGroup
+		for _, back := range []bool{false, true} {
+			both.Go(func() {
+				defer behind.Close()
+				defer c.Close()
+				kit.Bytes(behind, secured, back)
+			})
+		}
+		both.Wait()
+	})
+}
+
+// A NameServer that takes TLS alone is compared with one that takes plain text, and the doctor tells of both.
+func TestTLSAlone(t *testing.T) {
+	a, b := newFake(t, 513), newFake(t, 513)
+	for _, f := range []*fake{a, b} {
+		f.Change(func(f *fake) { f.Brokers = map[string]string{} })
+	}
+	secured := overTLS(t, kit.NewAuthority(t).Issue(t, "ns").TLS(), b.Addr)
+	s := surveyOfAddrs(t, a.Addr, secured)
+	e, err := s.Gather(t.Context(), Resolver)
+	kit.Must(t, err)
+	if !e.Diff.Agree() || !e.Diff.Complete() {
+		t.Errorf("told %q, missing %q", told(e.Diff.Told), e.Diff.Missing)
+	}
+	var got []string
+	for _, f := range Examine(e, nil, []string{"plain-admin"}) {
+		got = append(got, f.Name)
+	}
+	if want := []string{"tls-modes-differ", "certificate-near-end"}; !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q: %+v", got, want, e.Servers)
 	}
 }

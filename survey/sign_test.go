@@ -2,9 +2,28 @@ package survey
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/remoting"
 )
+
+// The signature is the one that AclClientRPCHook of RocketMQ 4.9.7 made of the same request.
+func TestSignature(t *testing.T) {
+	ext := map[string]string{"topic": "orders", "zebra": "z", "AAA": "first"}
+	c := &remoting.Command{Code: 105, Ext: ext, Body: []byte("body")}
+	(&Key{"rocketmq2", "12345678"}).sign(c)
+	want := map[string]string{"topic": "orders", "zebra": "z", "AAA": "first", "AccessKey": "rocketmq2", "Signature": "O9PcH0vEHCk6SnJ+1sssS60lLbo="}
+	if !maps.Equal(c.Ext, want) || len(ext) != 3 {
+		t.Errorf("signed %v, want %v", c.Ext, want)
+	}
+	bare := &remoting.Command{Code: 106}
+	(&Key{"rocketmq2", "12345678"}).sign(bare)
+	if len(bare.Ext) != 2 || bare.Ext["Signature"] == "" {
+		t.Errorf("%v", bare.Ext)
+	}
+}
 
 func TestParseKey(t *testing.T) {
 	for text, want := range map[string]string{
