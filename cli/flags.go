@@ -66,6 +66,8 @@ func serveFlags(s *serveSettings) []command.Flag {
 			Usage: "`TIME` for which SIGTERM first lets clients go at most, while everybody is served: 160s is what moves all that ask an address server"},
 		{To: &s.drainQuiet, Category: categoryServe, Name: "drain-quiet",
 			Usage: "`TIME` after which a drain is over when no client has asked for a route meanwhile: more than they wait between two looks"},
+		{To: &s.maxConns, Category: categoryServe, Name: "max-connections",
+			Usage: "`N` connections of brokers and clients at most, 0 for what the limits on open files and memory allow; from three quarters on the source that has most gives first"},
 		{To: &s.memory, Category: categoryServe, Name: "memory", Default: "GOMEMLIMIT, or the limit of the container or unit",
 			Usage: "`SIZE` that the process may take, such as 512MiB or 2g: requests, KV values and routes get their parts of it, and what is beyond is refused"},
 		{To: &s.socket, Category: categoryWatch, Name: "socket", Default: "epitaph-PORT.sock in the data directory",

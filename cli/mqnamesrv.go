@@ -130,7 +130,8 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	wrong = append(wrong, err)
 	cfg.AdminFrom, err = config.Networks(envOf("admin-from"), p.env(envOf("admin-from")))
 	wrong = append(wrong, err)
-	wrong = append(wrong, setMemory(&cfg, p.env(envOf("memory"))))
+	conns := 0
+	wrong = append(wrong, p.intOfEnv("max-connections", &conns), setMemory(&cfg, p.env(envOf("memory")), conns))
 	cfg.HTTP, cfg.Release = p.env(envOf("http")), revision()
 	cfg.Socket, cfg.SocketDir = p.env(envOf("socket")), sys.DataDir()
 	if err := errors.Join(wrong...); err != nil {
@@ -224,7 +225,7 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 // mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
 func mqVariables() []string {
 	names := []string{gossip.KeyVariable, envOf("read-only-config"), envOf("proxy-from"), envOf("admin-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket"),
-		envOf("kv-value-max"), envOf("kv-store-max"), envOf("memory")}
+		envOf("kv-value-max"), envOf("kv-store-max"), envOf("memory"), envOf("max-connections")}
 	for _, f := range append(gossipFlags(&gossipSettings{}), addressFlags(&addressSettings{})...) {
 		names = append(names, envOf(f.Name))
 	}

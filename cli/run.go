@@ -15,7 +15,11 @@ import (
 
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/memory"
 )
+
+// fewFiles are too few for the connections of a fleet.
+const fewFiles = 4096
 
 // stopWithin bounds the closing of connections and files, after a drain if there was one.
 const stopWithin = 10 * time.Second
@@ -50,6 +54,13 @@ func newNode(cfg config.Config, log *slog.Logger) (server, error) {
 func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, s serving, ready func(server)) (by syscall.Signal, err error) {
 	p.tightenMemory()
 	cfg.Memory.Obey()
+	settling, settled := context.WithCancel(context.Background())
+	defer settled()
+	go memory.Settle(settling)
+	if files := memory.Files(); files < fewFiles {
+		log.Warn("this process may have few files open, and each connection is one: raise LimitNOFILE of its unit, or ulimit -n", "files", files,
+			"connections", cfg.MaxConnections)
+	}
 	cfg.DroppedLines = p.streams.dropped
 	n, err := p.newNode(cfg, log)
 	if err != nil {

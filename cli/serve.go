@@ -73,6 +73,7 @@ type serveSettings struct {
 	closeClients         bool
 	http, socket         string
 	memory               string
+	maxConns             int
 	kvMissing            string
 	proxyFrom, adminFrom string
 	kvValueMax           int
@@ -199,7 +200,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	}
 	s.addresses.into(&cfg)
 	cfg.DrainOnStop, cfg.DrainQuiet = s.drainOnStop, cmp.Or(s.drainQuiet, config.DefaultDrainQuiet)
-	if err := setMemory(&cfg, s.memory); err != nil {
+	if err := setMemory(&cfg, s.memory, s.maxConns); err != nil {
 		faults = append(faults, err)
 	}
 	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
@@ -222,8 +223,9 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	return cfg, warnings, errors.Join(faults...)
 }
 
-// setMemory shares out the memory that --memory, GOMEMLIMIT or a cgroup leaves the process; flag may be empty.
-func setMemory(cfg *config.Config, flag string) error {
+// setMemory shares out the memory that --memory, GOMEMLIMIT or a cgroup leaves the process, and says how many connections there may be; flag may
+// be empty, and conns 0.
+func setMemory(cfg *config.Config, flag string, conns int) error {
 	var size int64
 	var err error
 	if flag != "" {
@@ -232,6 +234,12 @@ func setMemory(cfg *config.Config, flag string) error {
 		}
 	}
 	cfg.Memory = memory.Plan(memory.Find(size))
+	if cfg.MaxConnections = conns; conns == 0 {
+		cfg.MaxConnections = cfg.Memory.Connections(memory.Files())
+	}
+	if cfg.MaxConnections < 16 {
+		return &config.Fault{Key: "--max-connections", Value: fmt.Sprint(conns), Remedy: "want 16 or more"}
+	}
 	return nil
 }
 

@@ -59,6 +59,8 @@ type Config struct {
 	// DrainOnStop is for how long at most a stop first lets clients go, while everybody is served; 0: not at all. It ends when no
 	// client has asked for a route for DrainQuiet.
 	DrainOnStop, DrainQuiet time.Duration
+	// MaxConnections is how many there may be of brokers and clients; 0: no limit.
+	MaxConnections int
 	// Memory is what the parts of the node may have.
 	Memory memory.Limits
 	// Release is the program's, told to the other nodes.

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -101,6 +102,26 @@ func (l *Limits) Obey() {
 	if l.Go > 0 {
 		debug.SetMemoryLimit(l.Go)
 	}
+}
+
+// Connections is how many connections there may be by default, where so many files may be open: what is left of them for brokers' notices, HTTP and
+// files is a sixteenth, 64 at least. Of a limited memory they may have a quarter, 8 KiB each, sockets in the kernel included.
+func (l *Limits) Connections(files int) int {
+	const each = 8 << 10
+	n := files - max(files/16, 64)
+	if l.Total > 0 {
+		n = min(n, int(l.Total/4/each))
+	}
+	return max(n, 16)
+}
+
+// Files is how many files this process may have open.
+func Files() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(limit.Cur)
 }
 
 var units = []struct {

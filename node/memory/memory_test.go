@@ -46,6 +46,41 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
+func TestConnections(t *testing.T) {
+	for _, c := range []struct{ total, files, want int }{
+		{0, 1024, 960}, {0, 65536, 61440}, {0, 100, 36}, {0, 10, 16}, {64 * mib, 65536, 2048}, {64 * mib, 1024, 960}, {4096 * mib, 20000, 18750},
+	} {
+		if got := (&Limits{Total: int64(c.total)}).Connections(c.files); got != c.want {
+			t.Errorf("%d MiB and %d files: %d connections, want %d", c.total/mib, c.files, got, c.want)
+		}
+	}
+	if n := Files(); n <= 0 {
+		t.Errorf("%d files", n)
+	}
+}
+
+// A peak is given back once it is over for a while, and what remains is the new measure.
+func TestSettler(t *testing.T) {
+	s := settler{}
+	for i, c := range []struct {
+		held int
+		due  bool
+	}{{20, false}, {27, false}, {60, false}, {60, false}, {21, false}, {60, false}, {60, false}, {60, true}} {
+		if got := s.due(uint64(c.held * mib)); got != c.due {
+			t.Errorf("step %d, %d MiB: %v", i, c.held, got)
+		}
+	}
+	s = settler{low: 400 * mib}
+	for range 5 {
+		if s.due(590 * mib) {
+			t.Error("a heap that breathes is no peak")
+		}
+	}
+	if held() == 0 {
+		t.Error("nothing is held")
+	}
+}
+
 func TestFindAndObey(t *testing.T) {
 	before := debug.SetMemoryLimit(512 * mib)
 	defer debug.SetMemoryLimit(before)

@@ -86,12 +86,6 @@ func (s *Server) sleep(d time.Duration) bool {
 
 func (s *Server) accept(nc net.Conn) {
 	s.counts.accepted.Add(1)
-	if limit := s.cfg.MaxConns; limit > 0 && s.ConnCount() >= limit {
-		s.counts.refused.Add(1)
-		s.logs.refused.Do(func() { s.cfg.Logger.Warn("connection refused: too many", "remote", nc.RemoteAddr(), "limit", limit) })
-		_ = nc.Close()
-		return
-	}
 	if tc, ok := nc.(*net.TCPConn); ok {
 		if n := s.cfg.SocketReadBuffer; n > 0 {
 			_ = tc.SetReadBuffer(n)
@@ -101,6 +95,14 @@ func (s *Server) accept(nc net.Conn) {
 		}
 	}
 	c := s.newConn(nc)
+	if s.crowded() && !s.makeRoom(c) {
+		s.counts.refused.Add(1)
+		s.logs.refused.Do(func() {
+			s.cfg.Logger.Warn("connection refused: too many", "remote", nc.RemoteAddr(), "limit", s.cfg.MaxConns)
+		})
+		_ = nc.Close()
+		return
+	}
 	if !s.add(c) {
 		_ = nc.Close()
 		return
@@ -214,6 +216,9 @@ func (c *Conn) ended(err error) {
 	case errors.As(err, &bad):
 		s.counts.malformed.Add(1)
 		reason = bad.Error()
+	case errors.Is(err, errNoRoom):
+		s.counts.noRoom.Add(1)
+		reason = err.Error()
 	case errors.Is(err, errNoMemory):
 		s.counts.noBudget.Add(1)
 		reason = err.Error()

@@ -72,7 +72,7 @@ type Config struct {
 	Idle func() time.Duration
 
 	MaxFrame     int           // largest whole frame in bytes, length word included
-	MaxConns     int           // open connections; 0: only the limit on file descriptors
+	MaxConns     int           // open connections; 0: no limit. From three quarters on some give way, see crowd.go
 	Memory       int64         // bytes that frames, answers and what serves connections may hold, all together
 	FrameTimeout time.Duration // from a frame's first byte to its last, stretched by a second for each MinFrameRate bytes
 	MinFrameRate int           // bytes a second that a large frame must come in with

@@ -19,12 +19,13 @@ type Conn struct {
 	net    net.Conn // what frames go through: wire, or TLS over it
 	loop   *loop    // of the goroutine that serves the connection
 
-	idle    int64        // steps of the sweeper; 0: never
-	expires atomic.Int64 // step at which the present frame or handshake is too late; 0: none under way
-	closing atomic.Pointer[string]
-	state   atomic.Int32 // unparkable, active or parked
-	held    atomic.Int64 // bytes charged to the account
-	listed  atomic.Bool  // the frame that has begun is a listed broker's; looked at only where memory is short
+	idle      int64        // steps of the sweeper; 0: never
+	expires   atomic.Int64 // step at which the present frame or handshake is too late; 0: none under way
+	closing   atomic.Pointer[string]
+	state     atomic.Int32 // unparkable, active or parked
+	probation atomic.Int64 // step until which a request of a broker must have come; 0: none must
+	held      atomic.Int64 // bytes charged to the account
+	listed    atomic.Bool  // the frame that has begun is a listed broker's; looked at only where memory is short
 
 	socketAddr netip.AddrPort
 	header     atomic.Pointer[header] // the PROXY header that the connection began with; nil: none, or not read yet

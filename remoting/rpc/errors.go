@@ -4,6 +4,7 @@ import "errors"
 
 // Why a connection was closed by this side.
 var (
+	errNoRoom   = errors.New("no room for a connection that is no broker's")
 	errNoMemory = errors.New("no memory left for it")
 	errFrameLen = errors.New("frame length out of range")
 	errPlain    = errors.New("plain text refused by tls mode enforcing")

@@ -36,6 +36,12 @@ func (c *Conn) serve(frame []byte) error {
 	}
 	l.pending++
 	class := s.cfg.Class(&l.req)
+	if c.probation.Load() != 0 {
+		if class.Pool != BrokerPool {
+			return errNoRoom
+		}
+		c.probation.Store(0)
+	}
 	if !class.Changes && (l.req.IsOneway() || c.deaf) {
 		return nil // nobody gets the answer
 	}

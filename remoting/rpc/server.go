@@ -22,6 +22,7 @@ type Server struct {
 	pools   [Pools]*pool
 	buffers buffers
 	account account
+	crowd   crowd
 	loops   sync.Pool // of *loop
 	counts  counters
 	logs    logLimits
@@ -154,7 +155,7 @@ func (s *Server) Stats() Stats {
 		Conns: s.open.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(),
 		Overloads: n.overloads.Load(), GoAways: n.goAways.Load(), Panics: n.panics.Load(), Responses: n.responses.Load(),
 		Malformed: n.malformed.Load(), Idle: n.idle.Load(), TooSlow: n.tooSlow.Load(), NoBudget: n.noBudget.Load(),
-		TLSFailed: n.tlsFailed.Load(), Stuck: n.stuck.Load(), Dropped: n.dropped.Load(),
+		TLSFailed: n.tlsFailed.Load(), Stuck: n.stuck.Load(), Dropped: n.dropped.Load(), NoRoom: n.noRoom.Load(),
 		Memory: s.account.used.Load(), MemoryLimit: s.account.limit,
 	}
 	st.TLSSelfSigned, st.TLSExpires = s.cfg.TLS.state()

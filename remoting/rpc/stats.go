@@ -22,6 +22,7 @@ type Stats struct {
 	TooSlow   int64 // connections closed by FrameTimeout or FirstTimeout
 	NoBudget  int64 // connections closed because Memory was used up
 	Stuck     int64 // connections closed because their peer took no answer
+	NoRoom    int64 // connections closed because others needed their place
 	Dropped   int64 // answers dropped because the peer, a broker, took none
 	TLSFailed int64 // handshakes that failed or were not possible
 
@@ -37,7 +38,7 @@ type counters struct {
 	accepted, refused                             atomic.Int64
 	overloads, goAways, panics, responses         atomic.Int64
 	malformed, idle, tooSlow, noBudget, tlsFailed atomic.Int64
-	stuck, dropped                                atomic.Int64
+	noRoom, stuck, dropped                        atomic.Int64
 	closedRequests, closedBytesIn, closedBytesOut atomic.Int64 // of connections that are gone
 }
 

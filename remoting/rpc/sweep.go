@@ -54,6 +54,7 @@ const (
 )
 
 func (s *Server) overdue(now int64) (all []overdue) {
+	crowded := s.crowded()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
@@ -63,6 +64,10 @@ func (s *Server) overdue(now int64) (all []overdue) {
 		if t := c.expires.Load(); t != 0 && now > t {
 			s.counts.tooSlow.Add(1)
 			all = append(all, overdue{c, "frame or handshake took too long"})
+		} else if p := c.probation.Load(); p != 0 && now > p ||
+			crowded && c.wire.meter.bytesIn.Load() == 0 && now-c.wire.meter.read.Load() > steps(mute) {
+			s.counts.noRoom.Add(1)
+			all = append(all, overdue{c, "silent while connections run out"})
 		} else if c.idle > 0 && now-c.wire.meter.active() > c.idle {
 			s.counts.idle.Add(1)
 			all = append(all, overdue{c, "idle"})
