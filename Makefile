@@ -11,7 +11,7 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check compose-test compose-test-long skew
+.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check rolling compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ netns: ## nodes and real brokers in network namespaces, paths cut and lossy (nee
 netns-long: ## the same with 30 restarts, 30,000 simulated ones, a partition of 60 s, and 120 s of waiting for the Java NameServer
 	EPITAPH_NETNS=long $(GO) test -count=1 -timeout 120m -v ./test/netns
 
+rolling: ## every node replaced under brokers and clients that know one name; writes docs/rolling.md (a quarter of an hour; needs root, Java, Maven)
+	EPITAPH_NETNS=1 EPITAPH_ROLLING=$(CURDIR)/docs/rolling.md $(GO) test -count=1 -timeout 60m -v -run 'TestRolling$$' ./test/netns
+
 compose-test: ## docker-compose.yml on a real engine, in namespaces of its own (needs root and Docker; Java for the brokers)
 	EPITAPH_COMPOSE=1 $(GO) test -count=1 -timeout 20m -v ./test/compose
 
@@ -138,7 +141,7 @@ DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
 .PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model \
-	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-install night-fleet
+	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -191,9 +194,12 @@ night-install: ## the packages built and installed in roots of their own, the ch
 night-netns: ## make netns-long
 	$(NIGHT) netns $(MAKE) netns-long
 
+night-rolling: ## make rolling
+	$(NIGHT) rolling $(MAKE) rolling
+
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-install night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)

@@ -154,22 +154,30 @@ func (l *Lists) Update(in Input, now clock.Stamp) (clients, brokers bool) {
 	if l.view.Still = l.still(in, known, alive); l.view.Still != "" {
 		return false, false
 	}
+	// The best rank is that of somebody who is seen: one that is silent is listed beside those for a while, never in their place.
+	least, silent := ranks, ranks
+	for _, e := range entries {
+		switch {
+		case e.gone == 0:
+			least = min(least, e.rank)
+		case e.gone < ClientsKeep:
+			silent = min(silent, e.rank)
+		}
+	}
+	if least == ranks {
+		least = silent
+	}
 	var all, best Addrs
-	least := ranks
 	l.members = map[string]netip.AddrPort{}
 	for _, e := range entries {
+		if e.gone < ClientsKeep && e.rank <= least {
+			best = append(best, e.addr)
+		}
 		if e.gone < l.keep {
 			all = append(all, e.addr)
 			if e.name != "" {
 				l.members[e.name] = e.addr
 			}
-		}
-		switch {
-		case e.gone >= ClientsKeep || e.rank > least:
-		case e.rank < least:
-			least, best = e.rank, Addrs{e.addr}
-		default:
-			best = append(best, e.addr)
 		}
 	}
 	l.view.Clients, clients = replaced(before.Clients, best)

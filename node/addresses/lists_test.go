@@ -153,6 +153,20 @@ func TestLost(t *testing.T) {
 	l.want(t, "lost for long enough", "12", "123")
 }
 
+// One that is silent is listed beside those that are seen, never in their place: a client that starts must find somebody.
+func TestSilentOnesAlone(t *testing.T) {
+	l := New(keep, Kept{}, born)
+	l.Update(members(node(1), node(2), node(3)), born)
+	l.Asked(addr(2), false, born)
+	now := born.Add(time.Second)
+	l.Update(members(phase(1, gossip.PhaseWaiting), lost(2, time.Hour), byTime(3)), now)
+	l.want(t, "only the silent one was witnessed", "23", "123")
+	l.Update(members(phase(1, gossip.PhaseDraining), lost(2, time.Hour), phase(3, gossip.PhaseWaiting)), now)
+	l.want(t, "nobody who is seen is ready", "23", "123")
+	l.Update(members(phase(1, gossip.PhaseWaiting), lost(2, time.Hour), phase(3, gossip.PhaseWaiting)), now)
+	l.want(t, "all who are seen wait", "123", "123")
+}
+
 // Whoever does not see a majority changes nothing, however long, and whatever it sees.
 func TestCutOff(t *testing.T) {
 	for name, c := range map[string]struct {
