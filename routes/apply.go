@@ -1,12 +1,9 @@
 package routes
 
-import (
-	"slices"
-	"sort"
-)
+import "slices"
 
-// counts is what a registration did to the topic table.
-type counts struct{ added, changed, erased int }
+// counts is what a registration did to the topic table, and what it did not.
+type counts struct{ added, changed, erased, leftOut int }
 
 // applyTopics puts a registration's topics and mappings into T and M. Only a master speaks for the topics of its broker, or
 // the prime slave; with enableActingMaster nobody may write to the prime slave's. anew says that all are to be applied;
@@ -31,7 +28,9 @@ func (s *state) applyTopics(b *broker, r *Registration, known comparison, anew b
 	}
 	if anew {
 		for i := range r.Mappings {
-			s.putMapping(&r.Mappings[i])
+			if !s.putMapping(b, &r.Mappings[i]) {
+				c.leftOut++
+			}
 		}
 	}
 	return c
@@ -88,19 +87,4 @@ func (s *state) eraseUnlisted(b *broker, r *Registration) int {
 		}
 	}
 	return n
-}
-
-func (s *state) putMapping(m *Mapping) {
-	list := s.mappings[m.Topic]
-	i := sort.Search(len(list), func(i int) bool { return list[i].Broker >= m.Broker })
-	if i == len(list) || list[i].Broker != m.Broker {
-		list = slices.Insert(slices.Clone(list), i, BrokerMapping{}) // a route may hold the old list
-	} else {
-		list = slices.Clone(list)
-	}
-	list[i] = BrokerMapping{Broker: m.Broker, Info: m.Info}
-	s.mappings[m.Topic] = list
-	if t, ok := s.names.Load(m.Topic); ok {
-		s.invalidate(t)
-	}
 }

@@ -96,6 +96,8 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 	mapped.Mappings = []Mapping{{Topic: string(topic), Broker: "m", Info: 1}}
 	remapped := fleet(1, 0, 3, 2)
 	remapped.Mappings = []Mapping{{Topic: string(topic), Broker: "m", Info: 2}}
+	foreign := fleet(2, 5, 2, 1)
+	foreign.Mappings = []Mapping{{Topic: string(topic), Broker: "f", Info: 3}}
 	steps := []struct {
 		name string
 		do   func()
@@ -103,6 +105,8 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 		{"register", func() { table.Register(fleet(0, 0, 3, 1)) }},
 		{"second broker, mappings", func() { table.Register(mapped) }},
 		{"mapping only", func() { table.Register(remapped) }},
+		{"mapping of a broker without the topic", func() { table.Register(foreign) }},
+		{"that broker lost", func() { table.ConnLost(3) }},
 		{"slave", func() { table.Register(slave) }},
 		{"zone", func() { table.Register(zoned) }},
 		{"zone, unparsed", func() {

@@ -16,7 +16,7 @@ func (t *Table) Check() error {
 
 func checkInvariants(s *state) error {
 	for _, check := range []func(*state) error{
-		checkBrokers, checkClusters, checkMembers, checkLives, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies,
+		checkBrokers, checkClusters, checkMembers, checkLives, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies, checkMappings,
 	} {
 		if err := check(s); err != nil {
 			return err
@@ -239,6 +239,39 @@ func checkTallies(s *state) error {
 		if b.tally != want {
 			return broken(14, "broker %q: tally %+v, its entries sum up to %+v", b.name, b.tally, want)
 		}
+	}
+	return nil
+}
+
+func checkMappings(s *state) error {
+	type gave struct {
+		from  *broker
+		topic string
+	}
+	seen := map[gave]bool{}
+	for topic, list := range s.mappings {
+		if len(list) == 0 || len(list) > topicMappings {
+			return broken(15, "topic %q has %d mappings", topic, len(list))
+		}
+		for i, g := range list {
+			if s.byName[g.from.name] != g.from {
+				return broken(15, "a mapping of %q is of broker %q, which is gone", topic, g.from.name)
+			}
+			if _, listed := g.from.mapped[topic]; !listed {
+				return broken(15, "broker %q does not know of its mapping of %q", g.from.name, topic)
+			}
+			if slices.ContainsFunc(list[:i], func(o given) bool { return o.from == g.from && o.Broker == g.Broker }) {
+				return broken(15, "broker %q gave two mappings of %q as %q", g.from.name, topic, g.Broker)
+			}
+			seen[gave{g.from, topic}] = true
+		}
+	}
+	listed := 0
+	for _, b := range s.byName {
+		listed += len(b.mapped)
+	}
+	if listed != len(seen) {
+		return broken(15, "%d topics are listed as mapped, %d are", listed, len(seen))
 	}
 	return nil
 }

@@ -9,7 +9,7 @@
 //	C  cluster      -> broker names                        state.clusters
 //	L  (cluster, address) -> last seen, version, owner ... live
 //	F  (cluster, address) -> filter servers                live.filters
-//	M  topic        -> broker name -> mapping info         state.mappings
+//	M  topic        -> mappings, each with its giver       state.mappings
 //
 // Beside them stand indexes, so that no removal looks at topics or brokers it does not touch: broker -> topics
 // (broker.topics), connection -> registrations (state.conns), registration -> members it keeps alive (live.backs),
@@ -41,13 +41,16 @@
 //  12. A remembered owner's key has no visible registration, and is listed under its connection.
 //  13. The bytes counted by the route cache are those of the routes it holds, and at most the budget.
 //  14. A broker's tally is that of its entries, as if it were summed up anew.
+//  15. Every mapping of M was given by a broker of A, which lists its topic in mapped; every topic there has such a mapping. No
+//     topic of M has none, or more than topicMappings, and of one giver and name there is one.
 //
 // # Deviations from the original
 //
 // A registration dies with every address it keeps alive (a lost connection, an expiry): the original removes one of
 // several (docs/spec/nameserver.md#dev-3). A removal never takes a newer registration with it. The last address of a broker
 // name takes the name out of every cluster (docs/spec/nameserver.md#dev-4). A refused single-topic registration never leaves
-// a broker without address (docs/spec/nameserver.md#dev-5). An UNREGISTER on a connection older than the registration's
+// a broker without address (docs/spec/nameserver.md#dev-5). Mappings end with the broker that gave them
+// (docs/spec/nameserver.md#dev-21). An UNREGISTER on a connection older than the registration's
 // owner is ignored (docs/spec/nameserver.md#dev-11). A registration whose connection is older than the owner does not
 // change the owner (docs/spec/nameserver.md#dev-13).
 package routes

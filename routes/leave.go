@@ -150,6 +150,7 @@ func (s *state) leaveBroker(b *broker, addr string, id int64, eff *Effects) {
 // removeBroker removes a name without members: its entries, its places in all clusters, its superseded registrations.
 func (s *state) removeBroker(b *broker) {
 	s.eraseBroker(b)
+	s.forgetMappings(b)
 	for _, cluster := range b.clusters {
 		set := s.clusters[cluster]
 		delete(set, b)

@@ -234,13 +234,18 @@ func timeout(ms Opt64) time.Duration {
 
 // tell reports what a registration changed.
 func (s *state) tell(e *live, listed bool, c counts, eff *Effects) {
+	if c.leftOut > 0 {
+		ev := e.event(RegisterCut)
+		ev.LeftOut = c.leftOut
+		eff.Events = append(eff.Events, ev)
+	}
 	if !listed {
 		ev := e.event(BrokerRegistered)
 		ev.Added, ev.Changed, ev.Erased = c.added, c.changed, c.erased
 		eff.Events = append(eff.Events, ev)
 		return
 	}
-	if c != (counts{}) {
+	if c.added+c.changed+c.erased > 0 {
 		ev := e.event(TopicsChanged)
 		ev.Added, ev.Changed, ev.Erased = c.added, c.changed, c.erased
 		eff.Events = append(eff.Events, ev)

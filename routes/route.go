@@ -30,7 +30,7 @@ func (s *state) route(t *topic) *Route {
 			actAsMaster(r.Brokers[i].Members)
 		}
 	}
-	r.Mappings, r.HasMappings = s.mappings[t.name]
+	r.Mappings, r.HasMappings = s.mappingsOf(t.name)
 	return r
 }
 

@@ -24,7 +24,7 @@ type state struct {
 	byName   map[string]*broker              // A
 	clusters map[string]map[*broker]struct{} // C
 	lives    map[tombstone.Key]*live         // L and F
-	mappings map[string][]BrokerMapping      // M, each list sorted by broker
+	mappings map[string][]given              // M, each list in the order in which they were given
 
 	conns      map[uint64]*connRefs
 	remembered map[tombstone.Key]*remembered
@@ -43,6 +43,13 @@ type broker struct {
 	topics   []uint32 // ids of the topics that have an entry of this broker; entry.pos points back
 	erased   uint64   // how many of its entries were ever removed: a registration's proof that none is missing
 	lives    map[*live]struct{}
+	mapped   map[string]struct{} // topics of M that have a mapping from this broker
+}
+
+// given is a mapping, and the broker that gave it by a registration: with that one it goes (docs/spec/nameserver.md#dev-21).
+type given struct {
+	BrokerMapping
+	from *broker
 }
 
 // member is one address of a broker, kept alive by the registration it was last made by.
@@ -105,7 +112,7 @@ func newState(opts Options, ttl time.Duration, cacheBytes int64) *state {
 		byName:     map[string]*broker{},
 		clusters:   map[string]map[*broker]struct{}{},
 		lives:      map[tombstone.Key]*live{},
-		mappings:   map[string][]BrokerMapping{},
+		mappings:   map[string][]given{},
 		conns:      map[uint64]*connRefs{},
 		remembered: map[tombstone.Key]*remembered{},
 	}

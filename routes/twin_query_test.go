@@ -44,8 +44,11 @@ func (w *twin) route(topic string) *Route {
 	for _, addr := range slices.Sorted(maps.Keys(filters)) {
 		r.Filters = append(r.Filters, FilterServers{Addr: addr, Servers: filters[addr]})
 	}
-	var byBroker map[string]any
-	byBroker, r.HasMappings = w.m[topic]
+	byBroker := map[string]any{}
+	for _, m := range w.m[topic] {
+		byBroker[m.name] = m.info
+	}
+	r.HasMappings = len(byBroker) > 0
 	for _, name := range slices.Sorted(maps.Keys(byBroker)) {
 		r.Mappings = append(r.Mappings, BrokerMapping{Broker: name, Info: byBroker[name]})
 	}

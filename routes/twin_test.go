@@ -21,7 +21,7 @@ type twin struct {
 	c    map[string]map[string]bool
 	l    map[tombstone.Key]*twinLive
 	f    map[tombstone.Key][]string
-	m    map[string]map[string]any
+	m    map[string][]twinMapping
 	evic map[tombstone.Key]*twinEvicted
 }
 
@@ -49,6 +49,12 @@ type twinLive struct {
 	order    int
 }
 
+// twinMapping is a mapping of that name, and the broker that gave it.
+type twinMapping struct {
+	name, from string
+	info       any
+}
+
 type twinEvicted struct {
 	id    tombstone.Identity
 	owner *Conn
@@ -60,7 +66,7 @@ func newTwin(opts Options, ttl time.Duration) *twin {
 	return &twin{
 		opts: opts, ttl: ttl, t: map[string]map[string]Queue{}, a: map[string]*twinBroker{},
 		c: map[string]map[string]bool{}, l: map[tombstone.Key]*twinLive{}, f: map[tombstone.Key][]string{},
-		m: map[string]map[string]any{}, evic: map[tombstone.Key]*twinEvicted{},
+		m: map[string][]twinMapping{}, evic: map[tombstone.Key]*twinEvicted{},
 	}
 }
 
@@ -248,10 +254,8 @@ func (w *twin) registerTopicsOf(r *Registration, b *twinBroker, first, primeSlav
 	}
 	if first || differs {
 		for _, m := range r.Mappings {
-			if w.m[m.Topic] == nil {
-				w.m[m.Topic] = map[string]any{}
-			}
-			w.m[m.Topic][m.Broker] = m.Info
+			w.forgetMappings(m.Topic, func(old twinMapping) bool { return old.from == r.Name && old.name == m.Broker })
+			w.m[m.Topic] = append(w.m[m.Topic], twinMapping{m.Broker, r.Name, m.Info})
 		}
 	}
 }
@@ -351,8 +355,17 @@ func (w *twin) remove(key tombstone.Key, name string, id int64) (notes []Notific
 	return notes
 }
 
+func (w *twin) forgetMappings(topic string, which func(twinMapping) bool) {
+	if w.m[topic] = slices.DeleteFunc(w.m[topic], which); len(w.m[topic]) == 0 {
+		delete(w.m, topic)
+	}
+}
+
 func (w *twin) removeName(name string) {
 	delete(w.a, name)
+	for topic := range w.m {
+		w.forgetMappings(topic, func(m twinMapping) bool { return m.from == name })
+	}
 	for topic, row := range w.t {
 		w.erase(topic, row, name)
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,28 @@ func TestRow099ZoneFilteringKeepsMasterless(t *testing.T) {
 	if r := c.zoned(b.t1(), "true", "east"); r.broker(b.name) == nil || r.queue(b.name) == nil {
 		t.Fatalf("%+v", r)
 	}
+}
+
+// A mapping ends with the broker that gave it, at the last of its addresses; other mappings of the topic stay.
+func TestDeviation21MappingsEndWithTheirBroker(t *testing.T) {
+	c := shared(t).dial(t)
+	a, b := newBroker("d19a"), newBroker("d19b")
+	b.topics = a.topics
+	for _, one := range []*broker{&a, &b} {
+		one.mappings = `{"` + a.t1() + `":{"bname":"` + one.name + `","currIdMap":{"0":0},"epoch":7,"topic":"` + a.t1() + `","totalQueues":2}}`
+		c.register(*one)
+	}
+	if r := c.route(a.t1()); len(r.TopicQueueMappingByBroker) != 2 {
+		t.Fatalf("before: %+v", r)
+	}
+	c.OK(b.unregister())
+	deviation(t, "DEV-21", func() error {
+		r := c.route(a.t1())
+		if _, own := r.TopicQueueMappingByBroker[a.name]; !own || len(r.TopicQueueMappingByBroker) != 1 {
+			return fmt.Errorf("%d mappings are left: %v", len(r.TopicQueueMappingByBroker), r.TopicQueueMappingByBroker)
+		}
+		return nil
+	})
 }
 
 func TestRow100Mappings(t *testing.T) {
