@@ -11,6 +11,7 @@ import (
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/screen"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 func (p *program) diffCommand() *command.Command {
@@ -158,7 +159,7 @@ func (v *view) diffBrokers(d *api.Diff) error {
 		if v.wide {
 			for _, n := range b.Nodes {
 				if n.Held {
-					fmt.Fprintf(v.out, "    %s: data version %d/%d/%d, %s, %d writable, hash %s\n", printable(n.Node),
+					fmt.Fprintf(v.out, "    %s: data version %d/%d/%d, %s, %d writable, hash %s\n", cell(n.Node),
 						n.DataVersion.StateVersion, n.DataVersion.Timestamp, n.DataVersion.Counter,
 						plural(n.Topics, "topic", "topics"), n.Writable, n.Hash)
 				}
@@ -190,6 +191,9 @@ func orDash(s string) string {
 // words breaks a sentence into lines of the screen.
 func (v *view) words(indent int, text string) {
 	words := strings.Fields(printable(text))
+	for i := range words {
+		words[i] = mq.Cut(words[i])
+	}
 	if v.wide || v.whole {
 		fmt.Fprintln(v.out, strings.Repeat(" ", indent)+strings.Join(words, " "))
 		return

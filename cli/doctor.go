@@ -11,6 +11,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/survey"
 )
@@ -227,7 +228,7 @@ func (a *doctorAnswer) text(v *view) {
 // markdown is for an issue: nothing in it can be taken for markup.
 func (a *doctorAnswer) markdown(v *view) {
 	plain := func(text string) string {
-		return regexp.MustCompile("[\\\\`*_{}\\[\\]<>#|~]").ReplaceAllString(printable(text), `\$0`)
+		return regexp.MustCompile("[\\\\`*_{}\\[\\]<>#|~]").ReplaceAllString(printable(mq.CutTo(text, 1024)), `\$0`)
 	}
 	fmt.Fprintf(v.out, "## epitaph doctor\n\n%s\n\n| NameServer | version | brokers |\n|---|---|---|\n", strings.Join(a.head(), ", "))
 	for _, s := range a.NameServers {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/epitaph-mq/epitaph/cli/screen"
+	"github.com/epitaph-mq/epitaph/mq"
 )
 
 // A line for people has screen.Width unless --wide is given; shortest is what is left of a cell at least.
@@ -32,7 +33,7 @@ func (t *table) write(w io.Writer, wide bool) error {
 	widths := make([]int, len(t.rows[0]))
 	for _, row := range t.rows {
 		for i := range row {
-			row[i] = printable(row[i])
+			row[i] = cell(row[i])
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
@@ -99,6 +100,9 @@ func printable(s string) string {
 	}, s)
 }
 
+// cell is a name as it is written, however wide the screen: printable, and not longer than anybody reads.
+func cell(s string) string { return printable(mq.Cut(s)) }
+
 // table writes t as wide as it was asked for.
 func (v *view) table(t *table) error { return t.write(v.out, v.wide || v.whole) }
 
@@ -106,7 +110,10 @@ func (v *view) table(t *table) error { return t.write(v.out, v.wide || v.whole) 
 // indented by indent, the others by two more. Where nobody looks it is one line.
 func (v *view) lines(indent int, parts ...string) {
 	if v.whole {
-		fmt.Fprintln(v.out, strings.Repeat(" ", indent)+printable(strings.Join(parts, ", ")))
+		for i := range parts {
+			parts[i] = cell(parts[i])
+		}
+		fmt.Fprintln(v.out, strings.Repeat(" ", indent)+strings.Join(parts, ", "))
 		return
 	}
 	for i := range parts {

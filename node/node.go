@@ -83,6 +83,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	log = slog.New(cutLog{log.Handler()})
 	kv, err := openKV(&cfg, log)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
@@ -23,7 +24,7 @@ type conflicts struct {
 func (c *conflicts) add(e *routes.Event) {
 	v := api.Conflict{
 		At: time.Now(), Kind: e.Kind.Name(), What: e.Kind.String(),
-		Cluster: e.Cluster, Broker: e.Name, ID: e.ID, Addr: e.Addr, Old: e.Old,
+		Cluster: mq.Cut(e.Cluster), Broker: mq.Cut(e.Name), ID: e.ID, Addr: mq.Cut(e.Addr), Old: mq.Cut(e.Old),
 	}
 	if e.Source.Addr.IsValid() {
 		v.Remote = e.Source.Addr.String()

@@ -2,11 +2,25 @@ package admin
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/routes"
 )
+
+// Names of any length take little room.
+func TestConflictsAreShort(t *testing.T) {
+	var c conflicts
+	long := strings.Repeat("x", 1024)
+	c.add(&routes.Event{Kind: routes.ConflictNames, Cluster: long, Name: long, Addr: long, Old: long})
+	one := c.list(1).Conflicts[0]
+	for _, text := range []string{one.Cluster, one.Broker, one.Addr, one.Old} {
+		if text != strings.Repeat("x", 256)+"… (1024 bytes)" {
+			t.Errorf("%d bytes: %q", len(text), text)
+		}
+	}
+}
 
 // Who is to blame is not what a PROXY header says that nobody believes.
 func TestConflictsTellTheSource(t *testing.T) {
