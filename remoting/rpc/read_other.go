@@ -2,9 +2,14 @@
 
 package rpc
 
+import "errors"
+
 func (c *Conn) raw() bool { return false }
 
 func (c *Conn) readRaw() error { return c.readFrom(c.net) }
+
+// readOnce is for connections that are read raw: there are none.
+func (*Conn) readOnce(int) (again bool, err error) { return false, errors.ErrUnsupported }
 
 const canCatchUp = false
 
