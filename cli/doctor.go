@@ -146,7 +146,7 @@ func (v *view) serversOfMembers(ctx context.Context) (servers []string, err erro
 		}
 	}
 	if len(servers) == 0 {
-		return nil, &command.Exit{Status: command.Silent, Err: fmt.Errorf("%s gossips with nobody, so it does not say which NameServers there are: name them with -n HOST:PORT,...", v.node)}
+		return nil, &command.Exit{Status: command.Silent, Err: fmt.Errorf("%s gossips with nobody, so it does not say which NameServers there are: name them with -n, as HOST:PORT of each", v.node)}
 	}
 	return servers, nil
 }

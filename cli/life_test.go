@@ -128,7 +128,8 @@ func TestServePrecedence(t *testing.T) {
 	text := "listenPort=1\nbindAddress=192.0.2.1\nkvConfigPath=/nonexistent/kv\nwaitSecondsForService=1\nenableTopicList=false\n"
 	kit.Must(t, os.WriteFile(file, []byte(text), 0o600))
 	p := &program{stdout: io.Discard, stderr: io.Discard}
-	s := serveSettings{gossip: noGossip, listen: "127.0.0.1:0", config: file, data: "d", set: []string{"waitSecondsForService=2", "tls.server.mode=disabled"}}
+	s := usualSettings()
+	s.config, s.data, s.set = file, "d", []string{"waitSecondsForService=2", "tls.server.mode=disabled"}
 	cfg, _, err := p.serveConfig(s)
 	kit.Must(t, err)
 	o := cfg.Options
@@ -375,4 +376,11 @@ func TestSecondSignalEndsTheDrain(t *testing.T) {
 			t.Errorf("%s: status %d", args[1], status)
 		}
 	}
+}
+
+// usualSettings are those of serve without a flag, at a free port of this machine.
+func usualSettings() (s serveSettings) {
+	serveFlags(&s)
+	s.listen = "127.0.0.1:0"
+	return s
 }

@@ -53,7 +53,8 @@ func (s *tlsStart) file(t *testing.T, name string, text []byte) string {
 
 // settings is the start as serve gets it.
 func (s *tlsStart) settings(t *testing.T) (serveSettings, []string) {
-	out := serveSettings{gossip: noGossip, listen: "127.0.0.1:0", data: filepath.Join(s.dir, "d")}
+	out := usualSettings()
+	out.data = filepath.Join(s.dir, "d")
 	var file, environ []string
 	for _, name := range s.names {
 		text := name

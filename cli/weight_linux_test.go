@@ -18,7 +18,7 @@ import (
 const (
 	maxFile      = 19_000_000
 	maxAnonymous = 3 << 10
-	maxResident  = 16 << 10
+	maxResident  = 17 << 10
 	maxAdded     = 3 << 10
 	settled      = 10 * time.Second // after its start
 )

@@ -83,7 +83,8 @@ func TestConnectionsAreToldAtDebugLevel(t *testing.T) {
 // TestFourWarnings: what is probably a mistake of an operator is a warning that names both sides, told once, however often
 // the brokers register.
 func TestFourWarnings(t *testing.T) {
-	n, book := startLoggingNode(t, slog.LevelInfo)
+	book := &kit.Log{}
+	n := startNodeTo(t, slog.NewTextHandler(book, nil), proxyFromHere)
 	register := func(c *rpc.Client, cluster, name, addr, id string) {
 		t.Helper()
 		ext := brokerHeader(id)
