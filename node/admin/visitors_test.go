@@ -19,11 +19,11 @@ import (
 // house is a door on loopback, with answers that are small, large, or come when the test lets them, and the lines of its log.
 func house(t *testing.T, stall time.Duration) (addr string, log *kit.Log, letGo func()) {
 	t.Helper()
-	release := make(chan struct{})
+	release, large := make(chan struct{}), make([]byte, 32<<20)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "small") })
 	mux.HandleFunc(readyPath, func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ready") })
-	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 32<<20)) })
+	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) })
 	mux.HandleFunc("/later", func(w http.ResponseWriter, _ *http.Request) {
 		<-release
 		writeLine(w, http.StatusOK, "later")
@@ -85,14 +85,21 @@ func answer(t *testing.T, addr, from, path string) int {
 	return g.status()
 }
 
-// However many do not read what they asked for, health is told at once, others are served, and those are cut.
+// However many do not read what they asked for, health is told at once, others are served, and those are cut. Nothing else is
+// asked for until they are all being served: it would have the place of one of them, who would be refused.
 func TestReadersThatDoNotRead(t *testing.T) {
-	addr, log, _ := house(t, time.Second)
+	addr, log, _ := house(t, stallTime) // long enough for all that comes before they are cut
 	read := func(from string) {
+		const begins = "HTTP/1.1 200"
 		for range atOnceEach {
-			visit(t, addr, from).ask("/large")
+			g := visit(t, addr, from)
+			g.ask("/large")
+			_ = g.SetReadDeadline(time.Now().Add(kit.Patience))
+			if head, err := g.r.Peek(len(begins)); string(head) != begins {
+				t.Fatalf("the answer of one who will not read begins with %q: %v", head, err)
+			}
 		}
-		kit.Until(t, "none of that address is served any more", func() bool { return answer(t, addr, from, "/small") == http.StatusServiceUnavailable })
+		want(t, "none of that address is served any more", answer(t, addr, from, "/small"), http.StatusServiceUnavailable)
 	}
 	read("127.0.0.2")
 	want(t, "another address", answer(t, addr, "127.0.0.1", "/small"), http.StatusOK)
