@@ -109,7 +109,7 @@ func (s *Server) accept(nc net.Conn) {
 	}
 	s.cfg.Logger.Debug("connection opened", "conn", c.id, "remote", c.socketAddr)
 	if !c.park() {
-		c.charge(serving)
+		c.charge()
 		go c.run(clock.Stamp{})
 	}
 }

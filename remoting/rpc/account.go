@@ -80,10 +80,10 @@ func (c *Conn) Give(n int64) {
 	add(&c.held, -n)
 }
 
-// charge is Take for what cannot be refused.
-func (c *Conn) charge(n int64) {
-	c.server.account.used.Add(n)
-	add(&c.held, n)
+// charge is Take for serving, which cannot be refused.
+func (c *Conn) charge() {
+	c.server.account.used.Add(serving)
+	add(&c.held, serving)
 }
 
 // await is Take for a frame, which may wait. An error: the connection must be closed.

@@ -44,7 +44,7 @@ func (c *Conn) run(woken clock.Stamp) {
 		if c.park() {
 			return
 		}
-		c.charge(serving)
+		c.charge()
 		c.loop = c.server.takeLoop(c)
 	}
 }
@@ -104,14 +104,14 @@ func (c *Conn) wake(at clock.Stamp) {
 	}
 	switch {
 	case c.closing.Load() != nil:
-		c.charge(serving)
+		c.charge()
 	case !c.Take(serving):
 		c.state.Store(parked)
 		c.server.stall(c, at)
 		if c.closing.Load() == nil || !c.state.CompareAndSwap(parked, active) {
 			return
 		}
-		c.charge(serving)
+		c.charge()
 	}
 	go c.run(at)
 }
