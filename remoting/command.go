@@ -97,7 +97,6 @@ type Response struct {
 	HasExt    bool // write extFields even when Ext is empty: the handler has a response header type
 	Ext       []Pair
 	Body      []byte // may alias memory that is never changed (an encoded route)
-	Shared    bool   // Body is accounted for elsewhere: others have it, too
 }
 
 // Reset makes r a success without remark, header or body.

@@ -173,23 +173,21 @@ func TestListedBrokerIsNotRefused(t *testing.T) {
 
 func TestAnswersAreCharged(t *testing.T) {
 	var size int
-	var shared bool
 	s := start(t, handlerFunc{serve: func(_ *Conn, _ *remoting.Request, resp *remoting.Response) {
-		if resp.Shared = shared; size < 0 {
+		if size < 0 {
 			resp.Set("value", strings.Repeat("x", -size))
 			return
 		}
 		resp.Body = make([]byte, size)
 	}}, func(c *Config) { c.Memory = mb })
 	for _, c := range []struct {
-		size   int
-		shared bool
-		code   string
+		size int
+		code string
 	}{
-		{mb / 2, false, `"code":0`}, {mb, false, `"code":2`}, {4 * mb, true, `"code":0`}, {100, false, `"code":0`},
-		{-mb / 4, false, `"code":0`}, {-mb, false, `"code":2`}, {-100, false, `"code":0`},
+		{mb / 2, `"code":0`}, {mb, `"code":2`}, {100, `"code":0`},
+		{-mb / 4, `"code":0`}, {-mb, `"code":2`}, {-100, `"code":0`},
 	} {
-		size, shared = c.size, c.shared
+		size = c.size
 		p := dial(t, s)
 		p.Put(append(request(206, 1, 0, ""), request(206, 2, 0, "")...))
 		for range 2 {

@@ -181,13 +181,12 @@ func (c *Conn) answer() error {
 // answerLarge writes an answer with its body, which is charged until then.
 func (c *Conn) answerLarge() error {
 	l := c.loop
-	if n := int64(len(l.resp.Body)); !l.resp.Shared {
-		if !c.Take(n) {
-			c.busy()
-			return nil
-		}
-		defer c.Give(n)
+	n := int64(len(l.resp.Body))
+	if !c.Take(n) {
+		c.busy()
+		return nil
 	}
+	defer c.Give(n)
 	l.out.b = remoting.AppendResponseHeader(l.out.b, c.server.cfg.Serialize, &l.resp, len(l.resp.Body))
 	return c.flushBody(l.resp.Body)
 }
