@@ -35,7 +35,8 @@ type series struct {
 	labels  []armon.Label
 	counter bool // it only grows
 	read    func(*reading) uint64
-	parts   float32 // of a gauge: so many of what is read are one of its unit; 0: 1
+
+	thousandths bool // of a gauge: a thousand of what is read are one of its unit
 }
 
 // reading is everything that one scrape shows.
@@ -130,7 +131,11 @@ func (m *metrics) sample(view View) {
 		s := &m.series[i]
 		now := s.read(&r)
 		if !s.counter {
-			m.sink.SetGaugeWithLabels(s.key(), float32(now)/max(s.parts, 1), s.labels)
+			value := float32(now)
+			if s.thousandths {
+				value /= 1000
+			}
+			m.sink.SetGaugeWithLabels(s.key(), value, s.labels)
 			continue
 		}
 		if now > m.last[i] {
@@ -167,9 +172,9 @@ func (s series) with(name, value string) series {
 	return s
 }
 
-// in says that so many of what a gauge reads are one of its unit.
-func (s series) in(parts float32) series {
-	s.parts = parts
+// inThousandths says that a thousand of what a gauge reads are one of its unit: milliseconds, of seconds.
+func (s series) inThousandths() series {
+	s.thousandths = true
 	return s
 }
 
@@ -188,7 +193,7 @@ func nodeSeries(counts *Counts) []series {
 		gauge("draining", "1 while clients are let go: the node is in no clients' list, and serves on.",
 			func(r *reading) uint64 { return flag(r.drain.On) }),
 		gauge("drain_unasked_seconds", "While draining: since a client asked for a route; 0 when the node does not drain.",
-			func(r *reading) uint64 { return uint64(r.drain.Unasked.Milliseconds()) }).in(1000),
+			func(r *reading) uint64 { return uint64(r.drain.Unasked.Milliseconds()) }).inThousandths(),
 		gauge("kv_missing", "1 when the node serves routes alone, for its KV store is missing.",
 			func(r *reading) uint64 { return flag(r.kvMissing) }),
 		gauge("topics", "Topics that any broker serves.", func(r *reading) uint64 { return uint64(r.table.Topics) }),
