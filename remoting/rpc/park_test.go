@@ -21,18 +21,6 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// only is the one connection that s has.
-func only(t *testing.T, s *Server) (c *Conn) {
-	t.Helper()
-	kit.Until(t, "one connection", func() bool {
-		c = nil
-		for c = range s.Conns() {
-		}
-		return c != nil && s.ConnCount() == 1
-	})
-	return c
-}
-
 func untilParked(t *testing.T, c *Conn) {
 	t.Helper()
 	kit.Until(t, "parked", func() bool { return c.state.Load() == parked })

@@ -78,6 +78,18 @@ func serve(t testing.TB, s *Server) {
 	})
 }
 
+// only is the one connection that s has.
+func only(t *testing.T, s *Server) (c *Conn) {
+	t.Helper()
+	kit.Until(t, "one connection", func() bool {
+		c = nil
+		for c = range s.Conns() {
+		}
+		return c != nil && s.ConnCount() == 1
+	})
+	return c
+}
+
 // peer is a raw connection.
 type peer struct{ *kit.Client }
 
