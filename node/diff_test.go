@@ -34,11 +34,12 @@ func diffOf(t *testing.T, n *Node, query string) (v api.Diff) {
 	return v
 }
 
-// agreed says that n has compared everybody and found no difference, not even a recent one.
+// agreed says that n has compared everybody and found no difference, not even a recent one, and that nobody waits: a node that a
+// broker does not come to before it is ready waits for it for --join-wait, and what it lacks is no divergence so long.
 func agreed(t *testing.T, n *Node) bool {
 	v := diffOf(t, n, "")
 	for _, o := range v.Nodes {
-		if !o.Compared {
+		if !o.Compared || o.Waiting {
 			return false
 		}
 	}
@@ -176,6 +177,9 @@ func TestDivergenceIsLoggedOnce(t *testing.T) {
 	}
 	n1 := start(slog.NewTextHandler(book, nil), "n1")
 	n2 := start(slog.DiscardHandler, "n2", n1.Gossip().Addr())
+	for _, n := range []*Node{n1, n2} { // see agreed
+		kit.Until(t, "readiness", func() bool { ready, _ := n.Ready(); return ready })
+	}
 	c1, c2 := dial(t, n1), dial(t, n2)
 	var lines []string
 	until := func(words ...string) { lines = append(lines, book.Await(t, words...)...) }
