@@ -42,6 +42,7 @@ func bodyOf(nodes ...*Node) string {
 
 // Every node lists all that are ready and witnessed, whatever was first, and one that stops is gone at the others at once.
 func TestAddressServersAgree(t *testing.T) {
+	t.Parallel()
 	first := startNode(t, listing("n1"))
 	second := startNode(t, listing("n2", first.Gossip().Addr()))
 	third := startNode(t, listing("n3", first.Gossip().Addr()))

@@ -178,6 +178,7 @@ func TestMembersTellOfMissingKV(t *testing.T) {
 // Of two nodes with one directory the first has the store; the second is told whose it is, changes nothing, and has it when
 // the first one ends. As the original both write.
 func TestSharedDataDir(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	shared := func(c *config.Config) { c.UseDataDir(dir) }
 	kv := func(value string) map[string]string {

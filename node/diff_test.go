@@ -74,6 +74,7 @@ func awaitReason(t *testing.T, n *Node, reason, words string, lacking ...string)
 }
 
 func TestDivergenceShowsAndClears(t *testing.T) {
+	t.Parallel()
 	var ahead atomic.Int64 // of the clock that all three nodes share
 	nodes := startClusterWith(t, 3, func(c *config.Config) {
 		withHTTP(c)
@@ -144,6 +145,7 @@ func TestDivergenceShowsAndClears(t *testing.T) {
 
 // A member that was lost is not passed over: nobody can say that all nodes agree.
 func TestDiffNamesWhoIsNotCompared(t *testing.T) {
+	t.Parallel()
 	var network impair.Network
 	nodes := startClusterWith(t, 2, func(c *config.Config) {
 		withHTTP(c)
@@ -167,6 +169,7 @@ func TestDiffNamesWhoIsNotCompared(t *testing.T) {
 
 // Every change is one line at every node that sees it, and what is over is one.
 func TestDivergenceIsLoggedOnce(t *testing.T) {
+	t.Parallel()
 	book := &kit.Log{}
 	start := func(log slog.Handler, name string, seeds ...string) *Node {
 		return startNodeTo(t, log, func(c *config.Config) {
@@ -236,6 +239,7 @@ func TestKeptTombstoneIsNamed(t *testing.T) {
 }
 
 func TestDriftIsNamed(t *testing.T) {
+	t.Parallel()
 	nodes := startClusterWith(t, 3, withHTTP)
 	awaitAgreement(t, nodes)
 	c := dial(t, nodes[1])
@@ -261,6 +265,7 @@ func TestDriftIsNamed(t *testing.T) {
 
 // Isolation: whatever digests say, the answers of a node are those of the registrations it got itself.
 func TestDigestsNeverAlterAnAnswer(t *testing.T) {
+	t.Parallel()
 	nodes := startClusterWith(t, 3, withHTTP)
 	awaitAgreement(t, nodes)
 	clients := []*rpc.Client{dial(t, nodes[0]), dial(t, nodes[1]), dial(t, nodes[2])}
@@ -305,6 +310,7 @@ func (a *aged) now() clock.Stamp { return clock.Now().Add(time.Duration(a.by.Loa
 
 // DEV-15: a node that restarts beside others is ready when it holds what they hold, and not before.
 func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
+	t.Parallel()
 	nodes := startClusterWith(t, 2, withHTTP)
 	var brokers []*rpc.Client
 	for _, n := range nodes {
@@ -367,6 +373,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 // After a restart of all nobody knows which brokers there are: each gives them one period. Clients have nowhere better to go
 // meanwhile, and are not sent away.
 func TestFullRestartGivesBrokersOnePeriod(t *testing.T) {
+	t.Parallel()
 	var old aged
 	nodes := startClusterWith(t, 3, func(c *config.Config) {
 		withHTTP(c)
@@ -393,6 +400,7 @@ func TestFullRestartGivesBrokersOnePeriod(t *testing.T) {
 
 // Where the original's rule decides, the others hear when the wait is over, and the figure is the whole wait.
 func TestOthersHearWhenTheWaitIsOver(t *testing.T) {
+	t.Parallel()
 	var old aged
 	nodes := startClusterWith(t, 2, func(c *config.Config) {
 		withHTTP(c)

@@ -16,6 +16,7 @@ import (
 // A node that drains is in no clients' list, stays in the brokers', serves everybody as before and answers nobody with 1500;
 // undrained it is back. Nothing of it, nor of its stop, makes a tombstone.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	first := startNode(t, listing("n1"))
 	second := startNode(t, listing("n2", first.Gossip().Addr()))
 	broker, client := dial(t, second), dial(t, second)
@@ -109,11 +110,13 @@ func TestDrainOnStop(t *testing.T) {
 	}
 	stop()
 	health()
-	n = began(2*quiet, long)
+	var old aged
+	n = startNode(t, func(c *config.Config) { c.Clock, c.DrainOnStop, c.DrainQuiet = old.now, time.Minute, long })
 	stop = asks(n, "TA", false)
 	kit.Must(t, n.StartDrain())
-	kit.Until(t, "time goes by", func() bool { return n.Draining().For > quiet })
-	if took := drained(n); took > 2*quiet || n.Draining().Quiet || !n.Draining().Asked {
+	kit.Until(t, "the client's question", func() bool { return n.Draining().Asked })
+	old.by.Store(int64(time.Minute))
+	if took := drained(n); took > 20*time.Second || n.Draining().Quiet || !n.Draining().Asked {
 		t.Errorf("a client goes on asking: %v, %+v", took, n.Draining())
 	}
 	stop()

@@ -62,6 +62,7 @@ func TestForceLeave(t *testing.T) {
 
 // A client that never ends its request is told of, and only such a one: not one that leaves, nor one that is merely idle.
 func TestSlowClientsAreToldOf(t *testing.T) {
+	t.Parallel()
 	const told = "did not finish its request"
 	book := &kit.Log{}
 	n := startNodeTo(t, slog.NewTextHandler(book, nil), withHTTP)

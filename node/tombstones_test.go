@@ -109,6 +109,7 @@ func TestYoungerConnectionIsKept(t *testing.T) {
 
 // Each node tells the others where it stands and where it is reached.
 func TestMembersKnowEachOther(t *testing.T) {
+	t.Parallel()
 	nodes := startClusterWith(t, 3, func(c *config.Config) { c.HTTP, c.Release = "127.0.0.1:0", "v0.9" })
 	for _, n := range nodes {
 		for _, other := range nodes {
@@ -130,6 +131,7 @@ func TestMembersKnowEachOther(t *testing.T) {
 
 // What a node last said of itself is what it is, whoever noticed the changes in whatever order.
 func TestLastAnnouncementIsTrue(t *testing.T) {
+	t.Parallel()
 	n := startCluster(t, 1)[0]
 	for i := range 500 {
 		var group sync.WaitGroup
