@@ -168,11 +168,11 @@ func TestSystemdWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := tellTo(t, sock)
 		var silent atomic.Bool
-		asked := 0
+		var asked atomic.Int32
 		ctx := t.Context()
 		s.loops.Go(func() {
 			s.feed(ctx, 15*time.Second, func() error {
-				asked++
+				asked.Add(1)
 				if silent.Load() {
 					return errors.New("no answer")
 				}
@@ -185,8 +185,8 @@ func TestSystemdWatchdog(t *testing.T) {
 		}
 		silent.Store(true)
 		<-time.After(time.Minute)
-		if got := sock.heard(); len(got) != 0 || asked < 40 {
-			t.Errorf("nobody answers, and it is fed with %q; asked %d times", got, asked)
+		if got := sock.heard(); len(got) != 0 || asked.Load() < 40 {
+			t.Errorf("nobody answers, and it is fed with %q; asked %d times", got, asked.Load())
 		}
 		silent.Store(false)
 		<-time.After(2 * time.Second)

@@ -150,6 +150,7 @@ func TestFirstByte(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Millisecond) // virtual
+		synctest.Wait()
 		if r.open[silent] || r.open[member] || !r.open[began] {
 			t.Errorf("silent %v, a member's %v, begun %v", r.open[silent], r.open[member], r.open[began])
 		}
