@@ -87,7 +87,7 @@ func (v *view) showDoctor(ctx context.Context, d *doctor) error {
 	defer stop()
 	step, done := d.progress()
 	sv.Progress = step
-	e, err := sv.Gather(ctx, survey.Resolver)
+	e, err := sv.Gather(ctx)
 	done()
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("ended before it was done")

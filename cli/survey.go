@@ -122,7 +122,7 @@ func (s *surveyed) open(ctx context.Context) (*survey.Survey, error) {
 	}
 	var targets []survey.Target
 	if err == nil {
-		targets, err = survey.Resolve(ctx, survey.SplitList(*s.servers), survey.Resolver, s.timeout)
+		targets, err = survey.Resolve(ctx, survey.SplitList(*s.servers), s.timeout)
 	}
 	if err == nil && len(targets) == 0 {
 		err = errors.New("want HOST:PORT, such as 127.0.0.1:9876, or several with , between them")

@@ -299,7 +299,7 @@ func TestGather(t *testing.T) {
 	}
 	s := surveyOf(t, a, b)
 	s.access.Timeout = 500 * time.Millisecond
-	e, err := s.Gather(t.Context(), Resolver)
+	e, err := s.Gather(t.Context())
 	kit.Must(t, err)
 	var got []string
 	for _, f := range Examine(e, nil, nil) {
@@ -330,7 +330,7 @@ func TestGatherAmongStrangers(t *testing.T) {
 	})
 	s := surveyOf(t, a)
 	s.access.Timeout = 500 * time.Millisecond
-	e, err := s.Gather(t.Context(), Resolver)
+	e, err := s.Gather(t.Context())
 	kit.Must(t, err)
 	if got := strings.Join(e.Missing(), "\n"); !kit.ContainsAll(got, http, "not RocketMQ's protocol", "no-such.invalid") {
 		t.Errorf("missing: %s", got)
@@ -368,7 +368,7 @@ func TestTLSAlone(t *testing.T) {
 	}
 	secured := overTLS(t, kit.NewAuthority(t).Issue(t, "ns").TLS(), b.Addr)
 	s := surveyOfAddrs(t, a.Addr, secured)
-	e, err := s.Gather(t.Context(), Resolver)
+	e, err := s.Gather(t.Context())
 	kit.Must(t, err)
 	if !e.Diff.Agree() || !e.Diff.Complete() {
 		t.Errorf("told %q, missing %q", told(e.Diff.Told), e.Diff.Missing)

@@ -125,7 +125,7 @@ type BrokerKey struct {
 }
 
 // Gather looks at NameServers and then at the brokers that they list.
-func (s *Survey) Gather(ctx context.Context, lookUp LookUp) (*Evidence, error) {
+func (s *Survey) Gather(ctx context.Context) (*Evidence, error) {
 	s.stats = &topicStats{}
 	defer func() { s.stats = nil }()
 	r, err := s.Diff(ctx)
@@ -142,7 +142,7 @@ func (s *Survey) Gather(ctx context.Context, lookUp LookUp) (*Evidence, error) {
 	}
 	all.Wait() // before the brokers: what they cost this machine would count as slowness
 	s.brokersSeen(ctx, e)
-	e.names(ctx, lookUp, s.access.Timeout)
+	e.names(ctx, s.access.Timeout)
 	for _, p := range s.peers {
 		r.Requests += timedAnswers
 		p.Close()
@@ -375,11 +375,11 @@ func (s *Survey) ownList(ctx context.Context, b *BrokerSeen, p *Peer) {
 }
 
 // names looks up what names NameServers: those of the command line, and those that brokers have.
-func (e *Evidence) names(ctx context.Context, lookUp LookUp, timeout time.Duration) {
+func (e *Evidence) names(ctx context.Context, timeout time.Duration) {
 	look := func(hostPort string) {
 		host, _, err := net.SplitHostPort(hostPort)
 		if _, known := e.Names[host]; err == nil && !known && len(e.Names) < 1000 {
-			e.Names[host] = addresses(ctx, host, lookUp, timeout)
+			e.Names[host] = addresses(ctx, host, timeout)
 		}
 	}
 	for _, t := range e.Targets {

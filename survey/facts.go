@@ -138,15 +138,15 @@ var weighty = []string{
 
 // queueText is a topic's queues at one broker, for people and for comparing.
 func queueText(q *body.QueueData) string {
-	text := fmt.Sprintf("read %d write %d perm %s", q.ReadQueueNums, q.WriteQueueNums, PermText(q.Perm))
+	text := fmt.Sprintf("read %d write %d perm %s", q.ReadQueueNums, q.WriteQueueNums, permText(q.Perm))
 	if q.TopicSysFlag != 0 {
 		text += fmt.Sprintf(" flag %d", q.TopicSysFlag)
 	}
 	return text
 }
 
-// PermText is RocketMQ's number of a permission in letters (PermName.perm2String); what it has no letter for stays a number.
-func PermText(perm int32) string {
+// permText is RocketMQ's number of a permission in letters (PermName.perm2String); what it has no letter for stays a number.
+func permText(perm int32) string {
 	text := ""
 	for _, one := range []struct {
 		bit    int32

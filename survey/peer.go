@@ -69,7 +69,6 @@ type Peer struct {
 	version int32
 	large   map[string]int // bytes of large answers, by what was asked
 	asked   int
-	left    int // connections that it ended
 }
 
 // NewPeer is the peer at HOST:PORT. Nothing is sent before it is asked.
@@ -212,7 +211,6 @@ func (p *Peer) connect(ctx context.Context, secure *tls.Config) (*rpc.Client, er
 		return p.client, nil
 	}
 	if p.client != nil {
-		p.left++
 		p.client.Close()
 	}
 	p.client, p.secure = client, secure

@@ -34,7 +34,7 @@ func surveyOf(t testing.TB, fakes ...*fake) *Survey {
 
 func surveyOfAddrs(t testing.TB, names ...string) *Survey {
 	t.Helper()
-	targets, err := Resolve(t.Context(), names, Resolver, time.Second)
+	targets, err := Resolve(t.Context(), names, time.Second)
 	kit.Must(t, err)
 	s := New(targets, Access{Timeout: 2 * time.Second, Rate: 100_000})
 	s.Settle = 10 * time.Millisecond

@@ -21,17 +21,9 @@ func SplitList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == ',' || r == ' ' || r == '\n' || r == '\t' })
 }
 
-// LookUp resolves a host; net.DefaultResolver.LookupNetIP with network "ip" is one.
-type LookUp func(ctx context.Context, host string) ([]netip.Addr, error)
-
-// Resolver looks names up as the system does.
-func Resolver(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-}
-
 // Resolve is every address behind every name, of both families, each once, in the order named. Of loopback, which may be one
 // machine by two families, it is the one that takes a connection.
-func Resolve(ctx context.Context, names []string, lookUp LookUp, timeout time.Duration) (all []Target, err error) {
+func Resolve(ctx context.Context, names []string, timeout time.Duration) (all []Target, err error) {
 	for _, name := range names {
 		host, port, err := net.SplitHostPort(name)
 		if err != nil || host == "" || port == "" {
@@ -40,7 +32,7 @@ func Resolve(ctx context.Context, names []string, lookUp LookUp, timeout time.Du
 		if n, err := net.DefaultResolver.LookupPort(ctx, "tcp", port); err != nil || n == 0 {
 			return nil, fmt.Errorf("%q: %q is no port", name, port)
 		}
-		addrs := addresses(ctx, host, lookUp, timeout)
+		addrs := addresses(ctx, host, timeout)
 		if len(addrs) == 0 { // connecting to it will say why
 			all = append(all, Target{name, name})
 			continue
@@ -56,13 +48,13 @@ func Resolve(ctx context.Context, names []string, lookUp LookUp, timeout time.Du
 }
 
 // addresses are those of a host, sorted; none where its name is not known here.
-func addresses(ctx context.Context, host string, lookUp LookUp, timeout time.Duration) []netip.Addr {
+func addresses(ctx context.Context, host string, timeout time.Duration) []netip.Addr {
 	if one, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{one}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	addrs, err := lookUp(ctx, host)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil
 	}
