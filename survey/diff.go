@@ -111,11 +111,29 @@ func (s *Survey) Diff(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.tell(s.Targets)
+	s.count(r)
+	return r, nil
+}
+
+// count sums up what was sent so far.
+func (s *Survey) count(r *Result) {
+	r.Requests, r.Slowed = 0, 0
 	for _, p := range s.peers {
 		r.Requests += p.Asked()
 		r.Slowed += p.pace.slowed()
 	}
-	return r, nil
+}
+
+// settle waits as long as two looks are apart; false: ctx ended meanwhile.
+func (s *Survey) settle(ctx context.Context) bool {
+	timer := time.NewTimer(s.Settle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (s *Survey) confirm(t *topics, views []*View) error {
@@ -132,11 +150,7 @@ func (s *Survey) confirm(t *topics, views []*View) error {
 
 // again is the second look: only at what differed in the first.
 func (s *Survey) again(ctx context.Context, r *Result, t *topics, leftOut map[string]bool, first []Difference, differing []int) error {
-	timer := time.NewTimer(s.Settle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if !s.settle(ctx) {
 		return ctx.Err()
 	}
 	former := r.Views

@@ -305,8 +305,7 @@ func TestGather(t *testing.T) {
 	for _, f := range Examine(e, nil, nil) {
 		got = append(got, f.Name)
 	}
-	want := []string{"broker-unreachable", "broker-listed-but-gone", "disk-nearly-full", "broker-slow", "topic-no-writable-queue", "clock-apart", "broker-versions-mixed", "replica-behind", "address-list-partial", "broker-versions-mixed", "plain-admin"}
-	want = slices.DeleteFunc(want, func(n string) bool { return n == "topic-no-writable-queue" })
+	want := []string{"broker-unreachable", "broker-listed-but-gone", "disk-nearly-full", "broker-slow", "clock-apart", "broker-versions-mixed", "replica-behind", "address-list-partial", "broker-versions-mixed", "plain-admin"}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q\nwant %q", got, want)
 	}
@@ -315,6 +314,9 @@ func TestGather(t *testing.T) {
 	}
 	if !slices.ContainsFunc(e.Missing(), func(m string) bool { return strings.Contains(m, mute.Addr) }) {
 		t.Errorf("missing: %q", e.Missing())
+	}
+	if n := len(a.Requests()) + len(b.Requests()); e.Diff.Requests != n {
+		t.Errorf("counted %d requests, %d came", e.Diff.Requests, n)
 	}
 }
 
@@ -325,14 +327,16 @@ func TestGatherAmongStrangers(t *testing.T) {
 		_, _ = c.Read(make([]byte, 16))
 		_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 	})
+	babbles := kit.NewScript(t, 513, 28)
+	babbles.Says(28, "{")
 	a.Change(func(f *fake) {
-		f.Brokers = map[string]string{"c/a/0": http, "c/b/0": "no-such.invalid:10911", "c/e/0": ""}
+		f.Brokers = map[string]string{"c/a/0": http, "c/b/0": "no-such.invalid:10911", "c/d/0": babbles.Addr, "c/e/0": ""}
 	})
 	s := surveyOf(t, a)
 	s.access.Timeout = 500 * time.Millisecond
 	e, err := s.Gather(t.Context())
 	kit.Must(t, err)
-	if got := strings.Join(e.Missing(), "\n"); !kit.ContainsAll(got, http, "not RocketMQ's protocol", "no-such.invalid") {
+	if got := strings.Join(e.Missing(), "\n"); !kit.ContainsAll(got, http, babbles.Addr, "not RocketMQ's protocol", "no-such.invalid") {
 		t.Errorf("missing: %s", got)
 	}
 }

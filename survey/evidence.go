@@ -3,6 +3,7 @@ package survey
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"math"
 	"net"
 	"net/netip"
@@ -143,19 +144,16 @@ func (s *Survey) Gather(ctx context.Context) (*Evidence, error) {
 	all.Wait() // before the brokers: what they cost this machine would count as slowness
 	s.brokersSeen(ctx, e)
 	e.names(ctx, s.access.Timeout)
-	for _, p := range s.peers {
-		r.Requests += timedAnswers
-		p.Close()
-	}
+	s.count(r)
 	return e, ctx.Err()
 }
 
 // serverSeen times 20 answers, one after another, and tries TLS.
 func (s *Survey) serverSeen(ctx context.Context, p *Peer) (seen ServerSeen) {
 	p.mu.Lock()
-	plain := p.secure == nil
 	seen.Large = p.large
 	p.mu.Unlock()
+	plain := p.plain()
 	began := time.Now()
 	if c, err := s.dial(ctx, p.Addr); err == nil {
 		seen.RTT = time.Since(began)
@@ -222,7 +220,7 @@ func (s *Survey) brokersSeen(ctx context.Context, e *Evidence) {
 	began := time.Now()
 	each(func(*BrokerSeen) bool { return true }, func(b *BrokerSeen) { s.brokerSeen(ctx, b) })
 	refused := func(b *BrokerSeen) bool { return b.Dial != "" }
-	if slices.ContainsFunc(e.Brokers, func(b BrokerSeen) bool { return refused(&b) }) && s.pause(ctx, s.Settle) {
+	if slices.ContainsFunc(e.Brokers, func(b BrokerSeen) bool { return refused(&b) }) && s.settle(ctx) {
 		// It may have been about to unregister: what counts is who is refused and still listed.
 		views := s.facts(ctx, nil)
 		listed := advertised(views)
@@ -237,51 +235,36 @@ func (s *Survey) brokersSeen(ctx context.Context, e *Evidence) {
 			}
 		})
 	}
-	for n := 1; n < behindLooks && len(behind(e.Brokers)) > 0 && s.pause(ctx, s.Settle); n++ {
-		each(func(b *BrokerSeen) bool { return len(b.Offsets) == n }, func(b *BrokerSeen) { s.runtime(ctx, b, s.brokerPeer(b)) })
+	for n := 1; n < behindLooks && len(behind(e.Brokers)) > 0 && s.settle(ctx); n++ {
+		each(func(b *BrokerSeen) bool { return len(b.Offsets) == n }, func(b *BrokerSeen) {
+			p := NewPeer(b.Addr, Broker, s.access)
+			defer p.Close()
+			b.runtime(ctx, p)
+		})
 	}
 }
-
-func (s *Survey) pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// brokerPeer is closed by runtime or by brokerSeen.
-func (s *Survey) brokerPeer(b *BrokerSeen) *Peer { return NewPeer(b.Addr, Broker, s.access) }
 
 func (s *Survey) brokerSeen(ctx context.Context, b *BrokerSeen) {
-	p := s.brokerPeer(b)
+	p := NewPeer(b.Addr, Broker, s.access)
 	defer p.Close()
 	b.Dial, b.DialError = "", ""
 	c, err := s.dial(ctx, b.Addr)
 	if err != nil {
-		f, _ := p.fault(ctx, err).(*Fault) //nolint:errorlint // fault makes it
-		if f != nil {
+		if f, ok := errors.AsType[*Fault](p.fault(ctx, err)); ok {
 			b.Dial, b.DialError = f.What, f.Err.Error()
 		}
 		return
 	}
 	c.Close()
-	s.runtime(ctx, b, p)
+	b.runtime(ctx, p)
 	if b.Fault == nil {
-		s.ownList(ctx, b, p)
+		b.ownList(ctx, p)
 	}
-	p.mu.Lock()
-	plain := p.secure == nil
-	p.mu.Unlock()
-	b.TLS = s.tryTLS(ctx, b.Addr, plain && b.Answered)
+	b.TLS = s.tryTLS(ctx, b.Addr, p.plain() && b.Answered)
 }
 
 // runtime asks for 28.
-func (s *Survey) runtime(ctx context.Context, b *BrokerSeen, p *Peer) {
-	defer p.Close()
+func (b *BrokerSeen) runtime(ctx context.Context, p *Peer) {
 	sent := time.Now()
 	answer, err := p.Ask(ctx, getBrokerRuntimeInfo, nil)
 	came := time.Now()
@@ -290,7 +273,9 @@ func (s *Survey) runtime(ctx context.Context, b *BrokerSeen, p *Peer) {
 	}
 	var table []body.KV
 	if err == nil {
-		table, err = body.DecodeKVTable(answer.Body)
+		if table, err = body.DecodeKVTable(answer.Body); err != nil {
+			err = &Fault{p.Addr, Garbage, err}
+		}
 	}
 	if b.Fault = err; err != nil {
 		return
@@ -356,7 +341,7 @@ func parseRuntime(text string) time.Duration {
 }
 
 // ownList asks for 26, the whole configuration, and keeps namesrvAddr alone.
-func (s *Survey) ownList(ctx context.Context, b *BrokerSeen, p *Peer) {
+func (b *BrokerSeen) ownList(ctx context.Context, p *Peer) {
 	answer, err := p.Ask(ctx, getBrokerConfig, nil)
 	if err != nil || answer.Code != remoting.Success {
 		return // it may be forbidden

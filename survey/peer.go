@@ -100,6 +100,13 @@ func (p *Peer) Asked() int {
 	return p.asked
 }
 
+// plain says that it was last talked to in plain text.
+func (p *Peer) plain() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.secure == nil
+}
+
 // Ask sends one request and returns the answer, whatever its code. A connection that ended between two requests is opened
 // anew, once. Every error is a Fault.
 func (p *Peer) Ask(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, error) {
@@ -172,6 +179,9 @@ func (p *Peer) invoke(ctx context.Context, request *remoting.Command) (*remoting
 func (p *Peer) over(ctx context.Context, client *rpc.Client, request *remoting.Command) (*remoting.Command, error) {
 	within, cancel := context.WithTimeout(ctx, p.access.Timeout)
 	defer cancel()
+	p.mu.Lock()
+	p.asked++
+	p.mu.Unlock()
 	began := time.Now()
 	answer, err := client.Invoke(within, request)
 	if err != nil {
@@ -184,7 +194,6 @@ func (p *Peer) over(ctx context.Context, client *rpc.Client, request *remoting.C
 // connected is the open connection, or a new one, and how it is secured.
 func (p *Peer) connected(ctx context.Context) (*rpc.Client, *tls.Config, error) {
 	p.mu.Lock()
-	p.asked++
 	client, secure := p.client, p.secure
 	p.mu.Unlock()
 	if client != nil && client.Err() == nil {

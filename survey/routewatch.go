@@ -189,7 +189,7 @@ func (s *Survey) Round(ctx context.Context, topic string) []RouteAnswer {
 	answers := make([]RouteAnswer, len(s.peers))
 	var opened, all sync.WaitGroup
 	for i, p := range s.peers {
-		opened.Go(func() { answers[i].Fault = p.open(ctx) })
+		opened.Go(func() { _, _, answers[i].Fault = p.connected(ctx) })
 	}
 	opened.Wait()
 	for i, p := range s.peers {
@@ -213,18 +213,6 @@ func (s *Survey) Round(ctx context.Context, topic string) []RouteAnswer {
 	}
 	all.Wait()
 	return answers
-}
-
-// open makes sure that there is a connection.
-func (p *Peer) open(ctx context.Context) error {
-	p.mu.Lock()
-	client, secure := p.client, p.secure
-	p.mu.Unlock()
-	if client != nil && client.Err() == nil {
-		return nil
-	}
-	_, err := p.connect(ctx, secure)
-	return err
 }
 
 // Watch asks every so often, and tells every event, until ctx ends, which is no error.
