@@ -56,8 +56,7 @@ func healthy() *Evidence {
 }
 
 func (e *Evidence) saw(server int, topic, broker string, queues, perm int32) {
-	i, _ := e.topicIndex(topic)
-	e.topics.saw(server, i, topic, &body.TopicRoute{Queues: []body.QueueData{{BrokerName: broker, ReadQueueNums: queues, WriteQueueNums: queues, Perm: perm}}})
+	e.topics.saw(server, slices.Index(e.topics.names, topic), topic, &body.TopicRoute{Queues: []body.QueueData{{BrokerName: broker, ReadQueueNums: queues, WriteQueueNums: queues, Perm: perm}}})
 }
 
 func (e *Evidence) restat(saw func()) {
@@ -91,7 +90,9 @@ func TestFindings(t *testing.T) {
 		"slow": {func(e *Evidence) {
 			e.Servers[0].Times = slices.Repeat([]time.Duration{301 * time.Millisecond}, 20)
 			e.Servers[0].RTT = 100 * time.Millisecond
-		}, "warning nameserver-slow: 301ms"},
+		}, "warning nameserver-slow: 19 of 20 answers took up to 301ms"},
+		"slow, and then silent": {func(e *Evidence) { e.Servers[0].Times = slices.Repeat([]time.Duration{301 * time.Millisecond}, 5) },
+			"warning nameserver-slow: 5 of 5 answers"},
 		"not slow": {func(e *Evidence) {
 			e.Servers[0].Times = slices.Repeat([]time.Duration{300 * time.Millisecond}, 20)
 			e.Servers[0].RTT = 100 * time.Millisecond
@@ -172,14 +173,24 @@ func TestFindings(t *testing.T) {
 		"queue numbers": {func(e *Evidence) {
 			e.Diff.Views[0].Groups = append(slices.Clone(e.Diff.Views[0].Groups), Group{Cluster: "c", Broker: "b", Addrs: []body.BrokerAddr{{ID: 0, Addr: "10.0.0.3:10911"}}})
 			e.restat(func() {
-				i, _ := e.topicIndex("orders")
-				e.topics.saw(0, i, "orders", &body.TopicRoute{Queues: []body.QueueData{{BrokerName: "a", ReadQueueNums: 8, WriteQueueNums: 8, Perm: 6}, {BrokerName: "b", ReadQueueNums: 8, WriteQueueNums: 4, Perm: 6}}})
+				e.topics.saw(0, slices.Index(e.topics.names, "orders"), "orders", &body.TopicRoute{Queues: []body.QueueData{{BrokerName: "a", ReadQueueNums: 8, WriteQueueNums: 8, Perm: 6}, {BrokerName: "b", ReadQueueNums: 8, WriteQueueNums: 4, Perm: 6}}})
 			})
 		}, "note queue-numbers-differ: orders"},
 		"order configuration": {func(e *Evidence) {
 			e.Diff.Views[0].Facts[Subject{Kind: KindOrder, Topic: "orders"}] = "a:4;z:8"
 			e.restat(func() { e.saw(0, "orders", "a", 8, 6) })
 		}, "warning order-conf-stale: broker z|warning order-conf-stale: 4 queues at broker a, which has 8"},
+		"order configuration of a topic that nobody has": {func(e *Evidence) {
+			e.Diff.Views[0].Facts[Subject{Kind: KindOrder, Topic: "nobody's"}] = "a:8"
+		}, "warning order-conf-stale: broker a, which does not serve"},
+		"order configuration of a topic whose route was not seen": {func(e *Evidence) {
+			e.Diff.Views[0].Facts[Subject{Kind: KindOrder, Topic: "orders"}] = "a:8"
+			e.restat(func() {})
+		}, ""},
+		"order configuration where no topics were seen": {func(e *Evidence) {
+			e.Diff.Views[0].Facts[Subject{Kind: KindOrder, Topic: "orders"}] = "a:8"
+			e.topics = &topicStats{}
+		}, ""},
 		"order configuration that holds": {func(e *Evidence) {
 			e.Diff.Views[0].Facts[Subject{Kind: KindOrder, Topic: "orders"}] = "a:8"
 			e.restat(func() { e.saw(0, "orders", "a", 8, 6) })
@@ -213,6 +224,10 @@ func TestFindings(t *testing.T) {
 		"TLS alone at one": {func(e *Evidence) {
 			e.Servers[0].TLS = TLSSeen{Tried: true, Secure: true, Ends: noon.AddDate(1, 0, 0)}
 		}, "warning tls-modes-differ: TLS alone at 10.0.1.1:9876; plain text at 10.0.1.2:9876"},
+		"TLS alone at one of each": {func(e *Evidence) {
+			e.Servers[0].TLS = TLSSeen{Tried: true, Secure: true, Ends: noon.AddDate(1, 0, 0)}
+			e.Brokers[0].TLS = e.Servers[0].TLS
+		}, "warning tls-modes-differ: NameServers|warning tls-modes-differ: brokers"},
 		"certificate": {func(e *Evidence) { e.Servers[1].TLS.Ends = noon.AddDate(0, 0, 29) }, "warning certificate-near-end: 2026-12-27"},
 		"name leads away": {func(e *Evidence) {
 			e.Targets[0] = Target{"ns:9876", "10.0.9.9:9876"}

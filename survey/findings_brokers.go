@@ -215,7 +215,7 @@ func orderConfStale(e *Evidence, find found) {
 	told := map[string]bool{}
 	for _, v := range e.Diff.Views {
 		for s, conf := range v.Facts {
-			if s.Kind != KindOrder {
+			if s.Kind != KindOrder || !e.topics.knows(s.Topic) {
 				continue
 			}
 			for _, part := range strings.FieldsFunc(conf, func(r rune) bool { return r == ';' || r == ',' }) {

@@ -34,8 +34,8 @@ func nameserverSlow(e *Evidence, find found) {
 		if len(s.Times) == 0 {
 			continue
 		}
-		if p95 := s.Times[(len(s.Times)*95-1)/100]; p95 > s.RTT+slowBeyondRTT {
-			find(Warning, e.Targets[i].Addr, fmt.Sprintf("19 of %d answers took up to %v, a TCP connection %v", len(s.Times), p95.Round(time.Millisecond), s.RTT.Round(time.Millisecond)))
+		if at := (len(s.Times)*95 - 1) / 100; s.Times[at] > s.RTT+slowBeyondRTT {
+			find(Warning, e.Targets[i].Addr, fmt.Sprintf("%d of %d answers took up to %v, a TCP connection %v", at+1, len(s.Times), s.Times[at].Round(time.Millisecond), s.RTT.Round(time.Millisecond)))
 		}
 	}
 }
@@ -133,7 +133,7 @@ func topicOnOneNameServer(e *Evidence, find found) {
 	}
 	byServer := map[string][]string{}
 	for topic, servers := range at {
-		if len(servers) == 1 && known[topic] > 1 && e.everywhereElse(topic, servers) {
+		if len(servers) == 1 && known[topic] > 1 && e.nowhereElse(topic, servers) {
 			for server := range servers {
 				byServer[server] = append(byServer[server], topic)
 			}
@@ -145,23 +145,15 @@ func topicOnOneNameServer(e *Evidence, find found) {
 	}
 }
 
-// everywhereElse says that no NameServer but those has the topic in another part of its route, which does not differ.
-func (e *Evidence) everywhereElse(topic string, servers map[string]bool) bool {
-	i, found := e.topicIndex(topic)
-	if !found {
-		return true
-	}
-	for k, sums := range e.topics.served {
-		if !servers[e.Targets[k].Addr] && sums[i/64]&(1<<(i%64)) != 0 {
+// nowhereElse says that no NameServer but those has the topic in another part of its route, which does not differ.
+func (e *Evidence) nowhereElse(topic string, servers map[string]bool) bool {
+	i := slices.Index(e.topics.names, topic)
+	for k, served := range e.topics.served {
+		if i >= 0 && !servers[e.Targets[k].Addr] && served.has(i) {
 			return false
 		}
 	}
 	return true
-}
-
-func (e *Evidence) topicIndex(topic string) (int, bool) {
-	i := slices.Index(e.topics.names, topic)
-	return i, i >= 0
 }
 
 func routeNearFrameLimit(e *Evidence, find found) {
@@ -221,9 +213,9 @@ func tlsModesDiffer(e *Evidence, find found) {
 			brokers[mode] = append(brokers[mode], e.Brokers[i].Addr)
 		}
 	}
-	for what, modes := range map[string]map[string][]string{"NameServers": servers, "brokers": brokers} {
+	tell := func(what string, modes map[string][]string) {
 		if len(modes) < 2 {
-			continue
+			return
 		}
 		var parts []string
 		for _, mode := range slices.Sorted(maps.Keys(modes)) {
@@ -231,6 +223,8 @@ func tlsModesDiffer(e *Evidence, find found) {
 		}
 		find(Warning, what, strings.Join(parts, "; "))
 	}
+	tell("NameServers", servers)
+	tell("brokers", brokers)
 }
 
 func certificateNearEnd(e *Evidence, find found) {

@@ -137,7 +137,7 @@ func (s *Survey) wanted(t *topics, server int, v *View) []int32 {
 	}
 	var all []int32
 	for i := range t.names {
-		if !v.listed || t.lists(server, i) {
+		if !v.listed || t.listed[server].has(i) {
 			all = append(all, int32(i))
 		}
 	}

@@ -13,15 +13,27 @@ type topics struct {
 	seed   maphash.Seed
 	names  []string
 	index  map[string]int32
-	listed [][]uint64 // by NameServer: a bit for each name
+	listed []bits     // by NameServer, of names
 	sums   [][]uint64 // by NameServer: of the queues at brokers that all NameServers have; 0: none
 }
+
+// bits is a set of small numbers.
+type bits []uint64
+
+func (b *bits) add(i int) {
+	for i/64 >= len(*b) {
+		*b = append(*b, 0)
+	}
+	(*b)[i/64] |= 1 << (i % 64)
+}
+
+func (b bits) has(i int) bool { return i/64 < len(b) && b[i/64]&(1<<(i%64)) != 0 }
 
 // unasked is the sum of a topic that a NameServer did not answer for: it is not compared.
 const unasked = ^uint64(0)
 
 func newTopics(servers int) *topics {
-	return &topics{seed: maphash.MakeSeed(), index: map[string]int32{}, listed: make([][]uint64, servers), sums: make([][]uint64, servers)}
+	return &topics{seed: maphash.MakeSeed(), index: map[string]int32{}, listed: make([]bits, servers), sums: make([][]uint64, servers)}
 }
 
 // list reads the answer to 206 of one NameServer, without a copy of names that are known.
@@ -51,17 +63,7 @@ func (t *topics) mark(server int, name []byte) {
 		t.names = append(t.names, string(name))
 		t.index[t.names[i]] = i
 	}
-	bits := t.listed[server]
-	for int(i/64) >= len(bits) {
-		bits = append(bits, 0)
-	}
-	bits[i/64] |= 1 << (i % 64)
-	t.listed[server] = bits
-}
-
-func (t *topics) lists(server, topic int) bool {
-	bits := t.listed[server]
-	return topic/64 < len(bits) && bits[topic/64]&(1<<(topic%64)) != 0
+	t.listed[server].add(int(i))
 }
 
 // sum adds up what is served for a topic at all brokers but those that are left out; 0 is nothing.

@@ -29,18 +29,15 @@ type topicStats struct {
 	mu      sync.Mutex // guards the following fields
 	names   []string
 	state   []uint8
-	served  [][]uint64 // by NameServer: a bit for each topic that has a queue there
+	served  []bits // by NameServer: topics that have a queue there
 	perms   map[brokerAt]*permCount
-	orders  map[string]map[string]int32 // of topics with an order configuration: writable queues by broker
+	orders  map[string]map[string]int32 // of topics with an order configuration: writable queues by broker; nil: no route was seen
 	masters map[string]bool             // brokers that have one, at any NameServer
 	own     map[string]bool             // names of clusters and brokers, which are topics, too
 }
 
 func (s *topicStats) begin(t *topics, views []*View) {
-	s.names, s.state, s.served = t.names, make([]uint8, len(t.names)), make([][]uint64, len(views))
-	for i := range views {
-		s.served[i] = make([]uint64, len(t.names)/64+1)
-	}
+	s.names, s.state, s.served = t.names, make([]uint8, len(t.names)), make([]bits, len(views))
 	s.perms, s.orders, s.masters, s.own = map[brokerAt]*permCount{}, map[string]map[string]int32{}, map[string]bool{}, map[string]bool{}
 	for _, v := range views {
 		for _, g := range v.Groups {
@@ -51,7 +48,7 @@ func (s *topicStats) begin(t *topics, views []*View) {
 		}
 		for subject := range v.Facts {
 			if subject.Kind == KindOrder {
-				s.orders[subject.Topic] = map[string]int32{}
+				s.orders[subject.Topic] = nil
 			}
 		}
 	}
@@ -79,7 +76,12 @@ func (s *topicStats) saw(server, topic int, name string, r *body.TopicRoute) {
 	defer s.mu.Unlock()
 	own := s.isOwn(name)
 	if len(r.Queues) > 0 {
-		s.served[server][topic/64] |= 1 << (topic % 64)
+		s.served[server].add(topic)
+	}
+	of, ordered := s.orders[name]
+	if ordered && of == nil {
+		of = map[string]int32{}
+		s.orders[name] = of
 	}
 	first := -1
 	for i := range r.Queues {
@@ -94,7 +96,7 @@ func (s *topicStats) saw(server, topic int, name string, r *body.TopicRoute) {
 				s.perms[key].writable++
 			}
 		}
-		if of, ordered := s.orders[name]; ordered {
+		if ordered {
 			of[q.BrokerName] = q.WriteQueueNums
 		}
 		if own || !s.masters[q.BrokerName] {
@@ -111,6 +113,11 @@ func (s *topicStats) saw(server, topic int, name string, r *body.TopicRoute) {
 			first = i
 		}
 	}
+}
+
+// knows says that it is known who serves a topic with an order configuration: its route was seen, or nobody lists it.
+func (s *topicStats) knows(ordered string) bool {
+	return s.orders[ordered] != nil || len(s.names) > 0 && !slices.Contains(s.names, ordered)
 }
 
 // with are the topics whose state has some bits and lacks others, sorted.
