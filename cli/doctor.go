@@ -225,10 +225,12 @@ func (a *doctorAnswer) text(v *view) {
 	}
 }
 
+var markup = regexp.MustCompile("[\\\\`*_{}\\[\\]<>#|~]")
+
 // markdown is for an issue: nothing in it can be taken for markup.
 func (a *doctorAnswer) markdown(v *view) {
 	plain := func(text string) string {
-		return regexp.MustCompile("[\\\\`*_{}\\[\\]<>#|~]").ReplaceAllString(printable(mq.CutTo(text, 1024)), `\$0`)
+		return markup.ReplaceAllString(printable(mq.CutTo(text, 1024)), `\$0`)
 	}
 	fmt.Fprintf(v.out, "## epitaph doctor\n\n%s\n\n| NameServer | version | brokers |\n|---|---|---|\n", strings.Join(a.head(), ", "))
 	for _, s := range a.NameServers {
@@ -252,8 +254,8 @@ func (a *doctorAnswer) markdown(v *view) {
 	}
 }
 
-// ipv4 is what looks like an address, wherever it stands.
-var ipv4 = regexp.MustCompile(`\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b`)
+// address is what looks like one, wherever it stands: errors name this machine's own, too.
+var address = regexp.MustCompile(`\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^\]]*)?\]`)
 
 // mask puts a name in the place of each host; ports stay.
 func (a *doctorAnswer) mask(e *survey.Evidence) {
@@ -273,22 +275,25 @@ func (a *doctorAnswer) mask(e *survey.Evidence) {
 			add(one)
 		}
 	}
-	masks := map[string]string{}
-	for i, host := range hosts {
-		masks[host] = fmt.Sprintf("host-%d", i+1)
+	type masked struct {
+		host, mask string
+		whole      *regexp.Regexp
 	}
-	slices.SortFunc(hosts, func(a, b string) int { return len(b) - len(a) }) // the longest first: one may be part of another
+	var masks []masked
+	for i, host := range hosts {
+		masks = append(masks, masked{host, fmt.Sprintf("host-%d", i+1), regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(host) + `($|[^\w.-])`)})
+	}
+	slices.SortFunc(masks, func(a, b masked) int { return len(b.host) - len(a.host) }) // the longest first: one may be part of another
 	hide := func(text *string) {
-		for _, host := range hosts {
-			if strings.Contains(host, ":") {
-				*text = strings.ReplaceAll(*text, "["+host+"]", masks[host])
+		for _, m := range masks {
+			if strings.Contains(m.host, ":") {
+				*text = strings.ReplaceAll(*text, "["+m.host+"]", m.mask)
 			}
-			whole := regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(host) + `($|[^\w.-])`)
 			for range 2 { // two that share what is between them
-				*text = whole.ReplaceAllString(*text, "${1}"+masks[host]+"${2}")
+				*text = m.whole.ReplaceAllString(*text, "${1}"+m.mask+"${2}")
 			}
 		}
-		*text = ipv4.ReplaceAllString(*text, "host")
+		*text = address.ReplaceAllString(*text, "host")
 	}
 	for i := range a.NameServers {
 		s := &a.NameServers[i]

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,4 +86,21 @@ func TestDoctorScreen(t *testing.T) {
 	golden(t, "doctor", got)
 	fits(t, got)
 	golden(t, "doctor_markdown", shown(t, func(v *view) error { a.markdown(v); return nil }))
+}
+
+// Hosts have a name each, and what looks like an address and is none of them, such as this machine's own, none.
+func TestDoctorMasks(t *testing.T) {
+	e := &survey.Evidence{Targets: []survey.Target{{Name: "ns:9876", Addr: "10.0.0.1:9876"}, {Name: "[fd00::1]:9876", Addr: "[fd00::1]:9876"}}}
+	a := doctorAnswer{Missing: []string{
+		"read tcp 10.9.9.9:40000->10.0.0.1:9876: connection reset by peer", "read tcp [fd00::9]:40000->[fd00::1]:9876: connection reset by peer",
+		"lookup ns on [fe80::1%eth0]:53: no such host", "ns:9876 has [5] queues",
+	}}
+	a.mask(e)
+	want := []string{
+		"read tcp host:40000->host-1:9876: connection reset by peer", "read tcp host:40000->host-3:9876: connection reset by peer",
+		"lookup host-2 on host:53: no such host", "host-2:9876 has [5] queues",
+	}
+	if !slices.Equal(a.Missing, want) {
+		t.Errorf("got %q\nwant %q", a.Missing, want)
+	}
 }
