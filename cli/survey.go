@@ -115,23 +115,19 @@ func (s *surveyed) access() (survey.Access, error) {
 
 // open finds the NameServers. All its errors are about the command line.
 func (s *surveyed) open(ctx context.Context) (*survey.Survey, error) {
-	err := s.check()
-	var access survey.Access
-	if err == nil {
-		access, err = s.access()
+	if err := s.check(); err != nil {
+		return nil, command.UsageError(err)
 	}
-	var targets []survey.Target
-	if err == nil {
-		targets, err = survey.Resolve(ctx, survey.SplitList(*s.servers), s.timeout)
+	access, err := s.access()
+	if err != nil {
+		return nil, command.UsageError(err)
 	}
+	targets, err := survey.Resolve(ctx, survey.SplitList(*s.servers), s.timeout)
 	if err == nil && len(targets) == 0 {
 		err = errors.New("want HOST:PORT, such as 127.0.0.1:9876, or several with , between them")
 	}
 	if err != nil {
-		if !strings.HasPrefix(err.Error(), "--") && !strings.HasPrefix(err.Error(), "a secret") {
-			err = fmt.Errorf("--namesrv=%q: %w", *s.servers, err)
-		}
-		return nil, command.UsageError(err)
+		return nil, command.UsageError(fmt.Errorf("--namesrv=%q: %w", *s.servers, err))
 	}
 	made := survey.New(targets, access)
 	made.Settle, made.Namespaces, made.Confirm = s.settle, s.namespaces, s.confirm
@@ -173,7 +169,6 @@ func (s *surveyed) confirm(plan survey.Plan) error {
 	fmt.Fprint(s.p.stderr, "go on? [y/N] ")
 	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer == "y" || answer == "yes" {
-		s.yes = true
 		return nil
 	}
 	return errors.New("nothing was asked; --yes asks without this question")
