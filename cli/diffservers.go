@@ -245,7 +245,7 @@ type change struct {
 	At     time.Time        `json:"at"`
 	Change string           `json:"change"` // "differs", "agrees", "missing" (could not be asked), "answers"
 	What   *servedVariously `json:"what,omitempty"`
-	Why    string           `json:"why,omitempty"` // of "missing" and "answers"
+	Why    string           `json:"why,omitempty"` // of all but "differs"
 	LastMS float64          `json:"lasted_ms,omitempty"`
 }
 
@@ -288,11 +288,7 @@ func (v *view) changes(targets []survey.Target, stands standing, r *survey.Resul
 	is := map[string]bool{}
 	tell := func(c change, text string) error {
 		if v.json {
-			line, err := json.Marshal(c)
-			if err == nil {
-				_, err = fmt.Fprintf(v.out, "%s\n", line)
-			}
-			return err
+			return json.NewEncoder(v.out).Encode(c)
 		}
 		v.words(0, now.Local().Format("15:04:05")+"  "+text)
 		return nil

@@ -69,14 +69,20 @@ func (v *view) showWatchRoute(ctx context.Context, s *surveyed, topic string, ev
 	return nil
 }
 
+// routeChange is a line of watch-route --json.
+type routeChange struct {
+	At         time.Time `json:"at"`
+	Event      string    `json:"event"`
+	NameServer string    `json:"nameserver,omitempty"`
+	What       string    `json:"what"`
+	LastedMS   int64     `json:"lasted_ms,omitempty"`
+	GiveMS     int64     `json:"uncertainty_ms,omitempty"`
+}
+
 // routeEvent prints one line.
 func (v *view) routeEvent(e survey.RouteEvent) error {
 	if v.json {
-		line, err := json.Marshal(e)
-		if err == nil {
-			_, err = fmt.Fprintf(v.out, "%s\n", line)
-		}
-		return err
+		return json.NewEncoder(v.out).Encode(routeChange{e.At, e.Event, e.NameServer, e.What, e.Lasted.Milliseconds(), e.Give.Milliseconds()})
 	}
 	text := e.What
 	switch e.Event {

@@ -21,14 +21,12 @@ type RouteAnswer struct {
 
 // RouteEvent is something that changed from one round to the next.
 type RouteEvent struct {
-	At         time.Time     `json:"at"`
-	Event      string        `json:"event"` // agree, disagree, changed, silent, answers
-	NameServer string        `json:"nameserver,omitempty"`
-	What       string        `json:"what"`
-	Lasted     time.Duration `json:"-"`
-	Give       time.Duration `json:"-"` // how much longer or shorter it may have lasted
-	LastedMS   float64       `json:"lasted_ms,omitempty"`
-	GiveMS     float64       `json:"uncertainty_ms,omitempty"`
+	At         time.Time
+	Event      string // agree, disagree, changed, silent, answers
+	NameServer string // that it is about; empty: all
+	What       string
+	Lasted     time.Duration // of what ended with "agree"
+	Give       time.Duration // how much longer or shorter it may have lasted
 }
 
 // RouteWatch follows one topic at several NameServers. It is told of rounds and has no clock.
@@ -49,7 +47,7 @@ func NewRouteWatch(topic string, targets []Target) *RouteWatch {
 	return &RouteWatch{targets: targets, topic: topic, last: make([]RouteAnswer, len(targets))}
 }
 
-// Differ says that the last round found them so; Silent, that somebody did not answer in it.
+// Differ says that the last round found them so.
 func (w *RouteWatch) Differ() bool { return w.differ }
 
 // Silent says that somebody did not answer in the last round.
@@ -94,9 +92,8 @@ func (w *RouteWatch) Saw(answers []RouteAnswer) (events []RouteEvent) {
 		}
 		events = append(events, RouteEvent{At: first, Event: "disagree", What: w.variously(answers)})
 	case !differ && w.differ:
-		lasted, give := first.Sub(w.since), max(w.before, first.Sub(w.round))+spread
-		events = append(events, RouteEvent{At: first, Event: "agree", What: served(w.topic, w.any(answers)), Lasted: lasted, Give: give,
-			LastedMS: float64(lasted.Milliseconds()), GiveMS: float64(give.Milliseconds())})
+		events = append(events, RouteEvent{At: first, Event: "agree", What: served(w.topic, w.any(answers)),
+			Lasted: first.Sub(w.since), Give: max(w.before, first.Sub(w.round)) + spread})
 	case !w.begun && !differ && w.any(answers) != nil:
 		events = append(events, RouteEvent{At: first, Event: "agree", What: served(w.topic, w.any(answers))})
 	}
