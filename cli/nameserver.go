@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/survey"
 )
 
 // nameServer is any NameServer that is asked by RocketMQ's own protocol.
@@ -32,7 +33,7 @@ func nameServerFlags(n *nameServer) []command.Flag {
 
 // each is one NameServer for each address that was named.
 func (n nameServer) each() (all []nameServer, err error) {
-	for _, addr := range strings.FieldsFunc(n.addr, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+	for _, addr := range survey.SplitList(n.addr) {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return nil, command.UsageError(fmt.Errorf("--namesrv=%q: want HOST:PORT, such as 127.0.0.1:9876, or several with ; between them", addr))
 		}
