@@ -30,7 +30,7 @@ func healthy() *Evidence {
 		}}
 	}
 	broker := func(id int64, addr string) BrokerSeen {
-		return BrokerSeen{Cluster: "c", Broker: "a", ID: id, Addr: addr, At: []int{0, 1}, Answered: true, Version: 513, Offsets: []int64{1 << 30}, Disk: 0.5,
+		return BrokerSeen{BrokerKey: BrokerKey{"c", "a", id, addr}, At: []int{0, 1}, Answered: true, Version: 513, Offsets: []int64{1 << 30}, Disk: 0.5,
 			HasClock: true, List: []string{"10.0.1.1:9876", "10.0.1.2:9876"}, HasList: true, TLS: TLSSeen{Tried: true, Plain: true, Secure: true, Test: true}}
 	}
 	e := &Evidence{

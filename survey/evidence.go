@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -71,10 +72,8 @@ func (t *TLSSeen) Mode() string {
 
 // BrokerSeen is one advertised address of a broker.
 type BrokerSeen struct {
-	Cluster, Broker string
-	ID              int64
-	Addr            string
-	At              []int // which NameServers list it
+	BrokerKey
+	At []int // which NameServers list it
 
 	Dial       What // empty: it takes connections
 	DialError  string
@@ -104,7 +103,7 @@ func advertised(views []*View) (all []BrokerSeen) {
 				if !known {
 					i = len(all)
 					at[key] = i
-					all = append(all, BrokerSeen{Cluster: g.Cluster, Broker: g.Broker, ID: a.ID, Addr: a.Addr, Disk: -1})
+					all = append(all, BrokerSeen{BrokerKey: key, Disk: -1})
 				}
 				if !slices.Contains(all[i].At, server) {
 					all[i].At = append(all[i].At, server)
@@ -113,7 +112,7 @@ func advertised(views []*View) (all []BrokerSeen) {
 		}
 	}
 	slices.SortFunc(all, func(a, b BrokerSeen) int {
-		return compareSubjects(Subject{Cluster: a.Cluster, Broker: a.Broker, ID: a.ID, Key: a.Addr}, Subject{Cluster: b.Cluster, Broker: b.Broker, ID: b.ID, Key: b.Addr})
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Broker, b.Broker), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Addr, b.Addr))
 	})
 	return all
 }
@@ -222,12 +221,9 @@ func (s *Survey) brokersSeen(ctx context.Context, e *Evidence) {
 	refused := func(b *BrokerSeen) bool { return b.Dial != "" }
 	if slices.ContainsFunc(e.Brokers, func(b BrokerSeen) bool { return refused(&b) }) && s.settle(ctx) {
 		// It may have been about to unregister: what counts is who is refused and still listed.
-		views := s.facts(ctx, nil)
-		listed := advertised(views)
+		listed := advertised(s.facts(ctx, nil))
 		e.Brokers = slices.DeleteFunc(e.Brokers, func(b BrokerSeen) bool {
-			return refused(&b) && !slices.ContainsFunc(listed, func(l BrokerSeen) bool {
-				return l.Cluster == b.Cluster && l.Broker == b.Broker && l.ID == b.ID && l.Addr == b.Addr
-			})
+			return refused(&b) && !slices.ContainsFunc(listed, func(l BrokerSeen) bool { return l.BrokerKey == b.BrokerKey })
 		})
 		each(refused, func(b *BrokerSeen) {
 			if s.brokerSeen(ctx, b); b.Dial != "" {

@@ -17,29 +17,23 @@ func (d *Difference) Texts() (all []string) {
 }
 
 // At is which of the targets have a value.
-func (d *Difference) At(targets []Target, text string) (all []string) {
-	for i, value := range d.Values {
-		if value.Known && value.Held && value.Text == text {
-			all = append(all, targets[i].Addr)
-		}
-	}
-	return all
+func (d *Difference) At(targets []Target, text string) []string {
+	return d.where(targets, func(v Value) bool { return v.Held && v.Text == text })
 }
 
 // NotAt is which of them have another value, or none.
-func (d *Difference) NotAt(targets []Target, text string) (all []string) {
-	for i, value := range d.Values {
-		if value.Known && (!value.Held || value.Text != text) {
-			all = append(all, targets[i].Addr)
-		}
-	}
-	return all
+func (d *Difference) NotAt(targets []Target, text string) []string {
+	return d.where(targets, func(v Value) bool { return !v.Held || v.Text != text })
 }
 
 // Lacking is which of them have none.
-func (d *Difference) Lacking(targets []Target) (all []string) {
+func (d *Difference) Lacking(targets []Target) []string {
+	return d.where(targets, func(v Value) bool { return !v.Held })
+}
+
+func (d *Difference) where(targets []Target, is func(v Value) bool) (all []string) {
 	for i, value := range d.Values {
-		if value.Known && !value.Held {
+		if value.Known && is(value) {
 			all = append(all, targets[i].Addr)
 		}
 	}
