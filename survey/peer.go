@@ -255,7 +255,11 @@ func (f *Fault) Error() string {
 		Garbage:     "answers something that is not RocketMQ's protocol: it is no NameServer or broker",
 		NoTLS:       "does not take this client by TLS",
 	}[f.What]
-	return fmt.Sprintf("%s: %s (%v)", f.Addr, why, f.Err)
+	err := f.Err
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "dial" {
+		err = op.Err // without this side's port: whoever watches compares what is said
+	}
+	return fmt.Sprintf("%s: %s (%v)", f.Addr, why, err)
 }
 
 func (f *Fault) Unwrap() error { return f.Err }

@@ -213,6 +213,23 @@ func TestWhatCannotBeAsked(t *testing.T) {
 	}
 }
 
+// The same fault reads the same each time, for diff --watch tells what changes.
+func TestFaultsReadAlike(t *testing.T) {
+	resets := kit.Listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1))
+		_ = c.(*net.TCPConn).SetLinger(0)
+	})
+	said := func() string {
+		p := NewPeer(resets, NameServer, &Access{Timeout: time.Second, Rate: 100})
+		defer p.Close()
+		_, err := p.Ask(t.Context(), 106, nil)
+		return fmt.Sprint(err)
+	}
+	if first, second := said(), said(); first != second || !kit.ContainsAll(first, "ends the connection", "reset") {
+		t.Errorf("%s\n%s", first, second)
+	}
+}
+
 // Options that hide something explain it by their name.
 func TestWhatOptionsHide(t *testing.T) {
 	a, b := newFake(t, 513), newFake(t, 513)
