@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"gossip":            {"clock", "mq", "tombstone", "digest", "gossip/sockets"},
 	"gossip/sockets":    {},
 	"gossip/impair":     {"gossip/sockets"},
-	"cluster":           {"api", "mq", "node", "node/config", "gossip", "remoting", "remoting/body", "remoting/rpc"},
+	"cluster":           {"api", "mq", "node", "node/config", "node/memory", "gossip", "remoting", "remoting/body", "remoting/rpc"},
 	"survey":            {"mq", "node/properties", "remoting", "remoting/body", "remoting/fastjson", "remoting/rpc"},
 	"node/readiness":    {"clock", "digest"},
 	"node/addresses":    {"clock", "digest", "gossip"},

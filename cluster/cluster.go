@@ -14,6 +14,7 @@ import (
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/memory"
 )
 
 // Name is the gossip cluster that the nodes of one process form.
@@ -77,6 +78,7 @@ func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
 		host = "0.0.0.0"
 	}
 	cfg.Release, cfg.DroppedLines = c.cfg.Release, c.cfg.DroppedLines
+	cfg.Memory = memory.Plan(memory.Find(0))
 	cfg.ReadyAfter = 0 // whoever tries it wants to see it at once
 	http := 0
 	if port != 0 {

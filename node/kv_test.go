@@ -1,7 +1,6 @@
 package node
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,11 +40,13 @@ func TestKVLimits(t *testing.T) {
 
 func TestKVStoreIsAPartOfTheMemory(t *testing.T) {
 	for _, c := range []struct {
-		given  int
-		memory int64
-		want   int
-	}{{0, math.MaxInt64, 16 << 20}, {0, 64 << 20, 8 << 20}, {100 << 20, 64 << 20, 100 << 20}} {
-		if got := kvLimits(&config.Config{KVStoreMax: c.given}, c.memory).Store; got != c.want {
+		given int
+		share int64
+		want  int
+	}{{0, 0, 16 << 20}, {0, 128 << 20, 16 << 20}, {0, 8 << 20, 8 << 20}, {100 << 20, 8 << 20, 100 << 20}} {
+		cfg := config.Config{KVStoreMax: c.given}
+		cfg.Memory.KV = c.share
+		if got := kvLimits(&cfg).Store; got != c.want {
 			t.Errorf("%+v: %d", c, got)
 		}
 	}

@@ -88,7 +88,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	kv.SetLimits(kvLimits(&cfg, debug.SetMemoryLimit(-1)))
+	kv.SetLimits(kvLimits(&cfg))
 	n := &Node{
 		log:      log,
 		runtime:  config.NewRuntime(cfg, log.With("component", "config")),
@@ -157,11 +157,14 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 // cacheBytes is the budget for encoded routes: an eighth of the memory limit (GOMEMLIMIT), where one is set.
 func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/8) }
 
-// kvLimits are those of the operator, or the default, but of a memory limit an eighth at most.
-func kvLimits(cfg *config.Config, memory int64) kvconfig.Limits {
+// kvLimits are those of the operator, or the default where the memory allows it.
+func kvLimits(cfg *config.Config) kvconfig.Limits {
 	l := kvconfig.Limits{Value: cfg.KVValueMax, Store: cfg.KVStoreMax}
 	if l.Store == 0 {
-		l.Store = int(min(config.DefaultKVStoreMax, memory/8))
+		l.Store = config.DefaultKVStoreMax
+		if share := cfg.Memory.KV; share > 0 {
+			l.Store = min(l.Store, int(share))
+		}
 	}
 	return l
 }

@@ -42,7 +42,7 @@ type Config struct {
 	// KVServeMissing serves routes alone where that is so.
 	KVServeMissing bool
 	// KVValueMax and KVStoreMax bound what changes make of the KV store, in bytes (kvconfig.Limits). A KVStoreMax of 0 is
-	// DefaultKVStoreMax, or an eighth of the memory limit (GOMEMLIMIT) where that is less.
+	// DefaultKVStoreMax, or what Memory leaves it where that is less.
 	KVValueMax, KVStoreMax int
 	// Gossip says with whom the node shares who has left; nil is nobody.
 	Gossip *gossip.Config

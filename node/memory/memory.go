@@ -22,13 +22,11 @@ type Found struct {
 
 // Limits are what follows, in bytes.
 type Limits struct {
-	Total int64  // what the process may take; 0: no limit is known
-	Go    int64  // what Go's runtime should keep to, kernel memory and stacks of threads beside it; 0: leave it as it is
-	From  string // which of Found said so, for people
+	Total int64 // what the process may take; 0: no limit is known
+	Go    int64 // what Go's runtime should keep to, kernel memory and stacks of threads beside it; 0: leave it as it is
 
 	Passing int64 // what passes through: frames, what is made of them, answers that nobody has read
 	KV      int64 // the KV store; 0: no limit
-	Tables  int64 // brokers and topics; 0: no limit
 }
 
 // Without a limit, what passes through may have so much, and no more than this part of the machine.
@@ -46,14 +44,10 @@ const (
 // Plan shares out what was found. The flag wins over GOMEMLIMIT, and that over the cgroup; none may have more than the cgroup.
 func Plan(f Found) Limits {
 	l := Limits{Total: f.Cgroup, Go: f.Go}
-	switch {
-	case f.Flag > 0:
-		l.Total, l.Go, l.From = smaller(f.Flag, f.Cgroup), 0, "--memory"
-	case f.Go > 0:
-		l.From = "GOMEMLIMIT"
-	case f.Cgroup > 0:
-		l.From = "cgroup"
-	default:
+	if f.Flag > 0 {
+		l.Total, l.Go = smaller(f.Flag, f.Cgroup), 0
+	}
+	if l.Total == 0 && l.Go == 0 {
 		l.Passing = passing
 		if f.System > 0 {
 			l.Passing = max(min(passing, f.System/passingPart), least)
@@ -66,7 +60,6 @@ func Plan(f Found) Limits {
 		l.Total = l.Go + max(l.Go/10, min(l.Go/3, 64<<20))
 	}
 	l.Passing, l.KV = max(l.Go/4, least), max(l.Go/8, least)
-	l.Tables = max(l.Go/16*7, least) // the rest, but for routes kept encoded and what the program takes by itself
 	return l
 }
 
