@@ -163,7 +163,7 @@ func (c *Conn) end(err error) {
 		s.handler.Closed(c)
 	}
 	s.putLoop(c)
-	c.Give(c.held.Load())
+	c.give(c.held.Load())
 	s.remove(c)
 	c.ended(err)
 }

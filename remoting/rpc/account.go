@@ -12,7 +12,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
-// account is the memory that what passes through may hold, in bytes: frames that are not complete, what handlers make of them,
+// account is the memory that what passes through may hold, in bytes: frames that are not complete, headers that are decoded,
 // answers that nobody has read, goroutines of connections that speak. It is charged before it is taken, per connection.
 //
 // Up to three quarters of the limit nobody is asked who he is. Beyond them the budget is short: then connections that own
@@ -55,47 +55,41 @@ func network(a netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// Take charges n bytes to the connection, before they are taken; it never waits. False: there is no memory for it now, and
-// nothing is charged. Only in Serve. What is not given back then is when the connection ends.
-func (c *Conn) Take(n int64) bool {
-	if c.server == nil { // a connection made by a test
-		return true
-	}
+// take charges n bytes to the connection, before they are taken; it never waits. False: there is no memory for it now, and
+// nothing is charged. Only for whoever serves the connection or wakes it. What is not given back is when the connection ends.
+func (c *Conn) take(n int64) bool {
 	a := &c.server.account
 	used := a.used.Add(n)
 	add(&c.held, n)
 	if used <= a.limit/4*3 || c.server.mayHave(c, n, used) {
 		return true
 	}
-	c.Give(n)
+	c.give(n)
 	return false
 }
 
-// Give takes note that n bytes are given back.
-func (c *Conn) Give(n int64) {
-	if c.server == nil {
-		return
-	}
+// give takes note that n bytes are given back.
+func (c *Conn) give(n int64) {
 	c.server.account.used.Add(-n)
 	add(&c.held, -n)
 }
 
-// charge is Take for serving, which cannot be refused.
+// charge is take for serving, which cannot be refused.
 func (c *Conn) charge() {
 	c.server.account.used.Add(serving)
 	add(&c.held, serving)
 }
 
-// await is Take for a frame, which may wait. An error: the connection must be closed.
+// await is take for a frame, which may wait. An error: the connection must be closed.
 func (c *Conn) await(n int64) error {
-	if c.Take(n) {
+	if c.take(n) {
 		return nil
 	}
 	if !c.listed.Load() && c.vouched() {
 		c.listed.Store(true)
 	}
 	for left := roomWait; left > 0; left -= roomStep {
-		if c.Take(n) {
+		if c.take(n) {
 			return nil
 		}
 		if c.closing.Load() != nil || !c.server.sleep(roomStep) {

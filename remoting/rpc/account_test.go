@@ -47,7 +47,7 @@ func taken(c *Conn, n int64, others ...*Conn) string {
 		was[o] = o.closing.Load() != nil
 	}
 	text := "no"
-	if c.Take(n) {
+	if c.take(n) {
 		text = "yes"
 	}
 	for i, o := range others {
@@ -70,7 +70,7 @@ func TestWhoGivesFirst(t *testing.T) {
 		a, b := shareholder(t, s, "192.0.2.1", false), shareholder(t, s, "192.0.2.1", false)
 		want(t, "three quarters, whoever it is", taken(a, 12*mb), "yes")
 		want(t, "no more of a source that holds most; who holds much makes room for who holds little", taken(b, 1*mb, a), "no -0")
-		a.Give(a.held.Load())
+		a.give(a.held.Load())
 		want(t, "once it is given back", taken(b, 1*mb), "yes")
 		if used := s.account.used.Load(); used != 1*mb {
 			t.Errorf("%d bytes are charged", used)

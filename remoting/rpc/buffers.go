@@ -71,7 +71,7 @@ func larger(n, frame int) int {
 
 // put gives a buffer back, and what it was charged.
 func (c *Conn) put(b *buffer) {
-	c.Give(b.cost)
+	c.give(b.cost)
 	b.cost = 0
 	if b.home != nil {
 		b.home.Put(b)
@@ -83,7 +83,7 @@ func (c *Conn) answers() *buffer {
 	b := take(&c.server.buffers.out, outBuffer)
 	b.b = b.b[:0]
 	if more := int64(cap(b.b) - outBuffer); more > 0 {
-		if !c.Take(more) {
+		if !c.take(more) {
 			return &buffer{b: make([]byte, 0, outBuffer), home: b.home}
 		}
 		b.cost = more
@@ -99,7 +99,7 @@ func (c *Conn) widen(n int) bool {
 	}
 	size := max(2*cap(b.b), len(b.b)+n)
 	more := int64(size - cap(b.b))
-	if !c.Take(more) {
+	if !c.take(more) {
 		return false
 	}
 	b.b = append(make([]byte, 0, size), b.b...)

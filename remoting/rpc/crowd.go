@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Where connections run out (DEV-20): from three quarters of MaxConns on the source that has most gives first (DEV-20).
+// Where connections run out: from three quarters of MaxConns on the source that has most gives first (DEV-20).
 const (
 	probation = 5 * time.Second  // in which a new connection must say that it is a broker's
 	mute      = 30 * time.Second // after which a connection that never sent a byte is closed

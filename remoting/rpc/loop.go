@@ -139,7 +139,7 @@ func (c *Conn) release() {
 		l.in, l.r, l.w = nil, 0, 0
 		return
 	}
-	if len(l.in.b) > smallBuffer && unread <= smallBuffer/2 && c.Take(smallBuffer) {
+	if len(l.in.b) > smallBuffer && unread <= smallBuffer/2 && c.take(smallBuffer) {
 		small := take(&c.server.buffers.small, smallBuffer)
 		small.cost = smallBuffer
 		l.w = copy(small.b, l.in.b[l.r:l.w])

@@ -40,7 +40,7 @@ func (c *Conn) run(woken clock.Stamp) {
 		}
 		c.release()
 		c.server.putLoop(c)
-		c.Give(serving)
+		c.give(serving)
 		if c.park() {
 			return
 		}
@@ -105,7 +105,7 @@ func (c *Conn) wake(at clock.Stamp) {
 	switch {
 	case c.closing.Load() != nil:
 		c.charge()
-	case !c.Take(serving):
+	case !c.take(serving):
 		c.state.Store(parked)
 		c.server.stall(c, at)
 		if c.closing.Load() == nil || !c.state.CompareAndSwap(parked, active) {

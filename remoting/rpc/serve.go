@@ -13,8 +13,8 @@ import (
 const (
 	overloadRemark = "[OVERLOAD]system busy, start flow control for a while"
 	goAwayRemark   = "please go away"
-	// NoMemory is that of code 2 where the memory for requests is used up.
-	NoMemory = "[OVERLOAD]no memory for this request now, see --memory"
+	// noMemory is that of code 2 where the memory for requests is used up.
+	noMemory = "[OVERLOAD]no memory for this request now, see --memory"
 )
 
 // serve handles one frame, given without its length word, and appends its answer. An error means that the
@@ -22,10 +22,10 @@ const (
 func (c *Conn) serve(frame []byte) error {
 	l, s := c.loop, c.server
 	if n := fieldsOf(frame); n > 0 {
-		if !c.Take(n) {
+		if !c.take(n) {
 			return errNoMemory
 		}
-		defer c.Give(n)
+		defer c.give(n)
 	}
 	if err := remoting.Decode(frame, &l.req); err != nil {
 		return badInput{err}
@@ -182,11 +182,11 @@ func (c *Conn) answer() error {
 func (c *Conn) answerLarge() error {
 	l := c.loop
 	n := int64(len(l.resp.Body))
-	if !c.Take(n) {
+	if !c.take(n) {
 		c.busy()
 		return nil
 	}
-	defer c.Give(n)
+	defer c.give(n)
 	l.out.b = remoting.AppendResponseHeader(l.out.b, c.server.cfg.Serialize, &l.resp, len(l.resp.Body))
 	return c.flushBody(l.resp.Body)
 }
@@ -197,7 +197,7 @@ func (c *Conn) busy() {
 	s.counts.overloads.Add(1)
 	l.resp.Reset()
 	l.resp.Opaque = l.req.Opaque
-	l.resp.Fail(remoting.SystemBusy, NoMemory)
+	l.resp.Fail(remoting.SystemBusy, noMemory)
 	l.out.b = remoting.AppendResponse(l.out.b, s.cfg.Serialize, &l.resp)
 }
 

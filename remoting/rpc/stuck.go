@@ -68,7 +68,7 @@ func (w *wire) stuckOn(err error) bool {
 
 // keep appends to what must go out before anything else does: half an answer has gone already.
 func (w *wire) keep(p []byte) error {
-	if !w.conn.Take(int64(len(p))) {
+	if !w.conn.take(int64(len(p))) {
 		w.conn.server.counts.noBudget.Add(1)
 		w.conn.Close("no memory for the rest of its answer")
 		return errNoMemory
@@ -93,6 +93,6 @@ func (w *wire) behind() bool {
 	w.tail = nil
 	w.stuck.Store(false)
 	_, _ = w.Write(rest[n:]) // what it fails for, the next read or write fails for
-	w.conn.Give(int64(len(rest)))
+	w.conn.give(int64(len(rest)))
 	return len(w.tail) > 0
 }
