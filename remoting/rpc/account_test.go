@@ -65,6 +65,15 @@ func TestWhoGivesFirst(t *testing.T) {
 			t.Errorf("%s: %s, want %s", what, got, want)
 		}
 	}
+	twelve := func(t *testing.T, s *Server) (all []*Conn) {
+		t.Helper()
+		for range 12 {
+			c := shareholder(t, s, "192.0.2.1", false)
+			want(t, "each of twelve strangers", taken(c, 1*mb), "yes")
+			all = append(all, c)
+		}
+		return all
+	}
 	t.Run("one source", func(t *testing.T) {
 		s := bank(t, 16*mb)
 		a, b := shareholder(t, s, "192.0.2.1", false), shareholder(t, s, "192.0.2.1", false)
@@ -78,12 +87,7 @@ func TestWhoGivesFirst(t *testing.T) {
 	})
 	t.Run("equals", func(t *testing.T) {
 		s := bank(t, 16*mb)
-		var all []*Conn
-		for range 12 {
-			c := shareholder(t, s, "192.0.2.1", false)
-			want(t, "each of twelve", taken(c, 1*mb), "yes")
-			all = append(all, c)
-		}
+		all := twelve(t, s)
 		want(t, "one more of them", taken(shareholder(t, s, "192.0.2.1", false), 1*mb, all...), "no")
 	})
 	t.Run("other sources", func(t *testing.T) {
@@ -118,12 +122,7 @@ func TestWhoGivesFirst(t *testing.T) {
 	})
 	t.Run("no more is taken away than is wanted", func(t *testing.T) {
 		s := bank(t, 16*mb)
-		var all []*Conn
-		for range 12 {
-			c := shareholder(t, s, "192.0.2.1", false)
-			want(t, "a stranger", taken(c, 1*mb), "yes")
-			all = append(all, c)
-		}
+		all := twelve(t, s)
 		o := shareholder(t, s, "192.0.2.2", true)
 		want(t, "a broker", taken(o, 4*mb, all...), "yes")
 		if got := taken(o, 2*mb, all...); strings.Count(got, "-") != 2 {
