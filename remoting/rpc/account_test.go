@@ -165,6 +165,11 @@ func TestListedBrokerIsNotRefused(t *testing.T) {
 	if s.Stats().NoBudget == 0 {
 		t.Error("no stranger made room")
 	}
+	for c := range s.Conns() {
+		if c.listed.Load() {
+			t.Error("with its frame handled it still counts as that broker's")
+		}
+	}
 	for _, p := range strangers {
 		p.Close()
 	}

@@ -183,6 +183,9 @@ func (c *Conn) frames() error {
 		if err := c.serve(frame); err != nil {
 			return c.refuse(err)
 		}
+		if c.listed.Load() {
+			c.listed.Store(false)
+		}
 		if l.turn++; l.turn == window {
 			l.turn = 0
 			c.leave()
