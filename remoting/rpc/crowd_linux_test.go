@@ -104,7 +104,7 @@ func TestOrderOfGivingWay(t *testing.T) {
 
 // While connections run out, those that never sent a byte go after 30 s, and a newcomer that says nothing after 5; else neither.
 func TestMuteConnections(t *testing.T) {
-	for crowded, max := range map[bool]int{true: 4, false: 40} {
+	for crowded, max := range map[bool]int{true: 5, false: 40} {
 		virtual(t, func(c *Config) { c.MaxConns = max }, func(t *testing.T, s *Server, m *memory) {
 			var first []net.Conn
 			for range 4 {
@@ -114,7 +114,9 @@ func TestMuteConnections(t *testing.T) {
 				wantWithin(t, lives(t, first[0]), 120*time.Second)
 				return
 			}
-			wantWithin(t, lives(t, first[0]), mute)
+			newcomer := lives(t, m.dial())
+			wantWithin(t, newcomer, probation)
+			wantWithin(t, newcomer+lives(t, first[0]), mute)
 		})
 	}
 }
