@@ -20,7 +20,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/addresses"
-	"github.com/epitaph-mq/epitaph/node/admin"
+	"github.com/epitaph-mq/epitaph/node/door"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
@@ -49,7 +49,7 @@ type Config struct {
 // Server is the address server of one node. Make it with New, then Start, Run and Stop.
 type Server struct {
 	cfg  Config
-	door *admin.Door // nil before Start
+	door *door.Door // nil before Start
 
 	mu     sync.Mutex // guards the following fields
 	lists  *addresses.Lists
@@ -90,7 +90,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("--address-server=%s: %w", s.cfg.Listen, err)
 	}
 	// Clients ask every two minutes, and there are thousands of them: a connection kept for the next time is one too many.
-	s.door = admin.Open(ctx, l, http.HandlerFunc(s.serve), s.cfg.Logger)
+	s.door = door.Open(ctx, l, "", http.HandlerFunc(s.serve), s.cfg.Logger)
 	s.door.EachAnew()
 	return nil
 }

@@ -13,36 +13,23 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/departures"
+	"github.com/epitaph-mq/epitaph/node/door"
 	"github.com/epitaph-mq/epitaph/node/lockfile"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
 
-// Limits of each of the two listeners. Whoever asks is a scraper, a health check or a person: few, and with small requests.
-const (
-	conns          = 256              // open connections; beyond, the oldest that is not served is closed for the next
-	connsEach      = 64               // of one address, likewise; a Unix socket has none
-	atOnce         = 16               // requests handled at once, beside those for /readyz; more are answered with 503
-	atOnceEach     = 8                // of one address, likewise
-	headerMax      = 16 << 10         // bytes of a request's header
-	profileSeconds = 60               // of a profile or trace at most
-	bodyMax        = 4 << 10          // bytes of a request's body, which nobody reads
-	headerTime     = 5 * time.Second  // for the header to come in
-	readTime       = 10 * time.Second // for the whole request
-	stallTime      = 5 * time.Second  // for the next 64 KiB of an answer to be taken
-	writeTime      = 30 * time.Second // from the header's end to the answer's; pprof adds what it was asked to measure
-	idleTime       = 30 * time.Second // between two requests of a connection
-	stopTime       = 2 * time.Second  // for requests under way when the node stops
-)
+// profileSeconds is how long a profile or trace takes at most.
+const profileSeconds = 60
 
-// readyPath is what orchestrators and balancers ask.
+// readyPath is what orchestrators and balancers ask, and what has room at any time: they restart a node that does not answer, or
+// send nobody to it any more.
 const readyPath = "/readyz"
 
 // Identity is which node this is, and which program. Name and Cluster are empty when it gossips with nobody.
@@ -73,8 +60,8 @@ type Server struct {
 	view    View
 	counts  *Counts
 	metrics func() (*metrics, error) // made when it is first needed: without HTTP and gossip that is mostly never
-	http    *Door                    // nil: off, or not started
-	socket  *Door                    // nil: none
+	http    *door.Door               // nil: off, or not started
+	socket  *door.Door               // nil: none
 	lock    *lockfile.Lock
 	path    string // of the socket
 }
@@ -102,7 +89,7 @@ func (h *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--http=%s: %w", h.addr, err)
 	}
-	h.http = Open(ctx, l, h.Handler(), h.log)
+	h.http = door.Open(ctx, l, readyPath, h.Handler(), h.log)
 	return nil
 }
 
@@ -117,66 +104,6 @@ func (h *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// Door is one listener with its limits.
-type Door struct {
-	server *http.Server
-	bound  net.Listener
-	served chan struct{}
-	slots  chan struct{}
-
-	mu   sync.Mutex         // guards the following field
-	each map[netip.Addr]int // requests handled now, by the address that they come from
-}
-
-// Open serves what comes in at l.
-func Open(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) *Door {
-	return open(ctx, l, handler, stallTime, log)
-}
-
-func open(ctx context.Context, l net.Listener, handler http.Handler, stall time.Duration, log *slog.Logger) *Door {
-	d := &Door{bound: l, served: make(chan struct{}), slots: make(chan struct{}, atOnce), each: make(map[netip.Addr]int)}
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.server = &http.Server{
-		Handler:           d.limited(handler),
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       readTime,
-		WriteTimeout:      writeTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    headerMax,
-		ConnState:         notice,
-		ConnContext:       meet,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	d.server.RegisterOnShutdown(cancel)
-	go func() {
-		defer close(d.served)
-		defer cancel()
-		if err := d.server.Serve(newVisitors(l, stall, log)); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("listener for operators stopped", "addr", l.Addr(), "err", err)
-		}
-	}()
-	return d
-}
-
-// EachAnew ends each connection with its answer, for callers that are many and ask seldom.
-func (d *Door) EachAnew() { d.server.SetKeepAlivesEnabled(false) }
-
-// Close lets requests under way finish, for a while. A door that was not opened (nil) is closed.
-func (d *Door) Close(ctx context.Context) error {
-	if d == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, stopTime)
-	defer cancel()
-	err := d.server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = d.server.Close()
-	}
-	<-d.served
-	return err
-}
-
 // shortly bounds how long a profile may take: it holds one of the slots, and net/http/pprof puts the write timeout off.
 func shortly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -188,49 +115,6 @@ func shortly(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// limited bounds requests at once and what a request may carry. Health and readiness have room at any time: whoever asks for
-// them restarts a node that does not answer, or sends nobody to it any more.
-func (d *Door) limited(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from := serving(r)
-		if r.URL.Path != readyPath {
-			if !d.enter(from) {
-				w.Header().Set("Retry-After", "1")
-				http.Error(w, "too many requests at once; ask again in a second", http.StatusServiceUnavailable)
-				return
-			}
-			defer d.leave(from)
-			runtime.Gosched() // a core is taken in turns, too, and health has none to wait for
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (d *Door) enter(from netip.Addr) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if from.IsValid() && d.each[from] >= atOnceEach {
-		return false
-	}
-	select {
-	case d.slots <- struct{}{}:
-		d.each[from]++
-		return true
-	default:
-		return false
-	}
-}
-
-func (d *Door) leave(from netip.Addr) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	<-d.slots
-	if d.each[from]--; d.each[from] == 0 {
-		delete(d.each, from)
-	}
 }
 
 // Handler is what HTTP answers: nothing that changes anything.
@@ -302,14 +186,4 @@ func (h *Server) Addr() netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return h.http.Addr()
-}
-
-// Addr is the bound address; invalid when it is none of TCP.
-func (d *Door) Addr() netip.AddrPort {
-	addr, ok := d.bound.Addr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := addr.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

@@ -1,12 +1,8 @@
 package admin
 
 import (
-	"bufio"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -53,29 +49,6 @@ func get(t *testing.T, h *Server, path string) (status int, body string) {
 		t.Fatalf("%s: %s", path, body)
 	}
 	return status, body
-}
-
-func TestHTTPLimits(t *testing.T) {
-	h := start(t)
-	for range atOnce {
-		h.http.slots <- struct{}{}
-	}
-	if status, body := get(t, h, "/"); status != 503 || !strings.Contains(body, "too many") {
-		t.Errorf("above the limit: %d %s", status, body)
-	}
-	for range atOnce {
-		<-h.http.slots
-	}
-	c, err := net.Dial("tcp", h.Addr().String())
-	kit.Must(t, err)
-	defer c.Close()
-	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", headerMax+8<<10))
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	kit.Must(t, err)
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("large header: %d", resp.StatusCode)
-	}
 }
 
 // However many conflicts there are, few are kept.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/node/door"
 	"github.com/epitaph-mq/epitaph/node/lockfile"
 )
 
@@ -38,7 +39,7 @@ func (h *Server) StartSocket(ctx context.Context, path, holder string) error {
 		lock.Release()
 		return err
 	}
-	h.lock, h.path, h.socket = lock, path, Open(ctx, l, h.SocketHandler(), h.log)
+	h.lock, h.path, h.socket = lock, path, door.Open(ctx, l, readyPath, h.SocketHandler(), h.log)
 	return nil
 }
 

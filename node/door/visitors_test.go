@@ -1,4 +1,4 @@
-package admin
+package door
 
 import (
 	"bufio"
@@ -16,22 +16,25 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
+// health is the path that has room at any time.
+const health = "/readyz"
+
 // house is a door on loopback, with answers that are small, large, or come when the test lets them, and the lines of its log.
 func house(t *testing.T, stall time.Duration) (addr string, log *kit.Log, letGo func()) {
 	t.Helper()
 	release, large := make(chan struct{}), make([]byte, 32<<20)
 	mux := http.NewServeMux()
-	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "small") })
-	mux.HandleFunc(readyPath, func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ready") })
+	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "small") })
+	mux.HandleFunc(health, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ready") })
 	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) })
 	mux.HandleFunc("/later", func(w http.ResponseWriter, _ *http.Request) {
 		<-release
-		writeLine(w, http.StatusOK, "later")
+		fmt.Fprintln(w, "later")
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
 	log = &kit.Log{}
-	d := open(t.Context(), l, mux, stall, slog.New(slog.NewTextHandler(log, nil)))
+	d := open(t.Context(), l, health, mux, stall, slog.New(slog.NewTextHandler(log, nil)))
 	t.Cleanup(func() { _ = d.Close(t.Context()) })
 	return l.Addr().String(), log, func() { close(release) }
 }
@@ -103,11 +106,11 @@ func TestReadersThatDoNotRead(t *testing.T) {
 	}
 	read("127.0.0.2")
 	want(t, "another address", answer(t, addr, "127.0.0.1", "/small"), http.StatusOK)
-	want(t, "health", answer(t, addr, "127.0.0.2", readyPath), http.StatusOK)
+	want(t, "health", answer(t, addr, "127.0.0.2", health), http.StatusOK)
 	read("127.0.0.3")
 	want(t, "all are taken", answer(t, addr, "127.0.0.1", "/small"), http.StatusServiceUnavailable)
 	for _, from := range []string{"127.0.0.1", "127.0.0.3"} {
-		want(t, "health", answer(t, addr, from, readyPath), http.StatusOK)
+		want(t, "health", answer(t, addr, from, health), http.StatusOK)
 	}
 	kit.Await(t, writeTime/2, "those who do not read are cut", func() error {
 		if !strings.Contains(log.String(), "did not read its answer") || answer(t, addr, "127.0.0.3", "/small") != http.StatusOK {
@@ -154,15 +157,15 @@ func TestWhoeverComesNextFindsRoom(t *testing.T) {
 				all[i].ask("/later")
 				continue
 			}
-			all[i].ask(readyPath)
+			all[i].ask(health)
 			want(t, fmt.Sprint(name, " ", i), all[i].status(), http.StatusOK)
 		}
-		want(t, name+", one more", answer(t, addr, source(0), readyPath), http.StatusOK)
-		want(t, name+", another one", answer(t, addr, "127.0.0.1", readyPath), http.StatusOK)
-		all[1].ask(readyPath)
+		want(t, name+", one more", answer(t, addr, source(0), health), http.StatusOK)
+		want(t, name+", another one", answer(t, addr, "127.0.0.1", health), http.StatusOK)
+		all[1].ask(health)
 		want(t, name+", the oldest", all[1].status(), 0)
 		last := all[len(all)-1]
-		last.ask(readyPath)
+		last.ask(health)
 		want(t, name+", the newest", last.status(), http.StatusOK)
 		letGo()
 		want(t, name+", one that was served", all[0].status(), http.StatusOK)
@@ -176,7 +179,7 @@ func TestHalfRequestsMakeRoom(t *testing.T) {
 	for i := range 300 {
 		fmt.Fprint(visit(t, addr, fmt.Sprintf("127.0.2.%d", 1+i%10)), "GET /small HTTP/1.1\r\nHost:")
 	}
-	want(t, "health", answer(t, addr, "127.0.2.1", readyPath), http.StatusOK)
+	want(t, "health", answer(t, addr, "127.0.2.1", health), http.StatusOK)
 }
 
 func TestSourceOf(t *testing.T) {
@@ -203,3 +206,25 @@ func (from) Close() error                     { return nil }
 func (from) SetDeadline(time.Time) error      { return nil }
 func (from) SetReadDeadline(time.Time) error  { return nil }
 func (from) SetWriteDeadline(time.Time) error { return nil }
+
+func TestLimits(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	kit.Must(t, err)
+	d := Open(t.Context(), l, health, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = d.Close(t.Context()) })
+	for range atOnce {
+		if !d.enter(netip.Addr{}) {
+			t.Fatal("no place is left")
+		}
+	}
+	want(t, "above the limit", answer(t, d.Addr().String(), "127.0.0.1", "/"), http.StatusServiceUnavailable)
+	for range atOnce {
+		d.leave(netip.Addr{})
+	}
+	g := visit(t, d.Addr().String(), "127.0.0.1")
+	fmt.Fprintf(g, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", headerMax+8<<10))
+	resp, err := http.ReadResponse(g.r, nil)
+	kit.Must(t, err)
+	_ = resp.Body.Close()
+	want(t, "large header", resp.StatusCode, http.StatusRequestHeaderFieldsTooLarge)
+}
