@@ -30,53 +30,37 @@ func (p *program) env(name string) string {
 	return value
 }
 
-// boolOfEnv sets what the variable of a flag says, if it is set.
-func (p *program) boolOfEnv(flag string, on *bool) (err error) {
-	text := p.env(envOf(flag))
-	if text == "" {
-		return nil
-	}
-	if *on, err = strconv.ParseBool(text); err != nil {
-		return fmt.Errorf("%s=%q: want true or false", envOf(flag), text)
-	}
-	return nil
-}
-
 // flagsOfEnv sets what the variables of flags say, for a program whose command line has none of them.
 func (p *program) flagsOfEnv(flags []command.Flag) error {
 	var errs []error
 	for _, f := range flags {
-		text := p.env(envOf(f.Name))
+		text := p.env(f.Env)
 		if text == "" {
 			continue
 		}
+		var err error
+		want := ""
 		switch to := f.To.(type) {
 		case *string:
 			*to = text
 		case *bool:
-			errs = append(errs, p.boolOfEnv(f.Name, to))
+			want = "true or false"
+			*to, err = strconv.ParseBool(text)
+		case *int:
+			want = "a whole number"
+			*to, err = strconv.Atoi(text)
 		case *time.Duration:
-			d, err := time.ParseDuration(text)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s=%q: want a time such as 30s", envOf(f.Name), text))
-			} else {
+			want = "a time such as 30s"
+			var d time.Duration
+			if d, err = time.ParseDuration(text); err == nil {
 				*to = d
 			}
 		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s=%q: want %s", f.Env, text, want))
+		}
 	}
 	return errors.Join(errs...)
-}
-
-// intOfEnv is boolOfEnv of a whole number.
-func (p *program) intOfEnv(flag string, n *int) (err error) {
-	text := p.env(envOf(flag))
-	if text == "" {
-		return nil
-	}
-	if *n, err = strconv.Atoi(text); err != nil {
-		return fmt.Errorf("%s=%q: want a whole number", envOf(flag), text)
-	}
-	return nil
 }
 
 // system collects what the original would find as system properties. java are the options of its Java machine, which

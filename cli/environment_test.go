@@ -20,7 +20,7 @@ func TestServiceLinksTakeOneLine(t *testing.T) {
 		"EPITAPH_PORT_9876_TCP_ADDR=10.0.0.1", "EPITAPH_HTTP_PORT_9886_TCP=tcp://10.0.0.2:9886", "EPITAPH_HTTP_PORT=tcp://10.0.0.2:9886",
 		"EPITAPH_HTTP_SERVICE_HOST=10.0.0.2", "EPITAPH_HTTP=127.0.0.1:9886", "EPITAPH_LISTEN_PORT=9877", "EPITAPH_PROT=1", "OTHER_SERVICE_HOST=x",
 	}}
-	p.tellStray(slog.New(slog.NewTextHandler(book, nil)), knownVariables(), "not known")
+	p.tellStray(slog.New(slog.NewTextHandler(book, nil)), variables(serveFlags(&serveSettings{})), "not known")
 	text := book.String()
 	if strings.Count(text, "\n") != 3 || strings.Count(text, "level=INFO") != 1 || strings.Count(text, "EPITAPH_") != 13 ||
 		!strings.Contains(text, "name=EPITAPH_LISTEN_PORT") || !strings.Contains(text, "name=EPITAPH_PROT") || !strings.Contains(text, "enableServiceLinks") {

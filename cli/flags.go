@@ -93,10 +93,10 @@ func logFlags(s *logSettings) []command.Flag {
 	}
 }
 
-// knownVariables are the variables that the flags of serve read.
-func knownVariables() (names []string) {
-	names = append(names, gossip.KeyVariable)
-	for _, f := range serveFlags(&serveSettings{}) {
+// variables are those that flags are read from, with the one that is no flag.
+func variables(flags []command.Flag) []string {
+	names := []string{gossip.KeyVariable}
+	for _, f := range flags {
 		names = append(names, f.Env)
 	}
 	return names

@@ -19,7 +19,7 @@ func TestNoFlagIsTakenAway(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^ (-\w,--\w+(?: <arg>)?)`).FindAllStringSubmatch(mqUsage, -1) {
 		lines = append(lines, "mqnamesrv "+m[1])
 	}
-	for _, name := range mqVariables() {
+	for _, name := range variables(mqFlags(&serveSettings{})) {
 		lines = append(lines, "mqnamesrv "+name)
 	}
 	kit.Listed(t, "testdata/listed/flags.txt", lines)

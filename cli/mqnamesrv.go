@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
-	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
 
@@ -118,22 +117,10 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 	sys.Source = "-D"
 	cfg = config.Default(sys)
 	cfg.KVAsOriginal = true
-	var settings gossipSettings
-	var found addressSettings
-	err = p.flagsOfEnv(append(gossipFlags(&settings), addressFlags(&found)...))
-	found.into(&cfg)
-	settings.key = p.env(gossip.KeyVariable)
-	wrong = append(wrong, p.boolOfEnv("read-only-config", &cfg.ReadOnlyConfig), p.boolOfEnv(closeClientsFlag, &cfg.CloseClientsUntilReady),
-		p.intOfEnv("kv-value-max", &cfg.KVValueMax), p.intOfEnv("kv-store-max", &cfg.KVStoreMax),
-		err, settings.into(&cfg))
-	cfg.ProxyFrom, err = config.Networks(envOf("proxy-from"), p.env(envOf("proxy-from")))
-	wrong = append(wrong, err)
-	cfg.AdminFrom, err = config.Networks(envOf("admin-from"), p.env(envOf("admin-from")))
-	wrong = append(wrong, err)
-	conns := 0
-	wrong = append(wrong, p.intOfEnv("max-connections", &conns), setMemory(&cfg, p.env(envOf("memory")), conns))
-	cfg.HTTP, cfg.Release = p.env(envOf("http")), revision()
-	cfg.Socket, cfg.SocketDir = p.env(envOf("socket")), sys.DataDir()
+	var ours serveSettings
+	wrong = append(wrong, p.flagsOfEnv(mqFlags(&ours)))
+	wrong = append(wrong, p.applyShared(&cfg, ours, envOf)...)
+	cfg.SocketDir = sys.DataDir()
 	if err := errors.Join(wrong...); err != nil {
 		return cfg, nil, err
 	}
@@ -202,7 +189,7 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 	for _, w := range warnings {
 		log.Warn(w.text, w.args...)
 	}
-	p.tellStray(log, mqVariables(), "environment variable is not used by mqnamesrv")
+	p.tellStray(log, variables(mqFlags(&serveSettings{})), "environment variable is not used by mqnamesrv")
 	by, err := p.run(context.Background(), cfg, log, serving{asOriginal: true}, func(s server) {
 		file.Info(p.bootLine(cfg, s))
 		log.Info("gossip", "mode", gossipMode(cfg.Gossip))
@@ -222,14 +209,15 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 	return command.OK
 }
 
-// mqVariables are the variables of ours that a drop-in NameServer reads: what its command line cannot say.
-func mqVariables() []string {
-	names := []string{gossip.KeyVariable, envOf("read-only-config"), envOf("proxy-from"), envOf("admin-from"), envOf(closeClientsFlag), envOf("log-level"), envOf("log-format"), envOf("log-to"), envOf("http"), envOf("socket"),
-		envOf("kv-value-max"), envOf("kv-store-max"), envOf("memory"), envOf("max-connections")}
-	for _, f := range append(gossipFlags(&gossipSettings{}), addressFlags(&addressSettings{})...) {
-		names = append(names, envOf(f.Name))
-	}
-	return names
+// mqFlags are those of serve that a drop-in NameServer reads from the environment: what its command line cannot say.
+func mqFlags(s *serveSettings) []command.Flag {
+	return slices.DeleteFunc(serveFlags(s), func(f command.Flag) bool {
+		switch f.Name {
+		case "listen", "config", "data", "set", "kv-missing", "drain-on-stop", "drain-quiet":
+			return true
+		}
+		return f.Env == ""
+	})
 }
 
 // startFailure has the original's words for a port that is taken.

@@ -100,7 +100,7 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
 	p.streams.warn(log)
-	p.tellStray(log, knownVariables(), "environment variable is not known and ignored")
+	p.tellStray(log, variables(serveFlags(&serveSettings{})), "environment variable is not known and ignored")
 	for _, warning := range warnings {
 		log.Warn(warning.text, warning.args...)
 	}
@@ -194,23 +194,8 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		faults = append(faults, err)
 	}
 	warnings = append(warnings, told...)
-	s.gossip.key = p.env(gossip.KeyVariable)
-	if err = s.gossip.into(&cfg); err != nil {
-		faults = append(faults, err)
-	}
-	s.addresses.into(&cfg)
+	faults = append(faults, p.applyShared(&cfg, s, func(flag string) string { return "--" + flag })...)
 	cfg.DrainOnStop, cfg.DrainQuiet = s.drainOnStop, cmp.Or(s.drainQuiet, config.DefaultDrainQuiet)
-	if err := setMemory(&cfg, s.memory, s.maxConns); err != nil {
-		faults = append(faults, err)
-	}
-	cfg.HTTP, cfg.Release, cfg.CloseClientsUntilReady = s.http, revision(), s.closeClients
-	if cfg.ProxyFrom, err = config.Networks("--proxy-from", s.proxyFrom); err != nil {
-		faults = append(faults, err)
-	}
-	cfg.KVValueMax, cfg.KVStoreMax = s.kvValueMax, s.kvStoreMax
-	if cfg.AdminFrom, err = config.Networks("--admin-from", s.adminFrom); err != nil {
-		faults = append(faults, err)
-	}
 	switch s.kvMissing {
 	case "", "refuse":
 	case "serve":
@@ -218,9 +203,24 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 	default:
 		faults = append(faults, fmt.Errorf("--kv-missing=%q: want refuse or serve", s.kvMissing))
 	}
-	cfg.Socket, cfg.SocketDir = s.socket, cmp.Or(s.data, sys.DataDir())
+	cfg.SocketDir = cmp.Or(s.data, sys.DataDir())
 	faults = append(faults, cfg.Validate(), cfg.CheckZone())
 	return cfg, warnings, errors.Join(faults...)
+}
+
+// applyShared puts into cfg what mqnamesrv has of serve's flags, too; named is what a flag is called where it was given.
+func (p *program) applyShared(cfg *config.Config, s serveSettings, named func(flag string) string) (faults []error) {
+	s.gossip.key = p.env(gossip.KeyVariable)
+	faults = append(faults, s.gossip.into(cfg), setMemory(cfg, s.memory, s.maxConns))
+	s.addresses.into(cfg)
+	cfg.ReadOnlyConfig, cfg.CloseClientsUntilReady = s.readOnly, s.closeClients
+	cfg.HTTP, cfg.Socket, cfg.Release = s.http, s.socket, revision()
+	cfg.KVValueMax, cfg.KVStoreMax = s.kvValueMax, s.kvStoreMax
+	var err error
+	cfg.ProxyFrom, err = config.Networks(named("proxy-from"), s.proxyFrom)
+	faults = append(faults, err)
+	cfg.AdminFrom, err = config.Networks(named("admin-from"), s.adminFrom)
+	return append(faults, err)
 }
 
 // setMemory shares out the memory that --memory, GOMEMLIMIT or a cgroup leaves the process, and says how many connections there may be; flag may
@@ -268,7 +268,6 @@ func serveTLS(cfg *config.Config) (warnings []warning, err error) {
 }
 
 func (p *program) applyFlags(cfg *config.Config, s serveSettings) (faults []error) {
-	cfg.ReadOnlyConfig = s.readOnly
 	if s.data != "" {
 		store := cfg.Options.ConfigStorePath
 		cfg.UseDataDir(s.data)
