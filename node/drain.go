@@ -101,7 +101,8 @@ func (n *Node) Drain(ctx context.Context) {
 	}
 }
 
-// awaitQuiet drains until no client asks any more, or the time is over.
+// awaitQuiet drains until no client asks any more, the time is over, or somebody takes clients again, which a stop does not
+// wait for.
 func (n *Node) awaitQuiet(ctx context.Context) {
 	if err := n.StartDrain(); err != nil {
 		return // it never served
@@ -110,10 +111,13 @@ func (n *Node) awaitQuiet(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		d := n.Draining()
-		if d.Quiet || d.For >= n.drain.onStop {
-			why := "no client has asked for a route of late"
-			if !d.Quiet {
-				why = "the time is over (--drain-on-stop), and clients still ask"
+		if !d.On || d.Quiet || d.For >= n.drain.onStop {
+			why := "the time is over (--drain-on-stop), and clients still ask"
+			switch {
+			case !d.On:
+				why = "it was ended (epitaph undrain), and the node stops all the same"
+			case d.Quiet:
+				why = "no client has asked for a route of late"
 			}
 			n.log.Info("drained", "took", d.For, "unasked", d.Unasked, "why", why)
 			return

@@ -71,8 +71,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A drain before a stop lasts until no client asks any more, or its time is over, and what was drained before counts. Brokers
-// and health checks are no clients.
+// A drain before a stop lasts until no client asks any more, its time is over, or it is ended by hand, and what was drained
+// before counts. Brokers and health checks are no clients.
 func TestDrainOnStop(t *testing.T) {
 	began := func(onStop, quiet time.Duration) *Node {
 		return startNode(t, func(c *config.Config) { c.DrainOnStop, c.DrainQuiet = onStop, quiet })
@@ -120,6 +120,14 @@ func TestDrainOnStop(t *testing.T) {
 		t.Errorf("a client goes on asking: %v, %+v", took, n.Draining())
 	}
 	stop()
+	n = began(long, long)
+	stopped := make(chan time.Duration)
+	go func() { stopped <- drained(n) }()
+	kit.Until(t, "the drain", func() bool { return n.Draining().On })
+	kit.Must(t, n.EndDrain())
+	if took := <-stopped; took > 20*time.Second {
+		t.Errorf("ended by hand: %v", took)
+	}
 	cut, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	n = began(long, long)
