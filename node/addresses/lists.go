@@ -73,22 +73,17 @@ type Lists struct {
 	started clock.Stamp
 	silent  map[netip.AddrPort]clock.Stamp // since when an address has not answered; those that answer are not in it
 	before  map[string]netip.AddrPort      // members of the last run that were not met in this one
-	trusted map[netip.AddrPort]bool        // that were in the clients' list of the last run
+	trusted Addrs                          // the clients' list of the last run
 	view    View
 	members map[string]netip.AddrPort // of the lists
 }
 
 // New makes the lists of a node that starts now: until it knows better they are what they were before.
 func New(keep time.Duration, kept Kept, now clock.Stamp) *Lists {
-	l := &Lists{
+	return &Lists{
 		keep: keep, started: now, silent: map[netip.AddrPort]clock.Stamp{}, before: maps.Clone(kept.Members),
-		trusted: map[netip.AddrPort]bool{}, members: maps.Clone(kept.Members),
+		trusted: kept.Clients, members: maps.Clone(kept.Members), view: View{Clients: kept.Clients, Brokers: kept.Brokers},
 	}
-	for _, a := range kept.Clients {
-		l.trusted[a] = true
-	}
-	l.view = View{Clients: kept.Clients, Brokers: kept.Brokers}
-	return l
 }
 
 // View is what the last Update made.
@@ -149,8 +144,9 @@ type entry struct {
 // Update makes the lists anew, and says which of them changed.
 func (l *Lists) Update(in Input, now clock.Stamp) (clients, brokers bool) {
 	before := l.view
-	entries, known, alive := l.entries(in, now)
-	l.view = View{Clients: before.Clients, Brokers: before.Brokers, LeftOut: leftOut(in.Members), Conflicts: conflicts(in.Members)}
+	members, away := current(in.Members), apart(in.Members)
+	entries, known, alive := l.entries(members, away, in.Static, now)
+	l.view = View{Clients: before.Clients, Brokers: before.Brokers, LeftOut: leftOut(members, away), Conflicts: conflicts(members)}
 	if l.view.Still = l.still(in, known, alive); l.view.Still != "" {
 		return false, false
 	}
@@ -195,8 +191,9 @@ func replaced(before, now Addrs) (next Addrs, changed bool) {
 	return now, true
 }
 
-// entries are the addresses that may be listed; known and alive count members, this node included.
-func (l *Lists) entries(in Input, now clock.Stamp) (all []entry, known, alive int) {
+// entries are the addresses that may be listed, of members, each once, and others; known and alive count members, this node
+// included.
+func (l *Lists) entries(members []gossip.Member, away bool, static []netip.AddrPort, now clock.Stamp) (all []entry, known, alive int) {
 	// How long neither gossip nor the address has been heard: a fault of one of the two alone takes nobody out.
 	gone := func(a netip.AddrPort, lost time.Duration) time.Duration {
 		since, silent := l.silent[a]
@@ -205,8 +202,7 @@ func (l *Lists) entries(in Input, now clock.Stamp) (all []entry, known, alive in
 		}
 		return min(lost, now.Sub(since))
 	}
-	away := apart(in.Members)
-	for _, m := range current(in.Members) {
+	for _, m := range members {
 		delete(l.before, m.Name)
 		if m.State == gossip.StateLeft || m.Phase == gossip.PhaseStopping {
 			continue
@@ -231,12 +227,12 @@ func (l *Lists) entries(in Input, now clock.Stamp) (all []entry, known, alive in
 		}
 		known++
 		e := entry{name: name, addr: a, rank: serving, gone: gone(a, now.Sub(l.started))}
-		if l.trusted[a] {
+		if slices.Contains(l.trusted, a) {
 			e.rank = witnessed
 		}
 		all = append(all, e)
 	}
-	for _, a := range in.Static {
+	for _, a := range static {
 		all = append(all, entry{addr: a, rank: witnessed, gone: gone(a, now.Sub(l.started))})
 	}
 	return all, known, alive
@@ -308,9 +304,8 @@ func apart(members []gossip.Member) bool {
 const remedy = ": say with --advertise-serve HOST:PORT, there, how brokers and clients reach it"
 
 // leftOut are the living members that cannot be listed, each with the reason and the remedy.
-func leftOut(members []gossip.Member) (all []LeftOut) {
-	away := apart(members)
-	for _, m := range current(members) {
+func leftOut(members []gossip.Member, away bool) (all []LeftOut) {
+	for _, m := range members {
 		why := ""
 		host, _, _ := net.SplitHostPort(m.NameServer)
 		told, _ := netip.ParseAddr(host)
@@ -336,7 +331,7 @@ func leftOut(members []gossip.Member) (all []LeftOut) {
 // conflicts are addresses that several living members are listed under.
 func conflicts(members []gossip.Member) (all []Conflict) {
 	names := map[netip.AddrPort][]string{}
-	for _, m := range current(members) {
+	for _, m := range members {
 		if m.State == gossip.StateAlive && m.Serve.IsValid() {
 			names[m.Serve] = append(names[m.Serve], m.Name)
 		}
