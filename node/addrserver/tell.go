@@ -1,13 +1,11 @@
 package addrserver
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -28,6 +26,7 @@ type told struct {
 
 // tell writes one line for each change. The caller holds mu.
 func (s *Server) tell(before *addresses.View, met bool) {
+	const still = "address lists stay as they are, whatever is known"
 	log, now := s.cfg.Logger, s.lists.View()
 	for _, list := range []struct {
 		name        string
@@ -37,16 +36,14 @@ func (s *Server) tell(before *addresses.View, met bool) {
 			log.Info("address list changed", "list", list.name, "now", list.now.String(), "before", list.before.String())
 		}
 	}
-	if (now.Still == "") != (before.Still == "") {
-		level := slog.LevelWarn
-		if now.Still == "" || !met {
-			level = slog.LevelInfo
-		}
-		if now.Still != "" {
-			log.Log(context.Background(), level, "address lists stay as they are, whatever is known", "why", now.Still)
-		} else {
-			log.Log(context.Background(), level, "address lists change again")
-		}
+	switch {
+	case (now.Still == "") == (before.Still == ""):
+	case now.Still == "":
+		log.Info("address lists change again")
+	case met:
+		log.Warn(still, "why", now.Still)
+	default:
+		log.Info(still, "why", now.Still)
 	}
 	out := map[addresses.LeftOut]bool{}
 	for _, one := range now.LeftOut {
