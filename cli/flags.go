@@ -145,17 +145,11 @@ func (p *program) newLogger(w io.Writer, s logSettings) (*slog.Logger, error) {
 	return slog.New(handler(w)), nil
 }
 
-// logLevel is the level of that name; none is info.
+// logLevel is the level of that name; none is info. The error names the flag.
 func logLevel(name string) (slog.Level, error) {
-	switch name {
-	case "", "info":
-		return slog.LevelInfo, nil
-	case "debug":
-		return slog.LevelDebug, nil
-	case "warn":
-		return slog.LevelWarn, nil
-	case "error":
-		return slog.LevelError, nil
+	level, err := config.ParseLevel(name)
+	if err != nil {
+		err = fmt.Errorf("--log-level=%q: %w", name, err)
 	}
-	return 0, fmt.Errorf("--log-level=%q: want debug, info, warn or error", name)
+	return level, err
 }

@@ -30,19 +30,12 @@ func (c *Config) risksOf(before *Config) error {
 			faults = append(faults, &Fault{Key: opt.name, Value: text, Remedy: remedy})
 		}
 	}
-	if level := c.LogLevel(); level != before.LogLevel() && !isLogLevel(level) {
-		faults = append(faults, &Fault{Key: logLevelKey, Value: level, Remedy: "want debug, info, warn or error"})
+	if level := c.LogLevel(); level != before.LogLevel() {
+		if _, err := ParseLevel(level); err != nil {
+			faults = append(faults, &Fault{Key: logLevelKey, Value: level, Remedy: err.Error()})
+		}
 	}
 	return errors.Join(faults...)
-}
-
-// isLogLevel says that the log has a level of that name; an empty one is none that is asked for.
-func isLogLevel(name string) bool {
-	switch name {
-	case "", "debug", "info", "warn", "error":
-		return true
-	}
-	return false
 }
 
 // limits are those of a number that code 318 may set; orZero allows 0 and less beside them, which is a default, or a rule that is off.

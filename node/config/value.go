@@ -1,12 +1,29 @@
 package config
 
 import (
+	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/epitaph-mq/epitaph/mq"
 )
+
+// ParseLevel is the level of that name, from which on lines of the log are written; none is info. The error says what is wanted.
+func ParseLevel(name string) (slog.Level, error) {
+	switch name {
+	case "", "info":
+		return slog.LevelInfo, nil
+	case "debug":
+		return slog.LevelDebug, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, errors.New("want debug, info, warn or error")
+}
 
 // Networks reads the CIDR,... of a flag of ours or its variable, which source names; empty is nobody. The error is a *Fault.
 func Networks(source, text string) (mq.Networks, error) {
