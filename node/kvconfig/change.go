@@ -14,7 +14,7 @@ type change struct {
 	err            error
 }
 
-// Put stores a value and persists. On an error nothing has changed; one about a limit is a *LimitError.
+// Put stores a value and persists. On an error nothing has changed; one about a limit names the option that sets it.
 func (s *Store) Put(namespace, key, value string) error {
 	return s.change(&change{namespace: namespace, key: key, value: &value, create: true})
 }

@@ -21,25 +21,18 @@ type Limits struct {
 	Store int
 }
 
-// NoLimits are those of a store that was given none.
-var NoLimits = Limits{Value: MaxFileBytes, Store: MaxFileBytes}
+// noLimits are those of a store that was given none.
+var noLimits = Limits{Value: MaxFileBytes, Store: MaxFileBytes}
 
-// LimitError says that a change was refused because of a limit.
-type LimitError struct {
-	What   string // "value" or "kv config"
-	Bytes  int    // that there would be
-	Limit  int
-	Option string // that sets the limit
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s: %d bytes, and %s allows %d", e.What, e.Bytes, e.Option, e.Limit)
+// beyond is what a change is refused with; option sets the limit.
+func beyond(what string, bytes, limit int, option string) error {
+	return fmt.Errorf("%s: %d bytes, and %s allows %d", what, bytes, option, limit)
 }
 
 // value judges a value of size bytes in the place of one that had old.
 func (l *Limits) value(size, old int) error {
 	if size > l.Value && size > old {
-		return &LimitError{What: "value", Bytes: size, Limit: l.Value, Option: ValueOption}
+		return beyond("value", size, l.Value, ValueOption)
 	}
 	return nil
 }
@@ -47,7 +40,7 @@ func (l *Limits) value(size, old int) error {
 // store judges a change that makes a store of size bytes grow.
 func (l *Limits) store(size, grown int) error {
 	if grown > 0 && size+grown > l.Store {
-		return &LimitError{What: "kv config", Bytes: size + grown, Limit: l.Store, Option: StoreOption}
+		return beyond("kv config", size+grown, l.Store, StoreOption)
 	}
 	return nil
 }
@@ -59,13 +52,7 @@ func (s *Store) SetLimits(l Limits) {
 	s.limits = l
 }
 
-// Size is the bytes of the store, as Limits.Store counts.
-func (s *Store) Size() int {
-	s.write.Lock()
-	defer s.write.Unlock()
-	return s.size
-}
-
+// size is the bytes of a table, as Limits.Store counts.
 func (t table) size() (sum int) {
 	for name, held := range t {
 		sum += namespaceSize(name)

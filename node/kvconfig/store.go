@@ -63,14 +63,14 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, dir: dir, limits: NoLimits, size: t.size()}
+	s := &Store{path: path, dir: dir, limits: noLimits, size: t.size()}
 	s.current.Store(&t)
 	return s, nil
 }
 
 // OpenEmpty is the store that starts empty whatever path holds.
 func OpenEmpty(path string) *Store {
-	s := &Store{path: path, limits: NoLimits}
+	s := &Store{path: path, limits: noLimits}
 	s.current.Store(&table{})
 	return s
 }
