@@ -130,6 +130,10 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: a connection that stays is one too many: %v", c.target, header)
 		}
 	}
+	// What rocketmq-client-cpp sends (sync_http_client.cpp).
+	if status, _, body := raw(t, s, "GET /rocketmq/nsaddr HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: */*\r\nConnection: close\r\n\r\n"); status != 200 || body != clients {
+		t.Errorf("HTTP/1.0: %d %q", status, body)
+	}
 	st := s.Status()
 	if st.Requests[addresses.ClientsPath] < 7 || st.Requests[addresses.BrokersPath] != 3 || st.Requests[addresses.OtherPath] != 11 ||
 		st.Changes != [...]uint64{1, 1} {
@@ -150,7 +154,7 @@ func raw(t *testing.T, s *Server, request string) (status int, header http.Heade
 	head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
 	header = http.Header{}
 	lines := strings.Split(head, "\r\n")
-	_, _ = fmt.Sscanf(lines[0], "HTTP/1.1 %d", &status)
+	_, _ = fmt.Sscanf(lines[0][len("HTTP/1.x"):], "%d", &status)
 	for _, line := range lines[1:] {
 		name, value, _ := strings.Cut(line, ": ")
 		header.Set(name, value)
