@@ -93,6 +93,7 @@ func (t *Transport) admit(conn net.Conn) *stream {
 	t.mu.Lock()
 	full, place := t.place(s)
 	if !full || place != nil {
+		s.first = time.AfterFunc(firstByte, s.hurry)
 		t.open[s] = true
 		if place != nil {
 			delete(t.open, place) // before another one comes and counts it
@@ -113,7 +114,6 @@ func (t *Transport) admit(conn net.Conn) *stream {
 			return nil
 		}
 	}
-	s.first = time.AfterFunc(firstByte, s.hurry)
 	return s
 }
 
