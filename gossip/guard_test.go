@@ -328,6 +328,9 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 	if err := inspectStream(bytes.NewReader(all), len(all)); err != nil {
 		t.Errorf("a compressed stream of a former program is refused: %v", err)
 	}
+	if err := inspectStream(bytes.NewReader(nil), 0); !errors.Is(err, errFormat) {
+		t.Errorf("a stream without a message: %v", err)
+	}
 	packets := map[string][]byte{
 		"nothing": nil, "compressed": squeezed, "compressed with a checksum": crc(squeezed), "compressed in a compound": compound(ping("127.0.0.1"), squeezed),
 		"compound in a compound": compound(compound(squeezed)), "compressed twice": squeeze(t, squeeze(t, []byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
