@@ -78,10 +78,10 @@ type Exchange struct {
 	up      int       // members that are present
 
 	seq    uint64
-	own    map[uint64]*own      // live tombstones of this node by sequence number
-	byAge  []*own               // the same, oldest U first
-	live   map[netip.Prefix]int // how many, by source
-	latest map[Key]*own         // the newest of each key
+	own    map[uint64]*own       // live tombstones of this node by sequence number
+	byAge  []*own                // the same, oldest U first
+	live   map[netip.Prefix]*int // how many, by source
+	latest map[Key]*own          // the newest of each key
 
 	asking   map[ID]*pullID  // ids that wait for a proof, by anyRevision
 	tries    map[uint64]*try // outstanding questions by nonce
@@ -119,7 +119,7 @@ func New(c Config, t Tables) (*Exchange, error) {
 	}
 	return &Exchange{
 		self: c.Self, nonce: c.Nonce, flaw: c.Flaw, tables: t,
-		members: map[Peer]*member{}, own: map[uint64]*own{}, live: map[netip.Prefix]int{}, latest: map[Key]*own{},
+		members: map[Peer]*member{}, own: map[uint64]*own{}, live: map[netip.Prefix]*int{}, latest: map[Key]*own{},
 		asking: map[ID]*pullID{}, tries: map[uint64]*try{}, decided: map[ID]Decision{},
 		clocks: clocks{by: map[Peer]*samples{}}, making: newMaking(), check: newSelfCheck(),
 	}, nil

@@ -11,6 +11,7 @@ import (
 // own is a tombstone that this node made.
 type own struct {
 	id       ID
+	from     *int // how many live tombstones its source has
 	long     bool // of a broker that was known for KnownLong
 	u        clock.Stamp
 	life     clock.Stamp // L; zero: no proof of life (yet)
@@ -58,10 +59,16 @@ func (x *Exchange) Departed(d Departure, now clock.Stamp) (ID, NotMade, Output) 
 		x.counters.Capped++
 		x.makeRoom()
 	}
-	o := &own{id: id, long: d.long(), u: d.Unregistered, life: d.Life, late: d.LateProof || x.flaw == FlawLateProofForAll}
+	from := sourceOf(id.RemoteIP)
+	if x.live[from] == nil {
+		x.live[from] = new(int)
+	}
+	o := &own{
+		id: id, from: x.live[from], long: d.long(), u: d.Unregistered, life: d.Life, late: d.LateProof || x.flaw == FlawLateProofForAll,
+	}
 	x.own[id.Seq] = o
 	x.latest[id.Key] = o
-	x.live[sourceOf(id.RemoteIP)]++
+	*o.from++
 	at := len(x.byAge) // connections stamp U, so tombstones are made nearly in the order of their U
 	for at > 0 && x.byAge[at-1].u.Boot > o.u.Boot {
 		at--
@@ -360,7 +367,7 @@ func (x *Exchange) expireOwn(now clock.Stamp) {
 // makeRoom drops the tombstone with the oldest U of a source that has many and a broker that was not known for long; if there
 // is none, the oldest.
 func (x *Exchange) makeRoom() {
-	x.dropOwn(max(0, slices.IndexFunc(x.byAge, func(o *own) bool { return !o.long && x.live[sourceOf(o.id.RemoteIP)] > maxFew })))
+	x.dropOwn(max(0, slices.IndexFunc(x.byAge, func(o *own) bool { return !o.long && *o.from > maxFew })))
 }
 
 func (x *Exchange) dropOwn(i int) {
@@ -371,9 +378,8 @@ func (x *Exchange) dropOwn(i int) {
 	} else {
 		x.byAge = slices.Delete(x.byAge, i, i+1)
 	}
-	from := sourceOf(o.id.RemoteIP)
-	if x.live[from]--; x.live[from] == 0 {
-		delete(x.live, from)
+	if *o.from--; *o.from == 0 {
+		delete(x.live, sourceOf(o.id.RemoteIP))
 	}
 	delete(x.own, o.id.Seq)
 	if x.latest[o.id.Key] == o {

@@ -136,8 +136,11 @@ func (x *Exchange) Check(now clock.Stamp) error {
 		fail("own tombstones out of order")
 	}
 	live := 0
-	for _, n := range x.live {
-		live += n
+	for from, n := range x.live {
+		if *n == 0 {
+			fail("no own tombstones of %v, which is remembered", from)
+		}
+		live += *n
 	}
 	if live != len(x.own) {
 		fail("%d own tombstones by source, %d in all", live, len(x.own))
