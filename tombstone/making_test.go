@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 func TestLimitsOnMaking(t *testing.T) {
@@ -66,6 +68,43 @@ func TestOthersHaveTheirShare(t *testing.T) {
 	}
 }
 
+// What is kept has a limit, however many sources have a share of it.
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	m, made := newMaking(), 0
+	for i := range byte(100) {
+		for range burstPerIP {
+			if m.allow(netip.AddrFrom4([4]byte{10, 0, 0, i}), true, at(0)) == Made {
+				made++
+			}
+		}
+	}
+	if made != 2*burstPerNode {
+		t.Errorf("%d at once, want %d", made, 2*burstPerNode)
+	}
+}
+
+// Sources are remembered up to a limit, and those forgotten of which nothing needs to be remembered.
+func TestSourcesAreBounded(t *testing.T) {
+	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	for name, limiter := range map[string]func(*source) *rate.Limiter{
+		"all": func(s *source) *rate.Limiter { return s.all }, "long": func(s *source) *rate.Limiter { return s.long },
+		"few": func(s *source) *rate.Limiter { return s.few },
+	} {
+		m := newMaking()
+		for i := range maxSources {
+			s := newSource()
+			limiter(s).AllowN(time.Unix(0, at(0).Boot), 1)
+			m.sources[sourceOf(address(i))] = s
+		}
+		if why := m.allow(address(maxSources), false, at(0)); why != SourceLimit || len(m.sources) != maxSources {
+			t.Errorf("%s: one source more: %v, %d remembered", name, why, len(m.sources))
+		}
+		if why := m.allow(address(maxSources), false, at(time.Second)); why != Made || len(m.sources) != 1 {
+			t.Errorf("%s: when their buckets are full again: %v, %d remembered", name, why, len(m.sources))
+		}
+	}
+}
+
 // All addresses of an IPv6 host are one source, however an IPv4 address is written.
 func TestSourcesOfTombstones(t *testing.T) {
 	m := newMaking()
@@ -100,6 +139,9 @@ func TestWhichTombstoneGoesFirst(t *testing.T) {
 		}
 		id, _ := mustMake(t, a, d, time.Hour)
 		return id.Seq
+	}
+	if d := departure(0, time.Hour, 0); d.long() {
+		t.Error("a broker of which nobody knows since when it was there is known for long")
 	}
 	few := make(0, 1, false)
 	long := make(1, 2, true)

@@ -310,6 +310,20 @@ func TestRegisteringAgainAndAgainIsRefuted(t *testing.T) {
 	}
 }
 
+// What is on hold is not put on hold again before that ends, and then it is forgotten.
+func TestHoldsEnd(t *testing.T) {
+	r, started := newSelfCheck(), 0
+	for i := range 3 * refutedOfOne {
+		started += len(r.count(ID{Key: keyOf(0), Identity: who(0)}, at(time.Duration(i)*time.Second)))
+	}
+	if got := kinds(r.held(at(3 * refutedOfOne * time.Second))); started != 2 || !slices.Equal(got, []string{"source", "broker"}) {
+		t.Errorf("%d holds, %v", started, got)
+	}
+	if r.sweep(at(refutedOfOne*time.Second + holdFor)); len(r.holds) != 0 {
+		t.Errorf("%d holds are left", len(r.holds))
+	}
+}
+
 // The bounds of the self-check to the nanosecond: how long a broker must be back, how near two must be, how long a hold
 // lasts; and that a hold begins to count anew.
 func TestBoundsOfTheSelfCheck(t *testing.T) {
