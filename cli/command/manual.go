@@ -8,22 +8,17 @@ import (
 	"strings"
 )
 
-// Manual has the manual pages of a program by the names of their files: its own, and one for each command that is shown to people.
-func Manual(c *Command) map[string]string {
-	pages := map[string]string{c.Name + ".1": c.ownPage()}
-	for _, below := range c.listed() {
-		pages[c.Name+"-"+below.Name+".1"] = below.page(c)
-	}
-	return pages
-}
-
-// writeManual writes the pages into dir, which it makes.
+// writeManual writes the manual pages of a program into dir, which it makes: its own, and one for each command that is shown to people.
 func writeManual(c *Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for name, text := range Manual(c) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+	pages := map[string]string{c.Name: c.ownPage()}
+	for _, below := range c.listed() {
+		pages[c.Name+"-"+below.Name] = below.page(c)
+	}
+	for name, text := range pages {
+		if err := os.WriteFile(filepath.Join(dir, name+".1"), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
