@@ -125,26 +125,9 @@ func free(addr string) error {
 	return nil
 }
 
-// serves asks for the cluster, with a socket of this thread's network.
+// serves asks for the cluster, in this thread's network: a dial makes its socket where it is called.
 func serves(addr string) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	f := os.NewFile(uintptr(fd), "question")
-	defer f.Close()
-	_, number, _ := strings.Cut(addr, ":")
-	p, err := strconv.Atoi(number)
-	if err != nil {
-		return err
-	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: p, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return err
-	}
-	if _, err := f.Write(kit.Request{Code: 106}.Frame(1)); err != nil {
-		return err
-	}
-	a, err := kit.ReadFrame(f)
+	a, err := kit.Ask(addr, kit.Request{Code: 106})
 	if err == nil && a.Code != 0 {
 		err = fmt.Errorf("answered %v", a)
 	}
