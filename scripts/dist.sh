@@ -1,6 +1,7 @@
 #!/bin/sh
 # dist.sh: what is published of a version, in dist/: programs, packages, their SBOMs and sums. make dist sets GO, TAGS, LDFLAGS and
-# VERSION; OUT is another directory, and TARGETS fewer systems. Equal sources make equal files: the time in them is that of the commit (SOURCE_DATE_EPOCH).
+# VERSION; OUT is another directory, and TARGETS fewer systems. Equal sources make equal files: the time in packages is that of the
+# commit (SOURCE_DATE_EPOCH), and SBOMs have none.
 set -eu
 cd "$(dirname "$0")/.."
 NFPM=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
@@ -46,7 +47,8 @@ for target in ${TARGETS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64}; do
 	name=epitaph-$number-$os-$arch
 	mkdir -p "$at/$name"
 	CGO_ENABLED=0 GOOS=$os GOARCH="$arch" "$go" build -trimpath -buildvcs=false -tags "$TAGS" -ldflags "$LDFLAGS" -o "$at/epitaph" .
-	"$go" run "$CYCLONEDX" bin -json -noserial -version "$VERSION" -output "$at/epitaph.cdx.json" "$at/epitaph"
+	# It writes its own sums into the SBOM: without -trimpath they would follow the folders of this machine.
+	"$go" run -trimpath "$CYCLONEDX" bin -json -noserial -notimestamp -version "$VERSION" -output "$at/epitaph.cdx.json" "$at/epitaph"
 	cp "$at/epitaph.cdx.json" "$out/$name.cdx.json"
 	cp -R "$at/epitaph" LICENSE NOTICE THIRD_PARTY_LICENSES "$stage/completions" "$stage/man" "$at/$name"
 	bundle "$at/$name" "$out/$name.tar.gz"

@@ -11,6 +11,12 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
+// Equal sources make equal files.
+func TestDistTwice(t *testing.T) {
+	needs(t)
+	sh(t, `diff "$1/SHA256SUMS" "$2/SHA256SUMS"`, dist(t, "99.0.0"), dist(t, "99.0.0"))
+}
+
 // TestDeb tells the story of a package in order, on a system that systemd has booted.
 func TestDeb(t *testing.T) {
 	needs(t, "debootstrap", "systemd-nspawn", "nsenter", "dpkg-deb", "lintian")

@@ -36,16 +36,22 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-// packages builds those of a version for this machine, with dist.sh as make dist runs it.
-func packages(t *testing.T, version string) (deb, rpm string) {
+// dist makes what is published of a version, for this machine alone.
+func dist(t *testing.T, version string) (out string) {
 	t.Helper()
-	out := t.TempDir()
+	out = t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "make", "-C", kit.Root(t), "dist", "VERSION=v"+version)
 	cmd.Env = append(os.Environ(), "OUT="+out, "TARGETS=linux/"+arch(t), "MAKEFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make dist: %v\n%s", err, kit.Tail(string(text), 4000))
 	}
 	sh(t, `cd "$1" && sha256sum --quiet -c SHA256SUMS && grep -q '"bomFormat": "CycloneDX"' *.cdx.json && grep -q memberlist *.cdx.json`, out)
+	return out
+}
+
+func packages(t *testing.T, version string) (deb, rpm string) {
+	t.Helper()
+	out := dist(t, version)
 	one := func(pattern string) string {
 		found, err := filepath.Glob(filepath.Join(out, pattern))
 		kit.Must(t, err)
