@@ -19,7 +19,7 @@ if [ -d /run/systemd/system ]; then
 fi
 
 # check lets the new program judge the present settings, as the unit's user and with the unit's variables. The file is read as
-# systemd reads it: it is no shell script.
+# systemd reads it, but for lines that a backslash continues: it is no shell script.
 check() {
 	set -- EPITAPH_DATA=/var/lib/epitaph/data EPITAPH_SOCKET=/run/epitaph/epitaph.sock
 	if [ -r /etc/epitaph/epitaph.env ]; then
