@@ -35,6 +35,7 @@ func TestDeb(t *testing.T) {
 	}
 	step("Install", func(t *testing.T) { s.testInstall(t, first) })
 	step("Watchdog", s.testWatchdog)
+	step("DropIns", s.testDropIns)
 	step("Upgrade", func(t *testing.T) { s.testUpgrade(t, second) })
 	step("Refused", func(t *testing.T) { s.testRefused(t, first) })
 	step("Remove", func(t *testing.T) { s.testRemove(t, first) })
@@ -105,6 +106,20 @@ systemctl daemon-reload; systemctl restart epitaph`)
 	s.run(`rm -r /run/systemd/system/epitaph.service.d; systemctl daemon-reload; systemctl restart epitaph`)
 }
 
+// A drop-in may give it a port below 1024; and a drain that takes longer than the unit's time-out is not cut short.
+func (s *system) testDropIns(t *testing.T) {
+	s.run(`mkdir -p /run/systemd/system/epitaph.service.d; printf '%s\n' '[Service]' AmbientCapabilities=CAP_NET_BIND_SERVICE \
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE PrivateUsers=no TimeoutStopSec=2 \
+'Environment=EPITAPH_LISTEN=127.0.0.1:876 EPITAPH_DRAIN_ON_STOP=20s EPITAPH_DRAIN_QUIET=8s' >/run/systemd/system/epitaph.service.d/d.conf
+systemctl daemon-reload; systemctl restart epitaph; epitaph health --live --listen 127.0.0.1:876`)
+	began := time.Now()
+	s.run("systemctl stop epitaph")
+	if took, result := time.Since(began), s.show("Result"); took < 8*time.Second || result != "success" {
+		t.Errorf("a drain of 8 s ends after %v: %s", took, result)
+	}
+	s.run(`rm -r /run/systemd/system/epitaph.service.d; systemctl daemon-reload; systemctl start epitaph`)
+}
+
 // The node that runs is not touched by a new version.
 func (s *system) testUpgrade(t *testing.T, deb string) {
 	pid := s.show("MainPID")
@@ -147,7 +162,7 @@ func (s *system) testRemove(t *testing.T, deb string) {
 	if out, err := s.try("kill -0 " + pid); err == nil {
 		t.Errorf("the node runs on: %s", out)
 	}
-	s.run("test -e /etc/epitaph/epitaph.env; test -d /var/lib/epitaph/data; ! test -e /usr/bin/epitaph; ! test -e /var/lib/epitaph/previous")
+	s.run("test -e /etc/epitaph/epitaph.env; test -d /var/lib/epitaph/data; test ! -e /usr/bin/epitaph; test ! -e /var/lib/epitaph/previous")
 	s.expect(t, s.run("dpkg -i "+deb), "systemctl enable --now epitaph")
 	s.run("systemctl enable --now epitaph; epitaph health")
 }
@@ -159,7 +174,7 @@ func (s *system) testPurge(t *testing.T) {
 	if out, err := s.try("kill -0 " + pid); err == nil {
 		t.Errorf("the node runs on: %s", out)
 	}
-	s.run("! test -e /etc/epitaph; ! test -e /var/lib/epitaph; ! test -e /usr/lib/systemd/system/epitaph.service; ! systemctl is-enabled epitaph")
+	s.run("test ! -e /etc/epitaph; test ! -e /var/lib/epitaph; test ! -e /usr/lib/systemd/system/epitaph.service; ! systemctl is-enabled epitaph")
 }
 
 // A node that somebody started by hand on the package's data ends with the package; one of another program keeps its data.
@@ -167,7 +182,7 @@ func (s *system) testPurgeBesideANode(t *testing.T, deb string) {
 	s.run("dpkg -i " + deb)
 	s.run(`runuser -u epitaph -- /usr/bin/epitaph serve --data /var/lib/epitaph/data --listen 127.0.0.1:19876 >/dev/null 2>&1 &
 until /usr/bin/epitaph health -n 127.0.0.1:19876 2>/dev/null; do sleep 0.2; done`)
-	s.run("dpkg -P epitaph; ! test -e /var/lib/epitaph")
+	s.run("dpkg -P epitaph; test ! -e /var/lib/epitaph")
 	s.run("dpkg -i " + deb + "; cp /usr/bin/epitaph /root/other")
 	s.run(`/root/other serve --data /var/lib/epitaph/data --listen 127.0.0.1:19876 >/dev/null 2>&1 &
 until /usr/bin/epitaph health -n 127.0.0.1:19876 2>/dev/null; do sleep 0.2; done`)
@@ -182,9 +197,9 @@ func TestRPM(t *testing.T) {
 	root := debian(t)
 	// The root is Debian's: it has what the package asks for, but not as packages that rpm knows.
 	do := func(args string) string {
-		return sh(t, `rpm --root "$1" --nodeps `+args, root)
+		return sh(t, `rpm --root "$1" `+args, root)
 	}
-	out := do("-iv " + rpm)
+	out := do("--nodeps -iv " + rpm)
 	for _, part := range []string{"not started", "systemctl enable --now epitaph"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%q is not in %s", part, out)
@@ -196,10 +211,10 @@ func TestRPM(t *testing.T) {
 		t.Errorf("files of settings: %s", files)
 	}
 	kit.Must(t, os.WriteFile(filepath.Join(root, "etc/epitaph/epitaph.env"), []byte("EPITAPH_LOG_LEVEL=loud\n"), 0o640))
-	if out := do("-Uv " + next); !strings.Contains(out, "REFUSES") || !strings.Contains(out, "loud") {
+	if out := do("--nodeps -Uv " + next); !strings.Contains(out, "REFUSES") || !strings.Contains(out, "loud") {
 		t.Errorf("upgrade: %s", out)
 	}
 	inside("epitaph --version | grep -q v99.0.1; /var/lib/epitaph/previous/epitaph --version | grep -q v99.0.0; grep -q loud /etc/epitaph/epitaph.env")
 	do("-e epitaph")
-	inside("! test -e /usr/bin/epitaph; ! test -e /var/lib/epitaph/previous; test -d /var/lib/epitaph/data; test -f /etc/epitaph/epitaph.env.rpmsave")
+	inside("test ! -e /usr/bin/epitaph; test ! -e /var/lib/epitaph/previous; test -d /var/lib/epitaph/data; test -f /etc/epitaph/epitaph.env.rpmsave")
 }
