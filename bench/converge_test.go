@@ -160,7 +160,7 @@ func TestConvergence(t *testing.T) {
 func TestConvergenceUnderFurtherFaults(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("SKIPPED: -short; it takes some seconds")
+		t.Skip("SKIPPED: -short; it takes some seconds; make test has it")
 	}
 	c := DefaultConvergeConfig()
 	c.Faults = []Fault{OriginDies, Mass}
@@ -195,7 +195,7 @@ func converge(t *testing.T, c ConvergeConfig) *ConvergeReport {
 func TestStormIsBounded(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("SKIPPED: -short; it takes some seconds")
+		t.Skip("SKIPPED: -short; it takes some seconds; make test has it")
 	}
 	c := DefaultConvergeConfig()
 	c.Trials, c.Window, c.Storm, c.StormTime, c.Idle = 1, time.Second, 2000, 2*time.Second, time.Second
@@ -241,7 +241,7 @@ func (s *stopper) Write(b []byte) (int, error) {
 func TestStory(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("SKIPPED: -short; it takes some seconds")
+		t.Skip("SKIPPED: -short; it takes some seconds; make test has it")
 	}
 	var out strings.Builder
 	if err := Story(t.Context(), &out); err != nil {

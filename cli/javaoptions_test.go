@@ -81,7 +81,7 @@ func told(o *javaOptions, err error) string {
 // The same starts with a real Java machine: what javaStarts wants is what Java does.
 func TestJavaOptionsAsJava(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: -short; starts Java two dozen times")
+		t.Skip("SKIPPED: -short; starts Java two dozen times; make test has it")
 	}
 	java.Require(t)
 	dir := t.TempDir()

@@ -25,7 +25,7 @@ const (
 
 func TestWeight(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: it waits for servers to settle")
+		t.Skip("SKIPPED: -short; it waits for servers to settle; make test has it")
 	}
 	binary := kit.Binary(t)
 	info, err := os.Stat(binary)

@@ -38,7 +38,7 @@ func heap() uint64 {
 // TestSizeOfAFleet guards the memory goal: the tables alone, without cached routes.
 func TestSizeOfAFleet(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: -short; fills a million queue entries")
+		t.Skip("SKIPPED: -short; fills a million queue entries; make test has it")
 	}
 	before := heap()
 	table := newTable(0)

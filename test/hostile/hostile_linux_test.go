@@ -20,7 +20,7 @@ import (
 // TestServerOutlives is the four kinds of hostile peers, each against a server of its own.
 func TestServerOutlives(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
+		t.Skip("SKIPPED: the server is a process of its own, without the race detector; make test has it")
 	}
 	kinds := []struct {
 		name string

@@ -183,10 +183,12 @@ var floods = map[string]func(int) []byte{
 
 // TestBrokersComeFirst: whatever others send, a broker's REGISTER is answered within what is bearable (p99), and is as before soon after the
 // others have gone, with all that their sockets held. Long, the Java NameServer is asked beside ours where lists are concerned: where
-// its brokers wait for longer than a second, ours wait for a twentieth of that at most.
+// its brokers wait for longer than a second, ours wait for a twentieth of that at most. In make test it notices only that all
+// of it is gone: one-way lists then keep a broker waiting for a minute. Long, a missing gate for brokers is enough. Each part by itself is
+// held by the tests of node and remoting/rpc.
 func TestBrokersComeFirst(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
+		t.Skip("SKIPPED: the server is a process of its own, without the race detector; make test has it")
 	}
 	binary := kit.Binary(t)
 	for name, batch := range floods {
@@ -282,7 +284,7 @@ func largeStore(t *testing.T) string {
 // TestWritesToALargeStore: whoever changes a large KV store again and again keeps no broker waiting.
 func TestWritesToALargeStore(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
+		t.Skip("SKIPPED: the server is a process of its own, without the race detector; make test has it")
 	}
 	put := func(i int) []byte {
 		value := strings.Repeat("w", 1000) // as long as what is there, so that no limit refuses it
@@ -312,7 +314,7 @@ func TestWritesToALargeStore(t *testing.T) {
 // TestHealthIsAnswered: HTTP readers that do not read, connections that are kept, and halves of requests keep no health check waiting.
 func TestHealthIsAnswered(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the server is a process of its own, without the race detector")
+		t.Skip("SKIPPED: the server is a process of its own, without the race detector; make test has it")
 	}
 	n := kit.Serve(t, kit.Binary(t), "attacked", t.TempDir())
 	for i := range 100 {

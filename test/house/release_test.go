@@ -13,7 +13,7 @@ import (
 // TestRelease runs make release in a clone of the last commit; both builds share the build cache here.
 func TestRelease(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: -short")
+		t.Skip("SKIPPED: -short; make test has it")
 	}
 	for _, tool := range []string{"git", "make", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -92,7 +92,7 @@ func (p *prometheus) awaitFiring(t *testing.T, alert, instance string) {
 // all is well.
 func TestRealScrape(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: -short")
+		t.Skip("SKIPPED: -short; make test has it")
 	}
 	require(t, "prometheus")
 	binary := kit.Binary(t)

@@ -11,7 +11,7 @@ import (
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("SKIPPED: -short")
+		t.Skip("SKIPPED: -short; make test has it")
 	}
 }
 

@@ -65,7 +65,7 @@ func (f *former) build(t *testing.T) {
 
 func TestSkew(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: -short; the former programs have to be built")
+		t.Skip("SKIPPED: -short; the former programs have to be built; make test has it")
 	}
 	now := kit.Binary(t)
 	for _, f := range formers(t) {
