@@ -134,7 +134,7 @@ bench-all: bench-convergence bench-compare ## every published figure and plot ag
 release: ## VERSION=0.2.0: cut CHANGELOG.md, tag, and build twice to equal bytes (pushes nothing)
 	GO=$(GO) sh scripts/release.sh $(VERSION)
 
-# The night: each part but the fleet takes at most an hour on 2 cores; each renews its row of docs/night.md. PART=1/2 is the first of two.
+# The night: each part renews its row of docs/night.md, which says how long it took. PART=1/2 is the first of two.
 PART  ?= 1/2
 NIGHT := sh scripts/night.sh
 DAY   := $(shell date -u +%Y%m%d)000000
