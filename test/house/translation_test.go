@@ -39,7 +39,7 @@ func TestTranslations(t *testing.T) {
 			pages = append(pages, path.Join(folder, strings.TrimSuffix(filepath.Base(file), chinese)))
 		}
 	}
-	for _, page := range []string{"README", "docs/doctor"} {
+	for _, page := range []string{"README", "docs/doctor", "docs/operations"} {
 		if !slices.Contains(pages, page) {
 			t.Errorf("%s%s is missing: %v are translated", page, chinese, pages)
 		}
