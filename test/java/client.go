@@ -1,6 +1,7 @@
 package java
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -68,6 +69,9 @@ type ClientOptions struct {
 	Group    string        // consumer group; "": does not consume
 	Count    int           // messages to send; negative: until it is ended; 0: does not send
 	Every    time.Duration // pause between two messages
+	// SendTimeout is how long one send may take, 3 s if 0, as the client has it. Longer: what is looked for fails at once, and a
+	// broker on a busy machine is given its time.
+	SendTimeout time.Duration
 }
 
 // Args is the command line that every client of the tests takes.
@@ -92,7 +96,7 @@ func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Clie
 	home := t.TempDir()
 	return &Client{Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
-		JVM:       append(Flags(home, "256m"), rebalanceSoon),
+		JVM:       append(Flags(home, "256m"), rebalanceSoon, fmt.Sprintf("-DsendTimeout=%d", cmp.Or(o.SendTimeout, 3*time.Second).Milliseconds())),
 		Main:      main,
 		Args:      o.Args(),
 		Dir:       home,
@@ -122,6 +126,7 @@ type Events struct {
 	Received map[string]string // id -> broker
 	Last     string            // kind of the newest send: "OK" or "FAIL"
 	LastText string            // broker or text of it
+	Failure  string            // text of the newest that failed
 }
 
 // Events reads the output.
@@ -136,7 +141,7 @@ func (c *Client) Events() Events {
 		case "OK":
 			e.Sent[m[2]], e.Last, e.LastText = m[3], "OK", m[3]
 		case "FAIL":
-			e.Failed[m[2]], e.Last, e.LastText = m[3], "FAIL", m[3]
+			e.Failed[m[2]], e.Last, e.LastText, e.Failure = m[3], "FAIL", m[3], m[3]
 		case "GOT":
 			e.Received[m[2]] = m[3]
 		}

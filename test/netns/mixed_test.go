@@ -97,7 +97,7 @@ func TestMove(t *testing.T) {
 	var producer *java.Client
 	w.host("producer").within(func() {
 		producer = java.StartClient(t, "Peer", classes, lib, java.ClientOptions{
-			Endpoint: addrsOf(servers), Topic: "move", Count: -1, Every: 20 * time.Millisecond,
+			Endpoint: addrsOf(servers), Topic: "move", Count: -1, Every: 20 * time.Millisecond, SendTimeout: kit.Patience,
 		})
 	})
 	sends := func(more int) {
@@ -105,7 +105,7 @@ func TestMove(t *testing.T) {
 		before := len(producer.Events().Sent)
 		kit.Await(t, kit.Patience, "the producer sends", func() error {
 			if e := producer.Events(); len(e.Sent) < before+more {
-				return fmt.Errorf("%d sent, %d failed (%s)", len(e.Sent)-before, len(e.Failed), e.LastText)
+				return fmt.Errorf("%d sent, %d failed (%s)", len(e.Sent)-before, len(e.Failed), e.Failure)
 			}
 			return nil
 		})
@@ -128,7 +128,7 @@ func TestMove(t *testing.T) {
 	}
 	e := producer.Events()
 	if len(e.Failed) > 0 {
-		t.Errorf("%d of %d messages failed during the move, the last: %s", len(e.Failed), len(e.Failed)+len(e.Sent), e.LastText)
+		t.Errorf("%d of %d messages failed during the move, the last: %s", len(e.Failed), len(e.Failed)+len(e.Sent), e.Failure)
 	}
 	figures.add(scenario, "producer meanwhile", fmt.Sprintf("%d messages sent, %d failed", len(e.Sent), len(e.Failed)))
 	producer.Kill()

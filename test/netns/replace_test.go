@@ -152,12 +152,12 @@ func (f *fleet) sent(who string, c *java.Client, more int) {
 	before := len(c.Events().Sent)
 	kit.Await(f.t, kit.Patience, who+" sends", func() error {
 		if e := c.Events(); len(e.Sent) < before+more {
-			return fmt.Errorf("%d sent, %d failed (%s)", len(e.Sent)-before, len(e.Failed), e.LastText)
+			return fmt.Errorf("%d sent, %d failed (%s)", len(e.Sent)-before, len(e.Failed), e.Failure)
 		}
 		return nil
 	})
 	if e := c.Events(); len(e.Failed) > 0 {
-		f.t.Errorf("%s: %d of %d messages failed, the last: %s", who, len(e.Failed), len(e.Failed)+len(e.Sent), e.LastText)
+		f.t.Errorf("%s: %d of %d messages failed, the last: %s", who, len(e.Failed), len(e.Failed)+len(e.Sent), e.Failure)
 	}
 }
 
@@ -174,8 +174,8 @@ func TestReplace(t *testing.T) {
 	five.MustBoot(t)
 	watch := b.watch(t, 20*time.Millisecond)
 	watch.listed(t, kit.Patience, five.key)
-	running := f.client("running", release5, java.ClientOptions{Topic: "known", Every: 20 * time.Millisecond})
-	fresh := f.client("fresh", release5, java.ClientOptions{Topic: "fresh*", Every: time.Second})
+	running := f.client("running", release5, java.ClientOptions{Topic: "known", Every: 20 * time.Millisecond, SendTimeout: kit.Patience})
+	fresh := f.client("fresh", release5, java.ClientOptions{Topic: "fresh*", Every: time.Second, SendTimeout: kit.Patience})
 	f.sent("the running producer", running, 50)
 	f.sent("a new producer each second", fresh, 2)
 	c := f.add("C")

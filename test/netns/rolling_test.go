@@ -96,7 +96,7 @@ func TestRolling(t *testing.T) {
 	for _, one := range r.clients {
 		kit.Await(t, 5*time.Minute, one.name+" sends", func() error {
 			if e := one.client.Events(); len(e.Sent) == 0 {
-				return fmt.Errorf("%d failed: %s", len(e.Failed), e.LastText)
+				return fmt.Errorf("%d failed: %s", len(e.Failed), e.Failure)
 			}
 			return nil
 		})

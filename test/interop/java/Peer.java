@@ -92,7 +92,7 @@ public class Peer {
         producer.setVipChannelEnabled(false);
         producer.setPollNameServerInterval(1000);
         producer.setHeartbeatBrokerInterval(1000);
-        producer.setSendMsgTimeout(3000);
+        producer.setSendMsgTimeout(Integer.getInteger("sendTimeout", 3000));
         producer.start();
         return producer;
     }
