@@ -217,6 +217,15 @@ type Forgotten struct {
 	Forgotten string `json:"forgotten"` // the member's name
 }
 
+// Reached answers POST /v1/reach: whether the address of a registered broker takes connections from the node.
+type Reached struct {
+	Node    string  `json:"node,omitempty"` // its name among the members; none: it gossips with nobody
+	Addr    string  `json:"addr"`
+	Reached bool    `json:"reached"`
+	Why     string  `json:"why,omitempty"` // why not
+	TookMS  float64 `json:"took_ms"`
+}
+
 // Drain answers /v1/drain and /v1/undrain: how far a node is that lets its clients go.
 type Drain struct {
 	Draining  bool    `json:"draining"`

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,7 +45,7 @@ func (p *program) doctorCommand() *command.Command {
 	return p.inspect(command.Command{
 		Name:      "doctor",
 		Usage:     "examine any NameServers and their brokers",
-		UsageText: "epitaph doctor -n HOST:PORT,HOST:PORT,... [--fail-on DEGREE] [--json | --format markdown]\nepitaph doctor [--socket PATH | -a HOST:PORT]",
+		UsageText: "epitaph doctor -n HOST:PORT,HOST:PORT,... [--fail-on DEGREE] [--from-node] [--json | --format markdown]\nepitaph doctor [--socket PATH | -a HOST:PORT]",
 		Description: `Asks NameServers, the Java ones too, and then the brokers that they list, and tells what is wrong: what was seen, why it
 matters and what to do. It needs no node: with -a or --socket the NameServers of a node and its members are examined. It only reads: no request of
 it changes anything, and of a broker's configuration nothing is kept but namesrvAddr. Each finding has a section in docs/doctor.md.
@@ -51,6 +54,7 @@ and with 3 when something could not be asked and there is no such finding.`,
 		Flags: append([]command.Flag{
 			{To: &d.failOn, Name: "fail-on", Usage: "`DEGREE` from which on a finding is a fault: note, warning or error"},
 			{To: &d.format, Name: "format", Usage: "`FORMAT` of the screen: text or markdown"},
+			{To: &d.fromNode, Name: "from-node", Usage: "let the node of this machine (--socket) try the addresses of brokers, too, one a second: only those at which brokers are registered there"},
 			{To: &d.mask, Name: "mask", Usage: "put host-1, host-2, ... in the place of addresses and host names"},
 			{To: &d.only, Name: "only", Usage: "`NAME` of a finding: no others; may be given several times"},
 			{To: &d.skip, Name: "skip", Usage: "`NAME` of a finding that is left out; may be given several times"},
@@ -78,9 +82,17 @@ func (v *view) showDoctor(ctx context.Context, d *doctor) error {
 	if err := d.check(); err != nil {
 		return command.UsageError(err)
 	}
+	if d.fromNode {
+		if err := v.findBySocket(ctx); err != nil {
+			return err
+		}
+	}
 	sv, err := v.openSurvey(ctx, &d.surveyed)
 	if err != nil {
 		return err
+	}
+	if d.fromNode {
+		sv.Try = v.tryFromNode
 	}
 	defer sv.Close()
 	ctx, stop := d.begin(ctx)
@@ -149,6 +161,32 @@ func (v *view) serversOfMembers(ctx context.Context) (servers []string, err erro
 		return nil, &command.Exit{Status: command.Silent, Err: fmt.Errorf("%s gossips with nobody, so it does not say which NameServers there are: name them with -n, as HOST:PORT of each", v.node)}
 	}
 	return servers, nil
+}
+
+// findBySocket finds a node that may be told to do something: HTTP only reads.
+func (v *view) findBySocket(ctx context.Context) error {
+	if err := v.find(ctx); err != nil {
+		return err
+	}
+	if v.node.socket == "" {
+		return command.UsageError(errors.New("--from-node: a node tries addresses for whoever may open its Unix socket, and not by HTTP: run this on the node's machine, and say with --socket or --data where its socket is"))
+	}
+	return nil
+}
+
+// tryFromNode lets the node try an address.
+func (v *view) tryFromNode(ctx context.Context, addr string) (tried *survey.Tried, again bool, err error) {
+	quiet := *v
+	quiet.json = false
+	var r api.Reached
+	status, body, err := send(ctx, http.MethodPost, v.node, "/v1/reach?addr="+url.QueryEscape(addr))
+	if err == nil {
+		_, err = quiet.read(status, body, &r)
+	}
+	if err != nil { // one that does not know the question answers 404 or 405, each time
+		return nil, status == http.StatusConflict || status == http.StatusTooManyRequests, fmt.Errorf("%s from the node: %w", addr, err)
+	}
+	return &survey.Tried{Node: cmp.Or(r.Node, v.node.String()), Reached: r.Reached, Why: r.Why}, true, nil
 }
 
 func serversAsJSON(targets []survey.Target, views []*survey.View) []diffServer {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/survey"
@@ -102,5 +103,36 @@ func TestDoctorMasks(t *testing.T) {
 	}
 	if !slices.Equal(a.Missing, want) {
 		t.Errorf("got %q\nwant %q", a.Missing, want)
+	}
+}
+
+// A node tries the addresses of its brokers for whoever may open its socket, and no others; not by HTTP.
+func TestDoctorFromNode(t *testing.T) {
+	data := t.TempDir()
+	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", data, "--http", "127.0.0.1:0")
+	defer s.stop(t, syscall.SIGTERM)
+	refuses, stranger := kit.Loopback(kit.FreePort(t)), kit.NewFake(t, 513, compares...)
+	kit.NewBroker(t, "gone", refuses, "orders").Register(t, s.addr)
+	listens := kit.NewScript(t, 513, 28, 26)
+	kit.NewBroker(t, "here", listens.Addr, "orders").Register(t, s.addr)
+	stranger.Change(func(f *kit.Fake) {
+		f.Brokers = map[string]string{"c/a/0": listens.Addr, "c/b/0": kit.Loopback(kit.FreePort(t))}
+	})
+	for _, c := range []struct {
+		args   string
+		status int
+		words  []string
+	}{
+		{"-n " + s.addr + " --data " + data, 1, []string{"one a second of them by the node", "ERROR broker-unreachable", "; node " + data, "does not reach it"}},
+		{"-n " + stranger.Addr + " --data " + data, 1, []string{"could not be asked: ", "no broker is registered here at that address"}},
+		{"-n " + s.addr + " -a " + s.http, 2, []string{"--from-node", "not by HTTP", "--socket"}},
+		{"-a " + s.http, 2, []string{"--from-node"}},
+		{"-n " + s.addr + " --socket " + data + "/none", 1, []string{"could not be asked: ", "no node answers at"}},
+		{"--data " + data, 3, []string{"gossips with nobody"}},
+	} {
+		status, out, errs := run(append([]string{"doctor", "--settle=10ms", "--from-node"}, strings.Fields(c.args)...)...)
+		if flat := strings.Join(strings.Fields(out+errs), " "); status != c.status || !kit.ContainsAll(flat, c.words...) {
+			t.Errorf("%s: status %d, want %d and %q\n%s%s", c.args, status, c.status, c.words, out, errs)
+		}
 	}
 }

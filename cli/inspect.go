@@ -25,6 +25,7 @@ const (
 type view struct {
 	out        io.Writer
 	node       target
+	find       func(ctx context.Context) error // sets node
 	json, wide bool
 	whole      bool // nobody looks at it on a terminal: nothing is shortened, and no line broken
 	now        func() time.Time
@@ -43,9 +44,13 @@ func (p *program) inspect(c command.Command, v *view, run func(ctx context.Conte
 	c.Flags = append(append(w.flags(), c.Flags...),
 		command.Flag{To: &v.json, Name: "json", Usage: "for programs: JSON, with everything that is known"},
 		command.Flag{To: &v.wide, Name: "wide", Short: "w", Usage: "shorten nothing, however long the lines become, and show more columns"})
-	c.Run = func(ctx context.Context, args []string) (err error) {
+	v.find = func(ctx context.Context) (err error) {
+		v.node, err = p.find(ctx, w)
+		return err
+	}
+	c.Run = func(ctx context.Context, args []string) error {
 		if v.nameServer.addr == "" {
-			if v.node, err = p.find(ctx, w); err != nil {
+			if err := v.find(ctx); err != nil {
 				return err
 			}
 		}

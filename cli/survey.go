@@ -36,7 +36,7 @@ type surveyed struct {
 	rate                 int
 	yes                  bool
 	namespaces           []string
-	brokers              bool // they are asked, too
+	brokers, fromNode    bool // they are asked, too; and a node tries them
 }
 
 // flags are those of commands that compare.
@@ -160,6 +160,9 @@ func (s *surveyed) confirm(plan survey.Plan) error {
 	brokers := ""
 	if s.brokers {
 		brokers = fmt.Sprintf(", then %s", plural(plan.Brokers, "broker address", "broker addresses"))
+		if s.fromNode {
+			brokers += ", one a second of them by the node"
+		}
 	}
 	fmt.Fprintf(s.p.stderr, "asking %s for %s: %s in all, at most %d a second to each%s; nothing is changed\n", plural(plan.Servers, "NameServer", "NameServers"),
 		plural(plan.Topics, "topic", "topics"), plural(plan.Requests, "request", "requests"), plan.Rate, brokers)

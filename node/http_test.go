@@ -95,8 +95,10 @@ func TestHTTPMethods(t *testing.T) {
 			}
 		}
 	}
-	if rec := asked(n.admin.Handler(), http.MethodPost, "/v1/force-leave?name=x"); rec.Code != http.StatusForbidden {
-		t.Errorf("force-leave by HTTP: %d", rec.Code)
+	for _, path := range []string{"/v1/force-leave?name=x", "/v1/reach?addr=x:1"} {
+		if rec := asked(n.admin.Handler(), http.MethodPost, path); rec.Code != http.StatusForbidden {
+			t.Errorf("%s by HTTP: %d", path, rec.Code)
+		}
 	}
 }
 

@@ -25,9 +25,12 @@ type Survey struct {
 	Settle     time.Duration
 	Confirm    func(Plan) error      // told before routes are asked for; an error ends it. May be nil
 	Progress   func(done, total int) // of the routes of a look, often and by several at once. May be nil
-	access     *Access
-	peers      []*Peer
-	stats      *topicStats // of the routes of the first look; nil: nobody wants them
+	// Try lets one of our nodes try an address of a broker; the error says why it did not, and again whether it answers at all. Nil:
+	// nobody is asked.
+	Try    func(ctx context.Context, addr string) (tried *Tried, again bool, err error)
+	access *Access
+	peers  []*Peer
+	stats  *topicStats // of the routes of the first look; nil: nobody wants them
 }
 
 // New is a survey of targets. Close it.

@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,6 +112,28 @@ func TestFindings(t *testing.T) {
 		}, "warning nameservers-disagree: clusterTest"},
 		"no answer":       {func(e *Evidence) { e.Brokers[0].Dial, e.Brokers[0].DialError = Unreachable, "i/o timeout" }, "error broker-unreachable: although another"},
 		"none is reached": {func(e *Evidence) { e.Brokers[0].Dial, e.Brokers[1].Dial = Unreachable, Unreachable }, "note broker-unreachable: not reachable|note broker-unreachable: not reachable"},
+		"no answer, but to the node": {func(e *Evidence) {
+			e.Brokers[0].Dial, e.Brokers[1].Dial = Unreachable, Unreachable
+			e.Brokers[0].Node, e.Brokers[1].Node = &Tried{"n1", true, ""}, &Tried{"n1", true, ""}
+		}, "note broker-unreachable: node n1 reaches it|note broker-unreachable: node n1 reaches it"},
+		"no answer, nor to the node": {func(e *Evidence) {
+			e.Brokers[0].Dial, e.Brokers[1].Dial = Unreachable, Unreachable
+			e.Brokers[0].Node, e.Brokers[1].Node = &Tried{"n1", false, "i/o timeout"}, &Tried{"n1", true, ""}
+		}, "error broker-unreachable: node n1 does not reach it: i/o timeout, although|note broker-unreachable: node n1 reaches it"},
+		"nobody's answer": {func(e *Evidence) {
+			e.Brokers[0].Dial, e.Brokers[0].Addr = Unreachable, "10.9.9.9:1"
+			e.Brokers[0].Node = &Tried{"n1", false, "i/o timeout"}
+		}, "error broker-unreachable: node n1 does not reach it"},
+		"not to the node": {func(e *Evidence) { e.Brokers[0].Node = &Tried{"n1", false, "no route"} }, "note broker-unreachable: reached from here; node n1 does not"},
+		"not to the node, but another is": {func(e *Evidence) {
+			e.Brokers[0].Node, e.Brokers[1].Node = &Tried{"n1", false, "no route"}, &Tried{"n1", true, ""}
+		}, "error broker-unreachable: no route, although"},
+		"refused on the way": {func(e *Evidence) {
+			e.Brokers[0].Dial, e.Brokers[0].Addr, e.Brokers[0].Node = Refused, "10.9.9.9:1", &Tried{"n1", true, ""}
+		}, "note broker-unreachable: node n1 reaches it"},
+		"refused, to the node, too": {func(e *Evidence) {
+			e.Brokers[0].Dial, e.Brokers[0].Addr, e.Brokers[0].Node = Refused, "10.9.9.9:1", &Tried{"n1", false, "refused"}
+		}, "error broker-listed-but-gone: still listed"},
 		"gone": {func(e *Evidence) {
 			e.Brokers[0].Dial, e.Brokers[1].Dial, e.Brokers[0].RefusedFor = Refused, Unreachable, 5*time.Second
 		}, "error broker-listed-but-gone: for 5s|note broker-unreachable: not"},
@@ -332,6 +356,31 @@ func TestGather(t *testing.T) {
 	}
 	if n := len(a.Requests()) + len(b.Requests()); e.Diff.Requests != n {
 		t.Errorf("counted %d requests, %d came", e.Diff.Requests, n)
+	}
+}
+
+// Our node tries each address once, and is asked no more when it does not answer.
+func TestOurNodeTries(t *testing.T) {
+	a := newFake(t, 513)
+	broker := kit.NewScript(t, 513, 28, 26)
+	a.Change(func(f *fake) {
+		f.Brokers = map[string]string{"c/a/0": broker.Addr, "c/b/0": broker.Addr, "c/d/0": kit.Loopback(kit.FreePort(t)), "c/e/0": kit.Loopback(kit.FreePort(t))}
+	})
+	s := surveyOf(t, a)
+	var asked []string
+	s.Try = func(_ context.Context, addr string) (*Tried, bool, error) {
+		switch asked = append(asked, addr); len(asked) {
+		case 1:
+			return &Tried{"n1", true, ""}, true, nil
+		case 2:
+			return nil, false, errors.New("it is gone")
+		}
+		return nil, true, nil
+	}
+	e, err := s.Gather(t.Context())
+	kit.Must(t, err)
+	if len(asked) != 2 || e.Brokers[0].Node == nil || e.Brokers[1].Node == nil || e.Brokers[2].Node != nil || !slices.Contains(e.Missing(), "it is gone") {
+		t.Errorf("asked %q, found %+v, missing %q", asked, e.Brokers, e.Missing())
 	}
 }
 

@@ -36,7 +36,15 @@ type Evidence struct {
 	Servers []ServerSeen // in the order of the targets
 	Brokers []BrokerSeen // each advertised address once, by cluster, name, id
 	Names   map[string][]netip.Addr
+	Untried []string // why our node did not try an address
 	topics  *topicStats
+}
+
+// Tried is what one of our nodes found that tried an address.
+type Tried struct {
+	Node    string // its name
+	Reached bool
+	Why     string // why not
 }
 
 // ServerSeen is one NameServer beside its tables.
@@ -86,6 +94,8 @@ type BrokerSeen struct {
 	Disk     float64       // part of the store's disk that is used; below 0: not known
 	Clock    time.Duration // of the broker, ahead of this machine
 	HasClock bool
+
+	Node *Tried // what one of our nodes found that tried it; nil: none did
 
 	List    []string // its own namesrvAddr, sorted
 	HasList bool
@@ -142,6 +152,7 @@ func (s *Survey) Gather(ctx context.Context) (*Evidence, error) {
 	}
 	all.Wait() // before the brokers: what they cost this machine would count as slowness
 	s.brokersSeen(ctx, e)
+	s.triedByNode(ctx, e)
 	e.names(ctx, s.access.Timeout)
 	s.count(r)
 	return e, ctx.Err()
@@ -237,6 +248,27 @@ func (s *Survey) brokersSeen(ctx context.Context, e *Evidence) {
 			defer p.Close()
 			b.runtime(ctx, p)
 		})
+	}
+}
+
+// triedByNode lets our node try each address, one after another, for it tries one a second. Once it does not answer it is asked no more.
+func (s *Survey) triedByNode(ctx context.Context, e *Evidence) {
+	if s.Try == nil {
+		return
+	}
+	tried := map[string]*Tried{}
+	for i := range e.Brokers {
+		addr := e.Brokers[i].Addr
+		if _, done := tried[addr]; !done && ctx.Err() == nil {
+			one, again, err := s.Try(ctx, addr)
+			if tried[addr] = one; err != nil {
+				e.Untried = append(e.Untried, err.Error())
+			}
+			if !again {
+				return
+			}
+		}
+		e.Brokers[i].Node = tried[addr]
 	}
 }
 

@@ -93,7 +93,7 @@ func (e *Evidence) Missing() (all []string) {
 			all = append(all, b.Fault.Error())
 		}
 	}
-	return all
+	return append(all, e.Untried...)
 }
 
 func (b *BrokerSeen) String() string { return fmt.Sprintf("%s (id %d) at %s", b.Broker, b.ID, b.Addr) }

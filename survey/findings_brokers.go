@@ -38,28 +38,50 @@ func network(addr string) string {
 }
 
 func brokerUnreachable(e *Evidence, find found) {
-	reached := map[string]bool{}
-	for i := range e.Brokers {
-		if e.Brokers[i].Dial == "" {
-			reached[network(e.Brokers[i].Addr)] = true
-		}
-	}
+	here, there := map[string]bool{}, map[string]bool{} // networks that are reached from here, and by the node
 	for i := range e.Brokers {
 		b := &e.Brokers[i]
+		here[network(b.Addr)] = here[network(b.Addr)] || b.Dial == ""
+		there[network(b.Addr)] = there[network(b.Addr)] || b.Node != nil && b.Node.Reached
+	}
+	const although = ", although another broker of the same network is reached"
+	for i := range e.Brokers {
+		b := &e.Brokers[i]
+		near := network(b.Addr)
+		fails, nodeFails := b.Dial != "", b.Node != nil && !b.Node.Reached
 		switch {
-		case b.Dial == "":
-		case reached[network(b.Addr)]:
-			find(Error, b.String(), b.DialError+", although another broker of the same network is reached")
-		case b.Dial != Refused:
-			find(Note, b.String(), "not reachable from here: "+b.DialError)
+		case !fails && !nodeFails:
+			continue
+		case b.Dial == Refused && !here[near] && (b.Node == nil || nodeFails && !there[near]):
+			continue // broker-listed-but-gone says it
 		}
+		degree, text := Note, "reached from here"
+		if fails {
+			text = "not reachable from here: " + b.DialError
+		}
+		if fails && here[near] {
+			degree, text = Error, text+although
+		}
+		switch {
+		case nodeFails:
+			text += fmt.Sprintf("; node %s does not reach it: %s", b.Node.Node, b.Node.Why)
+			if there[near] {
+				text += although
+			}
+			if fails || there[near] {
+				degree = Error
+			}
+		case b.Node != nil:
+			text += fmt.Sprintf("; node %s reaches it", b.Node.Node)
+		}
+		find(degree, b.String(), text)
 	}
 }
 
 func brokerListedButGone(e *Evidence, find found) {
 	for i := range e.Brokers {
 		b := &e.Brokers[i]
-		if b.Dial != Refused {
+		if b.Dial != Refused || b.Node != nil && b.Node.Reached { // refused on the way from here
 			continue
 		}
 		var at []string

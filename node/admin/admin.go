@@ -1,5 +1,5 @@
 // Package admin answers operators: what a node is and does, as JSON and as metrics, and whether it is ready, over HTTP
-// (--http) and over a Unix socket (--socket). What changes something, and profiles, are on the socket alone: only its owner
+// (--http) and over a Unix socket (--socket). What changes something, what makes the node act towards others, and profiles, are on the socket alone: only its owner
 // can open it, while behind a proxy or in a pod everybody comes from "this machine". It sees the node through View only, and
 // changes nothing about brokers.
 package admin
@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/departures"
@@ -64,12 +66,13 @@ type Server struct {
 	socket  *door.Door               // nil: none
 	lock    *lockfile.Lock
 	path    string // of the socket
+	reaches *rate.Limiter
 }
 
 // New makes the server and binds nothing. addr (HOST:PORT) is that of HTTP, empty is off. counts is what the node feeds; it
 // has times.
 func New(addr string, view View, counts *Counts, log *slog.Logger) (*Server, error) {
-	h := &Server{addr: addr, log: log, view: view, counts: counts}
+	h := &Server{addr: addr, log: log, view: view, counts: counts, reaches: newReaches()}
 	h.metrics = sync.OnceValues(func() (*metrics, error) { return newMetrics(counts, view.Identity()) })
 	if addr != "" { // somebody will scrape
 		if _, err := h.metrics(); err != nil {
@@ -127,6 +130,7 @@ func (h *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/force-leave", elsewhere)
 	mux.HandleFunc("POST /v1/drain", elsewhere)
 	mux.HandleFunc("POST /v1/undrain", elsewhere)
+	mux.HandleFunc("POST /v1/reach", elsewhere)
 	mux.HandleFunc("GET /debug/pprof/", elsewhere)
 	return mux
 }
@@ -137,6 +141,7 @@ func (h *Server) SocketHandler() http.Handler {
 	mux.HandleFunc("POST /v1/force-leave", h.forceLeave)
 	mux.HandleFunc("POST /v1/drain", h.setDrain(true))
 	mux.HandleFunc("POST /v1/undrain", h.setDrain(false))
+	mux.HandleFunc("POST /v1/reach", h.reach)
 	for path, handler := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
 	} {
