@@ -37,6 +37,10 @@ func TestCheck(t *testing.T) {
 		{[]string{"--log-level", "loud"}, command.Usage, "want debug, info, warn or error"},
 		{[]string{"--data", filepath.Dir(bak)}, command.Failed, "put it back (cp -p " + bak},
 		{[]string{"--data", filepath.Dir(bak), "--kv-missing", "serve"}, command.OK, "The settings are right"},
+		{[]string{"--json"}, command.OK, "\"ok\": true,\n  \"faults\": []\n"},
+		{[]string{"--json", "--config", wrong, "--log-level", "loud"}, command.Usage, "\"ok\": false,\n  \"faults\": [\n    \"--log-level="},
+		{[]string{"--json", "--data", filepath.Dir(bak)}, command.Failed, "\"ok\": false"},
+		{[]string{"--json", "--check=false"}, command.Usage, "--json belongs to --check"},
 	} {
 		args := append([]string{"epitaph", "serve", "--check", "--data", filepath.Join(dir, "data")}, c.args...)
 		var told strings.Builder

@@ -82,7 +82,8 @@ func serveFlags(s *serveSettings) []command.Flag {
 	}
 	return append(flags, command.Flag{To: &s.check, Category: categoryServe, Name: "check",
 		Usage: "judge the settings and the files that they name, and end: 0 when a node would start with them. No port is opened and nothing is " +
-			"written, so it may be run beside a node"}, command.Flag{To: &s.version, Name: "version", Usage: "print the version and end"})
+			"written, so it may be run beside a node"}, command.Flag{To: &s.json, Category: categoryServe, Name: "json", Usage: "for programs: what --check finds as JSON"},
+		command.Flag{To: &s.version, Name: "version", Usage: "print the version and end"})
 }
 
 func logFlags(s *logSettings) []command.Flag {

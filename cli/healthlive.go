@@ -59,7 +59,7 @@ func (p *program) live(ctx context.Context, l *liveness) (a liveAnswer, err erro
 	cfg, _, _ := p.serveConfig(serveSettings{listen: l.listen, config: l.config, set: l.set, gossip: noGossip})
 	o := &cfg.Options
 	began := time.Now()
-	a.Node = net.JoinHostPort(loopbackFor(o.BindAddress), strconv.Itoa(int(o.ListenPort)))
+	a.Node = net.JoinHostPort(loopbackFor(o.BindHost()), strconv.Itoa(int(o.ListenPort)))
 	ctx, cancel := context.WithTimeout(ctx, l.within)
 	defer cancel()
 	var fault error

@@ -29,10 +29,11 @@ const (
 
 func (p *program) installCompatCommand() *command.Command {
 	var undo bool
+	v := view{out: p.stdout}
 	return &command.Command{
 		Name:      "install-compat",
 		Usage:     "let a RocketMQ installation's own scripts start and stop this NameServer",
-		UsageText: "epitaph install-compat [--undo] DIR",
+		UsageText: "epitaph install-compat [--undo] DIR [--json]",
 		Description: `DIR is a RocketMQ installation, or its bin. Two scripts are replaced there: mqnamesrv, and of mqshutdown what
 "mqshutdown namesrv" does; everything else, such as "mqshutdown broker", is left to the originals, which are kept
 beside them as mqnamesrv.rocketmq and mqshutdown.rocketmq. Start lines such as "nohup sh mqnamesrv &", units and
@@ -43,19 +44,36 @@ has moved or was upgraded.
 
 Example:
     epitaph install-compat /opt/rocketmq`,
-		Flags:    []command.Flag{{To: &undo, Name: "undo", Usage: "put the originals back"}},
+		Flags: []command.Flag{
+			{To: &undo, Name: "undo", Usage: "put the originals back"},
+			{To: &v.json, Name: "json", Usage: "for programs: JSON"},
+		},
 		Argument: "DIR",
 		Run: func(_ context.Context, args []string) error {
 			dir, err := scriptDir(args[0])
 			if err != nil {
 				return err
 			}
+			do := p.installCompat
 			if undo {
-				return p.undoCompat(dir)
+				do = undoCompat
 			}
-			return p.installCompat(dir)
+			done, err := do(dir)
+			if v.json {
+				return errors.Join(v.printAsJSON(done), err)
+			}
+			for _, script := range done {
+				fmt.Fprintln(p.stdout, script.Path+": "+script.Done)
+			}
+			return err
 		},
 	}
+}
+
+// stoodIn is a script and what was done about it.
+type stoodIn struct {
+	Path string `json:"path"`
+	Done string `json:"done"`
 }
 
 // scriptDir is the directory below dir, or dir itself, that has RocketMQ's scripts.
@@ -70,22 +88,23 @@ func scriptDir(dir string) (string, error) {
 	return "", fmt.Errorf("%s: neither it nor its bin has a mqnamesrv: want the directory of a RocketMQ installation", dir)
 }
 
-func (p *program) installCompat(dir string) error {
+func (p *program) installCompat(dir string) (all []stoodIn, err error) {
 	self, err := p.ownPath()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	quoted := "'" + strings.ReplaceAll(self, "'", `'\''`) + "'"
 	for _, script := range []struct{ name, text string }{
 		{"mqnamesrv", strings.Replace(mqnamesrvScript, "@EPITAPH@", quoted, 1)}, {"mqshutdown", mqshutdownScript},
 	} {
-		done, err := standIn(filepath.Join(dir, script.name), script.text)
+		path := filepath.Join(dir, script.name)
+		done, err := standIn(path, script.text)
 		if err != nil {
-			return fmt.Errorf("%s: %w", script.name, err)
+			return all, fmt.Errorf("%s: %w", script.name, err)
 		}
-		fmt.Fprintln(p.stdout, filepath.Join(dir, script.name)+": "+done)
+		all = append(all, stoodIn{path, done})
 	}
-	return nil
+	return all, nil
 }
 
 // standIn puts a script in the place of another one, which is kept, and says what was done.
@@ -146,23 +165,23 @@ func isOurs(path string) bool {
 	return err == nil && target == self
 }
 
-func (p *program) undoCompat(dir string) error {
+func undoCompat(dir string) (all []stoodIn, err error) {
 	for _, name := range []string{"mqnamesrv", "mqshutdown"} {
 		path, done := filepath.Join(dir, name), "is the original"
 		_, err := os.Lstat(path)
 		if _, keptErr := os.Lstat(path + keptEnd); keptErr == nil && (err != nil || isOurs(path)) {
 			if err := os.Rename(path+keptEnd, path); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return all, fmt.Errorf("%s: %w", name, err)
 			}
 			done = "is the original again"
 		} else if err != nil {
 			done = "is not there"
 		} else if isOurs(path) {
-			return fmt.Errorf("%s is ours, but there is no %s%s to put back", path, name, keptEnd)
+			return all, fmt.Errorf("%s is ours, but there is no %s%s to put back", path, name, keptEnd)
 		}
-		fmt.Fprintln(p.stdout, path+": "+done)
+		all = append(all, stoodIn{path, done})
 	}
-	return nil
+	return all, nil
 }
 
 // ownPath is where this program is found: by the name it was called by, where that is a link that an upgrade will turn.

@@ -65,7 +65,7 @@ RocketMQ's mqshutdown does not find this server: stop it through its process id 
 type serveSettings struct {
 	listen, config, data string
 	readOnly, version    bool
-	check                bool
+	check, json          bool
 	set                  []string
 	log                  logSettings
 	gossip               gossipSettings
@@ -87,9 +87,12 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		_, err := fmt.Fprintf(p.stdout, "epitaph version %s\n", version())
 		return err
 	}
-	if s.check {
+	switch {
+	case s.check:
 		s.gossip = s.gossip.asMade()
-	} else {
+	case s.json:
+		return command.UsageError(errors.New("--json belongs to --check; the log of a node is JSON by --log-format json"))
+	default:
 		p.streams.detach()
 	}
 	cfg, warnings, err := p.serveConfig(s)
@@ -97,6 +100,9 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 	logs.level = cmp.Or(logs.level, cfg.LogLevel())
 	log, logErr := p.logger(logs)
 	if err := errors.Join(logErr, err); err != nil {
+		if s.json {
+			err = errors.Join(err, p.printCheck(err))
+		}
 		return command.UsageError(fmt.Errorf("not started, for the configuration is wrong:\n%w", indented(err)))
 	}
 	p.streams.warn(log)
@@ -105,10 +111,13 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		log.Warn(warning.text, warning.args...)
 	}
 	if s.check {
-		if _, err := p.newNode(cfg, log); err != nil {
-			return err
+		_, err := p.newNode(cfg, log)
+		switch {
+		case s.json:
+			return errors.Join(err, p.printCheck(err))
+		case err == nil:
+			_, err = fmt.Fprintln(p.stdout, "The settings are right: a node would start with them.")
 		}
-		_, err := fmt.Fprintln(p.stdout, "The settings are right: a node would start with them.")
 		return err
 	}
 	again := func() (*config.Config, error) { return p.serveAgain(s) }
@@ -120,6 +129,18 @@ func (p *program) serve(ctx context.Context, s serveSettings) error {
 		}
 	})
 	return err
+}
+
+// printCheck prints what serve --check found as JSON.
+func (p *program) printCheck(found error) error {
+	answer := struct {
+		OK     bool     `json:"ok"`
+		Faults []string `json:"faults"`
+	}{OK: found == nil, Faults: []string{}}
+	if found != nil {
+		answer.Faults = strings.Split(found.Error(), "\n")
+	}
+	return (&view{out: p.stdout}).printAsJSON(answer)
 }
 
 // serveAgain reads the files again, and sets the level of the log. Flags and environment are what they were, and win.

@@ -1,28 +1,32 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 )
 
 // writeManual writes the manual pages of a program into dir, which it makes: its own, and one for each command that is shown to people.
-func writeManual(c *Command, dir string) error {
+func writeManual(c *Command, dir string) (files []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	pages := map[string]string{c.Name: c.ownPage()}
 	for _, below := range c.listed() {
 		pages[c.Name+"-"+below.Name] = below.page(c)
 	}
-	for name, text := range pages {
-		if err := os.WriteFile(filepath.Join(dir, name+".1"), []byte(text), 0o644); err != nil {
-			return err
+	for _, name := range slices.Sorted(maps.Keys(pages)) {
+		files = append(files, filepath.Join(dir, name+".1"))
+		if err := os.WriteFile(files[len(files)-1], []byte(pages[name]), 0o644); err != nil {
+			return files, err
 		}
 	}
-	return nil
+	return files, nil
 }
 
 func (c *Command) ownPage() string {
@@ -95,26 +99,32 @@ func (f *Flag) manual(b *strings.Builder) {
 	for _, word := range f.words() {
 		names = append(names, `\fB`+roff(word)+`\fR`)
 	}
-	before, behind, _ := strings.Cut(f.Usage, "`")
-	value, behind, _ := strings.Cut(behind, "`")
+	value, usage, standing := f.told()
 	fmt.Fprintf(b, ".TP\n%s", strings.Join(names, ", "))
-	if f.takesValue() {
-		if value == "" {
-			value = "VALUE"
-		}
+	if value != "" {
 		fmt.Fprintf(b, ` \fI%s\fR`, roff(value))
 	}
-	fmt.Fprintf(b, "\n%s\n", roff(before+value+behind))
-	standing := f.Default
-	if held := reflect.ValueOf(f.To).Elem(); standing == "" && f.takesValue() && !held.IsZero() {
-		standing = fmt.Sprint(held.Interface())
-	}
+	fmt.Fprintf(b, "\n%s\n", roff(usage))
 	if standing != "" {
 		fmt.Fprintf(b, ".br\nDefault: %s\n", roff(standing))
 	}
 	if f.Env != "" {
 		fmt.Fprintf(b, ".br\nEnvironment: %s\n", roff(f.Env))
 	}
+}
+
+// told is what help says of a flag: the name of its value, none of a switch; what it does; what holds without it.
+func (f *Flag) told() (value, usage, standing string) {
+	before, behind, _ := strings.Cut(f.Usage, "`")
+	named, behind, _ := strings.Cut(behind, "`")
+	usage, standing = before+named+behind, f.Default
+	if !f.takesValue() {
+		return "", usage, standing
+	}
+	if held := reflect.ValueOf(f.To).Elem(); standing == "" && !held.IsZero() {
+		standing = fmt.Sprint(held.Interface())
+	}
+	return cmp.Or(named, "VALUE"), usage, standing
 }
 
 func statuses(b *strings.Builder) {

@@ -35,24 +35,6 @@ func checkController(o *Options) string {
 	return ""
 }
 
-// BindHost is bindAddress without the brackets that Java takes around an IPv6 address.
-func (o *Options) BindHost() string {
-	host := o.BindAddress
-	if inner, ok := strings.CutPrefix(host, "["); ok && strings.Contains(inner, ":") && strings.HasSuffix(inner, "]") {
-		host = strings.TrimSuffix(inner, "]")
-	}
-	return host
-}
-
-func checkBindAddress(o *Options) string {
-	host := o.BindHost()
-	if host == "" || strings.ContainsAny(host, " /[]") ||
-		strings.Contains(host, ":") && net.ParseIP(strings.SplitN(host, "%", 2)[0]) == nil {
-		return "want a host name or an address without a port, such as 0.0.0.0, 10.1.2.3 or ::"
-	}
-	return ""
-}
-
 func checkListenPort(o *Options) string {
 	if o.ListenPort < 0 || o.ListenPort > 65535 {
 		return "want a port from 1 to 65535, or 0 for any free one; the default is 9876"

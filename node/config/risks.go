@@ -75,9 +75,10 @@ func riskOfPort(o *Options) string {
 	return riskOfBinding(o, int(o.ListenPort))
 }
 
-// riskOfAddress refuses an address that the next start could not listen at. Names are not looked up for whoever sends code 318.
+// riskOfAddress refuses an address that the next start could not listen at. Names are not looked up for whoever
+// sends code 318, and nothing, which is loopback, is hardly what somebody meant who is elsewhere.
 func riskOfAddress(o *Options) string {
-	if net.ParseIP(o.BindHost()) == nil {
+	if o.BindAddress == "" || net.ParseIP(o.BindHost()) == nil {
 		return "want an IP address of this host, such as 0.0.0.0 or ::; only the file that a node starts with may say otherwise"
 	}
 	return riskOfBinding(o, 0)
