@@ -121,14 +121,27 @@ func (p *program) safeToStopCommand() *command.Command {
 		Usage:     "ask whether a node may be stopped: whether the others have all that it has (exit status 0 or 1)",
 		UsageText: "epitaph safe-to-stop [--wait TIME] [--ignore BROKER]... [--socket PATH | -a HOST:PORT] [--json]",
 		Description: `Ends with 0 when another node is left that has held every broker and takes clients, the others hold every broker that
-this one holds, no other one drains, and the address lists stay whole; else with 1 and the reasons. It changes nothing: a gate
-before each step of a rolling replacement. In a preStop hook of Kubernetes, which overlooks its status, it can only delay the stop, so
-of two nodes that drain and wait for each other the one with the lower name goes first.`,
+this one holds, no other one drains, and the address lists stay whole; else with 1 and the reasons. A gate before each step of a
+rolling replacement. With --wait, on the node's own machine, it also says that this node is to be stopped: of several nodes where it waits
+at the same time one is let go, the one with the lowest name, and the next one when that has left, or was not stopped within a minute.
+Without --wait, and by HTTP (-a), it only asks. In a preStop hook of Kubernetes, which overlooks its status, it can only delay the stop.`,
 		Flags: []command.Flag{
 			{To: &wait, Name: "wait", Usage: "ask again for so long a `TIME` at most until it is safe"},
 			{To: &ignored, Name: "ignore", Usage: "`BROKER` that registers at this node only; may be given several times"},
 		},
 	}, &v, func(ctx context.Context, _ []string) error { return v.safeToStop(ctx, wait, ignored) })
+}
+
+// wish says that the node is to be stopped, and asks whether it may be. A node of a former release is only asked.
+func (v *view) wish(ctx context.Context, path string, into any) (done bool, err error) {
+	status, body, err := send(ctx, http.MethodPost, v.node, path)
+	if err != nil {
+		return false, err
+	}
+	if status == http.StatusMethodNotAllowed {
+		return v.askJSON(ctx, path, into)
+	}
+	return v.read(status, body, into)
 }
 
 func (v *view) safeToStop(ctx context.Context, wait time.Duration, ignored []string) error {
@@ -140,9 +153,13 @@ func (v *view) safeToStop(ctx context.Context, wait time.Duration, ignored []str
 	v.json = false
 	var a api.SafeToStop
 	began := time.Now()
+	ask := v.askJSON
+	if wait > 0 && v.node.socket != "" {
+		ask = v.wish
+	}
 	err := again(ctx, max(wait, settleTime), func() (bool, error) {
 		a = api.SafeToStop{}
-		_, err := v.askJSON(ctx, path, &a)
+		_, err := ask(ctx, path, &a)
 		return a.Safe || a.Settled && time.Since(began) >= wait, err
 	})
 	if err != nil {

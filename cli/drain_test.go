@@ -25,6 +25,7 @@ func TestDrainCommands(t *testing.T) {
 	}{
 		{"undrain", "draining no more", command.OK},
 		{"safe-to-stop", "not safe to stop: no other node would be left that has held every broker", command.Failed},
+		{"safe-to-stop --wait 1s", "not safe to stop: no other node would be left that has held every broker", command.Failed},
 		{"safe-to-stop --json --ignore b --ignore c", `"safe": false`, command.Failed},
 		{"drain", "draining: clients go elsewhere", command.OK},
 		{"health", "not ready: draining (for 0 s; no client has asked for a route since)", command.Failed},

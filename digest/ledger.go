@@ -77,6 +77,7 @@ type Ledger struct {
 	order       []*peer // by name; nil after a change of peers
 	asks        map[uint64]*ask
 	parts       *rate.Limiter // of answers
+	wish        wish
 	counters    Counters
 }
 
@@ -241,7 +242,7 @@ func (l *Ledger) MemberUp(p Peer, now clock.Stamp) (out []Packet) {
 	}
 	l.peers[p] = &peer{Peer: p, up: now, diffs: map[Key]*difference{}}
 	l.order = nil
-	return l.send(out, Packet{To: p, Msg: l.summary(false, now)})
+	return l.send(out, Packet{To: p, Msg: l.summary(l.peers[p], false, now)})
 }
 
 // MemberLeft says that a member is gone, and with it what it held.
@@ -250,11 +251,13 @@ func (l *Ledger) MemberLeft(p Peer) {
 	l.order = nil
 }
 
-func (l *Ledger) summary(reply bool, now clock.Stamp) *Summary {
+// summary is what p is told.
+func (l *Ledger) summary(p *peer, reply bool, now clock.Stamp) *Summary {
 	set := l.mine()
 	m := &Summary{
 		From: l.cfg.Self, Age: now.Elapsed(l.started), Standing: l.standing, Count: uint32(set.Len()), Skipped: uint32(set.skipped),
 		Secret: set.secret.ID, Root: set.Root(), KV: l.kv, Options: l.options, Reply: reply,
+		Turns: true, Wish: l.wish.number, Yields: l.yields(p),
 	}
 	if set.secret.ID != 0 && slices.ContainsFunc(l.sorted(), func(p *peer) bool { return p.last.Secret == 0 }) {
 		m.Unkeyed = l.under(0).Root() // for members of former releases, and those that have said nothing yet
@@ -291,10 +294,11 @@ func (l *Ledger) interval() time.Duration {
 
 // Tick does what is due. It is to be called about every 100 ms.
 func (l *Ledger) Tick(now clock.Stamp) (out []Packet) {
+	l.forgetWish(now)
 	if !l.untold.IsZero() && now.Sub(l.untold) >= l.interval() || now.Sub(l.told) >= summaryEvery || l.told.IsZero() {
 		l.told, l.untold = now, clock.Stamp{}
 		for _, p := range l.targets() {
-			out = l.send(out, Packet{To: p.Peer, Msg: l.summary(false, now)})
+			out = l.send(out, Packet{To: p.Peer, Msg: l.summary(p, false, now)})
 		}
 	}
 	rounds := 0
@@ -323,9 +327,9 @@ func (l *Ledger) Tick(now clock.Stamp) (out []Packet) {
 	return out
 }
 
-// targets are the members that are told this time.
+// targets are the members that are told this time: all, where one is waited for.
 func (l *Ledger) targets() []*peer {
-	if l.mesh() {
+	if l.mesh() || l.wish.number != 0 {
 		return l.sorted()
 	}
 	all := slices.Clone(l.sorted())
@@ -377,7 +381,7 @@ func (l *Ledger) speakUp(out []Packet, p *peer, now clock.Stamp) []Packet {
 	}
 	p.streamed = now
 	p.streams++
-	return l.send(out, Packet{To: p.Peer, Msg: l.summary(true, now), Stream: true})
+	return l.send(out, Packet{To: p.Peer, Msg: l.summary(p, true, now), Stream: true})
 }
 
 // look compares what is known in figures.

@@ -58,6 +58,9 @@ type Summary struct {
 	KV      uint64 // digest of the KV store
 	Options uint64 // digest of the configuration
 	Reply   bool   // the sender has not heard the receiver for some time and asks for a summary
+	Turns   bool   // the sender's release knows the two that follow
+	Wish    uint64 // of the sender to be stopped; 0: it has none
+	Yields  uint64 // the receiver's wish, if the sender lets it go first; 0: it does not, or has not heard of one
 }
 
 // Compare asks for the items of buckets that differ.

@@ -41,15 +41,18 @@ func (l *Ledger) summarized(p *peer, m *Summary, now clock.Stamp) (out []Packet)
 		l.counters.RefusedSecret++
 		return nil // it was sent with a key that this node has no more
 	}
+	if m.Wish != p.last.Wish {
+		l.tellSoon(now) // it waits for an answer
+	}
 	p.heard, p.last, p.at = true, *m, now
 	l.look(p, now)
 	if m.Reply && (p.replied.IsZero() || now.Sub(p.replied) >= streamEvery/2) {
 		p.replied = now
-		out = l.send(out, Packet{To: p.Peer, Msg: l.summary(false, now), Stream: true})
+		out = l.send(out, Packet{To: p.Peer, Msg: l.summary(p, false, now), Stream: true})
 	}
 	// What was sent to it when it came up may have arrived before it knew this node.
 	if first && now.Sub(l.started) < YoungAge || first && m.Age < YoungAge {
-		out = l.send(out, Packet{To: p.Peer, Msg: l.summary(false, now)})
+		out = l.send(out, Packet{To: p.Peer, Msg: l.summary(p, false, now)})
 	}
 	return out
 }

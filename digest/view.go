@@ -33,6 +33,9 @@ type PeerView struct {
 	OptionsDiffer bool
 	OptionsFor    time.Duration
 	Differences   []Difference // sorted by key
+	Turns         bool         // its release knows of wishes to be stopped
+	Wishes        bool         // it is to be stopped
+	Lets          bool         // it lets this node's wish go first
 }
 
 // Difference is a key about which a member and this node disagree.
@@ -48,6 +51,7 @@ type Difference struct {
 type View struct {
 	Held    map[Key]Item // by this node; not to be changed
 	Skipped int
+	Turn    bool       // this node may go before all others that are to be stopped
 	Peers   []PeerView // by name
 }
 
@@ -56,7 +60,7 @@ const MaxCompared = maxItems
 
 // View says who differs from this node about what.
 func (l *Ledger) View(now clock.Stamp) View {
-	v := View{Held: l.own, Skipped: l.skipped()}
+	v := View{Held: l.own, Skipped: l.skipped(), Turn: !l.wish.turn.IsZero()}
 	for _, p := range l.sorted() {
 		v.Peers = append(v.Peers, l.view(p, now))
 	}
@@ -69,6 +73,7 @@ func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 	if p.heard {
 		pv.Heard, pv.HeardAgo, pv.Age = true, now.Sub(p.at), p.last.Age+now.Elapsed(p.at)
 		pv.Standing, pv.Count, pv.Skipped = p.last.Standing, int(p.last.Count), int(p.last.Skipped)
+		pv.Turns, pv.Wishes, pv.Lets = p.last.Turns, p.last.Wish != 0, l.lets(p)
 		if !p.kvSince.IsZero() {
 			pv.KVDiffers, pv.KVFor = true, now.Sub(p.kvSince)
 		}

@@ -205,6 +205,25 @@ func (g *Gossip) Digests() (v digest.View, on bool) {
 	return g.digests.ledger.View(g.cfg.Clock()), true
 }
 
+// Wish says that this node is to be stopped: see digest.Ledger.Wish. A node that compares nothing cannot.
+func (g *Gossip) Wish() {
+	if g.digests != nil {
+		g.digests.mu.Lock()
+		defer g.digests.mu.Unlock()
+		g.digests.ledger.Wish(g.cfg.Clock())
+	}
+}
+
+// Turn says whether this node may be stopped before all others that are to be: see digest.Ledger.Turn.
+func (g *Gossip) Turn() (may bool, before []string) {
+	if g.digests == nil {
+		return true, nil
+	}
+	g.digests.mu.Lock()
+	defer g.digests.mu.Unlock()
+	return g.digests.ledger.Turn(g.cfg.Clock())
+}
+
 // Catchup is what this node lacks of what others hold, as of now.
 func (g *Gossip) Catchup() (c digest.Catchup) {
 	d := g.digests

@@ -25,6 +25,7 @@ type wireSummary struct {
 	KV, Options    uint64
 	// Former releases pass over what follows, and send none of it.
 	Secret, Keyed uint64
+	Wish, Yields  uint64
 }
 
 // Flags of a summary.
@@ -34,6 +35,7 @@ const (
 	flagReply
 	flagWitness
 	flagNoWitness // of the last two exactly one is set; a former release sets none
+	flagTurns
 )
 
 type wireCompare struct {
@@ -81,12 +83,13 @@ func encodeDigest(msg digest.Message) ([]byte, error) {
 	case *digest.Summary:
 		w := wireSummary{
 			From: sender, Age: m.Age.Milliseconds(), Count: m.Count, Skipped: m.Skipped, Root: m.Root, KV: m.KV, Options: m.Options,
+			Wish: m.Wish, Yields: m.Yields,
 		}
 		if m.Secret != 0 {
 			w.Root, w.Secret, w.Keyed = m.Unkeyed, m.Secret, m.Root
 		}
 		for flag, on := range map[uint8]bool{
-			flagReady: m.Ready, flagWaiting: m.Waiting, flagReply: m.Reply,
+			flagReady: m.Ready, flagWaiting: m.Waiting, flagReply: m.Reply, flagTurns: m.Turns,
 			flagWitness: m.Witness && !m.Former, flagNoWitness: !m.Witness && !m.Former,
 		} {
 			if on {
@@ -140,7 +143,7 @@ func decodeDigest(b []byte) (digest.Message, error) {
 				Ready: w.Flags&flagReady != 0, Waiting: w.Flags&flagWaiting != 0, Witness: w.Flags&flagWitness != 0,
 			},
 			Former: w.Flags&(flagWitness|flagNoWitness) == 0, Reply: w.Flags&flagReply != 0,
-			Root: w.Root, KV: w.KV, Options: w.Options,
+			Root: w.Root, KV: w.KV, Options: w.Options, Turns: w.Flags&flagTurns != 0, Wish: w.Wish, Yields: w.Yields,
 		}
 		if w.Secret != 0 {
 			m.Secret, m.Root, m.Unkeyed = w.Secret, w.Keyed, w.Root

@@ -29,6 +29,7 @@ func digestMessages() []digest.Message {
 		&digest.Summary{From: from, Standing: digest.Standing{Ready: true, Waiting: true}},
 		&digest.Summary{From: from, Standing: digest.Standing{Ready: true}, Former: true},
 		&digest.Summary{From: from, Secret: 1 << 63, Root: 1 << 62, Unkeyed: 1 << 61, KV: 5},
+		&digest.Summary{From: from, Standing: digest.Standing{Witness: true}, Turns: true, Wish: 1 << 60, Yields: 1 << 59},
 		&digest.Compare{From: from, Nonce: 9, Secret: 1 << 63, Mask: 1, Sums: []uint64{1}},
 		&digest.Compare{From: from, Nonce: 9, Subject: digest.Topics, Name: "broker-a", Stream: true, Mask: 5, Sums: []uint64{1, 2}},
 		&digest.Items{From: from, Nonce: 9, Equal: 1, Covered: 2, Skipped: 4, Root: 7, Part: 1, Parts: 2, Items: []digest.Item{item, {}}},

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +71,51 @@ func TestDrain(t *testing.T) {
 	if ts := first.Tombstones(10); len(ts.Decisions)+len(ts.Own) > 0 || first.Table().Stats().Registrations != 1 {
 		t.Errorf("a stop says something about a broker: %+v", ts)
 	}
+}
+
+// Of two nodes that are to be stopped at the same time one may go, and the other one when that has left. Who only asks is told so.
+func TestTwoWaitToStop(t *testing.T) {
+	t.Parallel()
+	first := startNode(t, listing("n1"))
+	seed := first.Gossip().Addr()
+	second, third := startNode(t, listing("n2", seed)), startNode(t, listing("n3", seed))
+	for _, n := range []*Node{first, second, third} {
+		ask(t, dial(t, n), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	}
+	safe := func(n *Node, method string) (a api.SafeToStop) {
+		t.Helper()
+		answer := httptest.NewRecorder()
+		n.admin.SocketHandler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), method, "/v1/safe-to-stop", nil))
+		kit.Must(t, json.Unmarshal(answer.Body.Bytes(), &a))
+		return a
+	}
+	for _, n := range []*Node{first, second, third} {
+		kit.Until(t, "each may be stopped", func() bool { return safe(n, http.MethodGet).Safe })
+	}
+	may := map[*Node]bool{}
+	kit.Until(t, "one may go", func() bool {
+		for _, n := range []*Node{first, second} {
+			may[n] = safe(n, http.MethodPost).Safe
+		}
+		return may[first] || may[second]
+	})
+	if may[first] == may[second] {
+		t.Fatal("both may go")
+	}
+	goes, waits := first, second
+	if may[second] {
+		goes, waits = second, first
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if a := safe(waits, method); a.Safe || !strings.Contains(strings.Join(a.Reasons, " "), "to be stopped") {
+			t.Errorf("%s at the other one: %+v", method, a)
+		}
+	}
+	if a := safe(third, http.MethodGet); a.Safe {
+		t.Error("who only asks is not told that others are to be stopped")
+	}
+	kit.Must(t, goes.Stop(context.WithoutCancel(t.Context())))
+	kit.Until(t, "the other one may go", func() bool { return safe(waits, http.MethodPost).Safe })
 }
 
 // A drain before a stop lasts until no client asks any more, its time is over, or it is ended by hand, and what was drained

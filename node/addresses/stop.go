@@ -15,6 +15,7 @@ type Stop struct {
 	Digests digest.View
 	Ignored []string // names of brokers that register at this node only
 	Lists   *View    // nil: this node has no address server
+	Wishes  bool     // it is this node that is to be stopped (digest.Ledger.Wish), and nobody only asks
 }
 
 // mostNamed bounds a reason that names brokers.
@@ -31,14 +32,21 @@ func (s *Stop) Reasons() (reasons []string, settled bool) {
 	}
 	self := &all[i]
 	settled = true
-	left, listed := 0, 0
+	left, listed, known, alive := 0, 0, 0, 0
 	for _, m := range all {
+		if m.State != gossip.StateLeft {
+			known++
+		}
+		if m.State == gossip.StateAlive {
+			alive++
+		}
 		if m.Self || m.State != gossip.StateAlive {
 			continue
 		}
+		its := s.digestOf(&m)
 		going := m.Phase == gossip.PhaseDraining || m.Phase == gossip.PhaseStopping
-		// Of two that wait for each other the one with the lower name goes first.
-		waits := m.Phase == gossip.PhaseDraining && self.Phase == gossip.PhaseDraining && self.Name < m.Name
+		// Of two that drain and wait for each other the one with the lower name goes first. One of a former release does not say that it waits.
+		waits := m.Phase == gossip.PhaseDraining && self.Phase == gossip.PhaseDraining && self.Name < m.Name && (its.Wishes && its.Lets || !its.Turns)
 		if going && !waits {
 			say("%s is %s: one after the other", m.Name, m.Phase)
 			continue
@@ -49,11 +57,14 @@ func (s *Stop) Reasons() (reasons []string, settled bool) {
 				listed++
 			}
 		}
-		why, known := s.lacks(&m)
+		if its.Wishes && !s.Wishes && !s.Digests.Turn {
+			say("%s is to be stopped (epitaph safe-to-stop --wait): one after the other", m.Name)
+		}
+		why, found := s.lacks(&m)
 		if why != "" {
 			say("%s", why)
 		}
-		settled = settled && known
+		settled = settled && found
 	}
 	switch {
 	case left == 0:
@@ -61,10 +72,21 @@ func (s *Stop) Reasons() (reasons []string, settled bool) {
 	case s.Lists != nil && listed == 0:
 		say("no node would be left in the clients' list: the others are left out of it (epitaph_address_left_out)")
 	}
-	if s.Lists != nil && s.Lists.Still != "" {
+	switch {
+	case s.Lists != nil && s.Lists.Still != "":
 		say("the address lists stay as they are: %s", s.Lists.Still)
+	case 2*alive <= known && left > 0: // those on the other side may let one go, too
+		say("%d of %d members are seen, which is no majority: this node may be the one that is cut off", alive, known)
 	}
 	return reasons, settled
+}
+
+// digestOf is what a member says of what it holds; nothing, where that is not known.
+func (s *Stop) digestOf(m *gossip.Member) (p digest.PeerView) {
+	if i := slices.IndexFunc(s.Digests.Peers, func(p digest.PeerView) bool { return p.Peer == m.Peer }); i >= 0 {
+		p = s.Digests.Peers[i]
+	}
+	return p
 }
 
 // lacks says which brokers of this node another one does not hold; known is false while that is being found out.

@@ -131,6 +131,7 @@ func (h *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/drain", elsewhere)
 	mux.HandleFunc("POST /v1/undrain", elsewhere)
 	mux.HandleFunc("POST /v1/reach", elsewhere)
+	mux.HandleFunc("POST /v1/safe-to-stop", elsewhere)
 	mux.HandleFunc("GET /debug/pprof/", elsewhere)
 	return mux
 }
@@ -142,6 +143,7 @@ func (h *Server) SocketHandler() http.Handler {
 	mux.HandleFunc("POST /v1/drain", h.setDrain(true))
 	mux.HandleFunc("POST /v1/undrain", h.setDrain(false))
 	mux.HandleFunc("POST /v1/reach", h.reach)
+	mux.HandleFunc("POST /v1/safe-to-stop", func(w http.ResponseWriter, r *http.Request) { h.safeToStop(w, r, true) })
 	for path, handler := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
 	} {

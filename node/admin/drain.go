@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
@@ -45,10 +46,15 @@ func (h *Server) setDrain(on bool) http.HandlerFunc {
 	}
 }
 
-// safeToStop answers whether the other nodes have all that this one has.
-func (h *Server) safeToStop(w http.ResponseWriter, r *http.Request) {
-	stop := addresses.Stop{Ignored: r.URL.Query()["ignore"]}
-	if d := h.view.Departures(); d != nil {
+// safeToStop answers whether the other nodes have all that this one has. wishes: it is to be stopped, so of several that ask so at the
+// same time one is let go.
+func (h *Server) safeToStop(w http.ResponseWriter, r *http.Request, wishes bool) {
+	stop := addresses.Stop{Ignored: r.URL.Query()["ignore"], Wishes: wishes}
+	d := h.view.Departures()
+	if d != nil {
+		if wishes {
+			d.Gossip().Wish()
+		}
 		stop.Members = d.Gossip().AllMembers()
 		stop.Digests, _ = d.Gossip().Digests()
 	}
@@ -57,6 +63,13 @@ func (h *Server) safeToStop(w http.ResponseWriter, r *http.Request) {
 	}
 	a := api.SafeToStop{}
 	a.Reasons, a.Settled = stop.Reasons()
+	if wishes && d != nil && len(a.Reasons) == 0 {
+		if may, before := d.Gossip().Turn(); len(before) > 0 {
+			a.Reasons, a.Settled = []string{"to be stopped before this node, or not heard yet: " + strings.Join(before, ", ")}, false
+		} else if !may {
+			a.Reasons, a.Settled = []string{"others that are to be stopped are being heard"}, false
+		}
+	}
 	if a.Safe = len(a.Reasons) == 0; a.Safe {
 		a.Reasons = []string{}
 	}
