@@ -35,7 +35,7 @@ const (
 	flagReply
 	flagWitness
 	flagNoWitness // of the last two exactly one is set; a former release sets none
-	flagTurns
+	flagTurns     // the release knows wishes to be stopped
 )
 
 type wireCompare struct {
