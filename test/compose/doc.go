@@ -3,7 +3,8 @@
 // everything ends with the test binary.
 //
 //	EPITAPH_COMPOSE=1     the nodes: what CI runs (make compose-test)
-//	EPITAPH_COMPOSE=long  also memory, the profiles, and a port that is taken (make night-compose)
+//	EPITAPH_COMPOSE=long  also every start line of others for the image in RocketMQ's place, memory, the profiles, and a port that is
+//	                      taken (make night-compose)
 //
 // It needs Linux, root, unshare, ip, dockerd, docker, docker-compose; Java and Maven for the brokers, prometheus for the
 // observe profile. What is missing is skipped, saying so.

@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -20,65 +21,6 @@ import (
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
-
-// started is one block of testdata/images.txt; what its fields mean is told there.
-type started struct {
-	from, user, in, logs, says, port string
-	env, entrypoint, args            []string
-	files                            [][2]string
-}
-
-func startLines(t *testing.T) (all []started) {
-	t.Helper()
-	for block := range strings.SplitSeq(read(t, "test/install/testdata/images.txt"), "\n\n") {
-		l := started{user: "3000:3000", in: "/home/rocketmq/rocketmq/bin", port: "9876"}
-		for row := range strings.Lines(block) {
-			key, value, _ := strings.Cut(strings.TrimSuffix(row, "\n"), " ")
-			switch key {
-			case "#":
-			case "@":
-				l.from = value
-			case "user":
-				l.user = value
-			case "in":
-				l.in = value
-			case "logs":
-				l.logs = value
-			case "port":
-				l.port = value
-			case "says":
-				l.says = value
-			case "env":
-				l.env = append(l.env, value)
-			case "file":
-				path, text, _ := strings.Cut(value, " ")
-				l.files = append(l.files, [2]string{path, strings.ReplaceAll(text, `\n`, "\n") + "\n"})
-			case "entrypoint":
-				l.entrypoint = words(value)
-			case "run":
-				l.args = words(value)
-			default:
-				t.Fatalf("images.txt: %q", row)
-			}
-		}
-		if l.from != "" {
-			all = append(all, l)
-		}
-	}
-	return all
-}
-
-// words splits at blanks outside single quotes.
-func words(text string) (all []string) {
-	for i, part := range strings.Split(text, "'") {
-		if i%2 == 1 {
-			all = append(all, part)
-		} else {
-			all = append(all, strings.Fields(part)...)
-		}
-	}
-	return all
-}
 
 // TestImageInThePlaceOfRocketMQs starts the root of the image epitaph:rocketmq, without an engine, as others start that of RocketMQ.
 func TestImageInThePlaceOfRocketMQs(t *testing.T) {
@@ -100,17 +42,17 @@ func TestImageInThePlaceOfRocketMQs(t *testing.T) {
 	sh(t, `cp "$1"/deploy/rocketmq/* "$1/cli/stand/mqnamesrv.sh" "$2"; sh "$2/root.sh" "$3" "$4" "$5"; chmod 755 "$3"; mkdir -p "$3/dev" "$3/proc"; mknod -m 666 "$3/dev/null" c 1 3`,
 		kit.Root(t), layout, root, busybox, kit.Binary(t))
 	image := imageConfig(t)
-	lines := startLines(t)
+	lines := kit.ContainerStarts(t)
 	if len(lines) < 20 {
 		t.Fatalf("only %d lines", len(lines))
 	}
 	for i, l := range lines {
-		t.Run(fmt.Sprint(i, " ", strings.Fields(l.from)[0]), func(t *testing.T) { l.try(t, root, image) })
+		t.Run(fmt.Sprint(i, " ", strings.Fields(l.From)[0]), func(t *testing.T) { tryStart(t, l, root, image) })
 	}
 }
 
 // imageConfig are ENV, ENTRYPOINT and CMD of the stage rocketmq.
-func imageConfig(t *testing.T) (c started) {
+func imageConfig(t *testing.T) (c kit.ContainerStart) {
 	t.Helper()
 	_, stage, _ := strings.Cut(read(t, "Dockerfile"), "FROM scratch AS rocketmq\n")
 	stage, _, _ = strings.Cut(stage, "\nFROM ")
@@ -121,24 +63,24 @@ func imageConfig(t *testing.T) (c started) {
 		key, value, _ := strings.Cut(strings.TrimSpace(row), " ")
 		switch key {
 		case "ENV":
-			c.env = strings.Fields(value)
+			c.Env = strings.Fields(value)
 		case "ENTRYPOINT":
-			c.entrypoint = list(value)
+			c.Entrypoint = list(value)
 		case "CMD":
-			c.args = list(value)
+			c.Args = list(value)
 		case "USER":
-			c.user = value
+			c.User = value
 		case "WORKDIR":
-			c.in = value
+			c.Dir = value
 		}
 	}
-	if len(c.env) < 3 || len(c.entrypoint) != 1 || len(c.args) != 1 || c.user != "3000:3000" || c.in != "/home/rocketmq/rocketmq/bin" {
+	if len(c.Env) < 3 || len(c.Entrypoint) != 1 || len(c.Args) != 1 || c.User != "3000:3000" || c.Dir != "/home/rocketmq/rocketmq/bin" {
 		t.Fatalf("the image is configured so: %+v", c)
 	}
 	return c
 }
 
-func (l *started) try(t *testing.T, root string, image started) {
+func tryStart(t *testing.T, l kit.ContainerStart, root string, image kit.ContainerStart) {
 	// A network of its own, with nothing but loopback, for the thread of this goroutine and all that it starts.
 	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
@@ -153,7 +95,7 @@ func (l *started) try(t *testing.T, root string, image started) {
 		kit.Must(t, err)
 		return filepath.Join(root, strings.TrimSpace(string(out)))
 	}
-	for i, f := range l.files {
+	for i, f := range l.Files {
 		source, target := filepath.Join(dir, fmt.Sprint("file", i)), inside(f[0])
 		kit.Must(t, os.WriteFile(source, []byte(f[1]), 0o444))
 		if made, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444); err == nil { // as an engine does
@@ -170,19 +112,19 @@ func (l *started) try(t *testing.T, root string, image started) {
 	kit.Must(t, os.MkdirAll(logs, 0o777))
 	kit.Must(t, os.Chmod(logs, 0o777))
 	kit.Must(t, os.Chmod(dir, 0o755))
-	if l.logs != "" {
-		kit.Must(t, os.MkdirAll(filepath.Join(root, l.logs), 0o777))
-		kit.Must(t, unix.Mount(logs, filepath.Join(root, l.logs), "", unix.MS_BIND, ""))
+	if l.Logs != "" {
+		kit.Must(t, os.MkdirAll(filepath.Join(root, l.Logs), 0o777))
+		kit.Must(t, unix.Mount(logs, filepath.Join(root, l.Logs), "", unix.MS_BIND, ""))
 	}
-	entrypoint, args := image.entrypoint, l.args
+	entrypoint, args := image.Entrypoint, l.Args
 	switch {
-	case l.entrypoint != nil:
-		entrypoint = l.entrypoint
-	case l.args == nil:
-		args = image.args
+	case l.Entrypoint != nil:
+		entrypoint = l.Entrypoint
+	case l.Args == nil:
+		args = image.Args
 	}
-	in := append([]string{"--userspec=" + l.user, root, "/bin/env", "-i"}, append(append([]string{}, image.env...), l.env...)...)
-	in = append(in, "/bin/sh", "-c", `cd "$0" && exec "$@"`, l.in)
+	in := append([]string{"--userspec=" + cmp.Or(l.User, image.User), root, "/bin/env", "-i"}, append(append([]string{}, image.Env...), l.Env...)...)
+	in = append(in, "/bin/sh", "-c", `cd "$0" && exec "$@"`, cmp.Or(l.Dir, image.Dir))
 	cmd := exec.Command("chroot", append(append(in, entrypoint...), args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out kit.Log
@@ -191,23 +133,23 @@ func (l *started) try(t *testing.T, root string, image started) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }()
-	if l.says != "" {
+	if l.Says != "" {
 		select {
 		case err := <-ended:
-			if err == nil || !strings.Contains(out.String(), l.says) {
-				t.Errorf("%v, and %q is not in: %s", err, l.says, out.String())
+			if err == nil || !strings.Contains(out.String(), l.Says) {
+				t.Errorf("%v, and %q is not in: %s", err, l.Says, out.String())
 			}
 		case <-time.After(patience):
 			t.Errorf("it does not end: %s", out.String())
 		}
 		return
 	}
-	addr := "127.0.0.1:" + l.port
+	addr := "127.0.0.1:" + l.Port
 	if err := kit.Within(time.Minute, func() error { return clusterOf(addr) }); err != nil {
 		t.Fatalf("it does not serve: %v\n%s", err, out.String())
 	}
-	l.probe(t, addr, &out)
-	if l.logs != "" {
+	probeByTCP(t, addr, &out)
+	if l.Logs != "" {
 		text, err := os.ReadFile(filepath.Join(logs, "rocketmqlogs", "namesrv.log"))
 		if err != nil || !bytes.Contains(text, []byte("The Name Server boot success.")) {
 			t.Errorf("the mounted log: %v", err)
@@ -221,8 +163,8 @@ func (l *started) try(t *testing.T, root string, image started) {
 	}
 }
 
-// probe connects as a kubelet's tcpSocket probe does: that is no client, and worth no line.
-func (l *started) probe(t *testing.T, addr string, out *kit.Log) {
+// probeByTCP connects as a kubelet's tcpSocket probe does: that is no client, and worth no line.
+func probeByTCP(t *testing.T, addr string, out *kit.Log) {
 	t.Helper()
 	kit.Await(t, time.Minute, "the last line of the start is written", func() error {
 		if !strings.Contains(out.String(), "msg=gossip ") {
