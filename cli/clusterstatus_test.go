@@ -124,7 +124,7 @@ func TestStatusAsksNoStranger(t *testing.T) {
 func TestStatusOfServers(t *testing.T) {
 	a, b := kit.NewFake(t, 513, compares...), kit.NewFake(t, 407, compares...)
 	status, out, errs := run("status", "-n", a.Addr+","+b.Addr)
-	if status != 0 || !kit.ContainsAll(out, "2 NameServers", "2 ready", "they agree", "4.9.7") {
+	if status != 0 || !kit.ContainsAll(out+errs, "2 NameServers, 2 ready", "they agree", "4.9.7", "asking 2 NameServers", "nothing is changed") {
 		t.Errorf("status %d\n%s%s", status, out, errs)
 	}
 	b.Change(func(f *kit.Fake) { delete(f.Brokers, "c/b/0") })

@@ -100,6 +100,7 @@ func (v *view) showDiffOfServers(ctx context.Context, s *surveyed, watch time.Du
 	if sv.Limit = topicsTold; v.limitGiven {
 		sv.Limit = v.limit
 	}
+	s.announce(sv)
 	ctx, stop := s.begin(ctx)
 	defer stop()
 	if watch > 0 {

@@ -161,6 +161,15 @@ func TestDiffOfServersThatAreNone(t *testing.T) {
 	}
 }
 
+// A watch that ends before anybody answered knows nothing, and says so.
+func TestWatchRouteThatEndsAtOnce(t *testing.T) {
+	silent := kit.Listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	status, out, errs := run("watch-route", "-n", silent, "--for=10ms", "--every=1h", "orders")
+	if status != 3 || out != "" || !strings.Contains(errs, "ended before") {
+		t.Errorf("status %d\n%s%s", status, out, errs)
+	}
+}
+
 func TestWatchRoute(t *testing.T) {
 	a, b, other := kit.NewFake(t, 513, 105), kit.NewFake(t, 513, 105), kit.NewFake(t, 407, 105)
 	other.Change(func(f *kit.Fake) { f.Topics["orders"]["a"] = "8 4 6" })

@@ -95,6 +95,7 @@ func (v *view) showDoctor(ctx context.Context, d *doctor) error {
 		sv.Try = v.tryFromNode
 	}
 	defer sv.Close()
+	d.announce(sv)
 	ctx, stop := d.begin(ctx)
 	defer stop()
 	step, done := d.progress()

@@ -299,6 +299,7 @@ func (v *view) statusOfServers(ctx context.Context, s *surveyed) (*clusterStatus
 		return nil, err
 	}
 	defer sv.Close()
+	s.announce(sv)
 	ctx, stop := s.begin(ctx)
 	defer stop()
 	r, err := sv.Glance(ctx)

@@ -155,7 +155,12 @@ func (s *surveyed) begin(ctx context.Context) (context.Context, context.CancelFu
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
-// confirm says what is going to be asked and, at a terminal, whether it shall.
+// announce says who is going to be asked, before anybody is.
+func (s *surveyed) announce(sv *survey.Survey) {
+	fmt.Fprintf(s.p.stderr, "asking %s, at most %d requests a second to each; nothing is changed\n", plural(len(sv.Targets), "NameServer", "NameServers"), s.rate)
+}
+
+// confirm says for how much they are going to be asked and, at a terminal, whether it shall.
 func (s *surveyed) confirm(plan survey.Plan) error {
 	brokers := ""
 	if s.brokers {
@@ -164,8 +169,7 @@ func (s *surveyed) confirm(plan survey.Plan) error {
 			brokers += ", one a second of them by the node"
 		}
 	}
-	fmt.Fprintf(s.p.stderr, "asking %s for %s: %s in all, at most %d a second to each%s; nothing is changed\n", plural(plan.Servers, "NameServer", "NameServers"),
-		plural(plan.Topics, "topic", "topics"), plural(plan.Requests, "request", "requests"), plan.Rate, brokers)
+	fmt.Fprintf(s.p.stderr, "they have %s: %s in all%s\n", plural(plan.Topics, "topic", "topics"), plural(plan.Requests, "request", "requests"), brokers)
 	if s.yes || plan.Requests <= askAbove || terminalFile(s.p.stderr) == nil || terminalFile(os.Stdin) == nil {
 		return nil
 	}

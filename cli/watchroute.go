@@ -61,6 +61,8 @@ func (v *view) showWatchRoute(ctx context.Context, s *surveyed, topic string, ev
 		return err
 	}
 	switch {
+	case !w.Begun():
+		return &command.Exit{Status: command.Silent, Err: errors.New("ended before all had answered once, or had let their time go by")}
 	case w.Differ():
 		return errors.New("the NameServers disagree")
 	case w.Silent():

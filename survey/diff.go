@@ -13,8 +13,8 @@ import (
 
 // Plan is what a look is going to ask for.
 type Plan struct {
-	Servers, Topics, Requests, Rate int
-	Brokers                         int // addresses that they list
+	Topics, Requests int
+	Brokers          int // addresses that they list
 }
 
 // Survey compares NameServers.
@@ -143,7 +143,7 @@ func (s *Survey) confirm(t *topics, views []*View) error {
 	if s.Confirm == nil {
 		return nil
 	}
-	plan := Plan{Servers: len(s.peers), Topics: len(t.names), Rate: s.access.Rate}
+	plan := Plan{Topics: len(t.names)}
 	for i, v := range views {
 		plan.Requests += len(s.wanted(t, i, v)) + lookFacts + len(s.Namespaces)
 	}

@@ -359,6 +359,30 @@ func TestGather(t *testing.T) {
 	}
 }
 
+// Whoever advertises a loopback address to others is not asked: this machine would answer in its place.
+func TestNobodysAddressIsNotAsked(t *testing.T) {
+	away, here := []Target{{"ns:9876", "10.0.1.1:9876"}, {"x", "127.0.0.1:9876"}}, []Target{{"x", "127.0.0.1:9876"}, {"y", "[::1]:9876"}}
+	for _, c := range []struct {
+		addr    string
+		targets []Target
+		want    bool
+	}{
+		{"127.0.0.1:10911", away, true}, {"127.0.0.1:10911", here, false}, {"[::1]:10911", away, true}, {"0.0.0.0:10911", here, true},
+		{"10.0.0.1:10911", away, false}, {"b:10911", away, false}, {"", away, false},
+	} {
+		if got := nobodys(c.addr, c.targets); got != c.want {
+			t.Errorf("%s among %v: %v", c.addr, c.targets, got)
+		}
+	}
+	asked := kit.NewScript(t, 513)
+	s := &Survey{Targets: away, access: &Access{Timeout: time.Second, Rate: 1}}
+	e := &Evidence{Brokers: []BrokerSeen{{BrokerKey: BrokerKey{Addr: asked.Addr}}}}
+	s.brokersSeen(t.Context(), e)
+	if b := e.Brokers[0]; b.Dial != "" || b.Answered || b.TLS.Tried || len(asked.Requests()) != 0 {
+		t.Errorf("%+v", b)
+	}
+}
+
 // Our node tries each address once, and is asked no more when it does not answer.
 func TestOurNodeTries(t *testing.T) {
 	a := newFake(t, 513)

@@ -276,6 +276,9 @@ func (s *Survey) brokerSeen(ctx context.Context, b *BrokerSeen) {
 	p := NewPeer(b.Addr, Broker, s.access)
 	defer p.Close()
 	b.Dial, b.DialError = "", ""
+	if nobodys(b.Addr, s.Targets) { // broker-address-local says it
+		return
+	}
 	c, err := s.dial(ctx, b.Addr)
 	if err != nil {
 		if f, ok := errors.AsType[*Fault](p.fault(ctx, err)); ok {

@@ -110,15 +110,23 @@ var (
 	dockerPools = []netip.Prefix{netip.MustParsePrefix("172.18.0.0/15"), netip.MustParsePrefix("172.20.0.0/14"), netip.MustParsePrefix("172.24.0.0/13"), netip.MustParsePrefix("192.168.0.0/16")}
 )
 
+// allServers says that all NameServers are at such addresses.
+func allServers(targets []Target, in func(netip.Addr) bool) bool {
+	return !slices.ContainsFunc(targets, func(t Target) bool {
+		at, err := netip.ParseAddrPort(t.Addr)
+		return err != nil || !in(at.Addr().Unmap())
+	})
+}
+
+// nobodys says that an address means the machine of whoever uses it, and the NameServers are on others: what answers here is not
+// the broker.
+func nobodys(addr string, targets []Target) bool {
+	at, err := netip.ParseAddrPort(addr)
+	return err == nil && (at.Addr().IsUnspecified() || at.Addr().Unmap().IsLoopback() && !allServers(targets, netip.Addr.IsLoopback))
+}
+
 func brokerAddressLocal(e *Evidence, find found) {
-	servers := func(in func(a netip.Addr) bool) bool { // all NameServers are there
-		for _, t := range e.Targets {
-			if at, err := netip.ParseAddrPort(t.Addr); err != nil || !in(at.Addr().Unmap()) {
-				return false
-			}
-		}
-		return true
-	}
+	servers := func(in func(netip.Addr) bool) bool { return allServers(e.Targets, in) }
 	for i := range e.Brokers {
 		b := &e.Brokers[i]
 		at, err := netip.ParseAddrPort(b.Addr)

@@ -23,7 +23,7 @@ const (
 func nameserverSilent(e *Evidence, find found) {
 	for i, v := range e.Diff.Views {
 		if v.Fault != nil {
-			find(Error, e.Targets[i].Addr, v.Fault.Error())
+			find(Error, e.Targets[i].Addr, short(v.Fault))
 		}
 	}
 }

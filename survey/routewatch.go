@@ -47,6 +47,9 @@ func NewRouteWatch(topic string, targets []Target) *RouteWatch {
 	return &RouteWatch{targets: targets, topic: topic, last: make([]RouteAnswer, len(targets))}
 }
 
+// Begun says that there was a round.
+func (w *RouteWatch) Begun() bool { return w.begun }
+
 // Differ says that the last round found them so.
 func (w *RouteWatch) Differ() bool { return w.differ }
 
