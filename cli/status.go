@@ -333,6 +333,16 @@ func (v *view) statusOfServers(ctx context.Context, s *surveyed) (*clusterStatus
 	return c, nil
 }
 
+// answering is how many can be compared.
+func (c *clusterStatus) answering() (n int) {
+	for _, m := range c.Members {
+		if m.State != "silent" && m.State != "failed" {
+			n++
+		}
+	}
+	return n
+}
+
 func (v *view) status(c *clusterStatus) error {
 	ready := 0
 	t := newTable("MEMBER", "STATE", "READY", "VERSION", "BROKERS", "TOPICS", "CLOCK", "NAMESERVER")
@@ -362,7 +372,7 @@ func (v *view) status(c *clusterStatus) error {
 	switch {
 	case !c.Agree:
 		agree = "they DIFFER"
-	case len(c.Members) < 2:
+	case c.answering() < 2:
 		agree = "nobody to compare with"
 	}
 	head := plural(len(c.Members), "NameServer", "NameServers")

@@ -359,6 +359,23 @@ func TestGather(t *testing.T) {
 	}
 }
 
+// A low --rate is no slowness of those that are asked.
+func TestTheRateIsNoSlowness(t *testing.T) {
+	a := newFake(t, 513)
+	a.Change(func(f *fake) { f.Brokers, f.Topics = map[string]string{}, nil })
+	s := surveyOf(t, a)
+	p := s.peers[0]
+	p.pace = newPace(4)
+	for p.pace.limit.Allow() {
+	}
+	began := time.Now()
+	turn := p.pace.limit.Reserve().Delay() // of who comes before it
+	_, took, err := p.timed(t.Context(), 219, nil)
+	if waited := time.Since(began); err != nil || took > waited-turn {
+		t.Errorf("took %v of %v, %v", took, waited, err)
+	}
+}
+
 // Whoever advertises a loopback address to others is not asked: this machine would answer in its place.
 func TestNobodysAddressIsNotAsked(t *testing.T) {
 	away, here := []Target{{"ns:9876", "10.0.1.1:9876"}, {"x", "127.0.0.1:9876"}}, []Target{{"x", "127.0.0.1:9876"}, {"y", "[::1]:9876"}}

@@ -170,11 +170,11 @@ func (s *Survey) serverSeen(ctx context.Context, p *Peer) (seen ServerSeen) {
 		c.Close()
 	}
 	for range timedAnswers {
-		began := time.Now()
-		if _, err := p.Ask(ctx, remoting.GetKVListByNamespace, map[string]string{"namespace": orderNamespace}); err != nil {
+		_, took, err := p.timed(ctx, remoting.GetKVListByNamespace, map[string]string{"namespace": orderNamespace})
+		if err != nil {
 			break
 		}
-		seen.Times = append(seen.Times, time.Since(began))
+		seen.Times = append(seen.Times, took)
 	}
 	slices.Sort(seen.Times)
 	seen.TLS = s.tryTLS(ctx, p.Addr, plain)

@@ -110,12 +110,24 @@ func (p *Peer) plain() bool {
 // Ask sends one request and returns the answer, whatever its code. A connection that ended between two requests is opened
 // anew, once. Every error is a Fault.
 func (p *Peer) Ask(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, error) {
+	answer, _, err := p.timed(ctx, code, ext)
+	return answer, err
+}
+
+// timed is Ask, and how long it took without the wait for its turn.
+func (p *Peer) timed(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, time.Duration, error) {
 	if !slices.Contains(mayAsk[p.role], code) {
-		return nil, fmt.Errorf("code %d is not sent: this only reads", code)
+		return nil, 0, fmt.Errorf("code %d is not sent: this only reads", code)
 	}
 	if err := p.pace.wait(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	began := time.Now()
+	answer, err := p.ask(ctx, code, ext)
+	return answer, time.Since(began), err
+}
+
+func (p *Peer) ask(ctx context.Context, code int32, ext map[string]string) (*remoting.Command, error) {
 	request := &remoting.Command{Code: code, Version: remoting.Version, Ext: ext}
 	if p.access.Sign != nil {
 		p.access.Sign.sign(request)
