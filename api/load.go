@@ -15,6 +15,7 @@ type Load struct {
 	Brokers       int        `json:"brokers"`        // broker names
 	Registrations int        `json:"registrations"`
 	Topics        int        `json:"topics"`
+	SharedSources int        `json:"shared_sources"` // source addresses from which brokers of several hosts come, as a minute ago at most
 	ReceivedBytes int64      `json:"received_bytes"` // below TLS
 	SentBytes     int64      `json:"sent_bytes"`     // below TLS
 	Overloads     int64      `json:"overloads"`      // requests answered with code 2: too many at once

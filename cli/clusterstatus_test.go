@@ -62,7 +62,12 @@ func TestStatusJudges(t *testing.T) {
 		"no key":            {func(a *nodeAnswers) { a.members.Keys = nil }, "", "", "NOT encrypted"},
 		"UDP":               {func(a *nodeAnswers) { a.members.Members[1].OnlyTCP = true }, "", "", "UDP"},
 		"KV store":          {func(a *nodeAnswers) { a.members.Members[1].KV = "missing" }, "without its KV store", "", ""},
-		"nobody gossips":    {func(a *nodeAnswers) { a.members.Gossip = false }, "", "", "gossips with nobody"},
+		"shared source": {func(a *nodeAnswers) {
+			l := a.loads["10.0.0.2:9886"]
+			l.load.SharedSources = 1
+			a.loads["10.0.0.2:9886"] = l
+		}, "", "", "n2 sees brokers of several hosts come from 1 source address"},
+		"nobody gossips": {func(a *nodeAnswers) { a.members.Gossip = false }, "", "", "gossips with nobody"},
 		"clocks 5 s apart": {func(a *nodeAnswers) {
 			l := a.loads["10.0.0.2:9886"]
 			l.load.At = noon.Add(5 * time.Second)

@@ -53,6 +53,9 @@ func serveFlags(s *serveSettings) []command.Flag {
 		{To: &s.set, Category: categoryServe, Name: "set",
 			Usage: "`NAME=VALUE` of an option that the file could hold, or of a system property of RocketMQ such as " +
 				"tls.server.mode; may be given several times"},
+		{To: &s.tombstonesFrom, Category: categoryServe, Name: "tombstones-from", Default: "everybody",
+			Usage: "`CIDR,...` of the brokers of which each address is one machine: from elsewhere the last connection owns, as in RocketMQ, " +
+				"and no departure is told"},
 		{To: &s.proxyFrom, Category: categoryServe, Name: "proxy-from", Default: "nobody",
 			Usage: "`CIDR,...` of the front ends whose PROXY headers are believed: behind them brokers and tools count as the address in the " +
 				"header, elsewhere as the one that they connect from"},

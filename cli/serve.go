@@ -76,6 +76,7 @@ type serveSettings struct {
 	maxConns             int
 	kvMissing            string
 	proxyFrom, adminFrom string
+	tombstonesFrom       string
 	kvValueMax           int
 	kvStoreMax           int
 
@@ -241,6 +242,8 @@ func (p *program) applyShared(cfg *config.Config, s serveSettings, named func(fl
 	cfg.ProxyFrom, err = config.Networks(named("proxy-from"), s.proxyFrom)
 	faults = append(faults, err)
 	cfg.AdminFrom, err = config.Networks(named("admin-from"), s.adminFrom)
+	faults = append(faults, err)
+	cfg.TombstonesFrom, err = config.Networks(named("tombstones-from"), s.tombstonesFrom)
 	return append(faults, err)
 }
 

@@ -235,6 +235,10 @@ func (c *clusterStatus) add(one memberStatus, l memberLoad) {
 		if !one.Ready {
 			c.Problems = append(c.Problems, fmt.Sprintf("%s is not ready: %s", one.Name, l.load.Why))
 		}
+		if n := l.load.SharedSources; n > 0 {
+			c.Notes = append(c.Notes, fmt.Sprintf("%s sees brokers of several hosts come from %s (NAT, a balancer): its log says which; see --tombstones-from",
+				one.Name, plural(n, "source address", "source addresses")))
+		}
 	case errors.Is(l.err, errNotAsked):
 		if !one.Ready && one.State == "alive" {
 			c.Problems = append(c.Problems, fmt.Sprintf("%s is not ready: %s", one.Name, cmp.Or(one.Phase, "unknown")))

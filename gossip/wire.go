@@ -97,7 +97,8 @@ type wireReport struct {
 	_struct  bool `codec:",toarray"` //nolint:unused // read by the codec
 	Seq      uint64
 	Revision uint8
-	Outcome  uint8
+	Outcome  uint8 // one that every version knows
+	Exact    uint8 // the outcome itself; a member that does not know it, or has no such field, goes by Outcome
 }
 
 // handle is shared: it is not changed after init of the variable, and codecs only read it.
@@ -131,7 +132,9 @@ func Encode(msg tombstone.Message) ([]byte, error) {
 	case tombstone.Done:
 		w := wireDone{From: wirePeer{Name: m.From.Name, Boot: m.From.Boot}, Boot: m.Boot}
 		for _, r := range m.Reports {
-			w.Reports = append(w.Reports, wireReport{Seq: r.Seq, Revision: r.Revision, Outcome: uint8(r.Outcome)})
+			w.Reports = append(w.Reports, wireReport{
+				Seq: r.Seq, Revision: r.Revision, Outcome: uint8(r.Outcome.Plain()), Exact: uint8(r.Outcome),
+			})
 		}
 		return encode(typeDone, w)
 	}
@@ -263,7 +266,11 @@ func decodeDone(b []byte) (tombstone.Message, error) {
 	}
 	d := tombstone.Done{From: w.From.peer(), Boot: w.Boot}
 	for _, r := range w.Reports {
-		d.Reports = append(d.Reports, tombstone.Report{Seq: r.Seq, Revision: r.Revision, Outcome: tombstone.Outcome(r.Outcome)})
+		outcome := tombstone.Outcome(r.Outcome)
+		if exact := tombstone.Outcome(r.Exact); exact.Plain() == outcome { // else it is of an earlier version, or of a later
+			outcome = exact
+		}
+		d.Reports = append(d.Reports, tombstone.Report{Seq: r.Seq, Revision: r.Revision, Outcome: outcome})
 	}
 	return d, nil
 }

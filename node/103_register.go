@@ -190,11 +190,22 @@ func (s *scratch) release(r *routes.Registration) {
 // connOf is the connection as the tables know it. The first time, its writes are remembered from then on: the newest
 // acknowledged one is the broker's proof of life.
 func (n *Node) connOf(c *rpc.Conn) *routes.Conn {
+	rc := n.seen(c)
+	if c.Value() == nil {
+		c.TrackWrites()
+		c.SetValue(rc)
+	}
+	return rc
+}
+
+// seen is the connection as the tables know it, or would.
+func (n *Node) seen(c *rpc.Conn) *routes.Conn {
 	if known, ok := c.Value().(*routes.Conn); ok {
 		return known
 	}
-	c.TrackWrites()
-	rc := &routes.Conn{ID: c.ID(), FirstByte: c.FirstByte(), Source: c.Source(), Remote: c.RemoteAddr(), CanProve: c.CanProve()}
-	c.SetValue(rc)
-	return rc
+	source := c.Source()
+	return &routes.Conn{
+		ID: c.ID(), FirstByte: c.FirstByte(), Source: source, Remote: c.RemoteAddr(), CanProve: c.CanProve(),
+		Shared: n.machines != nil && !n.machines.Contain(source.Addr),
+	}
 }

@@ -14,7 +14,7 @@ import (
 // original would abandon the whole batch it came in.
 func (n *Node) unregisterBroker(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	admin := n.isAdmin(c)
-	u := routes.Unregistration{Conn: c.ID(), At: c.FrameStart(), Source: c.Source(), OwnOnly: !admin}
+	u := routes.Unregistration{Conn: n.seen(c), At: c.FrameStart(), OwnOnly: !admin}
 	var haveCluster, haveAddr, haveName, haveID bool
 	u.Cluster, haveCluster = req.Str("clusterName")
 	u.Addr, haveAddr = req.Str("brokerAddr")

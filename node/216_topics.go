@@ -60,7 +60,7 @@ func (n *Node) ownsAll(c *rpc.Conn, route *body.TopicRoute) bool {
 		return false
 	}
 	for _, q := range route.Queues {
-		if !n.table.Owns(c.Source(), q.BrokerName) {
+		if !n.table.Claims(c.Source(), q.BrokerName) {
 			return false
 		}
 	}

@@ -58,7 +58,11 @@ func (n *Node) logEvent(e *routes.Event) {
 	var more int
 	if level == slog.LevelWarn {
 		var due bool
-		if more, due = n.faults.due(repeatKey{e.Kind, e.Cluster, e.Name, e.Addr}, clock.Now()); !due {
+		key, every := repeatKey{e.Kind, e.Cluster, e.Name, e.Addr}, repeatEvery
+		if e.Kind == routes.ConflictSources { // whatever name each gives the address
+			key.name, every = "", sourcesEvery
+		}
+		if more, due = n.faults.due(key, clock.Now(), every); !due {
 			return
 		}
 	}

@@ -93,7 +93,7 @@ func TestLogFields(t *testing.T) {
 	unregister(second, "ignored", "10.0.0.4:1")
 	register(first, "C1", "foreign", "10.0.0.11:1", "0", twoTopics)
 	unregister(second, "foreign", "10.0.0.11:1")
-	// The four conflicts.
+	// The five conflicts.
 	register(first, "C1", "k0", "10.0.0.5:1", "0", twoTopics)
 	register(second, "C1", "k1", "10.0.0.5:1", "0", twoTopics)
 	register(first, "C1", "m0", "10.0.0.6:1", "0", twoTopics)
@@ -102,6 +102,8 @@ func TestLogFields(t *testing.T) {
 	register(second, "C1", "a0", "10.0.0.7:2", "0", twoTopics)
 	elsewhere := dialBehind(t, n, "10.9.9.9")
 	register(elsewhere, "C1", "l0", "127.0.0.1:2", "0", twoTopics)
+	register(first, "C1", "two", "10.0.0.12:1", "0", twoTopics)
+	register(elsewhere, "C1", "two", "10.0.0.12:1", "0", twoTopics)
 	// Whoever leaves: one that is evicted elsewhere, one whose connection is lost, one that is silent.
 	header := brokerHeader("0")
 	header["brokerName"], header["brokerAddr"] = "e0", "10.0.0.8:1"

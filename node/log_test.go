@@ -16,7 +16,7 @@ import (
 func startLoggingNode(t *testing.T, level slog.Level) (*Node, *kit.Log) {
 	t.Helper()
 	book := &kit.Log{}
-	return startNodeTo(t, slog.NewTextHandler(book, &slog.HandlerOptions{Level: level}), nil), book
+	return startNodeTo(t, slog.NewTextHandler(book, &slog.HandlerOptions{Level: level}), proxyFromHere), book
 }
 
 // TestOneLineForEachChange: what changes the tables is one line, what changes nothing is none, and connections are told
@@ -142,7 +142,7 @@ func TestRepeatedFaultsAreLimited(t *testing.T) {
 	key := repeatKey{routes.ConflictNames, "c", "n", "a"}
 	told := 0
 	for range 100 {
-		if _, due := r.due(key, now); due {
+		if _, due := r.due(key, now, repeatEvery); due {
 			told++
 		}
 	}
@@ -150,14 +150,14 @@ func TestRepeatedFaultsAreLimited(t *testing.T) {
 		t.Errorf("told %d times at once", told)
 	}
 	now = now.Add(repeatEvery)
-	if skipped, due := r.due(key, now); !due || skipped != 99 {
+	if skipped, due := r.due(key, now, repeatEvery); !due || skipped != 99 {
 		t.Errorf("after %s: due %v, %d kept back", repeatEvery, due, skipped)
 	}
-	if _, due := r.due(key, now); due {
+	if _, due := r.due(key, now, repeatEvery); due {
 		t.Error("told at once after that")
 	}
 	for i := range 3 * repeatKinds {
-		r.due(repeatKey{routes.ConflictNames, "c", "n", fmt.Sprint(i)}, now)
+		r.due(repeatKey{routes.ConflictNames, "c", "n", fmt.Sprint(i)}, now, repeatEvery)
 	}
 	if len(r.known) > repeatKinds {
 		t.Errorf("%d faults remembered", len(r.known))

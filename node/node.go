@@ -55,6 +55,8 @@ type Node struct {
 	identity admin.Identity
 	listener net.Listener          // nil: Start binds one
 	path     func(port int) string // of the Unix socket
+	machines mq.Networks           // --tombstones-from; nil: everybody
+	shared   sharedSources
 
 	readyAfter, joinWait time.Duration // see config.Config
 	elsewhere            atomic.Bool   // this node is not ready and another one is; kept while closing only
@@ -102,6 +104,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		identity: admin.Identity{Release: cfg.Release},
 		listener: cfg.Listener,
 		path:     cfg.SocketPath,
+		machines: cfg.TombstonesFrom,
 
 		asOriginal: cfg.KVAsOriginal,
 
@@ -409,6 +412,7 @@ func (n *Node) sweep(ctx context.Context) {
 		case <-timer.C:
 			n.apply(n.table.Expire())
 			told = n.tellGap(told)
+			n.shared.look(n.table, clock.Now(), n.log)
 			timer.Reset(every)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 const (
 	// repeatEvery is how often one and the same fault is told.
 	repeatEvery = 10 * time.Minute
+	// sourcesEvery is how often it is told that several sources register one address: who they are may change.
+	sourcesEvery = time.Minute
 	// repeatKinds bounds how many different faults are remembered; beyond, the oldest memory is thrown away whole.
 	repeatKinds = 4096
 )
@@ -34,7 +36,7 @@ type repeats struct {
 func newRepeats() *repeats { return &repeats{known: make(map[repeatKey]*repeat)} }
 
 // due says whether to tell a fault now, and how often it was kept back since it was last told.
-func (r *repeats) due(key repeatKey, now clock.Stamp) (skipped int, due bool) {
+func (r *repeats) due(key repeatKey, now clock.Stamp, every time.Duration) (skipped int, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.known[key]
@@ -45,7 +47,7 @@ func (r *repeats) due(key repeatKey, now clock.Stamp) (skipped int, due bool) {
 		r.known[key] = &repeat{told: now}
 		return 0, true
 	}
-	if now.Sub(last.told) < repeatEvery {
+	if now.Sub(last.told) < every {
 		last.skipped++
 		return 0, false
 	}

@@ -3,8 +3,6 @@ package routes
 import (
 	"fmt"
 	"slices"
-
-	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // Check says which invariant of the package comment does not hold. It looks at everything: for tests.
@@ -16,7 +14,7 @@ func (t *Table) Check() error {
 
 func checkInvariants(s *state) error {
 	for _, check := range []func(*state) error{
-		checkBrokers, checkClusters, checkMembers, checkLives, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies, checkMappings,
+		checkBrokers, checkClusters, checkMembers, checkLives, checkClaims, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies, checkMappings,
 	} {
 		if err := check(s); err != nil {
 			return err
@@ -139,28 +137,26 @@ func checkConns(s *state) error {
 			return broken(6, "connection %d is listed for nothing", id)
 		}
 		for e := range refs.lives {
-			if e.owner == nil || e.owner.ID != id || s.lives[e.key] != e {
-				return broken(6, "connection %d does not own %v", id, e.key)
+			if e.ownedBy(id) == nil || s.lives[e.key] != e {
+				return broken(6, "connection %d owns no claim on %v", id, e.key)
 			}
 		}
 		owned += len(refs.lives)
 		kept += len(refs.remembered)
 	}
 	for _, e := range s.lives {
-		if e.owner != nil {
-			owned--
-		}
+		owned -= len(e.claims)
 	}
 	if owned != 0 {
-		return broken(6, "connections and owners differ by %d", owned)
+		return broken(6, "connections and claims differ by %d", owned)
 	}
 	return checkRemembered(s, kept)
 }
 
 func checkRemembered(s *state, kept int) error {
 	for key, rem := range s.remembered {
-		if s.visible(key) != nil {
-			return broken(12, "owner of %v is remembered although it is registered", key)
+		if e := s.visible(key.Key); e != nil && e.claimOf(key.source) != nil {
+			return broken(12, "owner of %v is remembered although its source claims that", key)
 		}
 		if refs := s.conns[rem.owner.ID]; refs == nil || !has(refs.remembered, key) {
 			return broken(12, "owner of %v is not listed under connection %d", key, rem.owner.ID)
@@ -172,7 +168,25 @@ func checkRemembered(s *state, kept int) error {
 	return nil
 }
 
-func has(set map[tombstone.Key]struct{}, key tombstone.Key) bool {
+func checkClaims(s *state) error {
+	for key, e := range s.lives {
+		if len(e.claims) == 0 || len(e.claims) > maxClaims {
+			return broken(16, "%d claims on %v", len(e.claims), key)
+		}
+		for i := range e.claims {
+			c := &e.claims[i]
+			if e.claimOf(c.source()) != c {
+				return broken(16, "two claims of %v on %v", c.source(), key)
+			}
+			if i > 0 && e.claims[i-1].lastRegister.Before(c.lastRegister) {
+				return broken(16, "claims on %v are out of order", key)
+			}
+		}
+	}
+	return nil
+}
+
+func has(set map[claimKey]struct{}, key claimKey) bool {
 	_, in := set[key]
 	return in
 }

@@ -7,7 +7,7 @@
 //	T  topic        -> broker name -> queue setting        topic, entry
 //	A  broker name  -> cluster, members (id -> address)    broker, member
 //	C  cluster      -> broker names                        state.clusters
-//	L  (cluster, address) -> last seen, version, owner ... live
+//	L  (cluster, address) -> last seen, version, claims ... live
 //	F  (cluster, address) -> filter servers                live.filters
 //	M  topic        -> mappings, each with its giver       state.mappings
 //
@@ -31,18 +31,19 @@
 //  4. Every registration belongs to a broker of A (its latest name) and is in that broker's lives; its cluster's set
 //     names that broker.
 //  5. A hidden registration keeps at least one member alive, and answers no question about L.
-//  6. The registrations listed under a connection are exactly those it owns; a listed connection owns or is remembered for
-//     at least one.
+//  6. The registrations listed under a connection are exactly those it owns a claim of; a listed connection owns or is
+//     remembered for at least one.
 //  7. Every topic of T has at least one entry; its entries are sorted by broker, without duplicates, and name brokers of A.
 //  8. entry.pos and broker.topics agree in both directions, and their numbers are equal.
 //  9. The name index holds exactly the topics of T. No two topics have one name.
 //  10. Equal queue settings are stored once, and each setting's count of uses is exact.
 //  11. Generations of registrations are distinct, not zero, and at most state.gen.
-//  12. A remembered owner's key has no visible registration, and is listed under its connection.
+//  12. A remembered owner's source has no claim on a visible registration of its key, and is listed under its connection.
 //  13. The bytes counted by the route cache are those of the routes it holds, and at most the budget.
 //  14. A broker's tally is that of its entries, as if it were summed up anew.
 //  15. Every mapping of M was given by a broker of A, which lists its topic in mapped; every topic there has such a mapping. No
 //     topic of M has none, or more than topicMappings, and of one giver and name there is one.
+//  16. A registration has 1 to 8 claims of different sources, the one that registered last first.
 //
 // # Deviations from the original
 //
@@ -50,7 +51,8 @@
 // several (docs/spec/nameserver.md#dev-3). A removal never takes a newer registration with it. The last address of a broker
 // name takes the name out of every cluster (docs/spec/nameserver.md#dev-4). A refused single-topic registration never leaves
 // a broker without address (docs/spec/nameserver.md#dev-5). Mappings end with the broker that gave them
-// (docs/spec/nameserver.md#dev-21). An UNREGISTER on a connection older than the registration's
-// owner is ignored (docs/spec/nameserver.md#dev-11). A registration whose connection is older than the owner does not
-// change the owner (docs/spec/nameserver.md#dev-13).
+// (docs/spec/nameserver.md#dev-21). An UNREGISTER on a connection older than the owner of its own
+// source's claim is ignored (docs/spec/nameserver.md#dev-11). A registration on such a connection does not change that owner
+// (docs/spec/nameserver.md#dev-13). A lost connection ends its own source's claim; when that shows, one of another source that
+// registered within the window keeps the registration (docs/spec/nameserver.md#dev-13).
 package routes

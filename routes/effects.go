@@ -36,7 +36,7 @@ type Closing struct {
 // EventKind says what an Event tells.
 type EventKind uint8
 
-// The kinds of events. The last four are conflicts between registrations that an operator should know of.
+// The kinds of events. The last five are conflicts between registrations that an operator should know of.
 const (
 	BrokerRegistered      EventKind = iota // an address appeared in the live table
 	BrokerUnregistered                     // by its own request
@@ -57,10 +57,11 @@ const (
 	ConflictClusters                       // one broker name in two clusters; Old is the first one's
 	ConflictMasterAddress                  // a master's address changed without an unregister; Old is the former address
 	ConflictLoopback                       // a loopback address advertised by another host
+	ConflictSources                        // another source's claim shows than before: Old is that one
 )
 
 // EventKinds is how many kinds there are.
-const EventKinds = int(ConflictLoopback) + 1
+const EventKinds = int(ConflictSources) + 1
 
 // eventTexts are the kinds' names for programs, which never change (labels of metrics, values of /v1), and their words for
 // log lines.
@@ -84,6 +85,7 @@ var eventTexts = [EventKinds]struct{ name, words string }{
 	ConflictClusters:      {"one_name_two_clusters", "conflict: one broker name in two clusters"},
 	ConflictMasterAddress: {"master_address_changed", "conflict: master address changed without unregister"},
 	ConflictLoopback:      {"loopback_address", "conflict: loopback address registered from another host"},
+	ConflictSources:       {"two_sources", "conflict: one registration from several source addresses"},
 }
 
 // String is a constant message, fit for a log line.

@@ -30,7 +30,7 @@ func TestBoundsOfExpiry(t *testing.T) {
 		lives bool
 	}{{90 * time.Second, true}, {90*time.Second + 1, false}} {
 		s.expire(start.Add(test.after))
-		if _, lives := s.holds(tombstone.Key{Cluster: "C", Addr: "a:1"}); lives != test.lives {
+		if lives := s.visible(tombstone.Key{Cluster: "C", Addr: "a:1"}) != nil; lives != test.lives {
 			t.Errorf("after %v: lives %v", test.after, lives)
 		}
 	}
@@ -53,5 +53,37 @@ func TestBoundsOfExpiry(t *testing.T) {
 	}
 	if err := checkInvariants(s); err != nil {
 		t.Error(err)
+	}
+}
+
+// An heir is a claim whose last REGISTER is as old as the window, and not one that is a moment older; and it lasts as long.
+func TestBoundsOfTheWindow(t *testing.T) {
+	start := clock.Stamp{Raw: int64(time.Hour), Boot: int64(time.Hour)}
+	key := tombstone.Key{Cluster: "C", Addr: "a:1"}
+	for name, test := range map[string]struct {
+		lost, end time.Duration // when the owner that shows is lost, and when the scan runs; after the heir's last REGISTER
+		inherits  bool
+		lives     bool // after the scan
+	}{
+		"within":           {window, window, true, true},
+		"too old":          {window + 1, window + 1, false, false},
+		"lasts the window": {time.Second, window, true, true},
+		"and no longer":    {time.Second, window + 1, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newState(Options{}, 10*time.Minute, 1<<20)
+			for i, ip := range []string{"10.9.9.9", "10.0.0.66"} {
+				c := &Conn{ID: uint64(i + 1), FirstByte: start, CanProve: true, Source: mq.Source{Addr: netip.MustParseAddr(ip)}}
+				s.register(&Registration{Cluster: "C", Name: "b", Addr: "a:1", Version: 500, Conn: c}, comparison{}, start.Add(time.Duration(i)))
+			}
+			s.connLost(2, start.Add(test.lost))
+			if got := s.visible(key) != nil; got != test.inherits {
+				t.Fatalf("inherits: %v", got)
+			}
+			eff := s.expire(start.Add(test.end))
+			if got := s.visible(key) != nil; got != test.lives || len(eff.Close) > 0 {
+				t.Errorf("lives: %v, closed: %v", got, eff.Close)
+			}
+		})
 	}
 }

@@ -2,10 +2,12 @@ package routes
 
 import (
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// judge has the rule (tombstone.Decide) look at the registration of a key and, where it says so, evicts it with the side
+// judge has the rule (tombstone.Decide) look at the claim that the tombstone's source has on a key and, where it says so, takes
+// that away: whatever shows, and whatever others claim. Unless another source inherits, the registration goes with the side
 // effects of an UNREGISTER. The connection stays open: other brokers may share it. Its owner stays remembered: its own
 // UNREGISTER may still come here, and then makes a tombstone of this node's own.
 func (s *state) judge(
@@ -15,36 +17,37 @@ func (s *state) judge(
 	if e == nil {
 		return v, eff
 	}
-	v = tombstone.Decide(e.entry(), id, lo, now)
+	c := e.claimOf(mq.Source{Addr: id.RemoteIP.Unmap()})
+	if c == nil {
+		c = e.shown() // of another source: kept
+	}
+	v = tombstone.Decide(c.entry(), id, lo, now)
 	switch v.Outcome {
 	case tombstone.Evicted:
+		k := claimKey{key, c.source()}
+		s.forget(k)
+		s.remembered[k] = &remembered{Identity: c.identity(), owner: c.owner, lateProof: c.lateProof(), since: now}
+		s.conn(c.owner.ID).remembered[k] = struct{}{}
+		name, brokerID := c.name, c.id
+		if !s.outlives(e, c, now, &eff) {
+			s.remove(key, name, brokerID, BrokerEvicted, &eff)
+			return v, eff
+		}
+		v.Outcome = tombstone.KeptOtherClaim
 	case tombstone.CameBack:
 		return v, eff
-	default:
-		e.kept, e.keptAt = v, now
-		s.edition++
-		return v, eff
 	}
-	s.forget(key)
-	s.remembered[key] = &remembered{Identity: e.identity(), owner: e.owner, lateProof: e.lateProof(), since: now}
-	s.conn(e.owner.ID).remembered[key] = struct{}{}
-	s.remove(key, e.broker.name, e.id, BrokerEvicted, &eff)
+	e.kept, e.keptAt = v, now
+	s.edition++
 	return v, eff
 }
 
-// entry is what the rule looks at.
-func (e *live) entry() tombstone.Entry {
-	entry := tombstone.Entry{Identity: e.identity(), LastRegister: e.lastRegister}
-	if e.owner != nil {
-		entry.FirstByte, entry.Conn = e.owner.FirstByte, e.owner.ID
+// holders lists who claims a key, whoever shows first.
+func (s *state) holders(key tombstone.Key) (list []tombstone.Identity) {
+	if e := s.visible(key); e != nil {
+		for i := range e.claims {
+			list = append(list, e.claims[i].identity())
+		}
 	}
-	return entry
-}
-
-func (s *state) holds(key tombstone.Key) (tombstone.Identity, bool) {
-	e := s.visible(key)
-	if e == nil {
-		return tombstone.Identity{}, false
-	}
-	return e.identity(), true
+	return list
 }

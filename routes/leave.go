@@ -2,7 +2,6 @@ package routes
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -18,82 +17,119 @@ func (s *state) unregister(u *Unregistration, now clock.Stamp) (left Left, eff E
 		left.NotOwn = true
 		return left, eff
 	}
-	if owner := s.youngerOwner(key, u); owner != nil {
-		ev := owner.event(UnregisterIgnored)
-		ev.Conn, ev.Remote, ev.Source = u.Conn, netip.AddrPort{}, mq.Source{} // it is told of who sent it
+	if younger := s.ofYounger(key, u); younger != nil {
+		ev := younger.event(UnregisterIgnored)
+		ev.by(u.Conn)
 		eff.Events = append(eff.Events, ev)
 		left.Leaving = LeavingOlderConn
 		return left, eff
 	}
 	left = s.leaving(key, u, now)
+	if u.OwnOnly && s.endOwn(key, u, now, &eff) {
+		return left, eff
+	}
 	s.remove(key, u.Name, u.ID, BrokerUnregistered, &eff)
 	return left, eff
 }
 
-// touchesOwn says that an UNREGISTER touches something, and nothing that its source does not own: neither the registration of
-// its key, nor the address under its broker name, nor another broker of that name.
-func (s *state) touchesOwn(key tombstone.Key, u *Unregistration) bool {
-	e, b := s.visible(key), s.byName[u.Name]
-	if e != nil && !e.ownedBy(u.Source) || b != nil && !s.ownsBroker(u.Source, b) {
-		return false
+// touched are the registrations that an UNREGISTER would touch: that of its key, and the one on which the address stands under
+// its broker name.
+func (s *state) touched(key tombstone.Key, u *Unregistration) (all []*live) {
+	if e := s.visible(key); e != nil {
+		all = append(all, e)
 	}
-	if b != nil {
-		if i := b.byAddr(u.Addr); i >= 0 {
-			return b.members[i].live.ownedBy(u.Source)
+	if b := s.byName[u.Name]; b != nil {
+		if i := b.byAddr(u.Addr); i >= 0 && !slices.Contains(all, b.members[i].live) {
+			all = append(all, b.members[i].live)
 		}
 	}
-	return e != nil
+	return all
 }
 
-// ownedBy says that the source's connection owns the registration. Who has no address owns nothing that way.
-func (e *live) ownedBy(source mq.Source) bool {
-	return e.owner != nil && e.owner.Source == source && source.Addr.IsValid()
+// touchesOwn says that an UNREGISTER touches something, and nothing that its source does not claim: neither the registration of
+// its key, nor the address under its broker name, nor another broker of that name.
+func (s *state) touchesOwn(key tombstone.Key, u *Unregistration) bool {
+	all := s.touched(key, u)
+	if b := s.byName[u.Name]; len(all) == 0 || b != nil && !s.claimsBroker(u.Conn.Source, b) {
+		return false
+	}
+	return !slices.ContainsFunc(all, func(e *live) bool { return !e.claimedBy(u.Conn.Source) })
 }
 
-func (s *state) ownsBroker(source mq.Source, b *broker) bool {
+// claimedBy says that the source has a claim. Who has no address has none that way.
+func (e *live) claimedBy(source mq.Source) bool {
+	return source.Addr.IsValid() && e.claimOf(source) != nil
+}
+
+func (s *state) claimsBroker(source mq.Source, b *broker) bool {
 	for e := range b.lives {
-		if !e.hidden && e.ownedBy(source) {
+		if !e.hidden && e.claimedBy(source) {
 			return true
 		}
 	}
 	return false
 }
 
-// youngerOwner finds a registration that the UNREGISTER would touch and that belongs to a connection accepted later: a
-// predecessor's late frame must not remove its successor (docs/spec/nameserver.md#dev-11).
-func (s *state) youngerOwner(key tombstone.Key, u *Unregistration) *live {
-	if u.Conn == 0 {
-		return nil
-	}
-	younger := func(e *live) bool { return e != nil && e.owner != nil && e.owner.ID > u.Conn }
-	if e := s.visible(key); younger(e) {
-		return e
-	}
-	if b := s.byName[u.Name]; b != nil {
-		if i := b.byAddr(u.Addr); i >= 0 && younger(b.members[i].live) {
-			return b.members[i].live
+// endOwn ends the claims of the sender on what its UNREGISTER touches, as the loss of their owners would, and says that something
+// of it goes on. If nothing does, nothing is done: then it is an UNREGISTER like any other.
+func (s *state) endOwn(key tombstone.Key, u *Unregistration, now clock.Stamp, eff *Effects) (goesOn bool) {
+	var over []*live
+	for _, e := range s.touched(key, u) {
+		if s.outlives(e, e.claimOf(u.Conn.Source), now, eff) {
+			goesOn = true
+		} else {
+			over = append(over, e)
 		}
+	}
+	if !goesOn {
+		return false
+	}
+	for _, e := range over {
+		if s.lives[e.key] == e {
+			s.lose(e, BrokerUnregistered, eff)
+		}
+	}
+	return true
+}
+
+// ofYounger finds a registration that the UNREGISTER would touch and that a connection of the same source claims which was
+// accepted later: a predecessor's late frame must not remove its successor (docs/spec/nameserver.md#dev-11). Connections of
+// other sources have no order.
+func (s *state) ofYounger(key tombstone.Key, u *Unregistration) *live {
+	younger := func(e *live) bool {
+		c := e.claimOf(u.Conn.Source)
+		return c != nil && u.Conn.ordered() && c.owner.ID > u.Conn.ID
+	}
+	all := s.touched(key, u)
+	if i := slices.IndexFunc(all, younger); i >= 0 {
+		return all[i]
 	}
 	return nil
 }
 
 // leaving says what an UNREGISTER that is not ignored means for tombstones. One is made only when the UNREGISTER came on
-// the owner (or on the remembered owner of an evicted registration), names it exactly, and the connection can prove life.
+// the owner of its source's claim (or on the remembered owner of one that a tombstone took), names that exactly, whoever
+// shows, and the connection can prove life.
 func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) Left {
 	var (
-		owner *Conn
 		id    tombstone.Identity
 		late  bool
 		since clock.Stamp
+		k     = claimKey{key, u.Conn.Source}
+		e     = s.visible(key)
+		own   *claim
 	)
-	if e := s.visible(key); e != nil {
-		owner, id, late, since = e.owner, e.identity(), e.lateProof(), e.since
-		if owner == nil || owner.ID != u.Conn {
-			return Left{Leaving: LeavingOtherConn}
-		}
-	} else if rem := s.remembered[key]; rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.since) <= s.ttl {
-		owner, id, late = rem.owner, rem.Identity, rem.lateProof
-	} else {
+	if e != nil {
+		own = e.ownedBy(u.Conn.ID)
+	}
+	switch rem := s.remembered[k]; {
+	case own != nil:
+		id, late, since = own.identity(), own.lateProof(), own.since
+	case rem != nil && rem.owner.ID == u.Conn.ID && now.Sub(rem.since) <= s.ttl:
+		id, late = rem.Identity, rem.lateProof
+	case e != nil:
+		return Left{Leaving: LeavingOtherConn}
+	default:
 		return Left{Leaving: LeavingUnknown}
 	}
 	switch {
@@ -101,12 +137,12 @@ func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) L
 		return Left{Leaving: LeavingOtherName}
 	case id.BrokerID != u.ID:
 		return Left{Leaving: LeavingOtherID}
-	case !owner.CanProve:
+	case !u.Conn.CanProve || !u.Conn.ordered():
 		return Left{Leaving: LeavingNoProof}
 	}
-	s.forget(key)
+	s.forget(k)
 	return Left{Leaving: LeavingProven, Departure: tombstone.Departure{
-		Key: key, Identity: id, Unregistered: u.At, LateProof: late, Conn: owner.ID, Since: since,
+		Key: key, Identity: id, Unregistered: u.At, LateProof: late, Conn: u.Conn.ID, Since: since,
 	}}
 }
 
@@ -167,6 +203,11 @@ func (s *state) removeBroker(b *broker) {
 		older := slices.MinFunc(e.backs, func(a, b *broker) int { return cmp.Compare(a.name, b.name) })
 		e.setBroker(older)
 		e.id = older.members[older.byAddr(e.key.Addr)].id
+		for i := range e.claims {
+			if c := &e.claims[i]; c.name == b.name {
+				c.name, c.id = older.name, e.id
+			}
+		}
 	}
 	delete(s.byName, b.name)
 	s.freeBroker(b)
@@ -184,8 +225,8 @@ func (s *state) lose(e *live, why EventKind, eff *Effects) {
 	}
 }
 
-// connLost removes what a connection owns, oldest registration first.
-func (s *state) connLost(conn uint64) (eff Effects) {
+// connLost ends what a connection owns, oldest registration first.
+func (s *state) connLost(conn uint64, now clock.Stamp) (eff Effects) {
 	refs := s.conns[conn]
 	if refs == nil {
 		return eff
@@ -194,14 +235,15 @@ func (s *state) connLost(conn uint64) (eff Effects) {
 		s.forget(key)
 	}
 	for _, e := range byGeneration(refs.lives) {
-		if s.lives[e.key] == e {
+		if s.lives[e.key] == e && !s.outlives(e, e.ownedBy(conn), now, &eff) {
 			s.lose(e, BrokerLost, &eff)
 		}
 	}
 	return eff
 }
 
-// expire removes what gave no sign of life for its timeout, and says which connections to close for it.
+// expire removes what gave no sign of life for its timeout, and says which connections to close for it. It also ends what was
+// inherited and has not been registered since: no connection is closed for that.
 func (s *state) expire(now clock.Stamp) (eff Effects) {
 	for key, rem := range s.remembered {
 		if now.Sub(rem.since) > s.ttl {
@@ -210,7 +252,7 @@ func (s *state) expire(now clock.Stamp) (eff Effects) {
 	}
 	due := map[*live]struct{}{}
 	for _, e := range s.lives {
-		if now.Sub(e.lastSeen) > e.timeout {
+		if e.silent(now) || e.lapsed(now) {
 			due[e] = struct{}{}
 		}
 	}
@@ -219,16 +261,21 @@ func (s *state) expire(now clock.Stamp) (eff Effects) {
 		if s.lives[e.key] != e {
 			continue
 		}
-		if e.owner != nil {
-			expired = append(expired, expiry{conn: e.owner.ID, timeout: e.timeout, superseded: len(e.backs) == 0})
+		why := BrokerLost
+		if e.silent(now) {
+			why = BrokerExpired
+			expired = append(expired, expiry{conn: e.shown().owner.ID, timeout: e.timeout, superseded: len(e.backs) == 0})
 		}
-		s.lose(e, BrokerExpired, &eff)
+		s.lose(e, why, &eff)
 	}
 	eff.Close = s.closings(expired)
 	return eff
 }
 
-// expiry is an expired registration that had an owner.
+// silent says that a registration gave no sign of life for its timeout.
+func (e *live) silent(now clock.Stamp) bool { return now.Sub(e.lastSeen) > e.timeout }
+
+// expiry is an expired registration, with the connection whose claim it showed.
 type expiry struct {
 	conn       uint64
 	timeout    time.Duration

@@ -42,14 +42,14 @@ func TestMappingsEndWithTheirBrokers(t *testing.T) {
 	if list, _ := s.mappingsOf("A"); len(list) != topicMappings {
 		t.Errorf("%d mappings, want %d", len(list), topicMappings)
 	}
-	s.connLost(2)
-	s.connLost(3)
-	s.connLost(4)
+	s.connLost(2, now)
+	s.connLost(3, now)
+	s.connLost(4, now)
 	list, known := s.mappingsOf("A")
 	if !known || len(s.mappings) != 2 || !slices.Equal(list, []BrokerMapping{{Broker: "stays", Info: uint64(1)}}) {
 		t.Errorf("left are %v of %d topics", list, len(s.mappings))
 	}
-	s.connLost(1)
+	s.connLost(1, now)
 	if _, known := s.mappingsOf("A"); known || len(s.mappings) != 0 {
 		t.Errorf("%d topics have mappings although no broker is left", len(s.mappings))
 	}

@@ -96,11 +96,12 @@ func (s *state) registrations() []Record {
 		if e.hidden {
 			continue
 		}
+		shown := e.shown()
 		list = append(list, Record{
 			Cluster: e.key.Cluster, Name: e.broker.name, Addr: e.key.Addr, ID: e.id,
-			Generation: e.gen, Version: e.version, Language: e.language, DataVersion: e.data,
-			Since: e.since, LastRegister: e.lastRegister, LastSeen: e.lastSeen, Timeout: e.timeout,
-			Topics: len(e.broker.topics), Superseded: len(e.backs) == 0, Owner: e.owner,
+			Generation: e.gen, Version: shown.version, Language: shown.language, DataVersion: e.data,
+			Since: e.since, LastRegister: shown.lastRegister, LastSeen: e.lastSeen, Timeout: e.timeout,
+			Topics: len(e.broker.topics), Superseded: len(e.backs) == 0, Owner: shown.owner,
 			Kept: e.kept, KeptAt: e.keptAt,
 		})
 	}

@@ -49,7 +49,7 @@ func TestEvictionRacesWithRegister(t *testing.T) {
 			}
 		})
 		race(func() {
-			table.Unregister(&Unregistration{Cluster: "C", Addr: key.Addr, Name: old.Name, Conn: old.Conn.ID, At: asked})
+			table.Unregister(&Unregistration{Cluster: "C", Addr: key.Addr, Name: old.Name, Conn: old.Conn, At: asked})
 		})
 		race(func() { table.ConnLost(old.Conn.ID) })
 		race(func() { table.Route([]byte("tenant-prod-orders-000000"), false) })

@@ -70,7 +70,7 @@ func (s *state) register(r *Registration, known comparison, now clock.Stamp) (re
 	counts := s.applyTopics(b, r, known, anew)
 	s.setFilters(e, r)
 	s.accept(e, r, b)
-	s.renew(e, r, now, listed)
+	s.renew(e, r, now, listed, &eff)
 	if changedA {
 		s.touch(b)
 	}
@@ -143,9 +143,9 @@ func (s *state) dropped(b *broker, r *Registration, eff *Effects) bool {
 }
 
 // admit finds or makes the live entry of the key; listed says that it was in the live table already. A remembered owner
-// of the key ends here: a registration begins anew.
+// of the key and the source ends here: a claim begins anew.
 func (s *state) admit(b *broker, r *Registration, now clock.Stamp, eff *Effects) (e *live, listed bool) {
-	s.forget(r.key())
+	s.forget(claimKey{r.key(), r.Conn.Source})
 	e = s.lives[r.key()]
 	if e == nil {
 		if loopbackFromElsewhere(r) {
@@ -189,19 +189,18 @@ func (s *state) accept(e *live, r *Registration, b *broker) {
 	e.erasedAt = b.erased
 }
 
-// renew refreshes what the live entry says beside the body, and decides who owns it: of the open connections that
-// registered the key, the one accepted last (docs/spec/tombstones.md#ownership). An entry that was not listed before
-// begins anew and belongs to the connection of this request.
-func (s *state) renew(e *live, r *Registration, now clock.Stamp, listed bool) {
+// renew refreshes what the live entry says beside the body, and the claim of the connection's source (claimed). An entry that
+// was not listed before begins anew.
+func (s *state) renew(e *live, r *Registration, now clock.Stamp, listed bool, eff *Effects) {
 	s.gen++
 	e.gen = s.gen
 	e.id = r.ID
 	e.ha = r.HAAddr
 	e.timeout = timeout(r.Timeout)
 	if listed {
-		s.longestGap = max(s.longestGap, now.Sub(e.lastRegister))
+		s.longestGap = max(s.longestGap, now.Sub(e.shown().lastRegister))
 	}
-	e.lastSeen, e.lastRegister = now, now
+	e.lastSeen = now
 	if !e.keptAt.IsZero() { // the departure was before it was judged, so the broker has come back
 		e.kept, e.keptAt = tombstone.Verdict{}, clock.Stamp{}
 		s.edition++
@@ -211,11 +210,7 @@ func (s *state) renew(e *live, r *Registration, now clock.Stamp, listed bool) {
 		e.since = now
 		s.edition++
 	}
-	if listed && e.owner != nil && (r.Conn == nil || r.Conn.ID < e.owner.ID) {
-		return // the owner stays, and so does what tells how it will leave
-	}
-	s.setOwner(e, r.Conn)
-	e.version, e.language = r.Version, r.Language
+	s.claimed(e, r, now, listed, eff)
 }
 
 // timeout is heartbeatTimeoutMillis; what does not fit lasts for ever, or not at all.
@@ -284,9 +279,7 @@ func (b *broker) notification(offline, ha Opt) Notification {
 
 func (r *Registration) event(kind EventKind) Event {
 	ev := Event{Kind: kind, Cluster: r.Cluster, Name: r.Name, Addr: r.Addr, ID: r.ID}
-	if r.Conn != nil {
-		ev.by(r.Conn)
-	}
+	ev.by(r.Conn)
 	return ev
 }
 
@@ -304,7 +297,7 @@ func (r *Registration) moved(from int64) Event {
 
 // loopbackFromElsewhere says that a broker advertises an address at which only its own host can reach it.
 func loopbackFromElsewhere(r *Registration) bool {
-	if r.Conn == nil || !r.Conn.Source.Addr.IsValid() || r.Conn.Source.Addr.IsLoopback() {
+	if !r.Conn.Source.Addr.IsValid() || r.Conn.Source.Addr.IsLoopback() {
 		return false
 	}
 	host, _, err := net.SplitHostPort(r.Addr)

@@ -212,9 +212,6 @@ func show(o Opt) string {
 
 func (p *stepper) connOf(a *args) *Conn {
 	id := uint64(a.num(a.get("conn", "1")))
-	if id == 0 {
-		return nil
-	}
 	if p.conns[id] == nil {
 		p.conns[id] = &Conn{
 			ID: id, FirstByte: p.now, CanProve: true, Source: mq.Source{Addr: netip.AddrFrom4([4]byte{10, 9, 9, 9})},
@@ -229,7 +226,10 @@ func (p *stepper) conn(a *args) {
 		a.t.Fatal(err)
 	}
 	id := uint64(a.num(a.word(1)))
-	p.conns[id] = &Conn{ID: id, FirstByte: p.now, CanProve: a.get("proof", "yes") == "yes", Source: mq.Source{Addr: ip}}
+	p.conns[id] = &Conn{
+		ID: id, FirstByte: p.now, CanProve: a.get("proof", "yes") == "yes",
+		Source: mq.Source{Addr: ip, Apart: a.get("header", "") != ""}, Shared: a.get("shared", "") != "",
+	}
 }
 
 func (p *stepper) registration(a *args) *Registration {
@@ -293,9 +293,8 @@ func (p *stepper) repeat(a *args) {
 func (p *stepper) unregister(a *args) {
 	// Its first byte came a while before it is handled: it has waited for its rest, or behind another.
 	at := p.now.Add(-a.duration(a.get("waited", "3ms")))
-	u := &Unregistration{Name: a.word(1), ID: a.num(a.word(2)), Addr: a.word(3), Cluster: a.get("cluster", "C1"), At: at}
-	if c := p.connOf(a); c != nil {
-		u.Conn = c.ID
+	u := &Unregistration{
+		Name: a.word(1), ID: a.num(a.word(2)), Addr: a.word(3), Cluster: a.get("cluster", "C1"), At: at, Conn: p.connOf(a),
 	}
 	left, eff := p.s.unregister(u, p.now)
 	reasons := [...]string{
@@ -317,7 +316,7 @@ func (p *stepper) unregister(a *args) {
 func (p *stepper) lost(a *args) {
 	id := uint64(a.num(a.word(1)))
 	delete(p.conns, id)
-	p.effects(p.s.connLost(id))
+	p.effects(p.s.connLost(id, p.now))
 }
 
 func (p *stepper) advance(a *args) { p.now = p.now.Add(a.duration(a.word(1))) }
@@ -438,6 +437,9 @@ func (p *stepper) live(*args) {
 		text := fmt.Sprintf("%s %s %d %s generation %d timeout %v topics %d", r.Cluster, r.Name, r.ID, r.Addr, r.Generation, r.Timeout, r.Topics)
 		if r.Owner != nil {
 			text += fmt.Sprintf(" conn %d", r.Owner.ID)
+		}
+		for _, id := range p.s.holders(tombstone.Key{Cluster: r.Cluster, Addr: r.Addr})[1:] {
+			text += fmt.Sprintf(", %s %d of %v", id.Name, id.BrokerID, id.RemoteIP)
 		}
 		if r.Superseded {
 			text += " superseded"

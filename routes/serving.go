@@ -115,7 +115,7 @@ func (s *state) serving() []Serving {
 	return list
 }
 
-// Owned says whether a connection owns a registration, and since when the eldest of them has been there.
+// Owned says whether a connection owns a claim on a registration, and since when its source has had the eldest of them.
 func (t *Table) Owned(conn uint64) (since clock.Stamp, owns bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -124,19 +124,19 @@ func (t *Table) Owned(conn uint64) (since clock.Stamp, owns bool) {
 		return since, false
 	}
 	for e := range refs.lives {
-		if !owns || e.since.Before(since) {
-			since, owns = e.since, true
+		if c := e.ownedBy(conn); !owns || c.since.Before(since) {
+			since, owns = c.since, true
 		}
 	}
 	return since, owns
 }
 
-// RegisteredFrom says whether a broker is registered under that key by that source.
+// RegisteredFrom says whether that source has a claim on the registration of that key.
 func (t *Table) RegisteredFrom(cluster, addr string, source mq.Source) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	e := t.st.visible(tombstone.Key{Cluster: cluster, Addr: addr})
-	return e != nil && e.owner != nil && e.owner.Source == source
+	return e != nil && e.claimOf(source) != nil
 }
 
 // TopicHashes lists the topics of a broker name, in no order. It walks them: for one broker that somebody asks about.

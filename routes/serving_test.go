@@ -13,7 +13,7 @@ func TestServingTellsApart(t *testing.T) {
 	made := func(change func(*state, *Registration)) Serving {
 		s := newState(Options{}, 0, 0)
 		r := Registration{
-			Cluster: "C", Name: "b", Addr: "x", HasTopics: true,
+			Cluster: "C", Name: "b", Addr: "x", Conn: &Conn{ID: 1}, HasTopics: true,
 			Topics: []Topic{{Name: []byte("t0"), Queue: Queue{4, 4, 6, 0}}, {Name: []byte("t1"), Queue: Queue{8, 8, 6, 0}}, {Name: []byte("t2"), Queue: Queue{1, 1, 6, 0}}},
 		}
 		if change != nil {
@@ -30,8 +30,8 @@ func TestServingTellsApart(t *testing.T) {
 	same := map[string]func(*state, *Registration){
 		"another order": func(_ *state, r *Registration) { r.Topics[0], r.Topics[1] = r.Topics[1], r.Topics[0] },
 		"other brokers and topics before": func(s *state, r *Registration) {
-			s.register(&Registration{Cluster: "C", Name: "a", Addr: "y", HasTopics: true, Topics: r.Topics}, comparison{}, now)
-			s.unregister(&Unregistration{Cluster: "C", Name: "a", Addr: "y"}, now)
+			s.register(&Registration{Cluster: "C", Name: "a", Addr: "y", Conn: r.Conn, HasTopics: true, Topics: r.Topics}, comparison{}, now)
+			s.unregister(&Unregistration{Cluster: "C", Name: "a", Addr: "y", Conn: r.Conn}, now)
 		},
 		"a topic that came and went": func(s *state, r *Registration) {
 			s.register(r, comparison{}, now)

@@ -135,8 +135,8 @@ func BenchmarkUnregisterAndReturn(b *testing.B) {
 	table := filled(b)
 	master, slave := fleet(0, 0, 10_000, 1), fleet(0, 0, 0, 1)
 	slave.ID, slave.Addr = 1, "s"+slave.Addr
-	table.Unregister(&Unregistration{Cluster: "C", Addr: slave.Addr, Name: slave.Name, ID: 1})
-	u := &Unregistration{Cluster: "C", Addr: master.Addr, Name: master.Name, Conn: master.Conn.ID}
+	table.Unregister(&Unregistration{Cluster: "C", Addr: slave.Addr, Name: slave.Name, ID: 1, Conn: slave.Conn})
+	u := &Unregistration{Cluster: "C", Addr: master.Addr, Name: master.Name, Conn: master.Conn}
 	for b.Loop() {
 		table.Unregister(u)
 		b.StopTimer()

@@ -20,7 +20,7 @@ func TestIdentityIsOfTheSource(t *testing.T) {
 		s := newState(Options{}, 0, 1<<20)
 		r := &Registration{Cluster: "C", Name: "b", Addr: "a:1", Version: 500, Conn: &Conn{ID: 1, FirstByte: now, Source: c.source, Remote: said}}
 		s.register(r, comparison{}, now)
-		if id, _ := s.holds(tombstone.Key{Cluster: "C", Addr: "a:1"}); id.RemoteIP != c.want {
+		if id := s.holders(tombstone.Key{Cluster: "C", Addr: "a:1"})[0]; id.RemoteIP != c.want {
 			t.Errorf("registered by %v: %v, want %v", c.source, id.RemoteIP, c.want)
 		}
 	}

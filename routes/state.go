@@ -27,7 +27,7 @@ type state struct {
 	mappings map[string][]given              // M, each list in the order in which they were given
 
 	conns      map[uint64]*connRefs
-	remembered map[tombstone.Key]*remembered
+	remembered map[claimKey]*remembered
 }
 
 // broker is an entry of A. Its index names it in topic entries.
@@ -71,17 +71,16 @@ type live struct {
 	hidden bool
 	backs  []*broker
 
-	gen          uint64
-	owner        *Conn // nil only for registrations without a connection
-	since        clock.Stamp
-	lastRegister clock.Stamp
-	lastSeen     clock.Stamp
-	timeout      time.Duration
-	version      int32 // of the owner's last REGISTER, like language
-	language     uint8
-	ha           Opt
-	data         DataVersion
-	filters      []string
+	claims    []claim // one for each source that registered it, the one that registered last first; at least one
+	inherited bool    // the claim that showed is gone, and nobody has registered since
+
+	gen      uint64
+	since    clock.Stamp
+	lastSeen clock.Stamp
+	timeout  time.Duration
+	ha       Opt
+	data     DataVersion
+	filters  []string
 
 	print    Fingerprint // of the last accepted body
 	complete bool        // that body's topics were all in T when broker.erased was erasedAt
@@ -93,11 +92,17 @@ type live struct {
 
 // connRefs is what depends on one connection.
 type connRefs struct {
-	lives      map[*live]struct{}
-	remembered map[tombstone.Key]struct{}
+	lives      map[*live]struct{} // it owns a claim of each
+	remembered map[claimKey]struct{}
 }
 
-// remembered is the owner of a registration that a tombstone evicted: its own UNREGISTER may still come.
+// claimKey names a claim.
+type claimKey struct {
+	tombstone.Key
+	source mq.Source
+}
+
+// remembered is the owner of a claim that a tombstone took: its own UNREGISTER may still come.
 type remembered struct {
 	tombstone.Identity
 	owner     *Conn
@@ -114,7 +119,7 @@ func newState(opts Options, ttl time.Duration, cacheBytes int64) *state {
 		lives:      map[tombstone.Key]*live{},
 		mappings:   map[string][]given{},
 		conns:      map[uint64]*connRefs{},
-		remembered: map[tombstone.Key]*remembered{},
+		remembered: map[claimKey]*remembered{},
 	}
 	s.names = xsync.NewMap[string, *topic]()
 	s.settingOf = map[Queue]uint32{}
@@ -220,7 +225,7 @@ func (s *state) addLive(key tombstone.Key, b *broker, now clock.Stamp) *live {
 func (s *state) dropLive(e *live) {
 	delete(s.lives, e.key)
 	delete(e.broker.lives, e)
-	s.setOwner(e, nil)
+	s.endClaims(e)
 	if len(e.filters) > 0 {
 		s.filtersChanged()
 	}
@@ -246,24 +251,10 @@ func (e *live) setBroker(b *broker) {
 	b.lives[e] = struct{}{}
 }
 
-// setOwner keeps the index by connection.
-func (s *state) setOwner(e *live, c *Conn) {
-	if e.owner == c {
-		return
-	}
-	if e.owner != nil {
-		delete(s.conns[e.owner.ID].lives, e)
-		s.dropConn(e.owner.ID)
-	}
-	if e.owner = c; c != nil {
-		s.conn(c.ID).lives[e] = struct{}{}
-	}
-}
-
 func (s *state) conn(id uint64) *connRefs {
 	refs := s.conns[id]
 	if refs == nil {
-		refs = &connRefs{lives: map[*live]struct{}{}, remembered: map[tombstone.Key]struct{}{}}
+		refs = &connRefs{lives: map[*live]struct{}{}, remembered: map[claimKey]struct{}{}}
 		s.conns[id] = refs
 	}
 	return refs
@@ -275,8 +266,8 @@ func (s *state) dropConn(id uint64) {
 	}
 }
 
-// forget ends the memory of the owner of a registration that was evicted.
-func (s *state) forget(key tombstone.Key) {
+// forget ends the memory of the owner of a claim that a tombstone took.
+func (s *state) forget(key claimKey) {
 	rem := s.remembered[key]
 	if rem == nil {
 		return
@@ -288,28 +279,11 @@ func (s *state) forget(key tombstone.Key) {
 	}
 }
 
-// identity is what a tombstone must agree with.
-func (e *live) identity() tombstone.Identity {
-	id := tombstone.Identity{Name: e.broker.name, BrokerID: e.id}
-	if e.owner != nil {
-		id.RemoteIP = e.owner.Source.Machine()
-	}
-	return id
-}
-
-// lateProof says that the broker unregisters first of all when it stops, while it still holds its port, and reads the
-// answer: then that answer proves life, too (docs/spec/tombstones.md#late-proof).
-func (e *live) lateProof() bool { return e.version >= mq.V5_0_0 && e.language == languageJava }
-
-const languageJava = 0 // LanguageCode.JAVA
-
 // event starts an event about a registration.
 func (e *live) event(kind EventKind) Event {
 	ev := Event{
 		Kind: kind, Cluster: e.key.Cluster, Name: e.broker.name, Addr: e.key.Addr, ID: e.id, Generation: e.gen,
 	}
-	if e.owner != nil {
-		ev.by(e.owner)
-	}
+	ev.by(e.shown().owner)
 	return ev
 }

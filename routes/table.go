@@ -67,11 +67,12 @@ func (t *Table) Unregister(u *Unregistration) (Left, Effects) {
 	return t.st.unregister(u, t.cfg.Clock())
 }
 
-// ConnLost removes every registration that the connection owns (RouteInfoManager.onChannelDestroy).
+// ConnLost ends every claim that the connection owns, and the registrations that nobody else claims
+// (RouteInfoManager.onChannelDestroy).
 func (t *Table) ConnLost(conn uint64) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.st.connLost(conn)
+	return t.st.connLost(conn, t.cfg.Clock())
 }
 
 // Expire removes every registration that gave no sign of life for its timeout (RouteInfoManager.scanNotActiveBroker), and
@@ -134,19 +135,33 @@ func (t *Table) Judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bou
 	return t.st.judge(key, id, lo, t.cfg.Clock())
 }
 
-// Holds says who is registered under a key.
-func (t *Table) Holds(key tombstone.Key) (tombstone.Identity, bool) {
+// Holds says that a registration of a key exists.
+func (t *Table) Holds(key tombstone.Key) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.st.holds(key)
+	return t.st.visible(key) != nil
 }
 
-// Owns says whether a connection of the source owns a registration of the broker name.
-func (t *Table) Owns(source mq.Source, broker string) bool {
+// Holders lists who claims a key, what shows first; none when it is not held.
+func (t *Table) Holders(key tombstone.Key) []tombstone.Identity {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.holders(key)
+}
+
+// SharedSources lists the addresses from which brokers of several advertised hosts have registered.
+func (t *Table) SharedSources() []SharedSource {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.sharedSources()
+}
+
+// Claims says whether the source has a claim on a registration of the broker name.
+func (t *Table) Claims(source mq.Source, broker string) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	b := t.st.byName[broker]
-	return b != nil && t.st.ownsBroker(source, b)
+	return b != nil && t.st.claimsBroker(source, b)
 }
 
 // Registrations lists the live table, sorted by cluster, name, id and address.

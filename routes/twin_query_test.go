@@ -94,7 +94,8 @@ func (w *twin) registrations() []string {
 	var lines []string
 	for key, e := range w.l {
 		if !e.gone {
-			lines = append(lines, fmt.Sprint(key, e.name, e.id, e.seen, e.reg, e.timeout, e.data, e.owner.ID, e.ha,
+			first, _ := e.shows()
+			lines = append(lines, fmt.Sprint(key, e.name, e.id, e.seen, first.reg, e.timeout, e.data, first.owner.ID, e.ha,
 				len(w.keeps(key)) == 0))
 		}
 	}

@@ -47,7 +47,7 @@ func newMachine(t *rapid.T) *machine {
 	m.s = newState(Options{}, 10*time.Minute, 1<<20)
 	m.table = &Table{cfg: Config{Encode: plain}, st: m.s}
 	m.w = newTwin(Options{}, 10*time.Minute)
-	for range 4 {
+	for range 6 {
 		m.accept()
 	}
 	n := rapid.IntRange(2, 6).Draw(t, "bodies")
@@ -61,7 +61,8 @@ func (m *machine) accept() *Conn {
 	m.nextID++
 	c := &Conn{
 		ID: m.nextID, FirstByte: m.now, CanProve: m.nextID%5 != 0,
-		Source: mq.Source{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(m.nextID % 2)})},
+		Source: mq.Source{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(m.nextID / 2 % 3)}), Apart: m.nextID%11 == 0},
+		Shared: m.nextID/2%3 == 2,
 	}
 	m.conns = append(m.conns, c)
 	return c
@@ -141,7 +142,7 @@ func (m *machine) unregister(t *rapid.T) {
 	m.tick()
 	u := Unregistration{
 		Cluster: pick(t, someClusters, "cluster"), Name: pick(t, someNames, "name"), Addr: pick(t, someAddrs, "addr"),
-		ID: pick(t, someIDs, "id"), Conn: pick(t, m.conns, "conn").ID, At: m.now,
+		ID: pick(t, someIDs, "id"), Conn: pick(t, m.conns, "conn"), At: m.now,
 	}
 	left, eff := m.s.unregister(&u, m.now)
 	want, notes := m.w.unregister(&u, m.now)
@@ -154,12 +155,12 @@ func (m *machine) connLost(t *rapid.T) {
 	id := m.conns[i].ID
 	m.conns = slices.Delete(m.conns, i, i+1)
 	m.accept()
-	eff := m.s.connLost(id)
-	equal(t, "notifications", eff.Notify, m.w.connLost(id))
+	eff := m.s.connLost(id, m.now)
+	equal(t, "notifications", eff.Notify, m.w.connLost(id, m.now))
 }
 
 func (m *machine) expire(t *rapid.T) {
-	m.now = m.now.Add(pick(t, []time.Duration{time.Second, 2 * time.Second, 121 * time.Second}, "later"))
+	m.now = m.now.Add(pick(t, []time.Duration{time.Second, 2 * time.Second, 30 * time.Second, 59 * time.Second, 121 * time.Second}, "later"))
 	eff := m.s.expire(m.now)
 	notes, closed := m.w.expire(m.now)
 	equal(t, "notifications", eff.Notify, notes)
@@ -178,14 +179,19 @@ func (m *machine) judge(t *rapid.T) {
 		Name: pick(t, someNames, "name"), BrokerID: pick(t, someIDs, "id"), RemoteIP: netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 1).Draw(t, "ip"))}),
 	}
 	if e := m.w.live(key); e != nil && rapid.IntRange(0, 3).Draw(t, "same") > 0 {
-		id = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Source.Addr}
+		first, second := e.shows()
+		if second != nil && rapid.Bool().Draw(t, "hidden") {
+			first = second
+		}
+		id = tombstone.Identity{Name: first.name, BrokerID: first.id, RemoteIP: first.owner.Source.Addr}
 	}
 	lo := tombstone.Bounds{
 		Asked: m.now, HasLife: rapid.IntRange(0, 5).Draw(t, "life") > 0,
 		Life: time.Duration(rapid.IntRange(0, 50).Draw(t, "L")) * time.Millisecond, Unregistered: time.Duration(rapid.IntRange(0, 20).Draw(t, "U")) * time.Millisecond,
 	}
 	v, eff := m.s.judge(key, id, lo, m.now)
-	evicted, notes := m.w.judge(key, id, lo, m.now)
+	taken, evicted, notes := m.w.judge(key, id, lo, m.now)
+	equal(t, "taken", v.Took(), taken)
 	equal(t, "evicted", v.Outcome == tombstone.Evicted, evicted)
 	equal(t, "notifications", eff.Notify, notes)
 }

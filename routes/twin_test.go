@@ -22,7 +22,12 @@ type twin struct {
 	l    map[tombstone.Key]*twinLive
 	f    map[tombstone.Key][]string
 	m    map[string][]twinMapping
-	evic map[tombstone.Key]*twinEvicted
+	evic map[twinClaimKey]*twinEvicted
+}
+
+type twinClaimKey struct {
+	key    tombstone.Key
+	source mq.Source
 }
 
 type twinBroker struct {
@@ -34,19 +39,29 @@ type twinBroker struct {
 }
 
 type twinLive struct {
+	name    string
+	id      int64
+	gone    bool // for the original; what it keeps alive under another name still depends on it
+	seen    clock.Stamp
+	timeout time.Duration
+	data    DataVersion
+	ha      Opt
+	order   int
+	claims  map[mq.Source]*twinClaim
+	heir    bool // it was inherited, and nobody has registered since
+}
+
+// twinClaim is what one source says of a registration.
+type twinClaim struct {
+	owner    *Conn
 	name     string
 	id       int64
-	gone     bool // for the original; what it keeps alive under another name still depends on it
-	seen     clock.Stamp
 	reg      clock.Stamp
+	last     int // order of its last REGISTER
+	made     int // order of its first
 	since    clock.Stamp
-	timeout  time.Duration
-	data     DataVersion
-	owner    *Conn
 	version  int32
 	language uint8
-	ha       Opt
-	order    int
 }
 
 // twinMapping is a mapping of that name, and the broker that gave it.
@@ -54,6 +69,43 @@ type twinMapping struct {
 	name, from string
 	info       any
 }
+
+// shows is the claim of the source that registered last, and the next newest; nil: none.
+func (e *twinLive) shows() (first, second *twinClaim) {
+	for _, c := range e.claims {
+		switch {
+		case first == nil || c.last > first.last:
+			first, second = c, first
+		case second == nil || c.last > second.last:
+			second = c
+		}
+	}
+	return first, second
+}
+
+func (e *twinLive) of(conn uint64) *twinClaim {
+	for _, c := range e.claims {
+		if c.owner.ID == conn {
+			return c
+		}
+	}
+	return nil
+}
+
+// without takes a claim away, and says that the registration goes on: docs/spec/tombstones.md#how-claims-end.
+func (e *twinLive) without(c *twinClaim, now clock.Stamp) bool {
+	first, second := e.shows()
+	if first == c {
+		if second == nil || now.Sub(second.reg) > 60*time.Second {
+			return false
+		}
+		e.heir = true
+	}
+	delete(e.claims, c.owner.Source)
+	return true
+}
+
+func twinMachine(c *Conn) bool { return c.Source.Addr.IsValid() && !c.Source.Apart && !c.Shared }
 
 type twinEvicted struct {
 	id    tombstone.Identity
@@ -66,7 +118,7 @@ func newTwin(opts Options, ttl time.Duration) *twin {
 	return &twin{
 		opts: opts, ttl: ttl, t: map[string]map[string]Queue{}, a: map[string]*twinBroker{},
 		c: map[string]map[string]bool{}, l: map[tombstone.Key]*twinLive{}, f: map[tombstone.Key][]string{},
-		m: map[string][]twinMapping{}, evic: map[tombstone.Key]*twinEvicted{},
+		m: map[string][]twinMapping{}, evic: map[twinClaimKey]*twinEvicted{},
 	}
 }
 
@@ -192,22 +244,37 @@ func (w *twin) register(r *Registration, now clock.Stamp, order int) (res Regist
 	return res, notes
 }
 
-// keepAlive renews the live entry and stores the filter servers; of several connections the one accepted last owns it.
+// keepAlive renews the live entry and the claim of the connection's source, and stores the filter servers; of several
+// connections of a source that is a machine the one accepted last owns the claim.
 func (w *twin) keepAlive(r *Registration, now clock.Stamp, order int) {
 	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
-	delete(w.evic, key)
-	prev := w.live(key)
-	e := &twinLive{name: r.Name, id: r.ID, seen: now, reg: now, since: now, timeout: 120 * time.Second, data: r.DataVersion,
-		owner: r.Conn, version: r.Version, language: r.Language, ha: r.HAAddr, order: order}
+	src := r.Conn.Source
+	delete(w.evic, twinClaimKey{key, src})
+	e := &twinLive{name: r.Name, id: r.ID, seen: now, timeout: 120 * time.Second, data: r.DataVersion,
+		ha: r.HAAddr, order: order, claims: map[mq.Source]*twinClaim{}}
 	if r.Timeout.Valid {
 		e.timeout = time.Duration(r.Timeout.N) * time.Millisecond
 	}
-	if prev != nil {
-		e.since = prev.since
+	if prev := w.live(key); prev != nil {
+		e.claims = prev.claims
 	}
-	if prev != nil && prev.owner.ID > r.Conn.ID {
-		e.owner, e.version, e.language = prev.owner, prev.version, prev.language
+	c := &twinClaim{owner: r.Conn, name: r.Name, id: r.ID, reg: now, last: order, made: order, since: now, version: r.Version, language: r.Language}
+	switch old := e.claims[src]; {
+	case old == nil && len(e.claims) == 8:
+		var last *twinClaim
+		for _, o := range e.claims {
+			if last == nil || o.made > last.made {
+				last = o
+			}
+		}
+		delete(e.claims, last.owner.Source)
+	case old != nil:
+		c.made, c.since = old.made, old.since
+		if twinMachine(r.Conn) && old.owner.ID > r.Conn.ID {
+			c.owner, c.version, c.language = old.owner, old.version, old.language
+		}
 	}
+	e.claims[src] = c
 	w.l[key] = e
 	if r.Filters.Valid {
 		delete(w.f, key)
@@ -280,13 +347,17 @@ func (w *twin) note(name string, offline, ha Opt) Notification {
 
 func (w *twin) unregister(u *Unregistration, now clock.Stamp) (left Left, notes []Notification) {
 	key := tombstone.Key{Cluster: u.Cluster, Addr: u.Addr}
+	older := func(e *twinLive) bool {
+		c := e.claims[u.Conn.Source]
+		return twinMachine(u.Conn) && c != nil && c.owner.ID > u.Conn.ID
+	}
 	e := w.live(key)
-	if e != nil && e.owner.ID > u.Conn {
+	if e != nil && older(e) {
 		return Left{Leaving: LeavingOlderConn}, nil
 	}
 	if b := w.a[u.Name]; b != nil {
 		for id, addr := range b.addrs {
-			if addr == u.Addr && w.l[b.by[id]].owner.ID > u.Conn {
+			if addr == u.Addr && older(w.l[b.by[id]]) {
 				return Left{Leaving: LeavingOlderConn}, nil
 			}
 		}
@@ -296,16 +367,20 @@ func (w *twin) unregister(u *Unregistration, now clock.Stamp) (left Left, notes 
 }
 
 func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now clock.Stamp) Left {
-	d := tombstone.Departure{Key: key, Unregistered: u.At, Conn: u.Conn}
-	var owner *Conn
-	switch rem := w.evic[key]; {
-	case e != nil && e.owner.ID != u.Conn:
-		return Left{Leaving: LeavingOtherConn}
+	d := tombstone.Departure{Key: key, Unregistered: u.At, Conn: u.Conn.ID}
+	ck := twinClaimKey{key, u.Conn.Source}
+	var own *twinClaim
+	if e != nil {
+		own = e.of(u.Conn.ID)
+	}
+	switch rem := w.evic[ck]; {
+	case own != nil:
+		d.Since, d.LateProof = own.since, own.version >= mq.V5_0_0 && own.language == 0
+		d.Identity = tombstone.Identity{Name: own.name, BrokerID: own.id, RemoteIP: u.Conn.Source.Addr}
+	case rem != nil && rem.owner.ID == u.Conn.ID && now.Sub(rem.at) <= w.ttl:
+		d.LateProof, d.Identity = rem.late, rem.id
 	case e != nil:
-		owner, d.Since, d.LateProof = e.owner, e.since, e.version >= mq.V5_0_0 && e.language == 0
-		d.Identity = tombstone.Identity{Name: e.name, BrokerID: e.id, RemoteIP: e.owner.Source.Addr}
-	case rem != nil && rem.owner.ID == u.Conn && now.Sub(rem.at) <= w.ttl:
-		owner, d.LateProof, d.Identity = rem.owner, rem.late, rem.id
+		return Left{Leaving: LeavingOtherConn}
 	default:
 		return Left{Leaving: LeavingUnknown}
 	}
@@ -314,10 +389,10 @@ func (w *twin) leaving(key tombstone.Key, e *twinLive, u *Unregistration, now cl
 		return Left{Leaving: LeavingOtherName}
 	case d.BrokerID != u.ID:
 		return Left{Leaving: LeavingOtherID}
-	case !owner.CanProve:
+	case !u.Conn.CanProve || !twinMachine(u.Conn):
 		return Left{Leaving: LeavingNoProof}
 	}
-	delete(w.evic, key)
+	delete(w.evic, ck)
 	return Left{Leaving: LeavingProven, Departure: d}
 }
 
@@ -391,6 +466,11 @@ func (w *twin) removeName(name string) {
 				e.id = id
 			}
 		}
+		for _, c := range e.claims {
+			if c.name == name {
+				c.name, c.id = e.name, e.id
+			}
+		}
 	}
 }
 
@@ -415,9 +495,9 @@ func (w *twin) inOrder() []tombstone.Key {
 	return slices.SortedFunc(maps.Keys(w.l), func(a, b tombstone.Key) int { return cmp.Compare(w.l[a].order, w.l[b].order) })
 }
 
-func (w *twin) connLost(conn uint64) (notes []Notification) {
+func (w *twin) connLost(conn uint64, now clock.Stamp) (notes []Notification) {
 	for _, key := range w.inOrder() {
-		if e := w.l[key]; e != nil && e.owner.ID == conn {
+		if e := w.l[key]; e != nil && e.of(conn) != nil && !e.without(e.of(conn), now) {
 			notes = append(notes, w.end(key)...)
 		}
 	}
@@ -431,24 +511,30 @@ func (w *twin) connLost(conn uint64) (notes []Notification) {
 
 // expire also says which connections are closed, and for which silence if anything lives on them.
 func (w *twin) expire(now clock.Stamp) (notes []Notification, closed map[uint64]time.Duration) {
-	late := map[tombstone.Key]bool{}
+	late, over := map[tombstone.Key]bool{}, map[tombstone.Key]bool{}
 	for key, e := range w.l {
 		late[key] = e.seen.Add(e.timeout).Boot < now.Boot
+		first, _ := e.shows()
+		over[key] = e.heir && first.reg.Add(60*time.Second).Boot < now.Boot
 	}
 	serving, superseded := map[uint64][]time.Duration{}, map[uint64]bool{}
 	for _, key := range w.inOrder() {
-		if e := w.l[key]; late[key] && e != nil {
-			if len(w.keeps(key)) > 0 {
-				serving[e.owner.ID] = append(serving[e.owner.ID], e.timeout)
-			} else {
-				superseded[e.owner.ID] = true
-			}
-			notes = append(notes, w.end(key)...)
+		e := w.l[key]
+		if e == nil || !late[key] && !over[key] {
+			continue
 		}
+		if first, _ := e.shows(); late[key] && len(w.keeps(key)) > 0 {
+			serving[first.owner.ID] = append(serving[first.owner.ID], e.timeout)
+		} else if late[key] {
+			superseded[first.owner.ID] = true
+		}
+		notes = append(notes, w.end(key)...)
 	}
 	shared := map[uint64]bool{}
 	for _, e := range w.l {
-		shared[e.owner.ID] = true
+		for _, c := range e.claims {
+			shared[c.owner.ID] = true
+		}
 	}
 	closed = map[uint64]time.Duration{}
 	for conn := range superseded {
@@ -465,18 +551,26 @@ func (w *twin) expire(now clock.Stamp) (notes []Notification, closed map[uint64]
 	return notes, closed
 }
 
-func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp) (bool, []Notification) {
+// judge says whether the claim was taken, and whether the registration was evicted with it.
+func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp) (taken, evicted bool, notes []Notification) {
 	e := w.live(key)
-	if e == nil || e.name != id.Name || e.id != id.BrokerID || e.owner.Source.Addr != id.RemoteIP || !lo.HasLife {
-		return false, nil
+	if e == nil || !lo.HasLife {
+		return false, false, nil
 	}
-	lifeOK := lo.Asked.Elapsed(e.owner.FirstByte) > lo.Life
-	regOK := lo.Asked.Elapsed(e.reg) > lo.Unregistered
+	c := e.claims[mq.Source{Addr: id.RemoteIP}]
+	if c == nil || !twinMachine(c.owner) || c.name != id.Name || c.id != id.BrokerID {
+		return false, false, nil
+	}
+	lifeOK := lo.Asked.Elapsed(c.owner.FirstByte) > lo.Life
+	regOK := lo.Asked.Elapsed(c.reg) > lo.Unregistered
 	if !lifeOK || !regOK {
-		return false, nil
+		return false, false, nil
 	}
-	w.evic[key] = &twinEvicted{id: id, owner: e.owner, late: e.version >= mq.V5_0_0 && e.language == 0, at: now}
-	return true, w.remove(key, e.name, e.id)
+	w.evic[twinClaimKey{key, c.owner.Source}] = &twinEvicted{id: id, owner: c.owner, late: c.version >= mq.V5_0_0 && c.language == 0, at: now}
+	if e.without(c, now) {
+		return true, false, nil
+	}
+	return true, true, w.remove(key, c.name, c.id)
 }
 
 func (w *twin) writePerm(name string, to func(int32) int32) (n int) {

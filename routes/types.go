@@ -44,6 +44,7 @@ type Conn struct {
 	ID        uint64         // accept sequence number, > 0; a later accept has a larger one
 	FirstByte clock.Stamp    // when the first application byte was read (after PROXY header and TLS handshake)
 	Source    mq.Source      // who it counts as: what every rule goes by
+	Shared    bool           // its source may be several machines (--tombstones-from): see ordered
 	Remote    netip.AddrPort // for events: the address in a PROXY header, believed or not, else that of the peer
 	CanProve  bool           // acknowledged bytes can be told, and no PROXY header stands between
 }
@@ -94,7 +95,7 @@ type Registration struct {
 
 	Version  int32 // of the request (MQVersion ordinal)
 	Language uint8 // ordinal of LanguageCode: 0 is JAVA
-	Conn     *Conn // nil only where there is none (tests): such a registration has no owner
+	Conn     *Conn // it came on; never nil
 
 	Print Fingerprint // of the body
 
@@ -131,9 +132,8 @@ type RegisterResult struct {
 type Unregistration struct {
 	Cluster, Addr, Name string
 	ID                  int64
-	Conn                uint64      // the connection it came on; 0 when there is none
-	Source              mq.Source   // who that connection counts as
-	OwnOnly             bool        // it may touch only what Source owns: see Left.NotOwn
+	Conn                *Conn       // it came on; never nil
+	OwnOnly             bool        // it may end only what its source claims: see Left.NotOwn
 	At                  clock.Stamp // U: when the frame's first byte was there
 }
 
@@ -142,13 +142,13 @@ type Leaving uint8
 
 // What an UNREGISTER can mean for tombstones.
 const (
-	LeavingProven    Leaving = iota // on the owner, everything agrees: Departure is set
+	LeavingProven    Leaving = iota // on the owner of its source's claim, everything agrees: Departure is set
 	LeavingUnknown                  // nothing registered, nothing remembered
 	LeavingOtherName                // on the owner, but registered under another name
 	LeavingOtherID                  // on the owner, but registered under another id
-	LeavingOlderConn                // on a connection accepted before the owner: ignored, nothing was removed
+	LeavingOlderConn                // on a connection accepted before that owner: ignored, nothing was removed
 	LeavingOtherConn                // on a newer or foreign connection: removed, but nobody's life was proven
-	LeavingNoProof                  // on the owner, which can give no proof of life (PROXY header, platform)
+	LeavingNoProof                  // on the owner, which can give no proof of life (PROXY header, platform, source)
 )
 
 // Left is the outcome of an UNREGISTER. The caller completes Departure.Life from the connection.
@@ -246,7 +246,7 @@ type Record struct {
 	Language            uint8
 	DataVersion         DataVersion
 	Since               clock.Stamp // first registration since it was last gone
-	LastRegister        clock.Stamp
+	LastRegister        clock.Stamp // of the claim that shows, like Owner
 	LastSeen            clock.Stamp // registration, 904 or 322
 	Timeout             time.Duration
 	Topics              int  // of its broker name, in the topic table

@@ -18,7 +18,7 @@ func (s *state) registerUnchanged(r *Registration, now clock.Stamp) (res Registe
 		return res, eff, false
 	}
 	changedA := b.describe(r)
-	s.renew(e, r, now, true)
+	s.renew(e, r, now, true, &eff)
 	if changedA {
 		s.touch(b)
 	}

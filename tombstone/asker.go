@@ -273,7 +273,7 @@ func final(v Verdict, b Bounds, now clock.Stamp) bool {
 func (x *Exchange) keep(d Decision) {
 	d.Effects = nil // the shell carries them out once
 	x.counters.Decided[d.Verdict.Outcome]++
-	if d.Verdict.Outcome == Evicted {
+	if d.Verdict.Took() {
 		x.check.evicted(d)
 	}
 	r := d.ID.anyRevision()

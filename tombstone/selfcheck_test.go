@@ -196,6 +196,32 @@ func TestEvictedAgainBeforeItIsRefuted(t *testing.T) {
 	}
 }
 
+// sharedTables have a second source that registers what the first one leaves.
+type sharedTables struct{ fakeTables }
+
+func (s sharedTables) Judge(id ID, b Bounds) (v Verdict, effects any) {
+	e := s.fakeTables[id.Key]
+	if v, effects = s.fakeTables.Judge(id, b); v.Outcome == Evicted {
+		s.fakeTables[id.Key] = e
+		v.Outcome = KeptOtherClaim
+	}
+	return v, effects
+}
+
+// A claim that a tombstone took is watched although the registration stayed. The decision is final.
+func TestTakenClaimsAreWatched(t *testing.T) {
+	tables := fakeTables{}
+	x := newExchange(t, peerC, sharedTables{tables}, peerA)
+	if d := evictAs(t, x, tables, 0, "10.0.0.1", time.Hour); d.Verdict.Outcome != KeptOtherClaim || !d.Final {
+		t.Fatalf("%v, final %v", d.Verdict.Outcome, d.Final)
+	}
+	x.Registered(9, keyOf(0), who(0), at(time.Hour+time.Second))
+	if out := x.Tick(at(time.Hour + time.Second + refutedAfter)); len(out.Refuted) != 1 {
+		t.Errorf("%d refuted, want it", len(out.Refuted))
+	}
+	checked(t, time.Hour+time.Minute, x)
+}
+
 func TestRefutedEvictionsFarApartHoldNothing(t *testing.T) {
 	tables := fakeTables{}
 	x := newExchange(t, peerC, tables, peerA)

@@ -47,7 +47,7 @@ type ID struct {
 	Revision uint8  // 0 as made, 1 with late proof
 }
 
-// Entry is what the routing tables know about the registration that a tombstone may evict.
+// Entry is what the routing tables know about the claim on a registration that a tombstone may take away: what its source said.
 type Entry struct {
 	Identity
 	FirstByte    clock.Stamp // first application byte of the owning connection; zero when no connection can be judged
@@ -67,7 +67,7 @@ type Bounds struct {
 // Outcome is what a node did with a tombstone.
 type Outcome uint8
 
-// Outcomes. Their numbers are those of the messages. Every one but Evicted leaves the tables untouched.
+// Outcomes. Their numbers are those of the messages. Only Evicted and KeptOtherClaim change the tables.
 const (
 	NotHeld         Outcome = iota // no registration of that (cluster, address) here
 	Evicted                        // removed by the rule
@@ -82,6 +82,7 @@ const (
 	KeptHolding                    // this node evicts nothing by tombstone for the moment (three refuted evictions)
 	Unknown                        // the origin does not know the tombstone (any more)
 	SawItself                      // that member handled the UNREGISTER itself
+	KeptOtherClaim                 // the claim of its source was taken away, but another source registers it
 	outcomes                       // how many there are
 )
 
@@ -101,6 +102,7 @@ var outcomeTexts = [outcomes]struct{ name, words string }{
 	KeptHolding:     {"kept_on_hold", "kept: evictions are on hold"},
 	Unknown:         {"unknown_at_origin", "unknown at its origin"},
 	SawItself:       {"saw_itself", "saw it itself"},
+	KeptOtherClaim:  {"kept_other_claim", "kept: another source registers it"},
 }
 
 // Kept says that a registration stayed that the departure may have been about.
@@ -128,6 +130,14 @@ func (o Outcome) Name() string {
 	return "other"
 }
 
+// Plain is the nearest outcome that members of every version know: they refuse a message that has another.
+func (o Outcome) Plain() Outcome {
+	if o == KeptOtherClaim {
+		return KeptRemoteIP
+	}
+	return o
+}
+
 // Verdict is an Outcome with the figures of both comparisons, for the log, the metrics and the report to the
 // origin. Margins are negative or zero when the comparison kept the registration, and zero when it was not reached.
 type Verdict struct {
@@ -138,6 +148,9 @@ type Verdict struct {
 	Conn           uint64        // the connection that owned the registration which was judged; 0 when not held
 }
 
+// Took says that the tables took away what was judged: the registration, or one source's claim on it.
+func (v *Verdict) Took() bool { return v.Outcome == Evicted || v.Outcome == KeptOtherClaim }
+
 // Tables is what an Exchange asks of the routing tables. An implementation may lock, but must not call the Exchange: the
 // caller of the Exchange holds its lock.
 type Tables interface {
@@ -145,7 +158,8 @@ type Tables interface {
 	Holds(k Key) bool
 	// Judge runs Decide on the registration of id.Key and evicts it when Decide says so, both under the one lock that every
 	// REGISTER takes too. The tables read their own clock inside that lock, so that no REGISTER can come between the stamp
-	// and the decision. The verdict is NotHeld when there is no registration.
+	// and the decision. The verdict is NotHeld when there is no registration, and KeptOtherClaim when Decide says so but another
+	// source goes on registering it: then only the claim of id's source is gone.
 	//
 	// An eviction does to the tables what a local UNREGISTER does. What it demands outside of them (frames, log lines) is
 	// effects, whose type the tables and the shell share; the Exchange hands it out with the decision that caused it.

@@ -48,6 +48,7 @@ type View interface {
 	Alone() bool                                 // it was given nodes to join, and none has lived for as long as it waits for them
 	Connections() rpc.Stats
 	Table() *routes.Table
+	SharedSources() int   // source addresses from which brokers of several hosts come
 	DroppedLines() uint64 // of the log, since the start
 	Draining() Drain
 	SetDrain(on bool) error              // lets clients go, or takes them again

@@ -41,7 +41,7 @@ func TestEveryCountHasItsSeries(t *testing.T) {
 	} {
 		want["Made/"+why.String()] = fmt.Sprintf("tombstones_not_made_total{reason=%q}", label)
 	}
-	for outcome := tombstone.NotHeld; outcome < tombstone.SawItself; outcome++ {
+	for outcome := tombstone.NotHeld; outcome <= tombstone.KeptOtherClaim; outcome++ {
 		want["Decided/"+outcome.String()] = fmt.Sprintf("tombstone_decisions_total{outcome=%q}", outcome.Name())
 	}
 	delete(want, "Decided/"+tombstone.SawItself.String())

@@ -12,7 +12,7 @@ func (h *Server) load() api.Load {
 		At: time.Now().Round(time.Millisecond), UpMS: millis(h.view.Up()),
 		Connections: server.Conns, Accepted: server.Accepted, Brokers: table.Brokers, Registrations: table.Registrations,
 		Topics: table.Topics, ReceivedBytes: server.BytesIn, SentBytes: server.BytesOut, Overloads: server.Overloads,
-		GoAways: server.GoAways, Requests: []api.Requests{},
+		GoAways: server.GoAways, SharedSources: h.view.SharedSources(), Requests: []api.Requests{},
 	}
 	v.Ready, v.Why = h.view.Ready()
 	v.ReadyAfterMS, v.LongestGapMS = millis(h.view.ReadyAfter()), millis(table.LongestGap)

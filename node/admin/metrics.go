@@ -45,6 +45,7 @@ type reading struct {
 	table     routes.Stats
 	ready     bool
 	dropped   uint64
+	shared    int
 	alone     bool
 	period    time.Duration // between two registrations of a broker, as the node reckons with
 	gossip    gossipReading
@@ -119,7 +120,7 @@ func (m *metrics) sample(view View) {
 	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
 	r.ready, _ = view.Ready()
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
-	r.kvMissing = view.KVMissing()
+	r.kvMissing, r.shared = view.KVMissing(), view.SharedSources()
 	r.addresses, _ = view.Addresses()
 	r.drain = view.Draining()
 	expiry := 0.0
@@ -201,6 +202,8 @@ func nodeSeries(counts *Counts) []series {
 		gauge("brokers", "Broker names.", func(r *reading) uint64 { return uint64(r.table.Brokers) }),
 		gauge("registrations", "Registered broker addresses.",
 			func(r *reading) uint64 { return uint64(r.table.Registrations) }),
+		gauge("shared_sources", "Source addresses from which brokers of several hosts come, as a minute ago at most.",
+			func(r *reading) uint64 { return uint64(r.shared) }),
 		gauge("clusters", "Clusters of brokers.", func(r *reading) uint64 { return uint64(r.table.Clusters) }),
 		gauge("cached_routes", "Routes kept encoded.", func(r *reading) uint64 { return uint64(r.table.CachedRoutes) }),
 		gauge("cached_route_bytes", "Bytes of routes kept encoded.",

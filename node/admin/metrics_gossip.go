@@ -154,7 +154,10 @@ func exchangeSeries() []series {
 			count(func(c *counters) uint64 { return c.Made[why] })).
 			with("reason", why.Name()))
 	}
-	for outcome := tombstone.NotHeld; outcome < tombstone.SawItself; outcome++ { // the last is what others report
+	for outcome := tombstone.NotHeld; outcome <= tombstone.KeptOtherClaim; outcome++ {
+		if outcome == tombstone.SawItself { // that is what others report
+			continue
+		}
 		all = append(all, counter("tombstone_decisions_total", "What was done here with tombstones of other nodes.",
 			count(func(c *counters) uint64 { return c.Decided[outcome] })).with("outcome", outcome.Name()))
 	}

@@ -71,7 +71,7 @@ func TestNamesForPrograms(t *testing.T) {
 	if len(leavingNames) != int(routes.LeavingNoProof)+1 {
 		t.Error("a kind has no name")
 	}
-	if later := tombstone.SawItself + 1; later.Name() != "other" || later.String() != tombstone.Outcome(200).String() {
+	if later := tombstone.KeptOtherClaim + 1; later.Name() != "other" || later.String() != tombstone.Outcome(200).String() {
 		t.Error("an outcome of this version has no name")
 	}
 }

@@ -81,7 +81,7 @@ func apiVerdict(d tombstone.Verdict) api.Verdict {
 	v := api.Verdict{Outcome: d.Outcome.Name(), Why: d.Outcome.String(), AgeMS: millis(d.Age)}
 	register := millis(d.RegisterMargin)
 	switch d.Outcome {
-	case tombstone.Evicted, tombstone.KeptYoungerConn:
+	case tombstone.Evicted, tombstone.KeptOtherClaim, tombstone.KeptYoungerConn:
 		life := millis(d.LifeMargin)
 		v.LifeMargin, v.RegisterMargin = &life, &register
 	case tombstone.KeptNoLife, tombstone.CameBack:

@@ -36,6 +36,8 @@ type Config struct {
 	ProxyFrom mq.Networks
 	// AdminFrom are the addresses from which requests may change something for others (--admin-from); nil: everybody's.
 	AdminFrom mq.Networks
+	// TombstonesFrom are the addresses of which each is one machine (--tombstones-from); nil: everybody's.
+	TombstonesFrom mq.Networks
 	// KVAsOriginal starts with an empty KV store where a file of a former one was lost or cannot be read; else that is
 	// an error.
 	KVAsOriginal bool

@@ -80,8 +80,7 @@ func (d *Shell) Stop(ctx context.Context) error {
 
 // Holds says whether a registration of k exists here.
 func (d *Shell) Holds(k tombstone.Key) bool {
-	_, ok := d.table.Holds(k)
-	return ok
+	return d.table.Holds(k)
 }
 
 // Judge evicts where the rule says so. What an eviction demands outside of the tables comes to decided.
@@ -144,7 +143,7 @@ func tombstoneAttrs(id tombstone.ID) []any {
 // Unregistered is told of every UNREGISTER that was handled, before its answer is written.
 func (d *Shell) Unregistered(c *rpc.Conn, u *routes.Unregistration, left *routes.Left, oneway bool) {
 	d.left[left.Leaving].Add(1)
-	d.gossip.Unregistered(u.Conn, tombstone.Key{Cluster: u.Cluster, Addr: u.Addr})
+	d.gossip.Unregistered(c.ID(), tombstone.Key{Cluster: u.Cluster, Addr: u.Addr})
 	if left.Leaving != routes.LeavingProven {
 		return
 	}

@@ -62,8 +62,8 @@ func (f Flaw) judge(n *node, id tombstone.ID, b tombstone.Bounds) (tombstone.Ide
 	case FlawNoUnregister:
 		b.Unregistered = always
 	case FlawNoRemoteIP:
-		if held, ok := n.table.Holds(id.Key); ok {
-			who.RemoteIP = held.RemoteIP
+		if held := n.table.Holders(id.Key); len(held) > 0 {
+			who.RemoteIP = held[0].RemoteIP
 		}
 	}
 	return who, b
@@ -72,12 +72,11 @@ func (f Flaw) judge(n *node, id tombstone.ID, b tombstone.Bounds) (tombstone.Ide
 // decideNowDeleteLater forgets the generation between the decision and the deletion.
 func (n *node) decideNowDeleteLater(id tombstone.ID, b tombstone.Bounds) tombstone.Verdict {
 	for _, r := range n.table.Registrations() {
-		if r.Cluster != id.Cluster || r.Addr != id.Addr || r.Owner == nil {
+		if r.Cluster != id.Cluster || r.Addr != id.Addr {
 			continue
 		}
-		who, _ := n.table.Holds(id.Key)
 		e := tombstone.Entry{
-			Identity: who, FirstByte: r.Owner.FirstByte, LastRegister: r.LastRegister, Conn: r.Owner.ID,
+			Identity: n.table.Holders(id.Key)[0], FirstByte: r.Owner.FirstByte, LastRegister: r.LastRegister, Conn: r.Owner.ID,
 		}
 		v := tombstone.Decide(e, id.Identity, b, n.stamp())
 		if v.Outcome == tombstone.Evicted {
@@ -89,13 +88,13 @@ func (n *node) decideNowDeleteLater(id tombstone.ID, b tombstone.Bounds) tombsto
 }
 
 func (n *node) deleteWhatever(id tombstone.ID) {
-	who, held := n.table.Holds(id.Key)
-	if !held {
+	held := n.table.Holders(id.Key)
+	if len(held) == 0 {
 		return
 	}
 	g := n.ghosts[id.Key]
 	b := tombstone.Bounds{Asked: n.stamp(), HasLife: true, Life: always, Unregistered: always}
-	v, eff := n.table.Judge(id.Key, who, b)
+	v, eff := n.table.Judge(id.Key, held[0], b)
 	n.twin = nil
 	n.judged(id, g, v)
 	n.effects(eff)
@@ -113,15 +112,15 @@ func (n *node) flawedConn(c *conn) *routes.Conn {
 }
 
 // flawedUnregister is the connection that an UNREGISTER came on. Without the ownership rule that is always the owner.
-func (n *node) flawedUnregister(c *conn, k tombstone.Key) uint64 {
+func (n *node) flawedUnregister(c *conn, k tombstone.Key) *routes.Conn {
 	if n.w.flaw == FlawNoOwnership {
 		for _, r := range n.table.Registrations() {
-			if r.Cluster == k.Cluster && r.Addr == k.Addr && r.Owner != nil {
-				return r.Owner.ID
+			if r.Cluster == k.Cluster && r.Addr == k.Addr {
+				return r.Owner
 			}
 		}
 	}
-	return c.ID
+	return c.route()
 }
 
 func (n *node) connLost(c *conn) {

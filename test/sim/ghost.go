@@ -10,7 +10,7 @@ import (
 // sync forgets the ghosts of what is gone, and checks INV-2.
 func (n *node) sync() {
 	for k := range n.ghosts {
-		if _, held := n.table.Holds(k); !held {
+		if !n.table.Holds(k) {
 			delete(n.ghosts, k)
 		}
 	}
@@ -25,20 +25,27 @@ func (n *node) sync() {
 // judged checks a verdict against the truth: INV-1 and INV-4.
 func (n *node) judged(id tombstone.ID, g *world.Ghost, v tombstone.Verdict) {
 	m := n.w.Marked(n.index, id)
-	if m == nil || g == nil || n.w.flaw != NoFlaw && v.Outcome != tombstone.Evicted {
+	if m == nil || g == nil || n.w.flaw != NoFlaw && !v.Took() {
 		return
 	}
 	flagged := m.Proc.Flagged || n.w.nodes[m.Node].flagged || g.Flagged()
-	if n.w.flaw == NoFlaw && v.LifeMargin > 0 && m.Life > 0 && g.Owner.FirstByte >= m.Life {
+	claim := g.Claims[m.Proc.Host()]
+	if claim == nil || claim.Owner.ID != v.Conn {
+		if v.Took() {
+			n.w.Take(n.index, g, m, v, flagged)
+		}
+		return // it was another's that was looked at
+	}
+	if n.w.flaw == NoFlaw && v.LifeMargin > 0 && m.Life > 0 && claim.Owner.FirstByte >= m.Life {
 		n.w.Fail(4, flagged, "%s: first byte at %v is not before L at %v of %s by %s, margin %v", n.name(),
-			time.Duration(g.Owner.FirstByte), time.Duration(m.Life), id.Cluster, m.Proc.Name(), v.LifeMargin)
+			time.Duration(claim.Owner.FirstByte), time.Duration(m.Life), id.Cluster, m.Proc.Name(), v.LifeMargin)
 	}
-	if n.w.flaw == NoFlaw && v.RegisterMargin > 0 && g.LastRegister >= m.U {
+	if n.w.flaw == NoFlaw && v.RegisterMargin > 0 && claim.LastRegister >= m.U {
 		n.w.Fail(4, flagged, "%s: last register at %v is not before U at %v of %s by %s, margin %v", n.name(),
-			time.Duration(g.LastRegister), time.Duration(m.U), id.Cluster, m.Proc.Name(), v.RegisterMargin)
+			time.Duration(claim.LastRegister), time.Duration(m.U), id.Cluster, m.Proc.Name(), v.RegisterMargin)
 	}
-	if v.Outcome == tombstone.Evicted {
-		n.w.Evict(n.index, g, m, flagged)
+	if v.Took() {
+		n.w.Take(n.index, g, m, v, flagged)
 	}
 }
 
@@ -50,22 +57,25 @@ func (w *World) raised(m *world.Mark, at int64) {
 	m.Raise(at)
 }
 
-// removedLocally checks that a predecessor's late frame or FIN removed nobody who came on a newer connection, and
-// forgets the ghost if the registration is gone.
-func (n *node) removedLocally(c *conn, k tombstone.Key, before *world.Ghost) {
-	if before == nil {
-		return
-	}
-	if _, held := n.table.Holds(k); held {
+// removedLocally checks that a predecessor's late frame or FIN removed nobody who came on a newer connection from its host, and
+// that a FIN removed nobody whom another host keeps registering. It forgets the ghost if the registration is gone.
+func (n *node) removedLocally(c *conn, k tombstone.Key, before *world.Ghost, fin bool) {
+	if before == nil || n.table.Holds(k) {
 		return
 	}
 	delete(n.ghosts, k)
-	for _, r := range before.Regs {
-		if r.Conn.Open && r.Conn.ID > c.ID && r.Conn.Proc.Alive && !r.Conn.Proc.Stopping {
-			n.w.Fail(9, false, "%s: a late frame of %s on connection %d removed %s of %s on connection %d",
-				n.name(), c.Proc.Name(), c.ID, k.Cluster, r.Conn.Proc.Name(), r.Conn.ID)
-			return
+	if claim := before.Claims[c.Proc.Host()]; claim != nil {
+		for _, r := range claim.Regs {
+			if r.Conn.Open && r.Conn.ID > c.ID && r.Conn.Proc.Alive && !r.Conn.Proc.Stopping {
+				n.w.Fail(9, false, "%s: a late frame of %s on connection %d removed %s of %s on connection %d",
+					n.name(), c.Proc.Name(), c.ID, k.Cluster, r.Conn.Proc.Name(), r.Conn.ID)
+				return
+			}
 		}
+	}
+	if heir := before.Inherits(c.Proc.Host(), n.w.now); fin && heir != nil {
+		n.w.Fail(9, false, "%s: the end of connection %d of %s removed %s, which %s registers", n.name(), c.ID, c.Proc.Name(),
+			k.Cluster, heir.Owner.Proc.Name())
 	}
 }
 
@@ -160,7 +170,7 @@ func (w *World) checkGone(m *world.Mark) {
 		if n == origin || g == nil || n.stoodStill > 0 || len(n.x.Status(0, n.stamp()).Holds) > 0 {
 			continue
 		}
-		if who, _ := n.table.Holds(m.ID.Key); m.Gone(g, who, w.now) {
+		if m.Gone(g, n.table.Holders(m.ID.Key), w.now) {
 			w.Fail(7, false, "%s still holds %s, which tombstone %d of %s proves to be gone", n.name(), m.ID.Cluster,
 				m.ID.Seq, origin.name())
 		}

@@ -77,7 +77,7 @@ func untilGone(t *testing.T, nodes int, seed uint64, loss float64) time.Duration
 	start := w.now
 	held := func() bool {
 		for _, n := range w.nodes {
-			if _, held := n.table.Holds(world.BrokerKey(1)); held {
+			if n.table.Holds(world.BrokerKey(1)) {
 				return true
 			}
 		}

@@ -145,8 +145,7 @@ func (n *node) check() {
 type judge struct{ n *node }
 
 func (t judge) Holds(k tombstone.Key) bool {
-	_, ok := t.n.table.Holds(k)
-	return ok
+	return t.n.table.Holds(k)
 }
 
 func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, effects any) {
@@ -158,7 +157,7 @@ func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, 
 	n.touched = true
 	who, b := n.w.flaw.judge(n, id, b)
 	v, eff := n.table.Judge(id.Key, who, b)
-	if v.Outcome == tombstone.Evicted {
+	if v.Took() {
 		n.twin = nil
 	}
 	n.judged(id, g, v)
@@ -180,10 +179,10 @@ func (n *node) register(c *conn, f *world.Frame) {
 	if n.twin != nil {
 		n.twin.Register(&r)
 	}
-	if _, held := n.table.Holds(f.Key); held {
+	if n.table.Holds(f.Key) {
 		g := n.ghosts.Registered(c.Conn, f)
 		if n.w.flaw == FlawNoOwnership {
-			g.Owner = c.Conn
+			g.Claims[p.Host()].Owner = c.Conn
 		}
 	}
 	who := tombstone.Identity{Name: f.Name, BrokerID: f.ID, RemoteIP: p.IP()}
@@ -209,7 +208,7 @@ func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 		n.twin.Unregister(&u)
 	}
 	n.effects(eff)
-	n.removedLocally(c, f.Key, before)
+	n.removedLocally(c, f.Key, before, false)
 	n.x.Unregistered(c.ID, f.Key)
 	wr := world.Write{Unregs: 1}
 	if left.Leaving == routes.LeavingProven {
@@ -250,7 +249,7 @@ func (n *node) lost(c *conn) {
 	held := maps.Clone(n.ghosts)
 	n.connLost(c)
 	for k, g := range held {
-		n.removedLocally(c, k, g)
+		n.removedLocally(c, k, g, true)
 	}
 	n.x.Closed(c.ID)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/world"
-	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // TestScenarios plays every scenario of package world.
@@ -69,10 +68,7 @@ func (s *scenario) expect(words []string) error {
 	var got string
 	switch words[2] {
 	case "holds", "lacks":
-		got, err = n.ghosts.Holder(words[2:], func(k tombstone.Key) bool {
-			_, held := n.table.Holds(k)
-			return held
-		})
+		got, err = n.ghosts.Holder(words[2:], n.table.Holds)
 	default:
 		got, want, err = world.Seen(words, n.x.Status(9, n.stamp()), n.x.Counters())
 	}

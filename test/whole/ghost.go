@@ -77,16 +77,19 @@ func (l *life) decided(d tombstone.Decision) {
 	w.Logf("%s judges %s of %s: %v (life %v, register %v)", l.m.name(), d.ID.Cluster, d.ID.Origin.Name, d.Verdict.Outcome,
 		d.Verdict.LifeMargin, d.Verdict.RegisterMargin)
 	m := w.Marked(l.m.index, d.ID)
-	if m == nil || d.Verdict.Outcome != tombstone.Evicted {
+	if m == nil || !d.Verdict.Took() {
 		return
 	}
-	g := l.evicted[d.ID.Key]
-	delete(l.evicted, d.ID.Key)
+	g := l.ghosts[d.ID.Key]
+	if d.Verdict.Outcome == tombstone.Evicted {
+		g = l.evicted[d.ID.Key]
+		delete(l.evicted, d.ID.Key)
+	}
 	if g == nil {
 		w.Fail(9, false, "%s evicted %s, which it did not hold", l.m.name(), d.ID.Cluster)
 		return
 	}
-	w.Evict(l.m.index, g, m, false)
+	w.Take(l.m.index, g, m, d.Verdict, false)
 }
 
 // check is INV-2 (everything held is explained) and the ages of INV-6, at every node.
@@ -129,11 +132,11 @@ func (w *World) checkGone() {
 		marks := w.Marks
 		w.mu.Unlock()
 		for _, mark := range marks {
-			who, held := l.node.Table().Holds(mark.ID.Key)
+			held := l.node.Table().Holders(mark.ID.Key)
 			w.mu.Lock()
 			origin, g := w.machine[mark.Node], l.ghosts[mark.ID.Key]
-			if held && g != nil && origin != m && origin.Life() == mark.Boot && !origin.stoodStill && !m.stoodStill &&
-				mark.Gone(g, who, w.Time.Now()) {
+			if g != nil && origin != m && origin.Life() == mark.Boot && !origin.stoodStill && !m.stoodStill &&
+				mark.Gone(g, held, w.Time.Now()) {
 				w.Fail(7, false, "%s still holds %s, which tombstone %d of %s proves to be gone", m.name(), mark.ID.Cluster,
 					mark.ID.Seq, origin.name())
 			}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/test/world"
-	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // TestScenarios plays the scenarios of package sim with whole nodes, and those that only whole nodes can play.
@@ -142,10 +141,7 @@ func (s *scenario) expect(words []string) error {
 	case "holds", "lacks":
 		s.w.mu.Lock()
 		defer s.w.mu.Unlock()
-		got, err = l.ghosts.Holder(words[2:], func(k tombstone.Key) bool {
-			_, held := l.node.Table().Holds(k)
-			return held
-		})
+		got, err = l.ghosts.Holder(words[2:], l.node.Table().Holds)
 	default:
 		got, want, err = world.Seen(words, l.node.Gossip().Status(9), l.node.Gossip().Counters())
 	}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,18 @@ type client struct{ *kit.Client }
 func (s *server) dial(t testing.TB) *client {
 	t.Helper()
 	return version479(kit.Dial(t, s.addr))
+}
+
+// dialFrom is dial from another address of this host: another source.
+func (s *server) dialFrom(t testing.TB, ip string) *client {
+	t.Helper()
+	d := net.Dialer{Timeout: kit.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	conn, err := d.DialContext(t.Context(), "tcp", s.addr)
+	if err != nil {
+		t.Skipf("SKIPPED: this host has no second address of its own: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return version479(kit.Over(t, conn))
 }
 
 // version479 speaks as 5.3.3 does, where a row does not say otherwise.

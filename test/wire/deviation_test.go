@@ -392,6 +392,25 @@ func TestDeviation13LossOfOlderOfTwoOwners(t *testing.T) {
 	})
 }
 
+// Whoever registers a living broker from elsewhere and closes does not take it out.
+func TestDeviation13LossOfAnotherSource(t *testing.T) {
+	s := shared(t)
+	deviation(t, "DEV-13", func() error {
+		b := newBroker("d13s")
+		c, stranger := s.dial(t), s.dialFrom(t, "127.0.0.2")
+		c.register(b)
+		stranger.register(b)
+		stranger.Close()
+		sentinel(t, s)
+		if err := c.gone(b.t1()); err == nil {
+			return errors.New("the loss of another source's connection removed the broker")
+		}
+		c.Close()
+		eventually(t, kit.Patience, func() error { return s.dial(t).gone(b.t1()) })
+		return nil
+	})
+}
+
 // The original closes the connection of a broker that expires, and takes one of the others on it with it.
 func TestDeviation16SiblingsOfAnExpiredBroker(t *testing.T) {
 	s := own(t, quickScan())

@@ -64,6 +64,24 @@ func TestRow112LateUnregisterOfOldAddress(t *testing.T) {
 	}
 }
 
+// Only among connections of one source is one late: a 104 from elsewhere counts, on however old a connection it comes.
+func TestRow112UnregisterFromAnotherSource(t *testing.T) {
+	s := shared(t)
+	other := s.dialFrom(t, "127.0.0.2")
+	other.Usable()
+	b := newBroker("r112s")
+	c := s.dial(t)
+	c.register(b)
+	other.OK(b.unregister())
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
+
+	// The broker's own 104 counts although somebody else has registered it on a younger connection since.
+	c.register(b)
+	s.dialFrom(t, "127.0.0.2").register(b)
+	c.OK(b.unregister())
+	eventually(t, kit.Patience, func() error { return c.gone(b.t1()) })
+}
+
 func TestRow113UnregisterSlave(t *testing.T) {
 	c := shared(t).dial(t)
 	b := newBroker("r113")
@@ -149,6 +167,19 @@ func TestRow118CloseOfOlderConnection(t *testing.T) {
 	old.Close()
 	sentinel(t, s)
 	fresh.route(b.t1())
+}
+
+func TestRow118CloseOfOlderConnectionOfAnotherSource(t *testing.T) {
+	s := shared(t)
+	b := newBroker("r118s")
+	old, fresh := s.dialFrom(t, "127.0.0.2"), s.dial(t)
+	old.register(b)
+	fresh.register(b)
+	old.Close()
+	sentinel(t, s)
+	fresh.route(b.t1())
+	fresh.Close()
+	eventually(t, kit.Patience, func() error { return s.dial(t).gone(b.t1()) })
 }
 
 // sentinel proves that the server has handled the loss of every connection closed before: it handles them in turn.

@@ -1,23 +1,34 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// Ghost is the truth about one registration held at one node.
+// Ghost is the truth about one registration held at one node, by the host that claims it.
 type Ghost struct {
-	Regs         []GhostReg // every REGISTER applied to it since it began
+	Claims map[int]*GhostClaim
+	shown  *GhostClaim
+}
+
+// GhostClaim is the truth about what one host says of a registration.
+type GhostClaim struct {
+	Regs         []GhostReg // every REGISTER of the host since the claim began
 	Owner        *Conn      // the newest of their connections
 	LastRegister int64      // true time
 }
 
-// GhostReg says which life sent a REGISTER, and when in its own order.
+// GhostReg says which life sent a REGISTER, when in its own order, and when it was handled.
 type GhostReg struct {
 	Conn *Conn
 	Seq  int
+	At   int64 // true time
 }
+
+// window is how long after its last REGISTER a claim inherits, with room for clocks that run fast.
+const window = 50 * time.Second
 
 // Ghosts are those of the registrations that one process of a node holds.
 type Ghosts map[tombstone.Key]*Ghost
@@ -33,19 +44,41 @@ type Mark struct {
 	Life int64 // true time of L; 0: none
 }
 
-// Registered notes a REGISTER.
+// Registered notes a REGISTER. A claim whose owner is gone has ended with it.
 func (gs Ghosts) Registered(c *Conn, f *Frame) *Ghost {
 	g := gs[f.Key]
 	if g == nil {
-		g = &Ghost{Owner: c}
+		g = &Ghost{Claims: map[int]*GhostClaim{}}
 		gs[f.Key] = g
 	}
-	if c.ID >= g.Owner.ID {
-		g.Owner = c
+	claim := g.Claims[c.Proc.host]
+	if claim == nil || !claim.Owner.Open {
+		claim = &GhostClaim{Owner: c}
+		g.Claims[c.Proc.host] = claim
 	}
-	g.LastRegister = c.w.Time.Now()
-	g.Regs = append(g.Regs, GhostReg{c, f.Seq})
+	if c.ID >= claim.Owner.ID {
+		claim.Owner = c
+	}
+	claim.LastRegister = c.w.Time.Now()
+	claim.Regs = append(claim.Regs, GhostReg{c, f.Seq, claim.LastRegister})
+	g.shown = claim
 	return g
+}
+
+// Owner is the connection of the claim that shows: that of the newest REGISTER whose owner is open.
+func (g *Ghost) Owner() *Conn {
+	if g.shown == nil || !g.shown.Owner.Open || g.Claims[g.shown.Owner.Proc.host] != g.shown {
+		g.shown = nil
+		for _, c := range g.Claims {
+			if c.Owner.Open && (g.shown == nil || c.LastRegister > g.shown.LastRegister) {
+				g.shown = c
+			}
+		}
+	}
+	if g.shown == nil {
+		return nil
+	}
+	return g.shown.Owner
 }
 
 // Explained says that an open connection has registered k: INV-2.
@@ -54,18 +87,29 @@ func (gs Ghosts) Explained(k tombstone.Key) bool {
 	if g == nil {
 		return false
 	}
-	for _, r := range g.Regs {
-		if r.Conn.Open {
+	for _, c := range g.Claims {
+		if slices.ContainsFunc(c.Regs, func(r GhostReg) bool { return r.Conn.Open }) {
 			return true
 		}
 	}
 	return false
 }
 
+// Inherits says that a claim of another host must keep the registration when that of this one ends: its process goes on
+// registering.
+func (g *Ghost) Inherits(host int, now int64) *GhostClaim {
+	for h, c := range g.Claims {
+		if h != host && c.Owner.Open && c.LastRegister > now-int64(window) {
+			return c
+		}
+	}
+	return nil
+}
+
 // Flagged says that a residual case was made with one of its processes.
 func (g *Ghost) Flagged() bool {
-	for _, r := range g.Regs {
-		if r.Conn.Proc.Flagged {
+	for _, c := range g.Claims {
+		if slices.ContainsFunc(c.Regs, func(r GhostReg) bool { return r.Conn.Proc.Flagged }) {
 			return true
 		}
 	}
@@ -93,29 +137,44 @@ func (w *World) Marked(node int, id tombstone.ID) *Mark {
 	return m
 }
 
-// Evict notes that a node has evicted what g is the truth of by tombstone m, and checks that no registration went that in
-// the broker's own order came after the UNREGISTER: INV-1.
-func (w *World) Evict(node int, g *Ghost, m *Mark, flagged bool) {
-	w.Evicted++
-	for _, r := range g.Regs {
-		p := r.Conn.Proc
-		foreign := p.host != m.Proc.host // only another host's ownership counts: its other frames own nothing
-		if foreign && r.Conn == g.Owner || !foreign && (p.Num > m.Proc.Num || p == m.Proc && r.Seq > m.Seq) {
-			w.Fail(1, flagged, "%s evicted %s, registered by %s (frame %d), for the unregister of %s (frame %d)",
+// Take notes that by tombstone m a node has taken the claim whose owner was the connection with that number of what g is the
+// truth of, and whether the registration went with it. It checks INV-1: that no REGISTER went that in the broker's own order came
+// after the UNREGISTER, that nobody else's claim went, and that the registration stayed where another host goes on registering.
+func (w *World) Take(node int, g *Ghost, m *Mark, v tombstone.Verdict, flagged bool) {
+	host, now := m.Proc.host, w.Time.Now()
+	claim := g.Claims[host]
+	if claim == nil || claim.Owner.ID != v.Conn {
+		w.Fail(1, flagged, "%s took connection %d of %s, which %s never claimed, for the unregister of %s",
+			NodeName(node), v.Conn, m.ID.Cluster, m.Proc.Name(), m.Proc.Name())
+		return
+	}
+	delete(g.Claims, host)
+	for _, r := range claim.Regs {
+		if p := r.Conn.Proc; p.Num > m.Proc.Num || p == m.Proc && r.Seq > m.Seq {
+			w.Fail(1, flagged, "%s took %s, registered by %s (frame %d), for the unregister of %s (frame %d)",
 				NodeName(node), m.ID.Cluster, p.Name(), r.Seq, m.Proc.Name(), m.Seq)
 			return
 		}
 	}
+	if v.Outcome != tombstone.Evicted {
+		return
+	}
+	w.Evicted++
+	if heir := g.Inherits(host, now); heir != nil {
+		w.Fail(1, flagged, "%s evicted %s, which %s registered %v ago, for the unregister of %s", NodeName(node), m.ID.Cluster,
+			heir.Owner.Proc.Name(), time.Duration(now-heir.LastRegister), m.Proc.Name())
+	}
 }
 
-// Gone says that the rule of m holds for what g is the truth of with room to spare, so that it must be gone: INV-7.
-func (m *Mark) Gone(g *Ghost, held tombstone.Identity, now int64) bool {
-	age := now - m.U
-	if m.Life == 0 || time.Duration(age) > tombstone.TTL*9/10 {
+// Gone says that the rule of m holds for the claim of its source on what g is the truth of with room to spare, so that it must be
+// gone: INV-7. held are those that claim it at the node.
+func (m *Mark) Gone(g *Ghost, held []tombstone.Identity, now int64) bool {
+	age, claim := now-m.U, g.Claims[m.Proc.host]
+	if claim == nil || m.Life == 0 || time.Duration(age) > tombstone.TTL*9/10 {
 		return false
 	}
 	room := int64(50*time.Millisecond) + age/10 + (now-m.Life)/10
-	return held == m.ID.Identity && g.Owner.FirstByte < m.Life-room && g.LastRegister < m.U-room
+	return slices.Contains(held, m.ID.Identity) && claim.Owner.FirstByte < m.Life-room && claim.LastRegister < m.U-room
 }
 
 // Raise makes an acknowledged write at that time the proof of life of a tombstone of a broker that unregisters first.

@@ -170,8 +170,8 @@ func (gs Ghosts) Holder(words []string, holds func(tombstone.Key) bool) (string,
 	switch g := gs[k]; {
 	case !holds(k):
 		return "lacks " + words[1], nil
-	case len(words) > 2 && g != nil:
-		return "holds " + words[1] + " by " + g.Owner.Proc.Name(), nil
+	case len(words) > 2 && g != nil && g.Owner() != nil:
+		return "holds " + words[1] + " by " + g.Owner().Proc.Name(), nil
 	default:
 		return "holds " + words[1], nil
 	}
