@@ -19,7 +19,10 @@ func (c *Command) arranged(args []string) ([]string, error) {
 		return args, c.checkOwn(args[1:])
 	}
 	below := c.named(args[at])
-	if below == nil {
+	if below == nil { // perhaps the value of a flag that is mistyped
+		if err := c.checkFlags(args[1:at]); err != nil {
+			return nil, err
+		}
 		return nil, wrong(fmt.Errorf("there is no command %q%s", args[at], didYouMean(args[at], c.names(), "")), c.Name)
 	}
 	words := slices.Concat(args[1:at], args[at+1:])
@@ -58,10 +61,30 @@ func (c *Command) checkOwn(words []string) error {
 		case c.belongsToCommand(name):
 			return wrong(fmt.Errorf("%s belongs to a command, and none is named", word), c.Name)
 		default:
-			return wrong(fmt.Errorf("there is no flag %s%s", word, didYouMean(name, []string{"help", "version"}, "--")), c.Name)
+			return c.noFlag(word, name)
 		}
 	}
 	return nil
+}
+
+// checkFlags tells of a flag in front of the command that no command has.
+func (c *Command) checkFlags(words []string) error {
+	for _, word := range words {
+		if name, _ := flagWord(word); name != "" && !c.belongsToCommand(name) {
+			return c.noFlag(word, name)
+		}
+	}
+	return nil
+}
+
+func (c *Command) noFlag(word, name string) error {
+	known := []string{"help", "version"}
+	for _, below := range c.Commands {
+		for i := range below.Flags {
+			known = append(known, below.Flags[i].Name)
+		}
+	}
+	return wrong(fmt.Errorf("there is no flag %s%s", word, didYouMean(name, known, "--")), c.Name)
 }
 
 // takesValue says that a flag of that name wants a value, whatever the command: one name has one type.
