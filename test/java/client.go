@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,6 +73,7 @@ type ClientOptions struct {
 	// SendTimeout is how long one send may take, 3 s if 0, as the client has it. Longer: what is looked for fails at once, and a
 	// broker on a busy machine is given its time.
 	SendTimeout time.Duration
+	JVM         []string // more flags of the Java machine
 }
 
 // Args is the command line that every client of the tests takes.
@@ -94,9 +96,10 @@ type Client struct{ *kit.Process }
 func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Client {
 	t.Helper()
 	home := t.TempDir()
+	timeout := fmt.Sprintf("-DsendTimeout=%d", cmp.Or(o.SendTimeout, 3*time.Second).Milliseconds())
 	return &Client{Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
-		JVM:       append(Flags(home, "256m"), rebalanceSoon, fmt.Sprintf("-DsendTimeout=%d", cmp.Or(o.SendTimeout, 3*time.Second).Milliseconds())),
+		JVM:       slices.Concat(Flags(home, "256m"), []string{rebalanceSoon, timeout}, o.JVM),
 		Main:      main,
 		Args:      o.Args(),
 		Dir:       home,
