@@ -191,8 +191,8 @@ night-roll: ## three nodes rolled three times, then to the former program and ba
 night-fleet: ## make bench-fleet (over two hours; ROUNDS=2 within one)
 	$(NIGHT) fleet $(MAKE) bench-fleet
 
-night-install: ## the packages built and installed in roots of their own, the chart rendered and judged
-	$(NIGHT) install env EPITAPH_INSTALL=1 $(GO) test -count=1 -timeout 50m -v ./test/install
+night-install: ## the packages built and installed in roots of their own, the chart rendered and judged, both rolled
+	$(NIGHT) install env EPITAPH_INSTALL=1 $(GO) test -count=1 -timeout 120m -v ./test/install
 
 night-netns: ## make netns-long
 	$(NIGHT) netns $(MAKE) netns-long

@@ -149,6 +149,7 @@ func TestChart(t *testing.T) {
 		"static without the server":  {key + `,addressServer.enabled=false,addressServer.static={10.0.0.7:9876}`, "static"},
 		"a variable of the chart":    {key + ",extraEnv[0].name=EPITAPH_NAME,extraEnv[0].value=x", "extraEnv"},
 		"a port of the chart":        {key + ",set.listenPort=1", "set"},
+		"a wait beyond the start":    {key + ",joinWait=300s", "joinWait"},
 		"an unknown way of affinity": {key + ",antiAffinity=always", "antiAffinity"},
 		"a name for a network":       {key + ",adminFrom={everybody}", "adminFrom"},
 	} {

@@ -12,35 +12,62 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/java"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 const insideRoll = "EPITAPH_INSTALL_ROLL"
 
+// What is at the bridge: brokers, clients, and the cluster's Services.
+const (
+	bridgeIP       = "10.77.0.1"
+	service        = bridgeIP + ":19876"
+	addressService = bridgeIP + ":8080"
+)
+
+// apart runs the calling test once more, in a network and with mounts of its own.
+func apart(t *testing.T, env ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=40m")
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	kit.Must(t, cmd.Run())
+}
+
 // TestRollByTheManifest rolls the StatefulSet of deploy/kubernetes without a cluster: this test is kubelet, controller and DNS. Three
 // pods, each in a network namespace, are started with the variables of the manifest, probed with its probes and periods, told to
-// stop as it says and started again under another address, the last first, while brokers register and clients ask those that
-// are ready.
+// stop as it says and started again under another address, the last first. Released brokers and clients know what README.md of the
+// chart tells them: a headless name, the pods' names, the Service, the address server. No message fails, and whoever asks a pod that
+// is ready hears of every broker.
 func TestRollByTheManifest(t *testing.T) {
 	needs(t, "unshare", "ip", "mount")
 	if os.Getenv(insideRoll) == "" {
-		cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", os.Args[0], "-test.run=^TestRollByTheManifest$", "-test.v", "-test.timeout=15m")
-		cmd.Env = append(os.Environ(), insideRoll+"=1")
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		kit.Must(t, cmd.Run())
+		fetchPeers(t)
+		apart(t, insideRoll+"=1")
 		return
 	}
 	c := newCluster(t)
-	c.brokers(8)
 	for i := range c.pods {
 		c.start(i)
 	}
+	balance(t, service, func() []string { return c.addresses(":9876", true) })
+	balance(t, addressService, func() []string { return c.addresses(":8080", false) })
+	// By the chart's README: 5.1 and later one headless name, all others the pods' names.
+	c.peers.broker("five", release5, bridgeIP, "epitaph-members.mq.svc:9876", map[string]string{"fetchNameSrvAddrByDnsLookup": "true"})
+	c.peers.broker("four", release4, bridgeIP, "epitaph-0.epitaph-members.mq.svc:9876;epitaph-1.epitaph-members.mq.svc:9876;epitaph-2.epitaph-members.mq.svc:9876", nil)
 	for _, p := range c.pods {
 		c.awaitReady(p)
+		c.peers.registered(p.ip + ":9876")
 	}
+	c.peers.sends("by the Service", java.ClientOptions{Endpoint: service, Topic: "known", Group: "known", Every: 50 * time.Millisecond})
+	c.peers.sends("by the address server, a new producer and topic each second",
+		java.ClientOptions{Endpoint: "domain:" + addressService, Topic: "fresh*", Every: time.Second})
+	c.peers.row("three pods", true)
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for i := range 4 {
@@ -53,7 +80,9 @@ func TestRollByTheManifest(t *testing.T) {
 		c.start(i)
 		c.awaitReady(c.pods[i])
 		t.Logf("%s: stopped after %v, ready again after %v", c.pods[i].name, stopped.Round(time.Millisecond), (time.Since(began) - stopped).Round(time.Millisecond))
+		c.peers.row(c.pods[i].name, false)
 	}
+	c.peers.received(c.peers.clients[0])
 	stop()
 	clients.Wait()
 	t.Logf("a roll of three pods: %d questions to pods that were ready, %d failed", c.asked.Load(), c.failed.Load())
@@ -104,6 +133,7 @@ type clusterStandIn struct {
 	set           statefulSet
 	binary, hosts string
 	pods          []*pod
+	peers         peers
 	next          int // address
 	mu            sync.Mutex
 	asked, failed atomic.Int64
@@ -112,7 +142,7 @@ type clusterStandIn struct {
 
 func newCluster(t *testing.T) *clusterStandIn {
 	t.Helper()
-	c := &clusterStandIn{t: t, binary: kit.Binary(t), hosts: filepath.Join(t.TempDir(), "hosts"), next: 10}
+	c := &clusterStandIn{t: t, binary: kit.Binary(t), hosts: filepath.Join(t.TempDir(), "hosts"), next: 10, peers: peers{t: t}}
 	strict := filepath.Join(t.TempDir(), "strict")
 	sh(t, `cd "$1/test/install/strict" && go build -o "$2" . && "$2" StatefulSet <"$1/deploy/kubernetes/epitaph.yaml" >"$2.json"`, kit.Root(t), strict)
 	text, err := os.ReadFile(strict + ".json")
@@ -120,7 +150,7 @@ func newCluster(t *testing.T) *clusterStandIn {
 	kit.Must(t, json.Unmarshal(text, &c.set))
 	kit.Must(t, os.WriteFile(c.hosts, []byte("127.0.0.1 localhost\n"), 0o644))
 	sh(t, `mount --make-rprivate /; mount -t tmpfs none /run; mount --bind "$1" /etc/hosts
-ip link set lo up; ip link add br0 type bridge; ip addr add 10.77.0.1/24 dev br0; ip link set br0 up`, c.hosts)
+ip link set lo up; ip link add br0 type bridge; ip addr add "$2/24" dev br0; ip link set br0 up`, c.hosts, bridgeIP)
 	for i := range c.set.Spec.Replicas {
 		p := &pod{name: fmt.Sprint("epitaph-", i), dir: t.TempDir()}
 		for _, dir := range []string{"data", "run", "key"} {
@@ -144,7 +174,7 @@ func (c *clusterStandIn) start(i int) {
 	lines := "127.0.0.1 localhost\n"
 	for _, one := range c.pods {
 		if one.ip != "" {
-			lines += fmt.Sprintf("%s %s.epitaph-members.mq.svc\n", one.ip, one.name)
+			lines += fmt.Sprintf("%s %s.epitaph-members.mq.svc epitaph-members.mq.svc\n", one.ip, one.name)
 		}
 	}
 	c.mu.Unlock()
@@ -211,12 +241,12 @@ func (c *clusterStandIn) awaitReady(p *pod) {
 	c.t.Helper()
 	container := c.set.Spec.Template.Spec.Containers[0]
 	start := container.StartupProbe
-	for failures := 0; ; failures++ {
+	for failures := 1; ; failures++ {
 		err := c.probes(p, start)
 		if err == nil {
 			break
 		}
-		if failures > start.FailureThreshold {
+		if failures == start.FailureThreshold {
 			c.t.Fatalf("%s would be restarted: %v\n%s", p.name, err, p.process.Output())
 		}
 		<-time.After(time.Duration(start.PeriodSeconds) * time.Second)
@@ -247,38 +277,17 @@ func (c *clusterStandIn) stop(p *pod) {
 	}
 }
 
-// brokers register at every pod by its name, every 10 s.
-func (c *clusterStandIn) brokers(n int) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	for i := range n {
-		b := kit.NewBroker(c.t, fmt.Sprint("b", i), address(i), topic(i))
-		all.Go(func() {
-			for wait := time.Duration(i) * time.Second; ; wait = 10 * time.Second {
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(wait):
-				}
-				for _, p := range c.pods {
-					c.mu.Lock()
-					ip := p.ip
-					c.mu.Unlock()
-					if ip != "" && b.TryRegister(ip+":9876") != nil {
-						b.HangUp(ip + ":9876")
-					}
-				}
-			}
-		})
+// addresses are those of the pods, or of the ones that are ready, with a port.
+func (c *clusterStandIn) addresses(port string, ready bool) (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.pods {
+		if p.ready.Load() || !ready {
+			all = append(all, p.ip+port)
+		}
 	}
-	c.t.Cleanup(func() {
-		cancel()
-		all.Wait()
-	})
+	return all
 }
-
-func address(i int) string { return fmt.Sprintf("192.0.2.%d:10911", i+1) }
-func topic(i int) string   { return fmt.Sprint("topic-", i) }
 
 // ask is a client: it asks a pod that is ready, and the next one when the connection fails.
 func (c *clusterStandIn) ask(ctx context.Context, seed int) {
@@ -299,7 +308,8 @@ func (c *clusterStandIn) ask(ctx context.Context, seed int) {
 			c.mu.Lock()
 			ip := p.ip
 			c.mu.Unlock()
-			found, err := kit.Serves(ip+":9876", topic(n%8), address(n%8))
+			broker := c.peers.brokers[n%len(c.peers.brokers)]
+			found, err := kit.Serves(ip+":9876", broker.Name, broker.Addr)
 			if err == nil {
 				served = found
 				fmt.Fprintf(&why, "%s: served %v; ", p.name, found)

@@ -101,9 +101,10 @@ type system struct {
 	leader int
 }
 
-func boot(t *testing.T, root string) *system {
+func boot(t *testing.T, root string, more ...string) *system {
 	t.Helper()
-	cmd := exec.Command("systemd-nspawn", "--boot", "--directory="+root, "--private-network", "--register=no", "--keep-unit", "--settings=no", "--console=pipe")
+	args := []string{"--boot", "--directory=" + root, "--private-network", "--register=no", "--keep-unit", "--settings=no", "--console=pipe"}
+	cmd := exec.Command("systemd-nspawn", append(args, more...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	kit.Must(t, cmd.Start())
 	s := &system{t: t, root: root}

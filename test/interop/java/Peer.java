@@ -93,6 +93,7 @@ public class Peer {
         producer.setPollNameServerInterval(1000);
         producer.setHeartbeatBrokerInterval(1000);
         producer.setSendMsgTimeout(Integer.getInteger("sendTimeout", 3000));
+        producer.setMqClientApiTimeout(Integer.getInteger("sendTimeout", 3000)); // for routes, before a message is sent
         producer.start();
         return producer;
     }
