@@ -316,8 +316,12 @@ func TestRuntimeOfBrokers(t *testing.T) {
 
 // runtimeOf is the answer to 28 of a broker that began a minute ago by its own clock, which is ahead of this one.
 func runtimeOf(version int, offset int64, disk string, ahead time.Duration) string {
-	return fmt.Sprintf(`{"table":{"brokerVersion":"%d","brokerVersionDesc":"V","bootTimestamp":"%d","runtime":"[ 0 days, 0 hours, 1 minutes, 0 seconds ]","commitLogMaxOffset":"%d","commitLogDiskRatio":"%s","putTps":"0.0 0.0 0.0"}}`,
-		version, time.Now().Add(ahead-time.Minute).UnixMilli(), offset, disk)
+	said := ""
+	if version < 513 { // 5.5.0 does not say it there
+		said = fmt.Sprintf(`"brokerVersion":"%d",`, version)
+	}
+	return fmt.Sprintf(`{"table":{%s"brokerVersionDesc":"V","bootTimestamp":"%d","runtime":"[ 0 days, 0 hours, 1 minutes, 0 seconds ]","commitLogMaxOffset":"%d","commitLogDiskRatio":"%s","putTps":"0.0 0.0 0.0"}}`,
+		said, time.Now().Add(ahead-time.Minute).UnixMilli(), offset, disk)
 }
 
 // Brokers are asked by fakes that answer as real ones do; what they tell becomes findings, and nothing but that is sent.

@@ -311,7 +311,7 @@ func (b *BrokerSeen) runtime(ctx context.Context, p *Peer) {
 	if b.Fault = err; err != nil {
 		return
 	}
-	b.Answered = true
+	b.Answered, b.Version = true, answer.Version // 5.5.0 says its version there alone
 	b.read(table, sent.Add(came.Sub(sent)/2))
 }
 
