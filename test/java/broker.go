@@ -29,6 +29,7 @@ type BrokerOptions struct {
 	Dir         string            // home and stores; "": a temporary directory of the test. The same again = a restart
 	Properties  map[string]string // more options of the -c file; they win
 	JVM         []string          // more flags of the Java machine; they win
+	Env         []string          // more environment, NAME=value
 }
 
 // Broker is a running Java broker.
@@ -78,7 +79,7 @@ func LaunchBroker(t testing.TB, o BrokerOptions) *Broker {
 		JVM:       slices.Concat(Flags(o.Dir, "512m"), moduleFlags("512m"), o.JVM),
 		Main:      "org.apache.rocketmq.broker.BrokerStartup",
 		Args:      []string{"-c", config},
-		Env:       []string{"ROCKETMQ_HOME=" + o.Dir},
+		Env:       append([]string{"ROCKETMQ_HOME=" + o.Dir}, o.Env...),
 		Dir:       o.Dir,
 	})
 	t.Cleanup(func() {
