@@ -240,3 +240,26 @@ type SafeToStop struct {
 	Settled bool     `json:"settled"` // false: it is not safe only as far as is known yet; ask again
 	Reasons []string `json:"reasons"` // why not; none when it is safe
 }
+
+// Addresses is /v1/addresses: what the address server of this node tells brokers and clients.
+type Addresses struct {
+	Asked
+	On        bool              `json:"on"`                  // there is one (--address-server); else all that follows is empty
+	Clients   []string          `json:"clients"`             // HOST:PORT of each, as served; empty: 503 is answered
+	Brokers   []string          `json:"brokers"`             // likewise
+	Still     string            `json:"still,omitempty"`     // why the lists stay as they are, whatever is known
+	LeftOut   []LeftOut         `json:"left_out,omitempty"`  // living members that are in no list
+	Conflicts []AddressConflict `json:"conflicts,omitempty"` // addresses under which several members are listed
+}
+
+// LeftOut is a member that is in no list although it lives.
+type LeftOut struct {
+	Member string `json:"member"`
+	Why    string `json:"why"` // with the remedy
+}
+
+// AddressConflict is one address of several members.
+type AddressConflict struct {
+	Addr    string   `json:"addr"` // HOST:PORT
+	Members []string `json:"members"`
+}

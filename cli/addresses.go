@@ -2,9 +2,12 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/node/config"
 )
@@ -58,4 +61,55 @@ func listOf(text string) (all []string) {
 		}
 	}
 	return all
+}
+
+func (p *program) addressesCommand() *command.Command {
+	var v view
+	return p.inspect(command.Command{
+		Name:      "addresses",
+		Usage:     "show the lists of a node's address server: which NameServers clients and brokers are told of",
+		UsageText: "epitaph addresses [--socket PATH | -a HOST:PORT] [--json]",
+		Description: `Below the lists stands why they stay as they are (a node that sees no majority of the members changes nothing), who is in none
+of them although it lives, and who shares an address with another one. Ends with 1 when there is such a thing, when a list is empty, and
+when the node has no address server (--address-server).`,
+	}, &v, func(ctx context.Context, _ []string) error { return v.showAddresses(ctx) })
+}
+
+func (v *view) showAddresses(ctx context.Context) error {
+	var a api.Addresses
+	done, err := v.askJSON(ctx, "/v1/addresses", &a)
+	if err == nil && !done {
+		v.addresses(&a)
+	}
+	if err == nil && (!a.On || len(a.Clients) == 0 || len(a.Brokers) == 0 || a.Still != "" || len(a.LeftOut) > 0 || len(a.Conflicts) > 0) {
+		return &command.Exit{Status: command.Failed} // what there is to say is on the screen
+	}
+	return err
+}
+
+func (v *view) addresses(a *api.Addresses) {
+	if !a.On {
+		fmt.Fprintln(v.out, "This node has no address server (--address-server).")
+		return
+	}
+	for _, list := range []struct {
+		name string
+		all  []string
+	}{{"clients", a.Clients}, {"brokers", a.Brokers}} {
+		if len(list.all) == 0 {
+			fmt.Fprintf(v.out, "%s  none is known yet: 503 is answered, and who runs keeps what it has\n", list.name)
+		}
+		for _, one := range list.all {
+			fmt.Fprintf(v.out, "%s  %s\n", list.name, one)
+		}
+	}
+	if a.Still != "" {
+		v.lines(0, "the lists stay as they are", a.Still)
+	}
+	for _, one := range a.LeftOut {
+		v.lines(0, one.Member+" is in no list", one.Why)
+	}
+	for _, one := range a.Conflicts {
+		v.lines(0, one.Addr+" is the address of "+strings.Join(one.Members, " and "), "correct --advertise-serve at all but one")
+	}
 }

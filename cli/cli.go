@@ -77,6 +77,7 @@ func (p *program) app() *command.Command {
 			p.brokersCommand(),
 			p.routesCommand(),
 			p.conflictsCommand(),
+			p.addressesCommand(),
 			p.topCommand(),
 			p.drainCommand(),
 			p.undrainCommand(),

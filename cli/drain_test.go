@@ -23,6 +23,7 @@ func TestDrainCommands(t *testing.T) {
 		args, want string
 		status     int
 	}{
+		{"addresses", "no address server (--address-server)", command.Failed},
 		{"undrain", "draining no more", command.OK},
 		{"safe-to-stop", "not safe to stop: no other node would be left that has held every broker", command.Failed},
 		{"safe-to-stop --wait 1s", "not safe to stop: no other node would be left that has held every broker", command.Failed},

@@ -54,7 +54,7 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 		{"GET", "/v1/conflicts?limit=1", 200}, {"GET", "/v1/routes?topic=TA", 200}, {"GET", "/v1/routes?topic=TX", 404},
 		{"GET", "/v1/routes", 400}, {"POST", "/v1/force-leave", 400}, {"POST", "/v1/force-leave?name=nobody", 409},
 		{"POST", "/v1/force-leave?name=nobody", 403}, {"POST", "/v1/drain", 403}, {"POST", "/v1/drain", 200}, {"GET", "/v1/drain", 200},
-		{"POST", "/v1/undrain", 200}, {"POST", "/v1/undrain", 403}, {"GET", "/v1/safe-to-stop?ignore=b0", 200},
+		{"POST", "/v1/undrain", 200}, {"POST", "/v1/undrain", 403}, {"GET", "/v1/safe-to-stop?ignore=b0", 200}, {"GET", "/v1/addresses", 200},
 		{"POST", "/v1/reach", 400}, {"POST", "/v1/reach?addr=1.1.1.9:10911", 409}, {"POST", "/v1/reach?addr=1.1.1.3:10911", 403},
 		{"POST", "/v1/safe-to-stop", 200}, {"POST", "/v1/safe-to-stop", 403},
 	} {

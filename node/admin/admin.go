@@ -176,7 +176,7 @@ func (h *Server) read() *http.ServeMux {
 	h.routeAPI(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeLine(w, http.StatusOK, "epitaph: /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
-			"/v1/routes?topic=TOPIC /v1/conflicts /v1/diff /v1/load /v1/openapi.json")
+			"/v1/routes?topic=TOPIC /v1/conflicts /v1/addresses /v1/diff /v1/load /v1/openapi.json")
 	})
 	return mux
 }

@@ -36,6 +36,7 @@ func (h *Server) routeAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/load", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, h.load()) })
 	mux.HandleFunc("GET /v1/openapi.json", serveOpenAPI)
 	mux.HandleFunc("GET /v1/drain", h.drainState)
+	mux.HandleFunc("GET /v1/addresses", h.addressLists)
 	mux.HandleFunc("GET /v1/safe-to-stop", func(w http.ResponseWriter, r *http.Request) { h.safeToStop(w, r, false) })
 	limited("/v1/tombstones", func(limit int) any { return Tombstones(h.view, limit) })
 	limited("/v1/brokers", func(limit int) any { return Brokers(h.view, limit) })
