@@ -17,8 +17,9 @@ import (
 
 // The tools that look at the chart, as modules of Go.
 const (
-	helmTool  = "helm.sh/helm/v3/cmd/helm@v3.22.0"
-	scoreTool = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
+	helmTool      = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+	scoreTool     = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
+	kustomizeTool = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1" // later ones need another Go
 )
 
 const chart = "deploy/helm/epitaph"
@@ -67,8 +68,25 @@ func tool(t *testing.T, module string) string {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("go install %s: %v\n%s", module, err, kit.Tail(string(out), 2000))
 	}
-	name, _, _ := strings.Cut(filepath.Base(module), "@")
-	return filepath.Join(dir, name)
+	made, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(made) != 1 {
+		t.Fatalf("go install %s made %q, %v", module, made, err)
+	}
+	return made[0]
+}
+
+// TestKustomize builds deploy/kubernetes as kubectl apply -k does: with the key in a Secret under the name that the pods mount.
+func TestKustomize(t *testing.T) {
+	if os.Getenv("EPITAPH_INSTALL") == "" {
+		t.Skip("SKIPPED: it builds kustomize: make night-install")
+	}
+	out := sh(t, `cp -r "$1/deploy/kubernetes" "$2/k"; "$3" keygen "$2/k/gossip.key" >/dev/null; "$4" build "$2/k" >"$2/all.yaml"
+cd "$1/test/install/strict"; go run . <"$2/all.yaml"; cat "$2/all.yaml"`, kit.Root(t), t.TempDir(), kit.Binary(t), tool(t, kustomizeTool))
+	for _, part := range []string{"kind: Secret\n", "gossip.key: ", "kind: StatefulSet\n", "secretName: epitaph-gossip-key\n", "\n  name: epitaph-gossip-key\n"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("%q is not in:\n%s", part, out)
+		}
+	}
 }
 
 // TestChart renders the chart for each value set, and lets helm, the types of k8s.io/api and kube-score judge it.
