@@ -6,7 +6,7 @@ import (
 )
 
 // toolLimit bounds one mqadmin command; 2-3 s on a quiet machine.
-const toolLimit = 2 * time.Minute
+const toolLimit = 5 * time.Minute
 
 // Admin runs one mqadmin command of a release to its end and returns what it printed.
 func Admin(t testing.TB, version string, args ...string) string {
