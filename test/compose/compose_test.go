@@ -87,6 +87,7 @@ func TestCompose(t *testing.T) {
 	step("Build", e.testBuild)
 	step("Up", e.testUp)
 	step("Confined", e.testConfined)
+	step("Doctor", e.testDoctor)
 	step("StoryByProxy", func(t *testing.T) { e.testStory(t, "127.0.0.1") })
 	step("StoryByPacketFilter", func(t *testing.T) { e.testStory(t, lanAddr) })
 	step("Crash", e.testCrash)
@@ -220,6 +221,32 @@ func (e *engine) testConfined(t *testing.T) {
 	if status, _ := get("http://" + lanAddr + ":9886/readyz"); status != 0 {
 		t.Error("HTTP is published beyond loopback")
 	}
+}
+
+// testDoctor looks from a container of its own, which has no node, as docs/doctor.md says: all is well, and then it is not.
+func (e *engine) testDoctor(t *testing.T) {
+	ask := func(command string, words ...string) (status int, out string) {
+		t.Helper()
+		args := append([]string{"run", "--rm", "--network", "epitaph_default", "epitaph", command, "-n", "ns1:9876,ns2:9876,ns3:9876"}, words...)
+		cmd := exec.Command("docker", args...)
+		cmd.Env = e.env
+		text, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			t.Fatalf("docker %q: %v", args, err)
+		}
+		return cmd.ProcessState.ExitCode(), string(text)
+	}
+	for command, words := range map[string]string{"doctor": "3 of 3 NameServers examined", "diff": "they agree", "status": "3 NameServers, 3 ready"} {
+		if status, out := ask(command); status != 0 || !strings.Contains(out, words) {
+			t.Errorf("%s ends with %d:\n%s", command, status, out)
+		}
+	}
+	b := kit.NewBroker(t, "broker-doctor", "192.0.2.9:10911")
+	b.Register(t, nameServers("127.0.0.1")[0])
+	if status, out := ask("doctor", "--settle=1s", "--timeout=1s"); status != 1 || !kit.ContainsAll(out, "ERROR broker-partly-registered", "broker-doctor") {
+		t.Errorf("doctor ends with %d:\n%s", status, out)
+	}
+	b.Unregister(t, nameServers("127.0.0.1")[0])
 }
 
 // testStory: a broker on the host registers at the three published ports and unregisters at two of them. The third must
