@@ -13,7 +13,9 @@ type conn struct {
 	node      *node
 	also      []uint64 // ids it was given to break the ownership rule
 	firstByte clock.Stamp
-	lastRead  int64 // true time
+	begun     clock.Stamp // first byte of the frame that is being read
+	began     int64       // the same in true time
+	lastRead  int64       // true time
 }
 
 // Life tells the node's processes apart.
@@ -36,23 +38,26 @@ func (n *node) Accept(c *world.Conn) bool {
 // openedFor is a host and a node between which a proxy has connections ready.
 type openedFor struct{ host, node int }
 
-// opened is a connection that a proxy has opened, and said something on, before a broker needs it.
+// opened is a connection that a proxy has opened before a broker needs it.
 type opened struct {
 	boot      uint64
 	firstByte clock.Stamp
 	at        int64
 }
 
-// openEarly gives the connection to the one that the proxy has ready, and makes it open the next one.
+// openEarly takes the connection that a proxy has ready, and makes it open the next one. Where the proxy has said nothing on it
+// that matters only to whoever takes the accept for the first byte.
 func (c *conn) openEarly() {
 	w := c.node.w
-	if w.Residual != world.ResidualProxyOpensEarly {
-		return
-	}
 	k := openedFor{c.Proc.Host(), c.Node}
 	if e, ok := w.early[k]; ok && e.boot == c.Life {
-		c.firstByte, c.FirstByte = e.firstByte, e.at
-		c.Proc.Flagged = true
+		switch {
+		case w.flaw == FlawAcceptedNotRead:
+			c.firstByte = e.firstByte
+		case w.Residual == world.ResidualProxyOpensEarly:
+			c.firstByte, c.FirstByte = e.firstByte, e.at
+			c.Proc.Flagged = true
+		}
 	}
 	w.early[k] = opened{c.Life, c.node.stamp(), w.now}
 }
@@ -71,22 +76,39 @@ func (c *conn) handle(f *world.Frame) {
 	if !c.Open {
 		return
 	}
-	at := n.stamp()
 	c.lastRead = n.w.now
-	if c.firstByte.IsZero() && !f.FIN {
-		c.firstByte, c.FirstByte = at, n.w.now
+	if f.Part != world.Rest {
+		c.begins(f)
 	}
 	switch {
 	case f.FIN:
 		n.lost(c)
+	case f.Part == world.First:
+		return
 	case f.Unregister:
-		c.Proc.Leaving--
-		n.unregister(c, f, at)
+		n.unregister(c, f, n.w.flaw.unregistered(c))
 	default:
 		n.w.Logf("%s handles the register of %s by %s", n.name(), f.Key.Cluster, c.Proc.Name())
 		n.register(c, f)
 	}
 	n.check()
+}
+
+// begins stamps the first byte of a frame, and of the connection.
+func (c *conn) begins(f *world.Frame) {
+	c.begun, c.began = c.node.stamp(), c.node.w.now
+	switch {
+	case f.FIN:
+		return
+	case f.Unregister:
+		c.Proc.Leaving--
+	}
+	if c.FirstByte == 0 {
+		c.FirstByte = c.began
+	}
+	if c.firstByte.IsZero() {
+		c.firstByte = c.begun
+	}
 }
 
 // Acked is an acknowledgement. The kernel takes it also while the node's process is paused; the process looks at it when
@@ -105,10 +127,23 @@ func (c *conn) Acked(wr *world.Write) {
 	}
 }
 
+// reply writes an answer.
+func (c *conn) reply(wr world.Write) {
+	n := c.node
+	if n.w.flaw != FlawStampedLate {
+		wr.Stamp = n.stamp()
+	}
+	c.Reply(wr)
+	if n.w.flaw == FlawStampedLate {
+		i := len(c.Writes) - 1
+		n.when(n.w.now+int64(n.w.Between(0, 200*time.Millisecond)), func() { c.Writes[i].Stamp = n.stamp() })
+	}
+}
+
 // life is the stamp of the newest acknowledged write before u.
 func (c *conn) life(u clock.Stamp) clock.Stamp {
 	for i := len(c.Writes) - 1; i >= 0; i-- {
-		if wr := c.Writes[i]; wr.Acked && wr.Stamp.Before(u) {
+		if wr := c.Writes[i]; wr.Acked && !wr.Stamp.IsZero() && wr.Stamp.Before(u) {
 			return wr.Stamp
 		}
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
@@ -24,13 +25,17 @@ const (
 	FlawNoOwnership
 	FlawNoRemoteIP
 	FlawLateProof
+	FlawHandledNotRead
+	FlawAcceptedNotRead
+	FlawStampedLate
 	flaws
 )
 
 var flawNames = [flaws]string{
 	"none", "no L comparison", "no U comparison", "no compare-and-delete", "reset taken for an acknowledgement",
 	"pushed ages", "t0 overwritten by a retry", "no offset bounds", "no ownership rule", "no remote IP",
-	"late proof for 4.x",
+	"late proof for 4.x", "time of an UNREGISTER is that of its handling", "a connection is as old as its accept",
+	"an answer is stamped when it has been written",
 }
 
 func (f Flaw) String() string { return flawNames[f] }
@@ -48,6 +53,14 @@ func (f Flaw) exchange() tombstone.Flaw {
 		return tombstone.FlawLateProofForAll
 	}
 	return tombstone.NoFlaw
+}
+
+// unregistered is when the UNREGISTER was read that is handled.
+func (f Flaw) unregistered(c *conn) clock.Stamp {
+	if f == FlawHandledNotRead {
+		return c.node.stamp()
+	}
+	return c.begun
 }
 
 // always makes a comparison hold: younger than anything.

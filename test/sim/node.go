@@ -187,7 +187,7 @@ func (n *node) register(c *conn, f *world.Frame) {
 	}
 	who := tombstone.Identity{Name: f.Name, BrokerID: f.ID, RemoteIP: p.IP()}
 	n.x.Registered(c.ID, f.Key, who, n.stamp())
-	c.Reply(world.Write{Stamp: n.stamp(), Asks: 1})
+	c.reply(world.Write{Asks: 1})
 }
 
 var someTopics = []routes.Topic{
@@ -219,8 +219,7 @@ func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 		}
 	}
 	n.w.Logf("%s handles the unregister of %s by %s: %v", n.name(), f.Key.Cluster, c.Proc.Name(), left.Leaving)
-	wr.Stamp = n.stamp()
-	c.Reply(wr)
+	c.reply(wr)
 }
 
 // made turns a departure into a tombstone and notes its truth for the ghosts.
@@ -233,7 +232,7 @@ func (n *node) made(c *conn, f *world.Frame, d tombstone.Departure) (m *world.Ma
 				life = wr.At
 			}
 		}
-		m = n.w.Mark(c.Conn, f, id, life)
+		m = n.w.Mark(c.Conn, f, id, c.began, life)
 	}
 	n.output(out)
 	return m

@@ -13,20 +13,27 @@ import (
 type leaving struct {
 	conn  *conn
 	frame world.Frame
-	at    int64
+	begun int64 // true time at which its first byte was read
+	at    int64 // and its last one
+}
+
+// begins notes a frame of which the node has read the first byte.
+func (l *life) begins(c *conn, f *world.Frame) {
+	if f.Unregister {
+		c.Proc.Leaving--
+	}
 }
 
 // handles notes a frame that the node has read: it handles it before time goes on.
-func (l *life) handles(c *conn, f *world.Frame) {
+func (l *life) handles(c *conn, f *frame) {
 	w := l.m.w
 	if f.Unregister {
-		c.Proc.Leaving--
-		l.leaving[f.Key] = leaving{conn: c, frame: *f, at: w.Time.Now()}
+		l.leaving[f.Key] = leaving{conn: c, frame: f.Frame, begun: f.begun, at: w.Time.Now()}
 		w.Logf("%s reads the unregister of %s by %s", l.m.name(), f.Key.Cluster, c.Proc.Name())
 		return
 	}
 	w.Logf("%s reads the register of %s by %s", l.m.name(), f.Key.Cluster, c.Proc.Name())
-	l.ghosts.Registered(c.Conn, f)
+	l.ghosts.Registered(c.Conn, &f.Frame)
 }
 
 // changed is told of every change of the node's tables.
@@ -57,11 +64,11 @@ func (l *life) made(id tombstone.ID) {
 	}
 	life := int64(0)
 	for _, wr := range u.conn.Writes {
-		if wr.Acked && wr.At < u.at && wr.EndByte <= u.conn.acked {
+		if wr.Acked && wr.At < u.begun && wr.EndByte <= u.conn.acked {
 			life = wr.At
 		}
 	}
-	m := w.Mark(u.conn.Conn, &u.frame, id, life)
+	m := w.Mark(u.conn.Conn, &u.frame, id, u.begun, life)
 	for i := range u.conn.unasked {
 		if f := &u.conn.unasked[i]; f.Seq == u.frame.Seq {
 			f.mark = m

@@ -32,11 +32,13 @@ type conn struct {
 	acked   uint64
 }
 
-// frame is one that has arrived.
+// frame is one that has arrived, perhaps in part.
 type frame struct {
 	world.Frame
-	end  int         // of it, in bytes from the first one of in
-	mark *world.Mark // of the tombstone that it made
+	bytes int         // all of them
+	end   int         // of what will have come of it, in bytes from the first one of in
+	begun int64       // true time at which its first byte was read; 0: not yet
+	mark  *world.Mark // of the tombstone that it made
 }
 
 var (
@@ -83,36 +85,51 @@ func (c *conn) tryRead(p []byte) (n int, err error, done bool) {
 	return 0, nil, false
 }
 
-// read tells the ghosts of the frames that the node has read to their end: it handles them before time goes on.
+// read tells the ghosts of the frames that the node has begun to read, and of those that it has read to their end: it handles
+// them before time goes on.
 func (c *conn) read(n int) {
+	now := c.w.Now()
 	if c.FirstByte == 0 && len(c.frames) > 0 {
-		c.FirstByte = c.w.Now()
+		c.FirstByte = now
 	}
 	whole := 0
 	for i := range c.frames {
-		c.frames[i].end -= n
-		if c.frames[i].end <= 0 {
+		f := &c.frames[i]
+		if f.end -= n; f.begun == 0 && f.end < f.bytes {
+			f.begun = now
+			c.life.begins(c, &f.Frame)
+		}
+		if f.end <= 0 {
 			whole++
 		}
 	}
 	for i := range c.frames[:whole] {
 		c.unasked = append(c.unasked, c.frames[i])
-		c.life.handles(c, &c.frames[i].Frame)
+		c.life.handles(c, &c.frames[i])
 	}
 	c.frames = c.frames[whole:]
 }
 
-// Write is the node's: the answers to everything that it has read.
+// Write is the node's: the answers to everything that it has read. It may take its time before anything is on its way, and
+// after that.
 func (c *conn) Write(p []byte) (int, error) {
+	n, late, err := c.write(p)
+	if late > 0 {
+		pause(late)
+	}
+	return n, err
+}
+
+func (c *conn) write(p []byte) (n int, late time.Duration, err error) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	switch {
 	case !c.Open:
-		return 0, net.ErrClosed
+		return 0, 0, net.ErrClosed
 	case c.expired:
-		return 0, os.ErrDeadlineExceeded
+		return 0, 0, os.ErrDeadlineExceeded
 	case c.reset:
-		return 0, syscall.EPIPE
+		return 0, 0, syscall.EPIPE
 	}
 	c.sent += uint64(len(p))
 	wr := world.Write{EndByte: c.sent}
@@ -128,7 +145,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	c.unasked = nil
 	c.Reply(wr)
-	return len(p), nil
+	if c.w.Chance(c.w.Busy) {
+		late = c.w.Between(0, 200*time.Millisecond)
+	}
+	return len(p), late, nil
 }
 
 // BytesAcked is what tcpi_bytes_acked would say.

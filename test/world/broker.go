@@ -128,7 +128,18 @@ type Frame struct {
 	ID         int64
 	Timeout    time.Duration // for heartbeats; 0: none
 	Seq        int           // in the process's own order
+	Part       Part
 }
+
+// Part says which part of a frame has come: one in two segments comes in parts.
+type Part int
+
+// Parts.
+const (
+	Whole Part = iota
+	First
+	Rest
+)
 
 // Conn is a TCP connection: the broker's end and the way. The node's end is an End.
 type Conn struct {
@@ -147,6 +158,7 @@ type Conn struct {
 	// the way
 	lastArrival int64
 	lastTaken   int64
+	lastAnswer  int64
 	held        []Frame // while the path is stalled
 	answers     []int   // replies held on the way back, as indexes of Writes
 	withheld    []int   // acknowledgements that do not come (yet)
@@ -297,19 +309,38 @@ func (c *Conn) arrive(f Frame) {
 	if c.w.Chance(c.w.Busy) {
 		c.lastTaken += int64(c.w.Between(0, 200*time.Millisecond))
 	}
+	if !f.FIN && c.w.Chance(c.w.Busy) {
+		f.Part = First
+		c.End.Take(f, c.lastTaken)
+		f.Part = Rest
+		c.lastTaken += c.w.Step + int64(c.w.retransmission())
+	}
 	c.End.Take(f, c.lastTaken)
 }
 
-// Reply sends what the node has written. What becomes of it tells whether the broker lives.
+// retransmission is how long the second segment of a frame is behind the first one: none is lost, one is, or some are.
+func (w *World) retransmission() time.Duration {
+	longest := []time.Duration{2 * time.Millisecond, 300 * time.Millisecond, 7 * time.Second}
+	return w.Between(0, longest[w.Rng.IntN(len(longest))])
+}
+
+// Reply sends what the node writes, in order. What becomes of it tells whether the broker lives. The write may take its time
+// before anything is on its way.
 func (c *Conn) Reply(wr Write) {
-	wr.At = c.w.Time.Now()
+	now := c.w.Time.Now()
+	wr.At = now
 	c.Writes = append(c.Writes, wr)
 	i := len(c.Writes) - 1
 	if c.path().stalled {
 		c.answers = append(c.answers, i)
 		return
 	}
-	c.w.After(c.w.delay(), func() { c.answered(i) })
+	d := c.w.delay()
+	if c.w.Chance(c.w.Busy) {
+		d += c.w.Between(0, 60*time.Millisecond)
+	}
+	c.lastAnswer = max(c.lastAnswer+c.w.Step, now+int64(d))
+	c.w.Time.At(c.lastAnswer, func() { c.answered(i) })
 }
 
 // answered is a reply that reaches the broker's host.

@@ -108,6 +108,20 @@ func (g *generator) quick(p int64, k Kind, host, broker int64) {
 	short()
 }
 
+// again is a container that takes an inner broker away and adds it again somewhere else at once.
+func (g *generator) again(p, broker int64) {
+	a, c := g.node(), g.node()
+	short := func() { g.op("wait", int64(time.Duration(5+g.rng.IntN(30))*time.Millisecond)) }
+	g.op("register", p, c, broker)
+	short()
+	g.op("register", p, a, broker)
+	short()
+	g.op("unregister", p, a, broker)
+	short()
+	g.op("register", p, c, broker)
+	g.wait()
+}
+
 // life is one broker's lives, one after another, on one host: each registers, is disturbed, and ends.
 func (g *generator) life() {
 	k := Kind(g.pick(int64(V5), int64(V5), int64(V4), int64(V4), int64(Rust), int64(Container), int64(Proxied)))
@@ -126,6 +140,9 @@ func (g *generator) life() {
 			g.everywhere("register", p, broker)
 		}
 		g.disturb(p, host, broker)
+		if k == Container && g.one(2) {
+			g.again(p, broker)
+		}
 		if g.residual == ResidualForger && g.one(2) {
 			g.op("forge", host, g.node(), broker)
 		}

@@ -116,9 +116,9 @@ func (g *Ghost) Flagged() bool {
 	return false
 }
 
-// Mark notes a tombstone that the UNREGISTER f has made, and checks that it may: INV-9.
-func (w *World) Mark(c *Conn, f *Frame, id tombstone.ID, life int64) *Mark {
-	m := &Mark{ID: id, Node: c.Node, Boot: c.Life, Proc: c.Proc, Seq: f.Seq, U: w.Time.Now(), Life: life}
+// Mark notes a tombstone that the UNREGISTER f has made, whose first byte was read at u, and checks that it may: INV-9.
+func (w *World) Mark(c *Conn, f *Frame, id tombstone.ID, u, life int64) *Mark {
+	m := &Mark{ID: id, Node: c.Node, Boot: c.Life, Proc: c.Proc, Seq: f.Seq, U: u, Life: life}
 	w.Marks = append(w.Marks, m)
 	w.byID[anyRevision(id)] = m
 	if !f.Unregister || c.Proc.Kind == Proxied {
