@@ -2,7 +2,8 @@
 // time, with a network, clocks, brokers and acknowledgements that misbehave as a schedule says.
 //
 // A schedule is a list of ops, one line of text each (package world): the scenarios are schedules written by hand, the
-// others are generated from a seed. Ghosts know what no node can know, the true times and
+// others are generated from a seed. A frame may come in two segments, seconds apart, and wait to be read; a write may take its
+// time. Ghosts know what no node can know, the true times and
 // the order in which a broker sent its frames. They check the protocol's invariants (docs/spec/tombstones.md#invariants):
 //
 //   - INV-1: No tombstone evicts a registration that in the broker's own order came after its UNREGISTER. (At every verdict.)
@@ -23,7 +24,7 @@
 // The million was played in two parts, without a violation: on 2026-11-25 seeds 20261125 to 20436124 (175,000 schedules, 342,149
 // tombstones, 73,267 evictions, 55 minutes), on 2026-11-26 with SCHEDULES=825000 SEED=20436125 the seeds to 21261124 (1,609,596
 // tombstones, 346,252 evictions, 110 minutes; about 35 minutes of both cores, the machine was shared). The program and the
-// schedules have changed since. With the program as it is, all nodes taking part and every step checked, 850,000 of the next
+// schedules have changed since (claims came later, and so did frames in two segments and slow writes). With the program of that day, all nodes taking part and every step checked, 850,000 of the next
 // million were played on 2026-11-26 (SEED=20261126, to 21111125: 1,801,073 tombstones, 475,663 evictions, no violation; about
 // 26,000 a minute on two cores; the first 275,000 before a probe cleared what is shown of a member
 // that only streams reach, which decides nothing).

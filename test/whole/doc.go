@@ -2,7 +2,8 @@
 //
 // Nothing of a node is replaced but its sockets and its clocks: between the nodes there is a network in memory that cuts,
 // loses, delays, doubles, reorders, replays and damages packets and streams (network.go, stream.go); brokers are those of package world, whose frames are real here, over connections in memory
-// that say what the broker's kernel has acknowledged (broker.go, tcp.go); each machine has clocks of its own. All of it
+// that say what the broker's kernel has acknowledged, on which a frame may come in two segments and a write may take its time,
+// before anything is on its way and after it (broker.go, tcp.go); each machine has clocks of its own. All of it
 // runs in one testing/synctest bubble, so that a minute takes milliseconds.
 //
 // The schedules are those of package world, generated and written by hand: what package sim plays with the bare
