@@ -76,7 +76,6 @@ func TestTurns(t *testing.T) {
 		t.Errorf("n%d goes beside it; before: %v", next+1, before)
 	}
 	w.run(turnKeep)
-	began = w.now
 	if next, _ := w.asks(0, 2); next != 0 {
 		t.Errorf("n%d goes when the first one was not stopped", next+1)
 	}
