@@ -24,7 +24,7 @@ func TestReach(t *testing.T) {
 	refuses := kit.Loopback(kit.FreePort(t))
 	h := unstarted(t)
 	for i, addr := range []string{listens, refuses, "no address"} {
-		h.view.Table().Register(&routes.Registration{Cluster: "c", Name: string(rune('a' + i)), Addr: addr})
+		h.view.Table().Register(&routes.Registration{Cluster: "c", Name: string(rune('a' + i)), Addr: addr, Conn: &routes.Conn{ID: uint64(i + 1)}})
 	}
 	ask := func(addr string, status int, want string) {
 		t.Helper()
