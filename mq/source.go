@@ -27,6 +27,15 @@ func (s Source) Machine() netip.Addr {
 	return s.Addr
 }
 
+// Network is all addresses that one peer can choose among, whose share of what is limited is one: an IPv6 host has a network of 64 bits.
+func (s Source) Network() netip.Addr {
+	if s.Addr.Is4() || !s.Addr.IsValid() {
+		return s.Addr
+	}
+	p, _ := s.Addr.Prefix(64) // never fails: the length fits
+	return p.Addr()
+}
+
 // String is the address, for logs and answers.
 func (s Source) String() string {
 	switch {

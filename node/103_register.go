@@ -2,9 +2,11 @@ package node
 
 // REGISTER_BROKER (103), by every version; single topics by 5.1.4 and later. Deviations: DEV-2 (a malformed one changes
 // nothing), DEV-5 (one that is refused leaves nothing behind), DEV-6 (a zlib body that is not announced), DEV-13 (of several
-// connections the one accepted last owns the registration), DEV-17 (what is beyond the limits of a registration is left out).
+// connections the one accepted last owns the registration), DEV-17 (what is beyond the limits of a registration is left out), DEV-22
+// (tables have a budget).
 
 import (
+	"errors"
 	"hash/crc32"
 	"hash/maphash"
 	"strconv"
@@ -32,14 +34,26 @@ const keptTopics = 100_000
 // scratch is what parsing one registration body needs.
 type scratch struct {
 	breather breather
+	conn     *rpc.Conn // to whose request what the decoder holds is charged
+	charged  int64     // bytes, so far
 	decoder  body.RegisterDecoder
 	topics   []routes.Topic
 }
 
 func newScratch() any {
 	s := new(scratch)
-	s.decoder.Yield = s.breather.yield
+	s.decoder.Yield, s.decoder.Hold = s.breather.yield, s.hold
 	return s
+}
+
+// hold charges what the decoder holds more than before.
+func (s *scratch) hold(bytes int64) bool {
+	more := bytes - s.charged
+	if more <= 0 {
+		return true
+	}
+	s.charged = bytes
+	return s.conn.Charge(more)
 }
 
 var (
@@ -80,10 +94,16 @@ func (n *Node) registerBroker(c *rpc.Conn, req *remoting.Request, resp *remoting
 			return
 		}
 		var err error
-		if res, eff, err = n.registerParsed(req, &r, named); err != nil {
+		if res, eff, err = n.registerParsed(c, req, &r, named); errors.Is(err, body.ErrMemory) {
+			return // it is answered already
+		} else if err != nil {
 			failed(resp, "decode register body: "+err.Error())
 			return
 		}
+	}
+	if res.NoRoom {
+		n.refuseGrowth(c, r.Name)
+		return
 	}
 	n.apply(eff)
 	if n.depart != nil && named {
@@ -155,18 +175,20 @@ func tooLong(r *routes.Registration) string {
 
 // registerParsed parses the body, outside of every lock, and applies the registration if it names its broker. A body
 // that does not parse changes nothing.
-func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, named bool) (
+func (n *Node) registerParsed(c *rpc.Conn, req *remoting.Request, r *routes.Registration, named bool) (
 	res routes.RegisterResult, eff routes.Effects, err error,
 ) {
 	s := scratches.Get().(*scratch)
 	s.breather.start(n.routeQueries)
+	s.conn, s.charged = c, 0
 	reg, err := s.decoder.Decode(req.Body, req.Version, r.Print.Compressed, time.Now().UnixMilli())
 	if err == nil {
 		s.topics = tableBody(r, reg, s.topics[:0])
 		if named {
 			r.Yield = s.breather.yield
+			n.fillRoom(c, r)
 			res, eff = n.table.Register(r)
-			if reg.LeftOut > 0 {
+			if reg.LeftOut > 0 && !res.NoRoom {
 				eff.Events = append(eff.Events, routes.Event{
 					Kind: routes.RegisterCut, Cluster: r.Cluster, Name: r.Name, Addr: r.Addr, ID: r.ID,
 					LeftOut: reg.LeftOut, Conn: r.Conn.ID, Remote: r.Conn.Remote, Source: r.Conn.Source,
@@ -182,6 +204,7 @@ func (n *Node) registerParsed(req *remoting.Request, r *routes.Registration, nam
 // the next owner writes over the rest.
 func (s *scratch) release(r *routes.Registration) {
 	r.Topics, r.Mappings, r.Yield = nil, nil, nil
+	s.conn = nil
 	if cap(s.topics) <= keptTopics {
 		scratches.Put(s)
 	}

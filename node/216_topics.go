@@ -20,10 +20,20 @@ func (n *Node) deleteTopic(c *rpc.Conn, req *remoting.Request, _ *remoting.Respo
 	}
 }
 
+// The body of a 217, in bytes: of up to so many it does not matter what they become, and of more one becomes so many at most: three make a
+// queue setting, in a list that doubles.
+const (
+	usualTopics = 4 << 10
+	grownTopics = 40
+)
+
 // registerTopic handles code 217: queue settings of brokers that are known.
 func (n *Node) registerTopic(c *rpc.Conn, req *remoting.Request, resp *remoting.Response) {
 	var route *body.TopicRoute
 	var err error
+	if len(req.Body) > usualTopics && !c.Charge(int64(grownTopics*len(req.Body))) {
+		return
+	}
 	if req.Body != nil {
 		route, err = body.DecodeTopicRoute(req.Body)
 	}
@@ -50,7 +60,12 @@ func (n *Node) registerTopic(c *rpc.Conn, req *remoting.Request, resp *remoting.
 			Queue:  routes.Queue{Read: q.ReadQueueNums, Write: q.WriteQueueNums, Perm: q.Perm, SysFlag: q.TopicSysFlag},
 		}
 	}
-	n.applyBy(c, n.table.RegisterTopics(topic, queues))
+	eff, room := n.table.RegisterTopics(topic, queues, n.tableLimit(c, n.ownsAll(c, route)))
+	if !room {
+		n.refuseGrowth(c, route.Queues[0].BrokerName)
+		return
+	}
+	n.applyBy(c, eff)
 }
 
 // ownsAll says that each broker in the list is the sender's own, and that there is one: brokers with enableSingleTopicRegister

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -42,6 +41,7 @@ type Node struct {
 	notify   *notifier
 	depart   *departures.Shell // nil: the node gossips with nobody
 	faults   *repeats
+	shares   *shares
 	admins   mq.Networks    // who may change something for others; nil: everybody
 	refusals rate.Sometimes // limits the log of who is none; the count has them all
 	dispatch *dispatch
@@ -98,6 +98,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		notify:   newNotifier(&cfg.TLS, log.With("component", "notify")),
 		faults:   newRepeats(),
 		admins:   cfg.AdminFrom,
+		shares:   newShares(cfg.Memory.Tables, int64(kvLimits(&cfg).Store)),
 		refusals: rate.Sometimes{First: 10, Interval: time.Second},
 		dispatch: newDispatch(),
 		clock:    cfg.Clock,
@@ -124,7 +125,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		Clock:        cfg.Clock,
 		Encode:       encodeRoute,
 		OrderConf:    n.orderConf,
-		CacheBytes:   cacheBytes(debug.SetMemoryLimit(-1)),
+		CacheBytes:   cacheBytes(cfg.Memory.Routes),
 		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})
@@ -157,8 +158,13 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 	return n, nil
 }
 
-// cacheBytes is the budget for encoded routes: an eighth of the memory limit (GOMEMLIMIT), where one is set.
-func cacheBytes(limit int64) int64 { return min(routes.DefaultCacheBytes, limit/8) }
+// cacheBytes is the budget for encoded routes.
+func cacheBytes(share int64) int64 {
+	if share > 0 {
+		return min(routes.DefaultCacheBytes, share)
+	}
+	return routes.DefaultCacheBytes
+}
 
 // kvLimits are those of the operator, or the default where the memory allows it.
 func kvLimits(cfg *config.Config) kvconfig.Limits {

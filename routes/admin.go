@@ -23,7 +23,7 @@ func (s *state) queryDataVersion(
 		return DataVersion{}, false, true
 	}
 	e.lastSeen = now
-	return e.data, true, v == nil || *v != e.data
+	return e.data, true, v == nil || *v != e.data || e.short
 }
 
 // writePerm changes the permission of every queue setting of a broker: wiping clears the write bit, adding sets exactly
@@ -64,15 +64,24 @@ func (s *state) deleteTopic(name, cluster string) (eff Effects) {
 }
 
 // registerTopics applies entries in order up to the first unknown broker. Of a topic that is new all brokers must be known,
-// else nothing is stored.
-func (s *state) registerTopics(name string, queues []TopicQueue) (eff Effects) {
+// else nothing is stored; nor where there is no room for all.
+func (s *state) registerTopics(name string, queues []TopicQueue, limit int64) (eff Effects, room bool) {
 	t, known := s.names.Load(name)
 	if !known {
 		for i := range queues {
 			if s.byOpt(queues[i].Broker) == nil {
-				return eff
+				return eff, true
 			}
 		}
+	}
+	grows := 0
+	for i := range queues {
+		if b := s.byOpt(queues[i].Broker); b != nil {
+			grows += s.growthBy(t, b, len(name))
+		}
+	}
+	if !s.fits(limit, int64(grows)) {
+		return eff, false
 	}
 	ev := Event{Kind: TopicRegistered, Topic: name}
 	for i := range queues {
@@ -94,7 +103,7 @@ func (s *state) registerTopics(name string, queues []TopicQueue) (eff Effects) {
 	if ev.Added+ev.Changed > 0 {
 		eff.Events = append(eff.Events, ev)
 	}
-	return eff
+	return eff, true
 }
 
 func (s *state) byOpt(name Opt) *broker {

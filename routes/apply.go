@@ -3,12 +3,19 @@ package routes
 import "slices"
 
 // counts is what a registration did to the topic table, and what it did not.
-type counts struct{ added, changed, erased, leftOut int }
+type counts struct {
+	added, changed, erased, leftOut int
+	noRoom                          bool // some was left out for want of memory
+}
+
+// leaveOut takes note that n of what it brought found no room in memory.
+func (c *counts) leaveOut(n int) { c.leftOut, c.noRoom = c.leftOut+n, true }
 
 // applyTopics puts a registration's topics and mappings into T and M. Only a master speaks for the topics of its broker, or
 // the prime slave; with enableActingMaster nobody may write to the prime slave's. anew says that all are to be applied;
-// else only topics that are missing are, and no mappings.
-func (s *state) applyTopics(b *broker, r *Registration, known comparison, anew bool) (c counts) {
+// else only topics that are missing are, and no mappings. again says that the last one of this broker found no room for all: then
+// mappings are applied, too.
+func (s *state) applyTopics(b *broker, r *Registration, known comparison, anew, again bool) (c counts) {
 	prime := b.prime(r)
 	if !r.HasTopics || r.ID != MasterID && !prime {
 		return c
@@ -19,29 +26,31 @@ func (s *state) applyTopics(b *broker, r *Registration, known comparison, anew b
 	wipe := prime && b.acting
 	if known.made && known.changes == s.changes {
 		for _, i := range known.differ {
-			s.applyTopic(b, &r.Topics[i], anew, wipe, &c)
+			s.applyTopic(b, &r.Topics[i], r.Limit, anew, wipe, &c)
 		}
 	} else {
 		for i := range r.Topics {
-			s.applyTopic(b, &r.Topics[i], anew, wipe, &c)
+			s.applyTopic(b, &r.Topics[i], r.Limit, anew, wipe, &c)
 		}
 	}
-	if anew {
+	if anew || again {
 		for i := range r.Mappings {
-			if !s.putMapping(b, &r.Mappings[i]) {
-				c.leftOut++
-			}
+			s.putMapping(b, &r.Mappings[i], r.Limit, &c)
 		}
 	}
 	return c
 }
 
 // applyTopic puts one topic of a registration into T; wipe takes its write permission away.
-func (s *state) applyTopic(b *broker, rt *Topic, anew, wipe bool, c *counts) {
+func (s *state) applyTopic(b *broker, rt *Topic, limit int64, anew, wipe bool, c *counts) {
 	if rt.Name == nil {
 		return
 	}
 	t := s.lookup(rt.Name)
+	if limit > 0 && !s.fits(limit, int64(s.growthBy(t, b, len(rt.Name)))) {
+		c.leaveOut(1)
+		return
+	}
 	if t == nil {
 		t = s.addTopic(string(rt.Name))
 	} else if !anew {

@@ -120,7 +120,7 @@ func TestCachedRouteFollowsEveryChange(t *testing.T) {
 			table.ConnLost(1)
 		}},
 		{"217", func() {
-			table.RegisterTopics(string(topic), []TopicQueue{{Broker: mq.Some("broker-001"), Queue: Queue{Perm: 1}}})
+			table.RegisterTopics(string(topic), []TopicQueue{{Broker: mq.Some("broker-001"), Queue: Queue{Perm: 1}}}, 0)
 		}},
 		{"wipe", func() { table.WipeWritePerm("broker-001") }},
 		{"order", func() { order = "o:2"; table.InvalidateAll() }},

@@ -44,6 +44,7 @@
 //  15. Every mapping of M was given by a broker of A, which lists its topic in mapped; every topic there has such a mapping. No
 //     topic of M has none, or more than topicMappings, and of one giver and name there is one.
 //  16. A registration has 1 to 8 claims of different sources, the one that registered last first.
+//  17. What the tables are said to take is the sum of what each thing in them does, on the account of a broker of A each.
 //
 // # Deviations from the original
 //

@@ -193,6 +193,7 @@ func (s *state) removeBroker(b *broker) {
 		if len(set) == 0 {
 			delete(s.clusters, cluster)
 		}
+		s.charge(b, -(sizeOfPlace + 2*len(cluster)))
 	}
 	for e := range b.lives {
 		if len(e.backs) == 0 {
@@ -201,7 +202,7 @@ func (s *state) removeBroker(b *broker) {
 		}
 		// One address under two names, and the newer name is gone: what remains is an older one's.
 		older := slices.MinFunc(e.backs, func(a, b *broker) int { return cmp.Compare(a.name, b.name) })
-		e.setBroker(older)
+		s.setBroker(e, older)
 		e.id = older.members[older.byAddr(e.key.Addr)].id
 		for i := range e.claims {
 			if c := &e.claims[i]; c.name == b.name {

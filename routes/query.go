@@ -118,7 +118,7 @@ func (s *state) stats() Stats {
 	st := Stats{
 		Topics: len(s.topics) - len(s.freeTopics), Brokers: len(s.byName),
 		Registrations: len(s.lives), Clusters: len(s.clusters),
-		CachedRoutes: s.cache.count.Load(), CachedBytes: s.cache.bytes.Load(),
+		CachedRoutes: s.cache.count.Load(), CachedBytes: s.cache.bytes.Load(), Bytes: s.size,
 		LongestGap: s.longestGap,
 	}
 	for _, b := range s.byName {

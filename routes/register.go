@@ -23,6 +23,10 @@ func (r *Registration) single() bool { return r.HasTopics && len(r.Topics) == 1 
 // broker's new description, and that the address has left its former id.
 func (s *state) register(r *Registration, known comparison, now clock.Stamp) (res RegisterResult, eff Effects) {
 	b := s.byName[r.Name]
+	if s.noRoom(r) {
+		res.NoRoom = true
+		return res, eff
+	}
 	if leavesNoAddress(b, r) {
 		eff.Events = append(eff.Events, r.event(RegisterRefused))
 		res.Refused = true
@@ -67,9 +71,9 @@ func (s *state) register(r *Registration, known comparison, now clock.Stamp) (re
 	// wiped stays wiped. The stored version is replaced after this (accept).
 	first = first || !had || old.addr == ""
 	anew := first || !listed || e.data != r.DataVersion
-	counts := s.applyTopics(b, r, known, anew)
-	s.setFilters(e, r)
-	s.accept(e, r, b)
+	counts := s.applyTopics(b, r, known, anew, e.short)
+	s.setFilters(e, r, &counts)
+	s.accept(e, r, b, counts.noRoom)
 	s.renew(e, r, now, listed, &eff)
 	if changedA {
 		s.touch(b)
@@ -157,16 +161,22 @@ func (s *state) admit(b *broker, r *Registration, now clock.Stamp, eff *Effects)
 		if !e.hidden {
 			eff.Events = append(eff.Events, r.conflict(ConflictNames, e.broker.name))
 		}
-		e.setBroker(b)
+		s.setBroker(e, b)
 	}
 	return e, !e.hidden
 }
 
 // setFilters stores the filter servers of a registration: an empty list removes them, none at all leaves them.
-func (s *state) setFilters(e *live, r *Registration) {
+func (s *state) setFilters(e *live, r *Registration, c *counts) {
 	if !r.Filters.Valid || slices.Equal(e.filters, r.Filters.Servers) {
 		return
 	}
+	grows := sizeOfTexts(r.Filters.Servers) - sizeOfTexts(e.filters)
+	if grows > 0 && !s.fits(r.Limit, int64(grows)) {
+		c.leaveOut(len(r.Filters.Servers))
+		return
+	}
+	s.charge(e.broker, grows)
 	e.filters = slices.Clone(r.Filters.Servers)
 	s.filtersChanged()
 }
@@ -175,14 +185,15 @@ func (s *state) setFilters(e *live, r *Registration) {
 func (s *state) filtersChanged() { s.cache.epoch.Add(1) }
 
 // accept stores the data version, whatever it was before, and remembers the body, so that the same one need not be read
-// again (see registerUnchanged).
-func (s *state) accept(e *live, r *Registration, b *broker) {
+// again (see registerUnchanged). short says that it found no room for all: the next one is read again.
+func (s *state) accept(e *live, r *Registration, b *broker, short bool) {
 	if e.data != r.DataVersion {
 		s.edition++
 	}
 	e.data = r.DataVersion
 	e.print = r.Print
-	if r.FreshVersion {
+	e.short = short
+	if r.FreshVersion || short {
 		e.print = Fingerprint{}
 	}
 	e.complete = r.HasTopics && (r.ID == MasterID || b.prime(r))

@@ -357,7 +357,8 @@ func (p *stepper) topic(a *args) {
 		parts := strings.Split(w, ":")
 		queues = append(queues, TopicQueue{Broker: mq.Some(parts[0]), Queue: a.queue(parts[1:])})
 	}
-	p.effects(p.s.registerTopics(a.word(1), queues))
+	eff, _ := p.s.registerTopics(a.word(1), queues, 0)
+	p.effects(eff)
 }
 
 func (p *stepper) options(a *args) {

@@ -35,7 +35,7 @@ func TestServingTellsApart(t *testing.T) {
 		},
 		"a topic that came and went": func(s *state, r *Registration) {
 			s.register(r, comparison{}, now)
-			s.registerTopics("t9", []TopicQueue{{Broker: mq.Some("b"), Queue: Queue{1, 1, 6, 0}}})
+			s.registerTopics("t9", []TopicQueue{{Broker: mq.Some("b"), Queue: Queue{1, 1, 6, 0}}}, 0)
 			s.deleteTopic("t9", "")
 		},
 		"write permission wiped and given back": func(s *state, r *Registration) {

@@ -53,6 +53,9 @@ func TestSizeOfAFleet(t *testing.T) {
 	if used > goal {
 		t.Errorf("%d bytes of live heap, goal %d", used, goal)
 	}
+	if said := uint64(st.Bytes); said < used || said > 2*used {
+		t.Errorf("%d bytes, said to be %d", used, said)
+	}
 	for i := range fleetTopics {
 		if _, ok := table.Route(fmt.Appendf(nil, "tenant-prod-orders-%06d", i), false); !ok {
 			t.Fatal("no route")

@@ -43,6 +43,7 @@ type broker struct {
 	topics   []uint32 // ids of the topics that have an entry of this broker; entry.pos points back
 	erased   uint64   // how many of its entries were ever removed: a registration's proof that none is missing
 	lives    map[*live]struct{}
+	size     int64               // bytes, see size.go
 	mapped   map[string]struct{} // topics of M that have a mapping from this broker
 }
 
@@ -50,6 +51,7 @@ type broker struct {
 type given struct {
 	BrokerMapping
 	from *broker
+	size int // bytes of Info
 }
 
 // member is one address of a broker, kept alive by the registration it was last made by.
@@ -83,6 +85,7 @@ type live struct {
 	filters  []string
 
 	print    Fingerprint // of the last accepted body
+	short    bool        // it found no room for all of that body
 	complete bool        // that body's topics were all in T when broker.erased was erasedAt
 	erasedAt uint64
 
@@ -152,6 +155,7 @@ func (s *state) joinCluster(b *broker, cluster string) {
 		s.clusters[cluster] = set
 	}
 	set[b] = struct{}{}
+	s.charge(b, sizeOfPlace+2*len(cluster))
 }
 
 // byID returns the place of the member with an id, or where it would stand.
@@ -216,6 +220,7 @@ func (s *state) unback(e *live, b *broker) {
 // addLive makes an empty registration of a key, not yet owned by anybody.
 func (s *state) addLive(key tombstone.Key, b *broker, now clock.Stamp) *live {
 	e := &live{key: key, broker: b, since: now}
+	s.charge(b, e.bytes())
 	s.lives[key] = e
 	b.lives[e] = struct{}{}
 	return e
@@ -223,6 +228,7 @@ func (s *state) addLive(key tombstone.Key, b *broker, now clock.Stamp) *live {
 
 // dropLive removes a registration that keeps nothing alive.
 func (s *state) dropLive(e *live) {
+	s.charge(e.broker, -e.bytes())
 	delete(s.lives, e.key)
 	delete(e.broker.lives, e)
 	s.endClaims(e)
@@ -239,13 +245,16 @@ func (s *state) takeAway(e *live) {
 	}
 	e.hidden = true
 	if len(e.filters) > 0 {
+		s.charge(e.broker, -sizeOfTexts(e.filters))
 		e.filters = nil
 		s.filtersChanged()
 	}
 }
 
 // setBroker makes b the latest name of a registration.
-func (e *live) setBroker(b *broker) {
+func (s *state) setBroker(e *live, b *broker) {
+	s.charge(e.broker, -e.bytes())
+	s.charge(b, e.bytes())
 	delete(e.broker.lives, e)
 	e.broker = b
 	b.lives[e] = struct{}{}

@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -119,11 +120,12 @@ func (t *Table) DeleteTopic(topic, cluster string) Effects {
 	return t.st.deleteTopic(topic, cluster)
 }
 
-// RegisterTopics adds queue settings of known brokers to a topic (code 217).
-func (t *Table) RegisterTopics(topic string, queues []TopicQueue) Effects {
+// RegisterTopics adds queue settings of known brokers to a topic (code 217). limit is Registration.Limit: with no room, nothing has
+// changed.
+func (t *Table) RegisterTopics(topic string, queues []TopicQueue, limit int64) (eff Effects, room bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.st.registerTopics(topic, queues)
+	return t.st.registerTopics(topic, queues, limit)
 }
 
 // Judge decides on a tombstone that another node proved, and evicts where the rule says so
@@ -162,6 +164,20 @@ func (t *Table) Claims(source mq.Source, broker string) bool {
 	defer t.mu.RUnlock()
 	b := t.st.byName[broker]
 	return b != nil && t.st.claimsBroker(source, b)
+}
+
+// Size is Stats.Bytes.
+func (t *Table) Size() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.size
+}
+
+// Held is what the tables take, about, in bytes, by the sources from which it was registered last.
+func (t *Table) Held() map[netip.Addr]int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.held()
 }
 
 // Registrations lists the live table, sorted by cluster, name, id and address.

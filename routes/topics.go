@@ -27,6 +27,7 @@ type topicTable struct {
 	cache cache
 
 	edition uint64 // grows with every change of what Serving lists
+	size    int64  // bytes, see size.go
 }
 
 // topic is one row of T. Its cache may be read without a lock.
@@ -34,6 +35,7 @@ type topic struct {
 	name    string
 	entries []entry // sorted by broker
 	id      uint32
+	payer   uint32 // index of the broker on whose account it is, which offers it
 	gen     uint32 // changes whenever its route does; tells a reader that what it made is out of date
 	cache   [2]atomic.Pointer[encoded]
 }
@@ -83,6 +85,7 @@ func (tt *topicTable) numberOf(q Queue) uint32 {
 			tt.settings = append(tt.settings, setting{Queue: q})
 		}
 		tt.settingOf[q] = n
+		tt.size += sizeOfSetting
 	}
 	tt.settings[n].uses++
 	return n
@@ -92,6 +95,7 @@ func (tt *topicTable) release(n uint32) {
 	tt.settings[n].uses--
 	if tt.settings[n].uses == 0 {
 		delete(tt.settingOf, tt.settings[n].Queue)
+		tt.size -= sizeOfSetting
 		tt.freeSettings = append(tt.freeSettings, n)
 	}
 }
@@ -129,10 +133,13 @@ func (tt *topicTable) put(t *topic, b *broker, q Queue) change {
 	t.entries = insertEntry(t.entries, i, entry{broker: b.index, setting: tt.numberOf(q), pos: uint32(len(b.topics))})
 	b.topics = append(b.topics, t.id)
 	b.tally.add(t.name, q)
+	tt.charge(b, sizeOfEntry)
 	tt.edition++
 	tt.changes++
 	tt.invalidate(t)
 	if len(t.entries) == 1 {
+		t.payer = b.index
+		tt.charge(b, t.size())
 		tt.names.Store(t.name, t) // only now may readers see it
 	}
 	return added
@@ -168,10 +175,19 @@ func (tt *topicTable) erase(t *topic, i int) {
 
 // drop is erase without the broker's side.
 func (tt *topicTable) drop(t *topic, i int) {
-	tt.brokers[t.entries[i].broker].tally.remove(t.name, tt.settings[t.entries[i].setting].Queue)
+	b := tt.brokers[t.entries[i].broker]
+	b.tally.remove(t.name, tt.settings[t.entries[i].setting].Queue)
+	tt.charge(b, -sizeOfEntry)
 	tt.edition++
 	tt.release(t.entries[i].setting)
 	t.entries = slices.Delete(t.entries, i, i+1)
+	if t.payer == b.index {
+		tt.charge(b, -t.size())
+		if len(t.entries) > 0 {
+			t.payer = t.entries[0].broker
+			tt.charge(tt.brokers[t.payer], t.size())
+		}
+	}
 	tt.changes++
 	tt.invalidate(t)
 	if len(t.entries) == 0 {
@@ -226,6 +242,7 @@ func (tt *topicTable) touch(b *broker) {
 
 // addBroker gives a broker its index.
 func (tt *topicTable) addBroker(b *broker) {
+	tt.charge(b, sizeOfBroker+len(b.name))
 	if last := len(tt.freeBrokers) - 1; last >= 0 {
 		b.index, tt.freeBrokers = tt.freeBrokers[last], tt.freeBrokers[:last]
 		tt.brokers[b.index] = b
@@ -237,6 +254,7 @@ func (tt *topicTable) addBroker(b *broker) {
 
 // freeBroker takes the index of a broker without entries back.
 func (tt *topicTable) freeBroker(b *broker) {
+	tt.charge(b, -(sizeOfBroker + len(b.name)))
 	tt.brokers[b.index] = nil
 	tt.freeBrokers = append(tt.freeBrokers, b.index)
 }

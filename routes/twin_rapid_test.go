@@ -236,7 +236,7 @@ func (m *machine) admin(t *rapid.T) {
 			queues = append(queues, TopicQueue{Broker: mq.Some(pick(t, someNames, "name")), Queue: drawQueue(t)})
 		}
 		topic := pick(t, someTopics, "topic")
-		m.s.registerTopics(topic, queues)
+		m.s.registerTopics(topic, queues, 0)
 		m.w.registerTopics(topic, queues)
 	case 4:
 		o := Options{

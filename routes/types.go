@@ -66,6 +66,7 @@ type Mapping struct {
 	Topic  string // the key of the map
 	Broker string // bname of the value
 	Info   any    // the value, never changed once handed over; the tables do not look inside
+	Size   int    // bytes of Info, about
 }
 
 // Filters is the filterServerList of a registration.
@@ -107,6 +108,8 @@ type Registration struct {
 	Mappings     []Mapping
 	Filters      Filters
 
+	Limit int64 // bytes that the tables may have with it, see Stats.Bytes; 0: as many as it takes
+
 	Yield func() // called now and then during long work, without a lock held; may be nil
 }
 
@@ -120,6 +123,8 @@ type Opt64 struct {
 type RegisterResult struct {
 	// Refused: a single topic came before the first full registration (code 1, "register broker failed").
 	Refused bool
+	// NoRoom: the tables would have more than Registration.Limit; nothing has changed.
+	NoRoom bool
 	// Dropped: the address registered under this id has a greater state version (code 0 with empty header).
 	Dropped bool
 	// HasMaster says that MasterAddr and HAAddr belong in the answer; HAAddr may still be absent.
@@ -260,5 +265,6 @@ type Record struct {
 type Stats struct {
 	Topics, Queues, Brokers, Registrations, Clusters int
 	CachedRoutes, CachedBytes                        int64
+	Bytes                                            int64         // what the tables take, about, without the cached routes
 	LongestGap                                       time.Duration // between two REGISTERs of one broker that was not gone meanwhile
 }

@@ -42,6 +42,7 @@ type Counts struct {
 	events    [routes.EventKinds]atomic.Uint64
 	conflicts conflicts
 	notAdmin  atomic.Uint64
+	noRoom    atomic.Uint64
 }
 
 // NewCounts counts those codes, at most MaxCodes. Times are kept if timed.
@@ -52,6 +53,9 @@ func NewCounts(codes []Code, timed bool) *Counts {
 	}
 	return c
 }
+
+// TablesFull counts a registration that was refused for want of memory for the tables.
+func (c *Counts) TablesFull() { c.noRoom.Add(1) }
 
 // Request counts one request.
 func (c *Counts) Request(conn uint64, slot uint8) { c.requests[conn%countShards].bySlot[slot].Add(1) }

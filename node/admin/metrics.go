@@ -53,6 +53,7 @@ type reading struct {
 	kvMissing bool
 	addresses addresses.Status
 	drain     Drain
+	shares    [ShareCount]Share
 }
 
 // metrics feeds the Prometheus sink. All series exist from the start, at zero.
@@ -61,6 +62,7 @@ type metrics struct {
 	sink    *sink.PrometheusSink
 	exposed http.Handler
 
+	top    *topSources
 	expiry prometheus.Gauge // of the certificate; not of the sink, whose 32-bit floats would round it to two minutes
 
 	mu   sync.Mutex // guards the following, and makes one scrape read at a time
@@ -68,7 +70,7 @@ type metrics struct {
 }
 
 func newMetrics(counts *Counts, who Identity) (*metrics, error) {
-	m := &metrics{series: slices.Concat(nodeSeries(counts), gossipSeries(), digestSeries(), addressSeries())}
+	m := &metrics{top: newTopSources(), series: slices.Concat(nodeSeries(counts), shareSeries(), gossipSeries(), digestSeries(), addressSeries())}
 	m.last = make([]uint64, len(m.series))
 	m.expiry = prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "_tls_certificate_expiry_timestamp_seconds",
 		Help: "When the certificate served expires, in seconds since 1970; 0: none is configured."})
@@ -94,7 +96,7 @@ func newMetrics(counts *Counts, who Identity) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info("build_info", "Always 1; its labels are the program's version, the RocketMQ that it follows, and Go's.",
 			prometheus.Labels{"version": who.Release, "rocketmq": remoting.VersionText(remoting.Version), "goversion": runtime.Version()}),
-		m.expiry, info("node_info", "Always 1; its labels are the node's name and the name of its gossip cluster, both empty when it gossips with nobody.",
+		m.top, m.expiry, info("node_info", "Always 1; its labels are the node's name and the name of its gossip cluster, both empty when it gossips with nobody.",
 			prometheus.Labels{"gossip_cluster": who.Cluster, "name": who.Name}),
 	} {
 		if err := registry.Register(c); err != nil {
@@ -122,7 +124,8 @@ func (m *metrics) sample(view View) {
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
 	r.kvMissing, r.shared = view.KVMissing(), view.SharedSources()
 	r.addresses, _ = view.Addresses()
-	r.drain = view.Draining()
+	r.drain, r.shares = view.Draining(), view.Shares()
+	m.top.now.Store(&r.shares)
 	expiry := 0.0
 	if at := r.server.TLSExpires; !at.IsZero() {
 		expiry = float64(at.Unix())
@@ -211,7 +214,9 @@ func nodeSeries(counts *Counts) []series {
 	}
 	all = append(all, serverSeries()...)
 	all = append(all, counter("admin_refused_total", "Requests refused because they did not come from --admin-from.",
-		func(*reading) uint64 { return counts.notAdmin.Load() }))
+		func(*reading) uint64 { return counts.notAdmin.Load() }),
+		counter("registrations_no_memory_total", "Registrations refused because the tables have all the memory that they may.",
+			func(*reading) uint64 { return counts.noRoom.Load() }))
 	for slot, code := range counts.codes {
 		all = append(all, counter("requests_total", "Requests handled, by request code.",
 			func(*reading) uint64 { return counts.Handled(slot) }).with("code", code.label()))

@@ -153,6 +153,9 @@ func (s *Store) List(namespace string) (body []byte, known bool) {
 	return held.list(), true
 }
 
+// Size is the bytes of what is served, as Limits.Store counts. It looks at all of it.
+func (s *Store) Size() int { return s.current.Load().size() }
+
 func (s *Store) publish(t table, size int) {
 	s.current.Store(&t)
 	s.size = size

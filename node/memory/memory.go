@@ -27,6 +27,8 @@ type Limits struct {
 
 	Passing int64 // what passes through: frames, what is made of them, answers that nobody has read
 	KV      int64 // the KV store; 0: no limit
+	Routes  int64 // routes that are kept encoded: they give way to whatever else is needed; 0: no limit
+	Tables  int64 // the tables; 0: no limit
 }
 
 // Without a limit, what passes through may have so much, and no more than this part of the machine.
@@ -34,6 +36,9 @@ const (
 	passing     = 1 << 30
 	passingPart = 8
 )
+
+// own is what the program itself needs, and what it keeps of the same size whatever happens.
+const own = 4 << 20
 
 // Of a limit, however small, each share has this at least; and --memory is not taken below the second.
 const (
@@ -59,7 +64,8 @@ func Plan(f Found) Limits {
 	} else {
 		l.Total = l.Go + max(l.Go/10, min(l.Go/3, 64<<20))
 	}
-	l.Passing, l.KV = max(l.Go/4, least), max(l.Go/8, least)
+	l.Passing, l.KV, l.Routes = max(l.Go/4, least), max(l.Go/8, least), max(l.Go/8, least)
+	l.Tables = max(l.Go-l.Passing-l.KV-own, least)
 	return l
 }
 

@@ -10,24 +10,24 @@ const mib = 1 << 20
 
 func TestPlan(t *testing.T) {
 	for name, c := range map[string]struct {
-		found                       Found
-		total, goLimit, passing, kv int64
+		found                               Found
+		total, goLimit, passing, kv, tables int64
 	}{
 		"nothing":                            {found: Found{}, total: 0, goLimit: 0, passing: 1024},
 		"a machine":                          {found: Found{System: 4096 * mib}, total: 0, goLimit: 0, passing: 512},
 		"a large machine":                    {found: Found{System: 64 << 10 * mib}, total: 0, goLimit: 0, passing: 1024},
-		"compose":                            {found: Found{Go: 40 * mib, Cgroup: 64 * mib, System: 4096 * mib}, total: 64, goLimit: 40, passing: 10, kv: 5},
-		"a container":                        {found: Found{Cgroup: 64 * mib}, total: 64, goLimit: 48, passing: 12, kv: 6},
-		"a large container":                  {found: Found{Cgroup: 4096 * mib}, total: 4096, goLimit: 3686, passing: 921, kv: 460},
-		"Go's limit beyond the container's":  {found: Found{Go: 1024 * mib, Cgroup: 64 * mib}, total: 64, goLimit: 48, passing: 12, kv: 6},
-		"Go's limit alone":                   {found: Found{Go: 400 * mib}, total: 464, goLimit: 400, passing: 100, kv: 50},
-		"the flag":                           {found: Found{Flag: 512 * mib, Go: 40 * mib}, total: 512, goLimit: 448, passing: 112, kv: 56},
-		"the flag beyond the container's":    {found: Found{Flag: 512 * mib, Cgroup: 64 * mib}, total: 64, goLimit: 48, passing: 12, kv: 6},
-		"so little that nothing would be so": {found: Found{Go: mib}, total: 1, goLimit: 1, passing: 1, kv: 1},
+		"compose":                            {found: Found{Go: 40 * mib, Cgroup: 64 * mib, System: 4096 * mib}, total: 64, goLimit: 40, passing: 10, kv: 5, tables: 21},
+		"a container":                        {found: Found{Cgroup: 64 * mib}, total: 64, goLimit: 48, passing: 12, kv: 6, tables: 26},
+		"a large container":                  {found: Found{Cgroup: 4096 * mib}, total: 4096, goLimit: 3686, passing: 921, kv: 460, tables: 2300},
+		"Go's limit beyond the container's":  {found: Found{Go: 1024 * mib, Cgroup: 64 * mib}, total: 64, goLimit: 48, passing: 12, kv: 6, tables: 26},
+		"Go's limit alone":                   {found: Found{Go: 400 * mib}, total: 464, goLimit: 400, passing: 100, kv: 50, tables: 246},
+		"the flag":                           {found: Found{Flag: 512 * mib, Go: 40 * mib}, total: 512, goLimit: 448, passing: 112, kv: 56, tables: 276},
+		"the flag beyond the container's":    {found: Found{Flag: 512 * mib, Cgroup: 64 * mib}, total: 64, goLimit: 48, passing: 12, kv: 6, tables: 26},
+		"so little that nothing would be so": {found: Found{Go: mib}, total: 1, goLimit: 1, passing: 1, kv: 1, tables: 1},
 	} {
 		l := Plan(c.found)
-		got := [...]int64{l.Total / mib, l.Go / mib, l.Passing / mib, l.KV / mib}
-		if want := [...]int64{c.total, c.goLimit, c.passing, c.kv}; got != want {
+		got := [...]int64{l.Total / mib, l.Go / mib, l.Passing / mib, l.KV / mib, l.Tables / mib}
+		if want := [...]int64{c.total, c.goLimit, c.passing, c.kv, c.tables}; got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}

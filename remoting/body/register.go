@@ -66,6 +66,10 @@ type RegisterDecoder struct {
 	MaxInflated int    // limit of the decompressed size, in bytes; 0 is the constant MaxInflated
 	Yield       func() // called now and then while a large topic table is read, so that others get a turn; may be nil
 
+	// Hold is told now and then, before more is taken, how many bytes the registration holds, with what a table of its topics that is as
+	// large would; false ends it with ErrMemory. Of up to 256 topics nothing is told. May be nil.
+	Hold func(bytes int64) bool
+
 	s        fastjson.Scanner
 	reg      Register
 	scratch  []byte
@@ -75,6 +79,7 @@ type RegisterDecoder struct {
 	queueIDs int         // how many more the mappings may have
 	texts    int         // likewise, bytes
 	cut      int         // topics and mappings left out
+	refused  bool        // by Hold
 	defaults DataVersion
 }
 
@@ -84,7 +89,7 @@ type RegisterDecoder struct {
 func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, nowMillis int64) (*Register, error) {
 	d.defaults = DataVersion{Timestamp: nowMillis}
 	d.trim()
-	d.queueIDs, d.texts, d.cut = MaxTopics, maxNames, 0
+	d.queueIDs, d.texts, d.cut, d.refused = MaxTopics, maxNames, 0, false
 	reg := &d.reg
 	*reg = Register{Topics: reg.Topics[:0], Mappings: reg.Mappings[:0], FilterServers: reg.FilterServers[:0],
 		Version: d.defaults, TimestampAbsent: true}
@@ -102,6 +107,9 @@ func (d *RegisterDecoder) Decode(data []byte, version int32, compressed bool, no
 		err = d.decodeCompressed(data, version >= mq.V5_0_0)
 	default:
 		err = d.decodeJSON(data, d.body)
+	}
+	if d.refused {
+		return nil, ErrMemory
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decode register body: %w", err)
@@ -233,7 +241,11 @@ func (d *RegisterDecoder) mappings() {
 		return
 	}
 	reg.MappingTable = Present
+	read := 0
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		if read++; !d.goOn(read) {
+			return
+		}
 		entry := TopicMapping{}
 		left, ok := readMapping(s, &entry.Mapping, d.queueIDs)
 		if !ok {

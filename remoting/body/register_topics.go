@@ -32,10 +32,37 @@ func (d *RegisterDecoder) topicTable() {
 			*t = TopicConfig{Key: key}
 			d.cut++
 		}
-		if read++; d.Yield != nil && read%yieldEvery == 0 {
-			d.Yield()
+		if read++; !d.goOn(read) {
+			return
 		}
 	}
+}
+
+// What a registration holds while it is read, in bytes: twice as much as it needs, for lists double.
+const (
+	heldTopic   = 2 * (80 + 72) // a TopicConfig, and what tables are given of it
+	heldMapping = 2 * (136 + 64)
+	heldQueueID = 4 * 8
+)
+
+// goOn is called after each topic or mapping: it lets others have their turn, and says whether there is memory for more.
+func (d *RegisterDecoder) goOn(read int) bool {
+	if read%yieldEvery != 0 {
+		return true
+	}
+	if d.Yield != nil {
+		d.Yield()
+	}
+	if d.Hold == nil {
+		return true
+	}
+	reg := &d.reg
+	d.refused = !d.Hold(int64(heldTopic*len(reg.Topics) + heldMapping*len(reg.Mappings) + heldQueueID*(MaxTopics-d.queueIDs) +
+		maxNames - d.texts + 2*max(len(d.scratch), len(d.s.Scratch())) + 4*len(d.index.slots)))
+	if d.refused {
+		d.s.Fail("there is no memory for more")
+	}
+	return !d.refused
 }
 
 // topic is where the topic of that key belongs: of several of one key, the place of the first and the content of the last

@@ -22,6 +22,7 @@ const MaxInflated = 64 << 20
 var (
 	ErrInflated   = errors.New("compressed body is larger than the limit when decompressed")
 	ErrTruncated  = errors.New("compressed body ends too early")
+	ErrMemory     = errors.New("no memory for so large a registration now")
 	ErrTopicText  = errors.New("topic needs five parts: name, read queues, write queues, perm, filter type")
 	ErrFilterType = errors.New("topic filter type is neither SINGLE_TAG nor MULTI_TAG")
 )
@@ -188,8 +189,8 @@ func (d *RegisterDecoder) blocks(n int, read func(text []byte) error) error {
 				return err
 			}
 		}
-		if d.Yield != nil && n%yieldEvery == 0 {
-			d.Yield()
+		if !d.goOn(n) {
+			return ErrMemory
 		}
 	}
 	return nil

@@ -46,15 +46,6 @@ const (
 	roomStep = 50 * time.Millisecond
 )
 
-// network is all addresses that one peer can choose among: an IPv6 host has a network of 64 bits.
-func network(a netip.Addr) netip.Addr {
-	if a.Is4() || !a.IsValid() {
-		return a
-	}
-	p, _ := a.Prefix(64) // never fails: the length fits
-	return p.Addr()
-}
-
 // take charges n bytes to the connection, before they are taken; it never waits. False: there is no memory for it now, and
 // nothing is charged. Only for whoever serves the connection or wakes it. What is not given back is when the connection ends.
 func (c *Conn) take(n int64) bool {
@@ -80,6 +71,22 @@ func (c *Conn) charge() {
 	add(&c.held, serving)
 }
 
+// Charge charges n bytes more to the request that is being handled, until it has been answered. What a listed broker sends may wait for
+// them. False: there is no memory, the answer says so, and the handler must do no more. Only valid in Serve.
+func (c *Conn) Charge(n int64) bool {
+	ok := c.take(n)
+	if !ok && (c.listed.Load() || c.server.cfg.Listed(c, &c.loop.req)) {
+		c.listed.Store(true)
+		ok = c.patient(n) == nil
+	}
+	if !ok {
+		c.Busy(noMemory)
+		return false
+	}
+	c.loop.charged += n
+	return true
+}
+
 // await is take for a frame, which may wait. An error: the connection must be closed.
 func (c *Conn) await(n int64) error {
 	if c.take(n) {
@@ -88,6 +95,11 @@ func (c *Conn) await(n int64) error {
 	if !c.listed.Load() && c.vouched() {
 		c.listed.Store(true)
 	}
+	return c.patient(n)
+}
+
+// patient is await of a frame of which it is known who sends it.
+func (c *Conn) patient(n int64) error {
 	for left := roomWait; left > 0; left -= roomStep {
 		if c.take(n) {
 			return nil

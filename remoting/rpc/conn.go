@@ -99,7 +99,7 @@ func (c *Conn) Silence() time.Duration {
 }
 
 // source is whom the connection's share of memory and connections is counted for.
-func (c *Conn) source() netip.Addr { return network(c.Source().Addr) }
+func (c *Conn) source() netip.Addr { return c.Source().Network() }
 
 // Value is what SetValue stored last, or nil.
 func (c *Conn) Value() any { return c.value.Load() }

@@ -32,6 +32,7 @@ type loop struct {
 	holds      *pool // entered for the requests since the last flush
 	turn       int   // frames since the connection last waited for others
 	pending    int64 // requests not yet in tally
+	charged    int64 // bytes, for the request that is being handled
 
 	woken      clock.Stamp // when the poller saw the bytes of the first read
 	readStamp  clock.Stamp // of the last read, once writes are tracked

@@ -64,6 +64,10 @@ func (c *Conn) serve(frame []byte) error {
 	if !class.Short {
 		c.leave()
 	}
+	if l.charged > 0 {
+		c.give(l.charged)
+		l.charged = 0
+	}
 	if l.req.IsOneway() || c.deaf {
 		return nil
 	}
@@ -84,10 +88,13 @@ func fieldsOf(frame []byte) int64 {
 	return growth * min(n, int64(len(frame)))
 }
 
-func (c *Conn) overloaded() {
+func (c *Conn) overloaded() { c.Busy(overloadRemark) }
+
+// Busy makes the answer code 2: the peer may ask again later. Only valid in Serve.
+func (c *Conn) Busy(remark string) {
 	c.server.counts.overloads.Add(1)
 	c.loop.resp.Reset()
-	c.loop.resp.Fail(remoting.SystemBusy, overloadRemark)
+	c.loop.resp.Fail(remoting.SystemBusy, remark)
 }
 
 // Enter moves the request that is being handled to another pool, and waits for its turn there. False: there is no room, the
@@ -194,10 +201,8 @@ func (c *Conn) answerLarge() error {
 // busy answers code 2 in the place of an answer for which there is no memory.
 func (c *Conn) busy() {
 	l, s := c.loop, c.server
-	s.counts.overloads.Add(1)
-	l.resp.Reset()
+	c.Busy(noMemory)
 	l.resp.Opaque = l.req.Opaque
-	l.resp.Fail(remoting.SystemBusy, noMemory)
 	l.out.b = remoting.AppendResponse(l.out.b, s.cfg.Serialize, &l.resp)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -148,6 +149,31 @@ func (s *Server) snapshot() []*Conn {
 	return all
 }
 
+// Most is the source that has most of something.
+type Most struct {
+	Source netip.Addr // of an IPv6 address the network, 64 bits; invalid: nobody has any
+	Has    int64
+}
+
+// Top says who has most connections, and who holds most of Config.Memory. It looks at all connections.
+func (s *Server) Top() (conns, memory Most) {
+	counts, sums := map[netip.Addr]int64{}, map[netip.Addr]int64{}
+	for _, c := range s.snapshot() {
+		counts[c.source()]++
+		sums[c.source()] += c.held.Load()
+	}
+	return most(counts), most(sums)
+}
+
+func most(sums map[netip.Addr]int64) (m Most) {
+	for source, n := range sums {
+		if n > m.Has || n == m.Has && source.Less(m.Source) {
+			m = Most{source, n}
+		}
+	}
+	return m
+}
+
 // Stats are the counts so far.
 func (s *Server) Stats() Stats {
 	n := &s.counts
@@ -156,7 +182,7 @@ func (s *Server) Stats() Stats {
 		Overloads: n.overloads.Load(), GoAways: n.goAways.Load(), Panics: n.panics.Load(), Responses: n.responses.Load(),
 		Malformed: n.malformed.Load(), Idle: n.idle.Load(), TooSlow: n.tooSlow.Load(), NoBudget: n.noBudget.Load(),
 		TLSFailed: n.tlsFailed.Load(), Stuck: n.stuck.Load(), Dropped: n.dropped.Load(), NoRoom: n.noRoom.Load(),
-		Memory: s.account.used.Load(), MemoryLimit: s.account.limit,
+		Memory: s.account.used.Load(), MemoryLimit: s.account.limit, MaxConns: int64(s.cfg.MaxConns),
 	}
 	st.TLSSelfSigned, st.TLSExpires = s.cfg.TLS.state()
 	// The lock keeps a connection from being counted both as open and as gone (see remove).

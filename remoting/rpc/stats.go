@@ -26,6 +26,7 @@ type Stats struct {
 	Dropped   int64 // answers dropped because the peer, a broker, took none
 	TLSFailed int64 // handshakes that failed or were not possible
 
+	MaxConns            int64 // 0: no limit
 	Memory, MemoryLimit int64 // bytes held by what passes through, and what it may hold
 
 	TLSSelfSigned bool      // of the certificate that is served now

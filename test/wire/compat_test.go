@@ -20,7 +20,7 @@ import (
 const (
 	compatPath = "../../docs/compat.md"
 	lastRow    = 171
-	lastDevi   = 21
+	lastDevi   = 22
 )
 
 var (
