@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,6 +17,11 @@ import (
 
 // The scripts of testdata run the real command line, each call in a process of its own.
 func TestMain(m *testing.M) {
+	if signal.Ignored(syscall.SIGHUP) && strings.HasSuffix(os.Args[0], ".test") {
+		// Under nohup, servers that run in this process would not hear it. A signal that is caught is as usual after exec.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		panic(syscall.Exec(os.Args[0], os.Args, os.Environ()))
+	}
 	run := func() { os.Exit(Main(os.Args, []string{"the licences\n"}, os.Stdout, os.Stderr)) }
 	if _, _, ok := asJava(os.Args); ok { // mqnamesrv once more; on the PATH java stays what it is
 		run()
