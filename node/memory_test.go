@@ -42,7 +42,7 @@ func TestTablesAreBounded(t *testing.T) {
 	fakes := 0
 	for ; ; fakes++ {
 		a := register(stranger, fmt.Sprint("fake", fakes), manyTopics(fmt.Sprint("fake", fakes), 200))
-		if a.Code == int32(remoting.SystemBusy) && a.Remark == tablesFull {
+		if a.Code == remoting.SystemBusy && a.Remark == tablesFull {
 			break
 		}
 		if a.Code != 0 || fakes > limit/1000 {
@@ -56,7 +56,7 @@ func TestTablesAreBounded(t *testing.T) {
 	for i := 0; ; i++ {
 		topic := map[string]string{"topic": fmt.Sprint(i, strings.Repeat("x", 900))}
 		a := ask(t, stranger, remoting.RegisterTopicInNamesrv, topic, queuesOf("honest"))
-		if a.Code == int32(remoting.SystemBusy) {
+		if a.Code == remoting.SystemBusy {
 			break
 		}
 		if a.Code != 0 || i > limit/900 {
@@ -68,7 +68,7 @@ func TestTablesAreBounded(t *testing.T) {
 	if a := register(dialBehind(t, n, "10.0.0.2"), "second", manyTopics("second", 100)); a.Code != 0 {
 		t.Fatalf("a broker of another source: %v", a)
 	}
-	if a := register(dialBehind(t, n, "10.0.0.3"), "third", manyTopics("third", 2000)); a.Code != int32(remoting.SystemBusy) {
+	if a := register(dialBehind(t, n, "10.0.0.3"), "third", manyTopics("third", 2000)); a.Code != remoting.SystemBusy {
 		t.Fatalf("a broker for which there is no room: %v", a)
 	}
 	if a := register(stranger, "fake0", manyTopics("more", 2000)); a.Code != 0 || bytes() > limit/8*7 {
@@ -122,7 +122,7 @@ func TestDecodedRegistrationsAreCharged(t *testing.T) {
 			if name == "compressed" {
 				header["compressed"] = "true"
 			}
-			if a := ask(t, c, remoting.RegisterBroker, header, large); a.Code != int32(remoting.SystemBusy) || !strings.Contains(a.Remark, "--memory") {
+			if a := ask(t, c, remoting.RegisterBroker, header, large); a.Code != remoting.SystemBusy || !strings.Contains(a.Remark, "--memory") {
 				t.Errorf("a registration that needs more than there is: %d %s", a.Code, a.Remark)
 			}
 			delete(header, "compressed")
@@ -133,7 +133,7 @@ func TestDecodedRegistrationsAreCharged(t *testing.T) {
 	}
 	kit.Until(t, "all is given back", func() bool { return used() < 64<<10 })
 	many := strings.Repeat(queuesOf("a")[15:len(queuesOf("a"))-2]+",", 2000)
-	if a := ask(t, c, remoting.RegisterTopicInNamesrv, map[string]string{"topic": "T"}, `{"queueDatas":[`+many+`{}]}`); a.Code != int32(remoting.SystemBusy) {
+	if a := ask(t, c, remoting.RegisterTopicInNamesrv, map[string]string{"topic": "T"}, `{"queueDatas":[`+many+`{}]}`); a.Code != remoting.SystemBusy {
 		t.Errorf("a 217 that needs more than there is: %v", a)
 	}
 }

@@ -12,12 +12,11 @@ const topicMappings = 1024
 // or there is no room.
 func (s *state) putMapping(b *broker, m *Mapping, limit int64, c *counts) {
 	list := s.mappings[m.Topic]
-	g, grows := given{BrokerMapping{Broker: m.Broker, Info: m.Info}, b, m.Size}, 0
+	g := given{BrokerMapping{Broker: m.Broker, Info: m.Info}, b, m.Size}
+	grows := g.bytes() + len(m.Topic)
 	i := slices.IndexFunc(list, func(o given) bool { return o.from == b && o.Broker == m.Broker })
 	if i >= 0 {
 		grows = g.bytes() - list[i].bytes()
-	} else {
-		grows = g.bytes() + len(m.Topic)
 	}
 	switch {
 	case i < 0 && len(list) >= topicMappings:
