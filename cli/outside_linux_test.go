@@ -568,3 +568,46 @@ func TestClusterOnAStoppedTerminal(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	p.ends(t, promptly, 0)
 }
+
+// Somebody at a terminal is asked before many requests are sent; without a yes nothing is.
+func TestAsksFirstAtATerminal(t *testing.T) {
+	p := outside(t, serving1(t.TempDir()))
+	topics := make([]string, askAbove+1)
+	for i := range topics {
+		topics[i] = fmt.Sprint("topic-", i)
+	}
+	c := kit.Dial(t, p.addr)
+	if a := c.Call((&kit.Broker{Cluster: "c", Name: "b", Addr: "127.0.0.1:1", Version: 500, Language: "JAVA", Topics: topics}).Registration()); a.Code != 0 {
+		t.Fatal(a)
+	}
+	for _, one := range []struct{ flag, answer, want string }{
+		{"", "n", "nothing was asked; --yes asks without this question"},
+		{"", "", "nothing was asked"},
+		{"", "y", "broker-listed-but-gone"},
+		{"--yes", "", "broker-listed-but-gone"},
+	} {
+		master, slave := newTerminal(t)
+		cmd := onTerminal(exec.Command("epitaph", "doctor", "-n", p.addr, "--rate", "10000", "--settle", "1s"), slave)
+		if one.flag != "" {
+			cmd.Args = append(cmd.Args, one.flag)
+		}
+		cmd.Stdout, cmd.Stderr = slave, slave
+		kit.Must(t, cmd.Start())
+		slave.Close()
+		text, asked := "", false
+		for b := make([]byte, 4096); ; {
+			n, err := master.Read(b)
+			if text += string(b[:n]); !asked && strings.Contains(text, "go on? [y/N] ") {
+				asked = true
+				_, _ = master.WriteString(one.answer + "\n")
+			}
+			if err != nil { // the terminal ends with its last process
+				break
+			}
+		}
+		err := cmd.Wait()
+		if asked != (one.flag == "") || !strings.Contains(text, one.want) || !strings.Contains(text, "10001 topics") {
+			t.Errorf("%v, asked %t, %v: %s", one, asked, err, text)
+		}
+	}
+}
