@@ -69,9 +69,6 @@ func sampleCluster(now time.Time) *clusterScreen {
 }
 
 func TestClusterScreens(t *testing.T) {
-	old := time.Local
-	time.Local = time.UTC
-	defer func() { time.Local = old }()
 	s := sampleCluster(noon)
 	for name, lines := range map[string][]string{
 		"cluster": s.draw(80, 24), "cluster_narrow": s.draw(60, 24), "cluster_low": s.draw(80, 12),

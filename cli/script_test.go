@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		panic(syscall.Exec(os.Args[0], os.Args, os.Environ()))
 	}
+	time.Local = time.UTC // screens show the time of day, and goroutines of other tests may read this one
 	run := func() { os.Exit(Main(os.Args, []string{"the licences\n"}, os.Stdout, os.Stderr)) }
 	if _, _, ok := asJava(os.Args); ok { // mqnamesrv once more; on the PATH java stays what it is
 		run()

@@ -109,7 +109,7 @@ func (w *World) checkProof(from *node, msg tombstone.Message) {
 func (w *World) Settle() {
 	w.Net.Calm()
 	w.Run(2 * time.Second)
-	for w.anyHalted() {
+	for w.anyHalted() || w.Taken >= w.now {
 		w.Run(time.Second)
 	}
 	for _, n := range w.nodes {

@@ -315,6 +315,7 @@ func (c *Conn) arrive(f Frame) {
 		f.Part = Rest
 		c.lastTaken += c.w.Step + int64(c.w.retransmission())
 	}
+	c.w.Taken = max(c.w.Taken, c.lastTaken)
 	c.End.Take(f, c.lastTaken)
 }
 

@@ -36,6 +36,8 @@ type World struct {
 	// ResetIsAck breaks the kernels' promise: what a dead process's kernel resets counts as acknowledged.
 	ResetIsAck bool
 
+	Taken int64 // true time at which the last frame that has arrived is there whole
+
 	procs   map[int]*Proc
 	forgers []*Proc             // numbered below zero: before every life of a broker
 	paths   map[path]*pathState // broker host to node
