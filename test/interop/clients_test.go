@@ -73,7 +73,7 @@ func startGoClient(t *testing.T, o java.ClientOptions) *java.Client {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build goclient: %v\n%s", err, out)
 	}
-	return &java.Client{Process: kit.Start(t, exec.Command(binary, o.Args()...))}
+	return java.NewClient(kit.Start(t, exec.Command(binary, o.Args()...)))
 }
 
 // delivered is nil when a client sent count messages without a failure and received every one.

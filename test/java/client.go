@@ -5,13 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,20 +91,32 @@ const rebalanceSoon = "-Drocketmq.client.rebalance.waitInterval=1000"
 
 // Client is a running producer and consumer that prints one line per event: "OK id broker" for a message that was
 // sent, "FAIL id text" for one that was not, "GOT id broker" for one received.
-type Client struct{ *kit.Process }
+type Client struct {
+	*kit.Process
+
+	mu     sync.Mutex // guards events
+	events Events
+}
+
+// NewClient reads the events of a client that was just started.
+func NewClient(p *kit.Process) *Client {
+	c := &Client{Process: p, events: Events{Sent: map[string]string{}, Failed: map[string]string{}, Received: map[string]string{}}}
+	p.Tap(c.note)
+	return c
+}
 
 // StartClient runs a compiled client with the jars it was compiled against.
 func StartClient(t testing.TB, main, classes, lib string, o ClientOptions) *Client {
 	t.Helper()
 	home := t.TempDir()
 	timeout := fmt.Sprintf("-DsendTimeout=%d", cmp.Or(o.SendTimeout, 3*time.Second).Milliseconds())
-	return &Client{Start(t, Command{
+	return NewClient(Start(t, Command{
 		ClassPath: ClassPath(lib) + ":" + classes,
 		JVM:       slices.Concat(Flags(home, "256m"), []string{rebalanceSoon, timeout}, o.JVM),
 		Main:      main,
 		Args:      o.Args(),
 		Dir:       home,
-	})}
+	}))
 }
 
 // StartBoth runs the benchmark producer and consumer of rocketmq-example 5.5.0 in one JVM, by the launcher compiled
@@ -132,23 +145,31 @@ type Events struct {
 	Failure  string            // text of the newest that failed
 }
 
-// Events reads the output.
-func (c *Client) Events() Events {
-	e := Events{Sent: map[string]string{}, Failed: map[string]string{}, Received: map[string]string{}}
-	for _, line := range strings.Split(c.Output(), "\n") {
-		m := eventLine.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		switch m[1] {
-		case "OK":
-			e.Sent[m[2]], e.Last, e.LastText = m[3], "OK", m[3]
-		case "FAIL":
-			e.Failed[m[2]], e.Last, e.LastText, e.Failure = m[3], "FAIL", m[3], m[3]
-		case "GOT":
-			e.Received[m[2]] = m[3]
-		}
+// note takes one line of the output.
+func (c *Client) note(line string) {
+	m := eventLine.FindStringSubmatch(line)
+	if m == nil {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := &c.events
+	switch m[1] {
+	case "OK":
+		e.Sent[m[2]], e.Last, e.LastText = m[3], "OK", m[3]
+	case "FAIL":
+		e.Failed[m[2]], e.Last, e.LastText, e.Failure = m[3], "FAIL", m[3], m[3]
+	case "GOT":
+		e.Received[m[2]] = m[3]
+	}
+}
+
+// Events is everything so far.
+func (c *Client) Events() Events {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.events
+	e.Sent, e.Failed, e.Received = maps.Clone(e.Sent), maps.Clone(e.Failed), maps.Clone(e.Received)
 	return e
 }
 

@@ -25,7 +25,8 @@ type Process struct {
 
 	mu     sync.Mutex
 	lines  []string
-	grew   chan struct{} // closed and replaced whenever lines grows
+	tap    func(line string) // told of each line, also of those that are kept no more; may be nil
+	grew   chan struct{}     // closed and replaced whenever lines grows
 	status int
 }
 
@@ -98,6 +99,9 @@ func (p *Process) read(r io.ReadCloser) {
 func (p *Process) keep(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.tap != nil {
+		p.tap(line)
+	}
 	if len(p.lines) == keptLines {
 		p.lines = append(p.lines[:0], p.lines[keptLines/2:]...)
 	}
@@ -109,7 +113,18 @@ func (p *Process) keep(line string) {
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Output is what the program printed so far, standard output and error together.
+// Tap tells f each line of the output, one at a time, also those that have come already. One f at most, and soon after the start:
+// only so many lines are kept.
+func (p *Process) Tap(f func(line string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.lines {
+		f(line)
+	}
+	p.tap = f
+}
+
+// Output is what the program printed lately, standard output and error together.
 func (p *Process) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

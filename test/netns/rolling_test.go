@@ -59,7 +59,7 @@ func (f *fleet) goClient(host string, o java.ClientOptions) (c *java.Client) {
 	o.Endpoint, o.Count = "domain:"+f.name, -1
 	cmd := exec.Command(binary, o.Args()...)
 	cmd.Env = append(os.Environ(), "HOME="+f.t.TempDir())
-	f.host(host).within(func() { c = &java.Client{Process: kit.Start(f.t, cmd)} })
+	f.host(host).within(func() { c = java.NewClient(kit.Start(f.t, cmd)) })
 	return c
 }
 
