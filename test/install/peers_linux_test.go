@@ -77,7 +77,7 @@ func (p *peers) sends(name string, o java.ClientOptions) {
 	s := &sender{name: name, Client: java.StartClient(p.t, "Peer", classes, lib, o)}
 	kit.Await(p.t, patience, name+" sends", func() error {
 		if e := s.Events(); e.Last != "OK" {
-			return fmt.Errorf("%d failed: %s", len(e.Failed), e.LastText)
+			return fmt.Errorf("%d failed: %s", len(e.Failed), e.Failure)
 		}
 		return nil
 	})

@@ -249,7 +249,7 @@ func failure(e java.Events) string {
 	if e.Last != "FAIL" {
 		return ""
 	}
-	text, _, _ := strings.Cut(e.LastText, ":")
+	text, _, _ := strings.Cut(e.Failure, ":")
 	return text
 }
 

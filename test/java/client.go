@@ -141,7 +141,6 @@ type Events struct {
 	Failed   map[string]string // id -> text
 	Received map[string]string // id -> broker
 	Last     string            // kind of the newest send: "OK" or "FAIL"
-	LastText string            // broker or text of it
 	Failure  string            // text of the newest that failed
 }
 
@@ -156,9 +155,9 @@ func (c *Client) note(line string) {
 	e := &c.events
 	switch m[1] {
 	case "OK":
-		e.Sent[m[2]], e.Last, e.LastText = m[3], "OK", m[3]
+		e.Sent[m[2]], e.Last = m[3], "OK"
 	case "FAIL":
-		e.Failed[m[2]], e.Last, e.LastText, e.Failure = m[3], "FAIL", m[3], m[3]
+		e.Failed[m[2]], e.Last, e.Failure = m[3], "FAIL", m[3]
 	case "GOT":
 		e.Received[m[2]] = m[3]
 	}
