@@ -20,8 +20,8 @@ func (n *Node) deleteTopic(c *rpc.Conn, req *remoting.Request, _ *remoting.Respo
 	}
 }
 
-// The body of a 217, in bytes: of up to so many it does not matter what they become, and of more one becomes so many at most: three make a
-// queue setting, in a list that doubles.
+// The body of a 217, in bytes: of up to so many it does not matter what they become, and of more one becomes so many at most:
+// three make a queue setting, in a list that doubles.
 const (
 	usualTopics = 4 << 10
 	grownTopics = 40
@@ -60,7 +60,7 @@ func (n *Node) registerTopic(c *rpc.Conn, req *remoting.Request, resp *remoting.
 			Queue:  routes.Queue{Read: q.ReadQueueNums, Write: q.WriteQueueNums, Perm: q.Perm, SysFlag: q.TopicSysFlag},
 		}
 	}
-	eff, room := n.table.RegisterTopics(topic, queues, n.tableLimit(c, n.ownsAll(c, route)))
+	eff, room := n.table.RegisterTopics(topic, queues, n.tableLimit(c, func() bool { return n.ownsAll(c, route) }))
 	if !room {
 		n.refuseGrowth(c, route.Queues[0].BrokerName)
 		return

@@ -64,16 +64,16 @@ func newShares(limit, kv int64) *shares {
 	return &shares{limit: limit, kv: kv, refused: rate.Sometimes{First: 10, Interval: time.Second}}
 }
 
-// tableLimit is what the tables may take after something that a connection sends, in bytes; 0: as much as it needs. Of what is beyond three
-// quarters the source that holds most gets nothing for a broker that is not listed; of the last eighth others get nothing
-// for such a one, and the source that holds most nothing at all.
-func (n *Node) tableLimit(c *rpc.Conn, listed bool) int64 {
+// tableLimit is what the tables may take after something that a connection sends, in bytes; 0: as much as it needs. Of what is
+// beyond three quarters the source that holds most gets nothing for a broker that is not listed; of the last eighth others
+// get nothing for such a one, and the source that holds most nothing at all. listed is asked only where there is a limit.
+func (n *Node) tableLimit(c *rpc.Conn, listed func() bool) int64 {
 	s := n.shares
 	if s.limit == 0 {
 		return 0
 	}
 	eighths := int64(7)
-	if listed {
+	if listed() {
 		eighths++
 	}
 	if top, _ := n.holdsMost(); top.IsValid() && top == c.Source().Network() {
@@ -113,12 +113,11 @@ func (n *Node) refuseGrowth(c *rpc.Conn, broker string) {
 
 // fillRoom sets how much the tables may take with a registration.
 func (n *Node) fillRoom(c *rpc.Conn, r *routes.Registration) {
-	r.Limit = n.tableLimit(c, n.table.RegisteredFrom(r.Cluster, r.Addr, c.Source()))
+	r.Limit = n.tableLimit(c, func() bool { return n.table.RegisteredFrom(r.Cluster, r.Addr, c.Source()) })
 }
 
-// sharesNow is how much of what is limited is used, and by whom where it is short.
-func (n *Node) sharesNow() (all [admin.ShareCount]admin.Share) {
-	st := n.server.Stats()
+// sharesOf is how much of what is limited is used, and by whom where it is short.
+func (n *Node) sharesOf(st *rpc.Stats) (all [admin.ShareCount]admin.Share) {
 	all[admin.PassingShare] = admin.Share{Used: st.Memory, Limit: st.MemoryLimit}
 	all[admin.TablesShare] = admin.Share{Used: n.table.Size(), Limit: n.shares.limit}
 	all[admin.KVShare] = admin.Share{Used: int64(n.kv.Size()), Limit: n.shares.kv}

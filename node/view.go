@@ -28,8 +28,10 @@ func (v view) Connections() rpc.Stats                      { return v.n.server.S
 func (v view) Table() *routes.Table                        { return v.n.table }
 func (v view) DroppedLines() uint64                        { return v.n.droppedLines() }
 func (v view) SharedSources() int                          { return int(v.n.shared.n.Load()) }
-func (v view) Shares() [admin.ShareCount]admin.Share       { return v.n.sharesNow() }
-func (v view) Departures() *departures.Shell               { return v.n.depart }
+func (v view) Shares(st *rpc.Stats) [admin.ShareCount]admin.Share {
+	return v.n.sharesOf(st)
+}
+func (v view) Departures() *departures.Shell { return v.n.depart }
 
 func (n *Node) droppedLines() uint64 {
 	if n.dropped == nil {

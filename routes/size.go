@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// What the tables take, in bytes, is estimated as they change: by numbers that TestSizesAreNotTooSmall compares with the heap. Texts
-// count beside them. Encoded routes have a budget of their own.
+// What the tables take, in bytes, is estimated as they change: by numbers that TestSizesAreNotTooSmall compares with the heap.
+// Texts count beside them. Encoded routes have a budget of their own.
 const (
 	sizeOfTopic   = 160 // with its places in the index and the lists
 	sizeOfEntry   = 24
@@ -58,8 +58,8 @@ func (s *state) growth(r *Registration) (n int64) {
 	return n
 }
 
-// growthBy is how much the tables grow when a broker offers a topic; t and b are nil where there is none yet, name is the length of its name. Distinct queue settings are
-// few, and count when they are there.
+// growthBy is how much the tables grow when a broker offers a topic; t and b are nil where there is none yet, name is the
+// length of the topic's name. Distinct queue settings are few, and count when they are there.
 func (tt *topicTable) growthBy(t *topic, b *broker, name int) int {
 	if t == nil {
 		return sizeOfTopic + name + sizeOfEntry
@@ -75,8 +75,8 @@ func (tt *topicTable) growthBy(t *topic, b *broker, name int) int {
 // fits says that there is room for n bytes more. A limit of 0 is none.
 func (tt *topicTable) fits(limit, n int64) bool { return limit == 0 || tt.size+n <= limit }
 
-// noRoom says that a registration cannot be taken for want of memory. That of an address that its broker has is: of what it brings,
-// what finds no room is left out (docs/spec/nameserver.md#dev-22).
+// noRoom says that a registration cannot be taken for want of memory. That of an address that its broker has is taken always:
+// of what it brings, what finds no room is left out (docs/spec/nameserver.md#dev-22).
 func (s *state) noRoom(r *Registration) bool {
 	if r.Limit == 0 {
 		return false

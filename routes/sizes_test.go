@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSizesAreNotTooSmall compares what the tables are said to take with the heap: no less, and no more than twice as much. TestSizeOfAFleet does so of many
-// brokers with the same topics.
+// TestSizesAreNotTooSmall compares what the tables are said to take with the heap: no less, and no more than twice as much.
+// TestSizeOfAFleet does so of many brokers with the same topics.
 func TestSizesAreNotTooSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short; fills tables of many kinds; make test has it")

@@ -51,7 +51,7 @@ type View interface {
 	SharedSources() int   // source addresses from which brokers of several hosts come
 	DroppedLines() uint64 // of the log, since the start
 	Draining() Drain
-	Shares() [ShareCount]Share
+	Shares(*rpc.Stats) [ShareCount]Share // those are of now
 	SetDrain(on bool) error              // lets clients go, or takes them again
 	Addresses() (addresses.Status, bool) // false: the node has no address server
 	Departures() *departures.Shell       // nil: the node gossips with nobody

@@ -24,7 +24,7 @@ func (idle) Up() time.Duration                       { return time.Second }
 func (idle) Missing() (brokers int, _ time.Duration) { return 0, 0 }
 func (idle) DroppedLines() uint64                    { return 0 }
 func (idle) SharedSources() int                      { return 0 }
-func (idle) Shares() [ShareCount]Share               { return [ShareCount]Share{} }
+func (idle) Shares(*rpc.Stats) [ShareCount]Share     { return [ShareCount]Share{} }
 func (idle) Alone() bool                             { return false }
 func (idle) ReadyAfter() time.Duration               { return 30 * time.Second }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }

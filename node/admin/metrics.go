@@ -124,7 +124,7 @@ func (m *metrics) sample(view View) {
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
 	r.kvMissing, r.shared = view.KVMissing(), view.SharedSources()
 	r.addresses, _ = view.Addresses()
-	r.drain, r.shares = view.Draining(), view.Shares()
+	r.drain, r.shares = view.Draining(), view.Shares(&r.server)
 	m.top.now.Store(&r.shares)
 	expiry := 0.0
 	if at := r.server.TLSExpires; !at.IsZero() {

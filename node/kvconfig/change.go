@@ -53,7 +53,7 @@ func (s *Store) commit() {
 	s.pending = nil
 	s.queue.Unlock()
 	err := s.Frozen()
-	d := draft{table: maps.Clone(*s.current.Load()), size: s.size, limits: s.limits, copied: make(map[string]bool)}
+	d := draft{table: maps.Clone(*s.current.Load()), size: s.Size(), limits: s.limits, copied: make(map[string]bool)}
 	kept := 0
 	for _, c := range batch {
 		c.done, c.err = true, err

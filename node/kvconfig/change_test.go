@@ -69,13 +69,13 @@ func TestARefusedChangeCostsItselfOnly(t *testing.T) {
 	if got, want := held(t, s.Path()), `{"configTable":{"n":{"a":"1","c":"123"}}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	size := s.size
+	size := s.Size()
 	must(t, os.Remove(s.Path()))
 	must(t, os.Mkdir(s.Path(), 0o700))
 	errs, writes = together(t, s, put(s, "n", "a", "2"), put(s, "n", "b", "1234"), put(s, "n", "d", "2"))
 	limited(t, errs[1], ValueOption)
-	if errs[0] == nil || errs[2] == nil || writes != 0 || s.size != size {
-		t.Errorf("%v, %d writes, %d bytes", errs, writes, s.size)
+	if errs[0] == nil || errs[2] == nil || writes != 0 || s.Size() != size {
+		t.Errorf("%v, %d writes, %d bytes", errs, writes, s.Size())
 	}
 	if v, ok := s.Get("n", "a"); v != "1" || !ok {
 		t.Errorf("the value is %q, %v", v, ok)
@@ -118,28 +118,28 @@ func TestStoreLimit(t *testing.T) {
 		s.SetLimits(Limits{Value: 1 << 20, Store: 4_000})
 		n := 0
 		for ; ; n++ {
-			before := s.size
+			before := s.Size()
 			if err := change(s, n); err != nil {
 				limited(t, err, StoreOption)
-				if s.size != before {
-					t.Errorf("%s: a refusal changed the size from %d to %d", name, before, s.size)
+				if s.Size() != before {
+					t.Errorf("%s: a refusal changed the size from %d to %d", name, before, s.Size())
 				}
 				break
 			}
-			if size := s.size; size > 4_000 || len(held(t, s.Path())) > size {
+			if size := s.Size(); size > 4_000 || len(held(t, s.Path())) > size {
 				t.Fatalf("%s: change %d was taken, %d bytes, %d in the file", name, n, size, len(held(t, s.Path())))
 			}
 		}
 		if n < 2 {
 			t.Errorf("%s: %d changes were taken", name, n)
 		}
-		if got := s.current.Load().size(); got != s.size {
-			t.Errorf("%s: the size is kept as %d, and is %d", name, s.size, got)
+		if got := s.current.Load().size(); got != s.Size() {
+			t.Errorf("%s: the size is kept as %d, and is %d", name, s.Size(), got)
 		}
 		again, err := Open(s.Path())
 		must(t, err)
-		if again.size != s.size {
-			t.Errorf("%s: %d bytes after a restart, %d before", name, again.size, s.size)
+		if again.Size() != s.Size() {
+			t.Errorf("%s: %d bytes after a restart, %d before", name, again.Size(), s.Size())
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestStoreLimit(t *testing.T) {
 func TestStoreLimitIsExact(t *testing.T) {
 	s := openNew(t)
 	must(t, s.Put("n", "k", "vvvv"))
-	room := s.size
+	room := s.Size()
 	for limit, want := range map[int]bool{room - 1: false, room: true} {
 		s := openNew(t)
 		s.SetLimits(Limits{Value: 100, Store: limit})

@@ -46,13 +46,13 @@ type Store struct {
 	orderGen atomic.Uint64
 	changes  atomic.Uint64
 	frozen   atomic.Pointer[error] // why every change is refused; nil: none is
+	size     atomic.Int64          // of the table, as Limits.Store counts; set by whoever holds write
 
 	queue   sync.Mutex // guards pending
 	pending []*change  // for the next write
 
 	write  sync.Mutex // guards the following fields, and is held from copying the table to publishing it
 	limits Limits
-	size   int // of the table, as Limits.Store counts
 }
 
 // Open loads the store from path, or starts empty when the file is missing, empty or holds null and no .bak stands
@@ -63,8 +63,9 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, dir: dir, limits: noLimits, size: t.size()}
+	s := &Store{path: path, dir: dir, limits: noLimits}
 	s.current.Store(&t)
+	s.size.Store(int64(t.size()))
 	return s, nil
 }
 
@@ -153,11 +154,11 @@ func (s *Store) List(namespace string) (body []byte, known bool) {
 	return held.list(), true
 }
 
-// Size is the bytes of what is served, as Limits.Store counts. It looks at all of it.
-func (s *Store) Size() int { return s.current.Load().size() }
+// Size is the bytes of what is served, as Limits.Store counts.
+func (s *Store) Size() int { return int(s.size.Load()) }
 
 func (s *Store) publish(t table, size int) {
 	s.current.Store(&t)
-	s.size = size
+	s.size.Store(int64(size))
 	s.changes.Add(1)
 }
