@@ -79,6 +79,13 @@ func (n *node) removedLocally(c *conn, k tombstone.Key, before *world.Ghost, fin
 	}
 }
 
+// overdue is INV-10. A process that stood still until a moment ago has not looked yet.
+func (n *node) overdue() {
+	if n.w.flaw == NoFlaw && n.w.now-n.until > int64(2*time.Second) {
+		n.w.Overdue(n.index, n.stoodStill)
+	}
+}
+
 // checkProof is INV-6.
 func (w *World) checkProof(from *node, msg tombstone.Message) {
 	p, ok := msg.(tombstone.Proof)

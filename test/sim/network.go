@@ -177,6 +177,7 @@ func (w *World) scan() {
 			}
 			n.touched = true
 			n.effects(n.table.Expire())
+			n.overdue()
 		})
 	}
 	w.After(5*time.Second, w.scan)

@@ -111,6 +111,11 @@ func (n *node) output(out tombstone.Output) {
 		n.w.Logf("%s decides on %s/%d of %s: %v (life %v, register %v)", n.name(), d.ID.Cluster, d.ID.Seq,
 			d.ID.Origin.Name, d.Verdict.Outcome, d.Verdict.LifeMargin, d.Verdict.RegisterMargin)
 	}
+	for _, r := range out.Refuted {
+		if n.w.flaw == NoFlaw {
+			n.w.Refuted(n.index, r.Decision.ID.Key)
+		}
+	}
 	for _, p := range out.Packets {
 		n.w.transmit(n, p)
 	}
@@ -210,6 +215,7 @@ func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 	n.effects(eff)
 	n.removedLocally(c, f.Key, before, false)
 	n.x.Unregistered(c.ID, f.Key)
+	c.Unregistered(f.Key)
 	wr := world.Write{Unregs: 1}
 	if left.Leaving == routes.LeavingProven {
 		d := left.Departure

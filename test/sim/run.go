@@ -11,6 +11,7 @@ type Result struct {
 	Failures   []world.Failure
 	Tombstones int
 	Evicted    int
+	Refuted    int
 }
 
 // Run plays a schedule and settles.
@@ -26,7 +27,7 @@ func Run(s world.Schedule, flaw Flaw, residual world.Residual, log func(string, 
 	if len(w.Failures) == 0 && flaw == NoFlaw {
 		w.Settle()
 	}
-	return Result{Failures: w.Failures, Tombstones: len(w.Marks), Evicted: w.Evicted}
+	return Result{Failures: w.Failures, Tombstones: len(w.Marks), Evicted: w.Evicted, Refuted: w.Contradicted}
 }
 
 // Shrink leaves out ops of a failing schedule as long as it fails: first large parts of it, then single ops.

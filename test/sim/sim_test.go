@@ -28,7 +28,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 		few = 100
 	}
 	p := world.ReadPlan(t, few)
-	tombstones, evicted, n := 0, 0, 0
+	tombstones, evicted, refuted, n := 0, 0, 0, 0
 	began := time.Now()
 	played := play(p, NoFlaw, world.NoResidual, func(seed uint64, r Result) bool {
 		if n++; n%10_000 == 0 {
@@ -37,6 +37,7 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 		}
 		tombstones += r.Tombstones
 		evicted += r.Evicted
+		refuted += r.Refuted
 		if len(r.Failures) == 0 {
 			return false
 		}
@@ -46,9 +47,9 @@ func TestNoScheduleBreaksAnInvariant(t *testing.T) {
 		p.Join(t, seed, "test/sim")
 		return true
 	})
-	t.Logf("%v: %d tombstones, %d evictions", played, tombstones, evicted)
-	if !t.Failed() && (tombstones < n/2 || evicted < n/20) {
-		t.Errorf("%d tombstones and %d evictions in %d schedules: too few to show anything", tombstones, evicted, n)
+	t.Logf("%v: %d tombstones, %d evictions, %d of them refuted", played, tombstones, evicted, refuted)
+	if !t.Failed() && (tombstones < n/2 || evicted < n/20 || refuted < n/400) {
+		t.Errorf("%d tombstones, %d evictions and %d refuted in %d schedules: too few to show anything", tombstones, evicted, refuted, n)
 	}
 }
 

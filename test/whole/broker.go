@@ -42,28 +42,43 @@ func (m *machine) Life() uint64 {
 	return m.life.number
 }
 
-// Accept takes a connection, unless the node's process stands still or its accept queue is full.
+// Accept takes the connection that the host has ready, and makes it open the next one, which says nothing until it is taken: as
+// behind a proxy that opens connections before anybody needs them.
 func (m *machine) Accept(c *world.Conn) bool {
 	if time.Until(m.until) > 0 {
 		return false
 	}
-	m.w.port++
-	mine := &conn{
-		Conn: c, w: m.w, life: m.life, signal: make(chan struct{}, 1),
-		remote: net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.Proc.IP(), uint16(20_000+m.w.port%40_000))),
+	mine := m.life.ready[c.Proc.Host()]
+	if mine == nil || !mine.Open {
+		if mine = m.open(c.Proc.IP()); mine == nil {
+			return false
+		}
 	}
-	select {
-	case m.life.listener.conns <- mine:
-	default:
-		return false
-	}
-	m.life.accepted++
-	c.ID, c.End = m.life.accepted, mine
-	m.life.conns = append(m.life.conns, mine)
+	c.ID, c.End = mine.ID, mine
+	mine.Conn = c
+	m.life.ready[c.Proc.Host()] = m.open(c.Proc.IP())
 	if c.Proc.Kind == world.Proxied {
 		mine.arriveBytes(proxyHeader(mine.remote, &net.TCPAddr{IP: m.ip(), Port: brokerPort}))
 	}
 	return true
+}
+
+// open is a new connection from that host on which nobody says anything yet; nil: the accept queue is full.
+func (m *machine) open(from netip.Addr) *conn {
+	m.w.port++
+	c := &conn{
+		Conn: &world.Conn{Open: true}, w: m.w, life: m.life, signal: make(chan struct{}, 1),
+		remote: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, uint16(20_000+m.w.port%40_000))),
+	}
+	select {
+	case m.life.listener.conns <- c:
+	default:
+		return nil
+	}
+	m.life.accepted++
+	c.ID = m.life.accepted
+	m.life.conns = append(m.life.conns, c)
+	return c
 }
 
 // Dead says that nothing more is read.

@@ -19,4 +19,5 @@
 //   - INV-7: After the faults have ended all nodes find each other again, and no registration is left that a live tombstone can
 //     prove to be gone.
 //   - INV-9: Nothing but an UNREGISTER makes a tombstone: no stop, no crash, no restart.
+//   - INV-10: An eviction is refuted when its own connection goes on registering the broker, and only then.
 package whole

@@ -28,6 +28,7 @@ func (l *life) begins(c *conn, f *world.Frame) {
 func (l *life) handles(c *conn, f *frame) {
 	w := l.m.w
 	if f.Unregister {
+		c.Unregistered(f.Key)
 		l.leaving[f.Key] = leaving{conn: c, frame: f.Frame, begun: f.begun, at: w.Time.Now()}
 		w.Logf("%s reads the unregister of %s by %s", l.m.name(), f.Key.Cluster, c.Proc.Name())
 		return
@@ -99,7 +100,7 @@ func (l *life) decided(d tombstone.Decision) {
 	w.Take(l.m.index, g, m, d.Verdict, false)
 }
 
-// check is INV-2 (everything held is explained) and the ages of INV-6, at every node.
+// check is INV-2 (everything held is explained), the ages of INV-6, and that nothing is overdue by INV-10, at every node.
 func (w *World) check() {
 	synctest.Wait()
 	for _, m := range w.machine {
@@ -123,6 +124,9 @@ func (w *World) check() {
 			if o.Age > tombstone.TTL+2*time.Second {
 				w.Fail(6, false, "%s has a tombstone of %v", m.name(), o.Age)
 			}
+		}
+		if !m.plain && !m.stoodStill {
+			w.Overdue(m.index, 0)
 		}
 		w.mu.Unlock()
 	}

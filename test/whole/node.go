@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -47,6 +48,7 @@ type life struct {
 	over     bool
 	accepted uint64
 	conns    []*conn
+	ready    map[int]*conn // by host, open and silent
 	ghosts   world.Ghosts
 	evicted  world.Ghosts // by a tombstone that the next decision names
 	leaving  map[tombstone.Key]leaving
@@ -89,6 +91,7 @@ func (m *machine) start() {
 	w := m.w
 	l := &life{
 		m: m, endpoint: w.endpoint(m), ghosts: world.Ghosts{}, evicted: world.Ghosts{},
+		ready:   map[int]*conn{},
 		leaving: map[tombstone.Key]leaving{},
 	}
 	l.listener = &listener{m: m, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
@@ -195,6 +198,9 @@ func (e ears) Handle(_ context.Context, r slog.Record) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lines[r.Message]++
+	if strings.HasPrefix(r.Message, "eviction by tombstone refuted") {
+		w.Refuted(e.l.m.index, keyOf(r))
+	}
 	if r.Level >= slog.LevelWarn {
 		text := fmt.Sprintf("%v %s: %s", time.Since(w.started), e.l.m.name(), r.Message)
 		r.Attrs(func(a slog.Attr) bool {
@@ -204,6 +210,20 @@ func (e ears) Handle(_ context.Context, r slog.Record) error {
 		w.warned = append(w.warned, text)
 	}
 	return nil
+}
+
+// keyOf is the registration that a line is about.
+func keyOf(r slog.Record) (k tombstone.Key) {
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "cluster":
+			k.Cluster = a.Value.String()
+		case "addr":
+			k.Addr = a.Value.String()
+		}
+		return true
+	})
+	return k
 }
 
 // warnings takes the lines that have warned since the last call.

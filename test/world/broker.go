@@ -167,6 +167,7 @@ type Conn struct {
 
 	// what the node's end has done
 	Open      bool
+	taken     map[tombstone.Key]*taken
 	FirstByte int64 // true time at which the first byte of its first frame was read; 0: none yet
 	Writes    []Write
 }
@@ -288,8 +289,8 @@ func (c *Conn) close() {
 // Hangup ends the broker's use of the connection: the node has closed it, or its process has ended.
 func (c *Conn) Hangup() {
 	c.closed = true
-	c.waiting, c.asking = 0, 0 // its calls have failed
-	if c.Proc.conns[c.Node] == c {
+	c.waiting, c.asking = 0, 0                      // its calls have failed
+	if c.Proc != nil && c.Proc.conns[c.Node] == c { // nil: nobody has taken it
 		delete(c.Proc.conns, c.Node)
 	}
 }

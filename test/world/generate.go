@@ -119,6 +119,13 @@ func (g *generator) again(p, broker int64) {
 	g.op("unregister", p, a, broker)
 	short()
 	g.op("register", p, c, broker)
+	if g.one(2) { // and goes on registering it, as brokers do: every 10 to 60 s, mostly 30
+		every := g.pick(int64(10*time.Second), int64(30*time.Second), int64(30*time.Second))
+		for range 2 + g.rng.IntN(3) {
+			g.op("wait", every)
+			g.op("register", p, c, broker)
+		}
+	}
 	g.wait()
 }
 

@@ -46,6 +46,7 @@ type Mark struct {
 
 // Registered notes a REGISTER. A claim whose owner is gone has ended with it.
 func (gs Ghosts) Registered(c *Conn, f *Frame) *Ghost {
+	c.back(f)
 	g := gs[f.Key]
 	if g == nil {
 		g = &Ghost{Claims: map[int]*GhostClaim{}}
@@ -149,6 +150,7 @@ func (w *World) Take(node int, g *Ghost, m *Mark, v tombstone.Verdict, flagged b
 		return
 	}
 	delete(g.Claims, host)
+	claim.Owner.took(m.ID)
 	for _, r := range claim.Regs {
 		if p := r.Conn.Proc; p.Num > m.Proc.Num || p == m.Proc && r.Seq > m.Seq {
 			w.Fail(1, flagged, "%s took %s, registered by %s (frame %d), for the unregister of %s (frame %d)",

@@ -42,11 +42,12 @@ type World struct {
 	forgers []*Proc             // numbered below zero: before every life of a broker
 	paths   map[path]*pathState // broker host to node
 
-	Marks    []*Mark // tombstones made, for the ghosts
-	byID     map[tombstone.ID]*Mark
-	Evicted  int
-	Failures []Failure
-	Log      func(format string, args ...any) // nil: silent
+	Marks        []*Mark // tombstones made, for the ghosts
+	byID         map[tombstone.ID]*Mark
+	Evicted      int
+	Contradicted int // evictions that were refuted
+	Failures     []Failure
+	Log          func(format string, args ...any) // nil: silent
 }
 
 // Node is a NameServer as brokers meet it.
