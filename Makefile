@@ -40,7 +40,7 @@ test: ## the tests that need only Go and make; the end says how long it took, an
 
 # What plays in one goroutine, or has nothing under -short but processes of its own; and what is left to the night: the same
 # server as in node and remoting/rpc, by the rows of docs/compat.md and under load.
-UNRACED := /test/(compose|differential|hostile|house|install|interop|java|mqadmin|netns|observe|sim|skew|startlines|tally)($$|/)
+UNRACED := /(digest|remoting/(body|fastjson|pemkey)|test/(compose|differential|hostile|house|install|interop|java|mqadmin|netns|observe|sim|skew|startlines|tally))($$|/)
 NIGHTLY := /test/(wire|whole)$$|/bench($$|/)
 
 race: ## the same under the race detector, in short form (needs a C compiler)
