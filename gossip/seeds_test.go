@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -15,8 +16,9 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// toldWithin is for how long whoever started a node wrongly looks at nothing, at most.
-const toldWithin = 3 * time.Second
+// toldWithin is for how long whoever started a node wrongly looks at nothing, at most: 3 s, of which lookUpFirst and answerWait
+// leave a third at least, and three times that on a busy machine. A second try would come later.
+const toldWithin = 3 * 3 * time.Second
 
 // listener takes connections and does something with each.
 func listener(t *testing.T, do func(net.Conn)) string {
@@ -125,13 +127,20 @@ func TestNamesThatHangHoldUpNothing(t *testing.T) {
 	g := made(t, func(c *Config) {
 		c.Name, c.Seeds = "n2", []string{"hangs.test:1", "hangs.test:2", "hangs.test:3", other.Addr(), "hangs.test:4"}
 	})
-	g.resolve = resolveTest
-	began := time.Now()
+	met := make(chan struct{})
+	g.resolve = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+		addrs, err := resolveTest(ctx, network, host)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			select { // nobody who waits for these names meets anybody
+			case <-met:
+			case <-t.Context().Done():
+			}
+		}
+		return addrs, err
+	}
 	kit.Must(t, g.Start(t.Context()))
 	kit.Until(t, "the seed that is there", func() bool { return len(g.Members()) == 2 })
-	if took := time.Since(began); took >= lookUpFirst {
-		t.Errorf("it was joined after %v", took)
-	}
+	close(met)
 	if !g.Reached() || g.Alone() != 0 {
 		t.Errorf("reached %v, alone for %v", g.Reached(), g.Alone())
 	}
@@ -140,9 +149,9 @@ func TestNamesThatHangHoldUpNothing(t *testing.T) {
 	if !g.Reached() {
 		t.Error("not reached any more")
 	}
-	began = time.Now()
+	began := time.Now()
 	kit.Must(t, g.Stop(t.Context()))
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took >= lookUpWait {
 		t.Errorf("the stop took %v", took)
 	}
 }
