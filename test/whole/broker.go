@@ -43,7 +43,7 @@ func (m *machine) Life() uint64 {
 }
 
 // Accept takes the connection that the host has ready, and makes it open the next one, which says nothing until it is taken: as
-// behind a proxy that opens connections before anybody needs them.
+// behind a proxy that opens connections before anybody needs them: S-48.
 func (m *machine) Accept(c *world.Conn) bool {
 	if time.Until(m.until) > 0 {
 		return false
