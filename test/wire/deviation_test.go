@@ -20,6 +20,17 @@ import (
 func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 	s := own(t, options{})
 	c := s.dial(t)
+	stays := newBroker("r116stays") // of id 0, which a missing one is not
+	c.register(stays)
+	lacking := func(b broker, field string) kit.Request {
+		bad := b.unregister()
+		delete(bad.Ext, field)
+		return bad
+	}
+	fields := []string{"brokerAddr", "clusterName", "brokerId"}
+	for _, field := range fields {
+		c.OK(lacking(stays, field))
+	}
 	deviation(t, "DEV-2", func() error {
 		const n = 100
 		var brokers []broker
@@ -29,10 +40,8 @@ func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 			b.topics = nil
 			c.register(b)
 			brokers = append(brokers, b)
-			for _, missing := range []string{"brokerAddr", "clusterName", "brokerId"} {
-				bad := b.unregister()
-				delete(bad.Ext, missing)
-				raw = append(raw, bad.Frame(1)...)
+			for _, field := range fields {
+				raw = append(raw, lacking(b, field).Frame(1)...)
 			}
 			raw = append(raw, b.unregister().Frame(1)...)
 		}
@@ -57,6 +66,9 @@ func TestRow116MalformedUnregisterDisturbsNobody(t *testing.T) {
 			return nil
 		})
 	})
+	if c.clusterInfo().BrokerAddrTable[stays.name].BrokerName == "" {
+		t.Error("an UNREGISTER that lacks a field took a broker out")
+	}
 }
 
 func TestDeviation02MalformedRegisterChangesNothing(t *testing.T) {
