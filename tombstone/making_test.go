@@ -68,6 +68,27 @@ func TestOthersHaveTheirShare(t *testing.T) {
 	}
 }
 
+// What is kept gives a source so much, and not one more: more of it to brokers that were known for long.
+func TestShareOfASource(t *testing.T) {
+	for name, c := range map[string]struct {
+		long        bool
+		burst, rate int
+	}{"known for long": {true, burstLong, rateLong}, "others": {false, burstFew, rateFew}} {
+		m := newMaking()
+		for now, want := range []int{c.burst, c.rate} {
+			stamp := at(time.Duration(now) * time.Second)
+			then := time.Unix(0, stamp.Boot)
+			m.node.AllowN(then, int(m.node.TokensAt(then))) // others have all that is not kept
+			for i := range want + 1 {
+				why := m.allow(netip.AddrFrom4([4]byte{10, 0, 0, 1}), c.long, stamp)
+				if (why == Made) != (i < want) || why != Made && why != NodeLimit {
+					t.Errorf("%s, second %d: number %d: %v", name, now, i+1, why)
+				}
+			}
+		}
+	}
+}
+
 // What is kept has a limit, however many sources have a share of it.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	m, made := newMaking(), 0

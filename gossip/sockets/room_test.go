@@ -5,10 +5,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // peer is a stream that came from somewhere.
@@ -175,6 +178,38 @@ func TestClosedAsItComes(t *testing.T) {
 	})
 	r.come("10.0.0.1")
 	group.Wait()
+}
+
+// A byte below what all may have brought is taken, and one above is not: of strangers, and of everybody.
+func TestWhatStreamsMayBring(t *testing.T) {
+	for name, c := range map[string]struct {
+		from string
+		most int
+	}{"strangers": {"192.0.2.", maxStrangeUnread}, "members": {"10.0.0.", maxUnread}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRoom(t)
+				var first *stream
+				for i := range 4 {
+					s, far := r.come(c.from + strconv.Itoa(1+i))
+					kit.Must(t, bring(t, s, far, c.most/4))
+					if i == 0 {
+						first = s
+						kit.Must(t, bring(t, s, far, 1), s.Close()) // what has ended counts no more
+						first, far = r.come(c.from + "1")
+						kit.Must(t, bring(t, first, far, c.most/4))
+					}
+				}
+				if r.have(first); len(r.open) != 4 || r.gone[TooMuch] != 0 {
+					t.Errorf("%d streams, gone: %v", len(r.open), r.gone)
+				}
+				s, far := r.come(c.from + "5")
+				if err := bring(t, s, far, 1); err != nil || len(r.open) != 4 || r.gone[TooMuch] != 1 {
+					t.Errorf("a byte more: %v, %d streams, gone: %v", err, len(r.open), r.gone)
+				}
+			})
+		})
+	}
 }
 
 // What strangers bring and never end leaves room for a member's state, and for a stranger that brings little.
