@@ -226,7 +226,7 @@ func TestKeptTombstoneIsNamed(t *testing.T) {
 	old := register(nodes[0]) // a 4.x broker gives no late proof, so the younger connections keep it
 	other := register(nodes[1])
 	register(nodes[2])
-	awaitAge(t)
+	kit.Ages(t)
 	ask(t, old, remoting.UnregisterBroker, brokerHeader("0"), "")
 	ask(t, other, remoting.UnregisterBroker, brokerHeader("0"), "")
 	for _, n := range nodes {

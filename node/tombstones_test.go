@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/config"
@@ -54,16 +53,8 @@ func registerAt(t *testing.T, header map[string]string, nodes ...*Node) (conns [
 		}
 		conns = append(conns, c)
 	}
-	awaitAge(t)
+	kit.Ages(t)
 	return conns
-}
-
-// awaitAge waits until what was done before is older than a round trip between nodes on a busy machine. A bound is as wide as the
-// question's round trip: registrations must be older than that, or they are taken for later than the departure.
-func awaitAge(t *testing.T) {
-	t.Helper()
-	born := clock.Now()
-	kit.Until(t, "registrations of some age", func() bool { return clock.Now().Sub(born) > 300*time.Millisecond })
 }
 
 // The seed's story: the UNREGISTER reaches A only. At B and C the broker's connection stays open and silent, so that
@@ -168,10 +159,10 @@ func TestConnectionIsAsOldAsItsFirstByte(t *testing.T) {
 		if a, err := c.Invoke(t.Context(), req); err != nil || a.Code != 0 {
 			t.Fatalf("register: %v %v", a, err)
 		}
-		awaitAge(t)
+		kit.Ages(t)
 	}
 	early := dial(t, nodes[1])
-	awaitAge(t)
+	kit.Ages(t)
 	old := dial(t, nodes[0])
 	register(old)
 	register(early)

@@ -70,16 +70,12 @@ func (p *promises) stays(t *testing.T, b *simBroker) {
 	}
 }
 
-// ages lets a registration become older than the way of a question on a busy machine, by which C's bounds are wide: what
-// registered within that before the departure is rightly kept.
-func ages(t *testing.T) { t.Helper(); pass(t, time.Second) }
-
 // missedAtC registers everywhere and leaves A and B; C hears nothing of it.
 func (p *promises) missedAtC(t *testing.T, b *simBroker) {
 	t.Helper()
 	kit.Must(t, b.registerAll(p.servers()), b.vanish(p.c.server))
 	p.watch(p.c).listed(t, kit.Patience, b.key())
-	ages(t)
+	kit.Ages(t)
 	kit.Must(t, b.unregister(p.a.server), b.unregister(p.b.server))
 	b.Close()
 }
@@ -203,7 +199,7 @@ func (p *promises) rust(t *testing.T) {
 		pass(t, 50*time.Millisecond) // so that C's connection is younger than any answer of A
 		kit.Must(t, b.register(p.c.server), b.vanish(p.c.server))
 		p.watch(p.c).listed(t, kit.Patience, b.key())
-		ages(t)
+		kit.Ages(t)
 		kit.Must(t, b.unregister(p.a.server))
 		if language == "JAVA" { // the same but for the late proof
 			p.c.decided(t, b.Name, "evicted")
@@ -262,7 +258,7 @@ func (p *promises) refuted(t *testing.T) {
 		b := p.broker(fmt.Sprint("promise-refuted-", i))
 		kit.Must(t, b.registerAll(p.servers()))
 		p.watch(p.c).listed(t, kit.Patience, b.key())
-		ages(t)
+		kit.Ages(t)
 		kit.Must(t, b.unregister(p.a.server))
 		p.watch(p.c).gone(t, kit.Patience, b.key())
 		kit.Must(t, b.register(p.c.server))

@@ -60,7 +60,7 @@ func TestNoUDP(t *testing.T) {
 	for _, one := range watches {
 		one.listed(t, kit.Patience, sim.key())
 	}
-	ages(t)
+	kit.Ages(t)
 	kit.Must(t, sim.vanish(c.server))
 	kit.Must(t, sim.unregister(a.server))
 	left := time.Now()
