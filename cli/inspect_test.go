@@ -345,7 +345,7 @@ func TestSpan(t *testing.T) {
 
 // A node that runs is asked by every command, for people and for programs.
 func TestCommandsAskANode(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer kit.NoLeaks(t, goleak.IgnoreCurrent())
 	s := start(t, nil, "epitaph", "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--http", "127.0.0.1:0",
 		"--gossip", "127.0.0.1:0", "--cluster", "c", "--name", "n1", "--ready-after", "0s")
 	if !strings.Contains(s.screen, "node n1 of cluster c") {

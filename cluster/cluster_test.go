@@ -43,7 +43,7 @@ func stop(t *testing.T, c *Cluster) {
 // What the demonstration is for: a broker leaves, one node does not hear it and evicts it all the same. The nodes do
 // not disturb each other, and nothing is left of them.
 func TestDemoEvicts(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(),
+	defer kit.NoLeaks(t, goleak.IgnoreCurrent(),
 		// memberlist's shutdown does not wait for a probe under way
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).triggerFunc"))
 	cfg := testConfig(t)

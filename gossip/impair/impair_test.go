@@ -6,14 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { kit.MainWithoutLeaks(m) }
 
 func pair(t *testing.T, n *Network) (a, b *Transport) {
 	t.Helper()
