@@ -144,6 +144,19 @@ func (r *rollOut) restart(t *testing.T, i int, jvm []string) {
 	}
 }
 
+// tools are the releases of mqadmin that are used on the way.
+var tools = []string{oracle, "4.9.7"}
+
+// adminByTLS fails when mqadmin of a release, by TLS, does not list every broker.
+func (r *rollOut) adminByTLS(t *testing.T, settings, addr string) {
+	t.Helper()
+	for _, version := range tools {
+		if out := java.AdminWith(t, version, byTLS(settings), "clusterList", "-n", addr); !kit.ContainsAll(out, r.brokers[0].Addr, r.brokers[1].Addr) {
+			t.Errorf("mqadmin %s by TLS at %s:\n%s", version, addr, out)
+		}
+	}
+}
+
 // progress waits until clients have sent and received more than they had, without a failure since before.
 func progress(t *testing.T, step string, clients map[string]*java.Client) {
 	t.Helper()
@@ -235,9 +248,7 @@ func TestTLSRollOut(t *testing.T) {
 	progress(t, "step 3", clients)
 	unbroken(t, "step 3", clients, before)
 	for _, addr := range r.addrs {
-		if out := java.AdminWith(t, oracle, byTLS(r.first), "clusterList", "-n", addr); !kit.ContainsAll(out, r.brokers[0].Addr, r.brokers[1].Addr) {
-			t.Errorf("mqadmin by TLS at %s:\n%s", addr, out)
-		}
+		r.adminByTLS(t, r.first, addr)
 	}
 	o = client("go") // it has one goroutine that sends, and only then consumes
 	o.Count, o.Every = 50, 5*time.Millisecond
@@ -255,19 +266,43 @@ func TestTLSRollOut(t *testing.T) {
 	r.serveAll(t, "tls.config.file="+r.required, "tls.server.mode=enforcing")
 	progress(t, "step 5", clients)
 	unbroken(t, "step 5", clients, before)
-	if out := java.AdminWith(t, oracle, byTLS(r.required), "clusterList", "-n", both); !kit.ContainsAll(out, r.brokers[0].Addr, r.brokers[1].Addr) {
-		t.Errorf("mqadmin by TLS:\n%s", out)
-	}
+	r.adminByTLS(t, r.required, both)
 	for _, addr := range r.addrs {
-		if out := java.Admin(t, oracle, "clusterList", "-n", addr); strings.Contains(out, r.brokers[0].Addr) {
-			t.Errorf("mqadmin in plain text was served:\n%s", out)
+		for _, version := range tools {
+			if out := java.Admin(t, version, "clusterList", "-n", addr); strings.Contains(out, r.brokers[0].Addr) {
+				t.Errorf("mqadmin %s in plain text was served:\n%s", version, out)
+			}
 		}
 	}
 
-	// The way back: NameServers take plain text again, and clients that speak it are served.
+	// The way back: NameServers take plain text again, then clients speak it, then brokers, and last certificates go.
 	r.serveAll(t, "tls.config.file="+r.first)
 	clients["back in plain text"] = startPeer(t, oracle, client("plain"))
-	progress(t, "the way back", clients)
+	progress(t, "back from step 5", clients)
+	receivedAll(t, clients)
+	for _, name := range []string{"Java 5.5.0", "Java 4.9.4"} {
+		clients[name].Kill()
+		delete(clients, name)
+	}
+	for i := range r.brokers {
+		r.restart(t, i, nil)
+		progress(t, "back from step 2", clients)
+	}
+	for i, addr := range r.addrs {
+		r.serve(t, i)
+		kit.Await(t, 2*time.Minute, "both brokers are there", hasTopic(addr, "plain", "broker-5.5.0", "broker-4.9.7"))
+		if out, err := exec.Command(kit.Binary(t), "brokers", "-n", addr, "--tls-config", r.first).CombinedOutput(); err == nil {
+			t.Errorf("%s still serves the certificate:\n%s", addr, out)
+		}
+	}
+	progress(t, "back from step 1", clients)
+	unbroken(t, "the way back", clients, before)
+	receivedAll(t, clients)
+}
+
+// receivedAll waits until clients, which go on sending, have nearly all that they sent.
+func receivedAll(t *testing.T, clients map[string]*java.Client) {
+	t.Helper()
 	for name, c := range clients {
 		kit.Await(t, 2*time.Minute, "what "+name+" sent is received", func() error {
 			if e := c.Events(); len(e.Sent)-len(e.Received) > 20 { // it goes on sending
