@@ -341,7 +341,7 @@ func TestGather(t *testing.T) {
 		})
 	}
 	s := surveyOf(t, a, b)
-	s.access.Timeout = 500 * time.Millisecond
+	s.access.Timeout = 3 * time.Second
 	e, err := s.Gather(t.Context())
 	kit.Must(t, err)
 	var got []string
@@ -442,7 +442,7 @@ func TestGatherAmongStrangers(t *testing.T) {
 		f.Brokers = map[string]string{"c/a/0": http, "c/b/0": "no-such.invalid:10911", "c/d/0": babbles.Addr, "c/e/0": ""}
 	})
 	s := surveyOf(t, a)
-	s.access.Timeout = 500 * time.Millisecond
+	s.access.Timeout = 3 * time.Second
 	e, err := s.Gather(t.Context())
 	kit.Must(t, err)
 	if got := strings.Join(e.Missing(), "\n"); !kit.ContainsAll(got, http, babbles.Addr, "not RocketMQ's protocol", "no-such.invalid") {

@@ -141,6 +141,7 @@ func TestEachKindOfDifference(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b := newFake(t, 513), newFake(t, 513)
 			b.Change(c.change)
 			r := diff(t, surveyOf(t, a, b))
@@ -159,6 +160,7 @@ func TestSeenOnceIsNotTold(t *testing.T) {
 		"another value": func(f *fake) { f.Topics["orders"]["a"] = "2 2 6"; f.Brokers["c/a/0"] = "10.0.0.8:10911" },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b := newFake(t, 513), newFake(t, 513)
 			b.Change(func(f *fake) { f.Topics["orders"]["a"] = "4 4 6"; f.Brokers["c/a/0"] = "10.0.0.7:10911" })
 			asked := 0
@@ -198,10 +200,11 @@ func TestWhatCannotBeAsked(t *testing.T) {
 		"no such name":     {"no-such-host.invalid:9876", "cannot be reached"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b := newFake(t, 513), newFake(t, 513)
 			b.Change(func(f *fake) { f.Brokers["c/a/0"] = "10.0.0.7:10911" })
 			s := surveyOfAddrs(t, a.Addr, c.addr, b.Addr)
-			s.access.Timeout = 300 * time.Millisecond
+			s.access.Timeout = 3 * time.Second // in which those that live answer on a busy machine
 			r := diff(t, s)
 			wantLines(t, told(r.Told), "broker a (id 0) of cluster c: [10.0.0.1:10911] ? [10.0.0.7:10911]")
 			if len(r.Missing) != 1 || !strings.Contains(r.Missing[0], c.want) || r.Complete() {

@@ -41,6 +41,13 @@ func TestDecide(t *testing.T) {
 	other.RemoteIP = netip.MustParseAddr("10.0.0.2")
 	f("other address", entry(1, 10*s, 20*s), other, bounds(100*s, 70*s, 60*s), KeptRemoteIP)
 	f("no connection", Entry{Identity: who(1), LastRegister: at(s)}, who(1), bounds(100*s, 70*s, 60*s), KeptNoOwner)
+
+	// To the nanosecond: a registration that is as old as the proof, or as the departure, stays.
+	e, asked := entry(1, 10*s, 20*s), at(100*s)
+	life, u := asked.Elapsed(e.FirstByte), asked.Elapsed(e.LastRegister)
+	f("older by nothing than U", e, who(1), Bounds{Asked: asked, HasLife: true, Life: life - 1, Unregistered: u}, CameBack)
+	f("older by nothing than L", e, who(1), Bounds{Asked: asked, HasLife: true, Life: life, Unregistered: u - 1}, KeptYoungerConn)
+	f("older by 1 ns than both", e, who(1), Bounds{Asked: asked, HasLife: true, Life: life - 1, Unregistered: u - 1}, Evicted)
 }
 
 // machine is a pair of clocks that drift by up to 1,000 ppm; the second may be slewed by 8 %, and the machine may

@@ -300,7 +300,8 @@ func TestReload(t *testing.T) {
 	if look(halfChange); serves() != "second" || strings.Count(log.String(), "level=ERROR") != 1 {
 		t.Errorf("serves %s: %s", serves(), log.String())
 	}
-	kit.WriteFile(t, set.ServerCert, a.IssueFor(t, "renewed", second.Key).PEM)
+	renewed := a.IssueFor(t, "renewed", second.Key)
+	kit.WriteFile(t, set.ServerCert, renewed.PEM)
 	if look(reloadEvery); serves() != "renewed" {
 		t.Errorf("serves %s after it was renewed with its key", serves())
 	}
@@ -309,8 +310,8 @@ func TestReload(t *testing.T) {
 	if look(reloadEvery) == trusting {
 		t.Error("not reloaded for its trust file")
 	}
-	if self, expires := store.state(); self || !expires.Equal(second.Cert.NotAfter) {
-		t.Errorf("state: %v, %v; want until %v", self, expires, second.Cert.NotAfter)
+	if self, expires := store.state(); self || !expires.Equal(renewed.Cert.NotAfter) {
+		t.Errorf("state: %v, %v; want until %v", self, expires, renewed.Cert.NotAfter)
 	}
 }
 
