@@ -50,7 +50,8 @@ type shares struct {
 	at      clock.Stamp
 	size    int64      // of the tables then
 	top     netip.Addr // the source that holds most of the tables,
-	most    int64      // and how much
+	most    int64      // and how much,
+	alone   bool       // and no other source holds anything
 	refused rate.Sometimes
 }
 
@@ -66,7 +67,9 @@ func newShares(limit, kv int64) *shares {
 
 // tableLimit is what the tables may take after something that a connection sends, in bytes; 0: as much as it needs. Of what is
 // beyond three quarters the source that holds most gets nothing for a broker that is not listed; of the last eighth others
-// get nothing for such a one, and the source that holds most nothing at all. listed is asked only where there is a limit.
+// get nothing for such a one, and the source that holds most nothing at all. There is nobody to whom a source could give that holds
+// all, and to which most fleets behind one address belong: it has as much as others. Whoever comes then has the last eighth
+// for brokers that are not listed, too. listed is asked only where there is a limit.
 func (n *Node) tableLimit(c *rpc.Conn, listed func() bool) int64 {
 	s := n.shares
 	if s.limit == 0 {
@@ -76,33 +79,40 @@ func (n *Node) tableLimit(c *rpc.Conn, listed func() bool) int64 {
 	if listed() {
 		eighths++
 	}
-	if top, _ := n.holdsMost(); top.IsValid() && top == c.Source().Network() {
-		eighths--
+	top, most, alone := n.holdsMost()
+	switch {
+	case top == c.Source().Network():
+		if !alone {
+			eighths--
+		}
+	case most > s.limit/8*6:
+		eighths = 8
 	}
 	return s.limit / 8 * eighths
 }
 
-// holdsMost is the source that holds most of the tables, and how much.
-func (n *Node) holdsMost() (netip.Addr, int64) {
+// holdsMost is the source that holds most of the tables, how much, and whether no other holds anything.
+func (n *Node) holdsMost() (top netip.Addr, most int64, alone bool) {
 	s, now, size := n.shares, n.clock(), n.table.Size()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at.IsZero() || now.Sub(s.at) >= viewAge || max(size-s.size, s.size-size) >= s.limit/viewPart {
-		s.at, s.size, s.top, s.most = now, size, netip.Addr{}, 0
-		for source, held := range n.table.Held() {
+		all := n.table.Held()
+		s.at, s.size, s.top, s.most, s.alone = now, size, netip.Addr{}, 0, len(all) == 1
+		for source, held := range all {
 			if held > s.most || held == s.most && source.Less(s.top) {
 				s.top, s.most = source, held
 			}
 		}
 	}
-	return s.top, s.most
+	return s.top, s.most, s.alone
 }
 
 // refuseGrowth answers that the tables may not grow by what a connection sent.
 func (n *Node) refuseGrowth(c *rpc.Conn, broker string) {
 	c.Busy(tablesFull)
 	n.counts.TablesFull()
-	top, most := n.holdsMost()
+	top, most, _ := n.holdsMost()
 	n.shares.mu.Lock()
 	defer n.shares.mu.Unlock()
 	n.shares.refused.Do(func() {
@@ -123,7 +133,7 @@ func (n *Node) sharesOf(st *rpc.Stats) (all [admin.ShareCount]admin.Share) {
 	all[admin.KVShare] = admin.Share{Used: int64(n.kv.Size()), Limit: n.shares.kv}
 	all[admin.ConnectionsShare] = admin.Share{Used: st.Conns, Limit: st.MaxConns}
 	if s := &all[admin.TablesShare]; s.Short() {
-		s.Top, s.Holds = n.holdsMost()
+		s.Top, s.Holds, _ = n.holdsMost()
 	}
 	passing, conns := &all[admin.PassingShare], &all[admin.ConnectionsShare]
 	if passing.Short() || conns.Short() {

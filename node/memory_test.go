@@ -102,6 +102,46 @@ func TestTablesAreBounded(t *testing.T) {
 	}
 }
 
+// A source to which everything belongs, as where all brokers come through one balancer, gives way to nobody: what it may not have
+// is kept for brokers that are listed. Whoever comes then from elsewhere finds room all the same, and from then on it gives first.
+func TestSoleSourceHasWhatOthersHave(t *testing.T) {
+	const limit = 1 << 20
+	n := startNode(t, func(c *config.Config) {
+		proxyFromHere(c)
+		c.Memory.Tables = limit
+	})
+	bytes := func() int64 { return n.table.Stats().Bytes }
+	register := func(c *rpc.Client, name string, topics int) *remoting.Command {
+		return ask(t, c, remoting.RegisterBroker, ownHeader(name, name+":1"), manyTopics(name, topics))
+	}
+	fleet, other := dialBehind(t, n, "10.0.0.1"), dialBehind(t, n, "10.0.0.2")
+	one := func(i int) *remoting.Command { return register(fleet, fmt.Sprint("fleet", i), 100) }
+	brokers := 0
+	for ; ; brokers++ {
+		if a := one(brokers); a.Code == remoting.SystemBusy {
+			break
+		} else if a.Code != 0 || brokers > limit/1000 {
+			t.Fatalf("broker %d: %v", brokers, a)
+		}
+	}
+	if now := bytes(); now > limit/8*7 || now < limit/16*13 {
+		t.Errorf("a source that holds all was refused at %d bytes, of %d", now, limit)
+	}
+	if a := register(other, "other", 300); a.Code != 0 || bytes() > limit {
+		t.Errorf("a broker of another source: %v", a)
+	}
+	before := bytes()
+	if a := register(fleet, "fleet0", 2000); a.Code != 0 || bytes() > max(before, limit/8*7)+1000 {
+		t.Errorf("one of the fleet, with more topics: %v, %d bytes after %d", a, bytes(), before)
+	}
+	if a := register(other, "other", 3000); a.Code != 0 || bytes() < limit/16*15 || bytes() > limit {
+		t.Errorf("the other one, listed, with more topics: %v, %d bytes", a, bytes())
+	}
+	if a := one(brokers + 1); a.Code != remoting.SystemBusy {
+		t.Errorf("a broker more of the fleet: %v", a)
+	}
+}
+
 // What a registration holds while it is read is charged as it grows.
 func TestDecodedRegistrationsAreCharged(t *testing.T) {
 	n := startNode(t, func(c *config.Config) {

@@ -69,6 +69,12 @@ func TestSettler(t *testing.T) {
 			t.Errorf("step %d, %d MiB: %v", i, c.held, got)
 		}
 	}
+	s = settler{low: 7 * mib}
+	for i, due := range []bool{false, false, true} {
+		if got := s.due(11 * mib); got != due {
+			t.Errorf("a small process, step %d: %v", i, got)
+		}
+	}
 	s = settler{low: 400 * mib}
 	for range 5 {
 		if s.due(590 * mib) {

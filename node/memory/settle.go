@@ -22,7 +22,7 @@ func (s *settler) due(held uint64) bool {
 	if s.low == 0 || held < s.low {
 		s.low = held
 	}
-	if held < s.low+max(8<<20, s.low/2) {
+	if held < s.low+max(4<<20, s.low/2) {
 		s.above = 0
 		return false
 	}
