@@ -70,8 +70,8 @@ interop-wire-long: ## the same with the two minutes of row 128, and beside them 
 	EPITAPH_WIRE_TARGET=java EPITAPH_WIRE_LONG=1 $(GO) test -count=1 -timeout 20m -v ./test/wire; java=$$?; \
 	wait $$ours && exit $$java
 
-hostile: ## thousands of idle, slow and broken peers against one server: ten times as many as in make test
-	EPITAPH_HOSTILE=long $(GO) test -count=1 -timeout 45m -v ./test/hostile
+hostile: ## thousands of idle, slow and broken peers, and every row of docs/hostile.md, which it writes (needs root for a memory cgroup; Java, Maven)
+	EPITAPH_HOSTILE=long EPITAPH_HOSTILE_PAGE=$(CURDIR)/docs/hostile.md $(GO) test -count=1 -timeout 45m -v ./test/hostile
 
 interop-long: ## the same with more versions (5.3.3, 4.9.4), more ways to configure brokers, and longer scenarios
 	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin

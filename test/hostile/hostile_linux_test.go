@@ -57,9 +57,15 @@ func needDescriptors(t *testing.T, n int) {
 // request is a whole frame of the code, without a body.
 func request(code int) []byte { return kit.Request{Code: code, Language: "GO"}.Frame(1) }
 
-// dial connects; the end of the connection is a reset, so that no port waits for a minute.
-func dial(addr string) (*net.TCPConn, error) {
-	nc, err := net.DialTimeout("tcp", addr, kit.Patience)
+// stranger is where hostile peers come from: not from where honest ones do.
+const stranger = "127.0.9.1"
+
+// dial connects as a stranger; the end of the connection is a reset, so that no port waits for a minute.
+func dial(addr string) (*net.TCPConn, error) { return dialFrom(stranger, addr) }
+
+func dialFrom(source, addr string) (*net.TCPConn, error) {
+	d := net.Dialer{Timeout: kit.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	nc, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}

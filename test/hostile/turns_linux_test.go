@@ -76,7 +76,7 @@ func (h *honest) begin(t *testing.T) {
 // register waits until it is registered. The Java NameServer sends brokers away with code 2 when its queue is full; they come again.
 func (h *honest) register(ctx context.Context) (err error) {
 	for again := true; again; again = err != nil && strings.Contains(err.Error(), "code 2:") && ctx.Err() == nil {
-		err = h.broker.Tell(h.addr, h.broker.Registration(), 4*kit.Patience)
+		err = h.broker.Tell(h.addr, h.broker.Registration(), kit.Patience)
 	}
 	return err
 }
@@ -226,31 +226,31 @@ func TestBrokersComeFirst(t *testing.T) {
 			if !long() || name != "one-way lists" && name != "wipes" || java.Available() != nil {
 				return
 			}
-			theirs := ofJava(t, java.NameServerOptions{}, func(addr string) { manyTopics(t, addr) }, func(addr string) { flood(t, addr, connections, batch) })
+			theirs, _ := ofJava(t, java.NameServerOptions{}, func(addr string) { manyTopics(t, addr) }, func(j *java.NameServer) { flood(t, j.Addr, connections, batch) })
 			compare(t, most, theirs)
 		})
 	}
 }
 
-// ofJava is what a broker waits for at the Java NameServer, which has a heap of 256 MB.
-func ofJava(t *testing.T, o java.NameServerOptions, prepare, attack func(addr string)) time.Duration {
+// ofJava is what a broker waits for at the Java NameServer, which has a heap of 256 MB, and what that takes at most, in bytes.
+func ofJava(t *testing.T, o java.NameServerOptions, prepare func(addr string), attack func(*java.NameServer)) (theirs time.Duration, peak int64) {
 	t.Helper()
 	j := java.StartNameServer(t, "5.5.0", o)
 	defer j.Kill()
 	prepare(j.Addr)
 	h := newHonest(t, j.Addr)
 	h.begin(t)
-	attack(j.Addr)
+	attack(j)
 	h.end()
 	h.group.Wait()
 	slices.Sort(h.waited)
-	theirs := p99(h.waited)
+	theirs = p99(h.waited)
 	if h.err != nil { // it waited for as long as it may
 		t.Logf("the Java NameServer: %v", h.err)
 	}
 	m := (&server{Node: &kit.Node{Process: j.Process}}).memory(t)
 	t.Logf("the Java NameServer: REGISTER p99 %s, RSS %.0f MB at most", theirs, float64(m.peak)/1e6)
-	return theirs
+	return theirs, m.peak
 }
 
 func compare(t *testing.T, ours, theirs time.Duration) {
@@ -262,11 +262,15 @@ func compare(t *testing.T, ours, theirs time.Duration) {
 
 // largeStore is a kvConfig.json of 80 MB, or of 8.
 func largeStore(t *testing.T) string {
-	t.Helper()
-	entries := 8_000
 	if long() {
-		entries = 80_000
+		return storeOf(t, 80_000)
 	}
+	return storeOf(t, 8_000)
+}
+
+// storeOf is a kvConfig.json of so many values of 1 kB.
+func storeOf(t *testing.T, entries int) string {
+	t.Helper()
 	var b bytes.Buffer
 	b.WriteString(`{"configTable":{"n":{`)
 	for i := range entries {
@@ -307,7 +311,7 @@ func TestWritesToALargeStore(t *testing.T) {
 	if !long() || java.Available() != nil {
 		return
 	}
-	theirs := ofJava(t, java.NameServerOptions{Dir: largeStore(t)}, func(string) {}, func(addr string) { flood(t, addr, 20, put) })
+	theirs, _ := ofJava(t, java.NameServerOptions{Dir: largeStore(t)}, func(string) {}, func(j *java.NameServer) { flood(t, j.Addr, 20, put) })
 	compare(t, most, theirs)
 }
 
