@@ -1,8 +1,10 @@
 package node
 
 import (
+	"context"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/node/admin"
@@ -84,6 +86,40 @@ func TestPools(t *testing.T) {
 			t.Errorf("%+v: %+v", c, p[rpc.DefaultPool])
 		}
 	}
+}
+
+// A broker is served while others hold every slot that there is for lists and changes.
+func TestBrokersAreServedWhileOthersHoldAllSlots(t *testing.T) {
+	stand, release := make(chan struct{}), make(chan struct{})
+	n := startNode(t, func(cfg *config.Config) {
+		cfg.Options.DefaultThreadPoolNums = 1
+		cfg.OnEvent = func(e *routes.Event) {
+			if e.Kind == routes.WritePermWiped {
+				close(stand)
+				<-release
+			}
+		}
+	})
+	goOn := sync.OnceFunc(func() { close(release) })
+	defer goOn()
+	broker, other := dial(t, n), dial(t, n)
+	ask(t, broker, remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
+	wiped := make(chan error, 1)
+	go func() {
+		_, err := other.Invoke(ctx, &remoting.Command{Code: remoting.WipeWritePermOfBroker, Version: remoting.Version, Ext: brokerHeader("0")})
+		wiped <- err
+	}()
+	<-stand
+	for _, code := range []int32{remoting.BrokerHeartbeat, remoting.RegisterBroker, remoting.QueryDataVersion, remoting.UnregisterBroker} {
+		a, err := broker.Invoke(ctx, &remoting.Command{Code: code, Version: remoting.Version, Ext: brokerHeader("0")})
+		if err != nil || a.Code != 0 {
+			t.Errorf("code %d: %v %v", code, a, err)
+		}
+	}
+	goOn()
+	kit.Must(t, <-wiped)
 }
 
 // What nobody serves is answered with code 3, as by the original, and a blank before its text.

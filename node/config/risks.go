@@ -44,10 +44,13 @@ type limits struct {
 	orZero    bool
 }
 
-// All are wider than what nodes were seen to need.
+// All are wider than what nodes were seen to need. What is "their" is unused here, but the original makes threads and queues of it
+// when it is given the file that code 318 writes, as on the way back to it.
 var (
 	threads      = &limits{1, 4096, false}
 	waiting      = &limits{1, 1_000_000, false}
+	theirThreads = &limits{1, 4096, true}
+	theirWaiting = &limits{1, 1_000_000, true}
 	scanMillis   = &limits{1000, 600_000, false}
 	readySeconds = &limits{1, 100_000, true}
 	idleSeconds  = &limits{60, math.MaxInt32, true} // a broker registers every 10 to 60 s

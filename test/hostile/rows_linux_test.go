@@ -23,12 +23,14 @@ var rows = []row{
 		number: 1, what: "REGISTERs of 63 kB that inflate to one topic repeated, on 32 connections", java: true,
 		attack: func(s *stage) {
 			packed := inflating(s.t)
+			stop := s.alone(packed)
 			flood(s.t, s.Addr, 32, func(i int) []byte {
 				return registration(fmt.Sprint("inflated", i), packed, "true").Frame(1)
 			})
+			stop()
 		},
-		outcome: func(*stage) string {
-			return "decoded while they inflate, as far as the budget goes: duplicates are merged, else code 2"
+		outcome: func(s *stage) string {
+			return fmt.Sprintf("decoded while they inflate: 60,000 repetitions become one topic; of %d that waited for their answers %d got code 2", s.rounds.Load(), s.busy.Load())
 		},
 	},
 	{
@@ -174,6 +176,7 @@ var rows = []row{
 			for end := time.Now().Add(attackTime()); time.Now().Before(end); pause(s.t, 100*time.Millisecond) {
 				for _, text := range []string{
 					"scanNotActiveBrokerInterval=0", "enableControllerInNamesrv=true", "shutdownWaitTimeSeconds=2147483647",
+					"clientRequestThreadPoolNums=2147483647", "defaultThreadPoolQueueCapacity=2147483647", "serverWorkerThreads=2147483647",
 					"kvConfigPath=" + strings.Repeat("x", 4_000_000),
 				} {
 					if a := c.Call(kit.Request{Code: 318, Body: []byte(text)}); a.Code == 0 {
@@ -222,19 +225,57 @@ var rows = []row{
 	},
 }
 
-// inflating is a zlib body of 63 kB: one topic, again and again.
+// inflating is a zlib body of 63 kB: one topic, again and again, and another, without which it would be refused as a single topic is.
 func inflating(t *testing.T) []byte {
 	t.Helper()
 	reg := body.Register{}
 	for range 60_000 {
 		reg.Topics = append(reg.Topics, body.TopicConfig{Name: bytes.Repeat([]byte("t"), 200), ReadQueueNums: 4, WriteQueueNums: 4, Perm: 6})
 	}
+	reg.Topics = append(reg.Topics, body.TopicConfig{Name: []byte("another"), ReadQueueNums: 4, WriteQueueNums: 4, Perm: 6})
 	packed, err := body.AppendRegisterCompressed(nil, &reg, remoting.Version)
 	kit.Must(t, err)
 	r, err := zlib.NewReader(bytes.NewReader(packed))
 	kit.Must(t, err, r.Close())
 	t.Logf("%d bytes compressed", len(packed))
 	return packed
+}
+
+// alone registers what inflates while nobody else does, which the node lists once, and on the same connection again and again until it
+// is called, for the answers. The Java NameServer is spared.
+func (s *stage) alone(packed []byte) (stop func()) {
+	if s.in == nil {
+		return func() {}
+	}
+	c, r := s.dialStranger(), registration("alone", packed, "true")
+	c.OK(r)
+	if n := strings.Count(string(c.OK(kit.Request{Code: 206}).Body), strings.Repeat("t", 200)); n != 1 {
+		s.t.Errorf("its topic is listed %d times", n)
+	}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		for ; ; s.rounds.Add(1) {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			a, err := c.TryCall(r, kit.Patience)
+			switch {
+			case err != nil: // closed, as who has most may be
+				return
+			case a.Code == int(remoting.SystemBusy):
+				s.busy.Add(1)
+			case a.Code != 0:
+				s.t.Errorf("what inflates, alone on its connection: %s", a)
+			}
+		}
+	})
+	return func() {
+		close(done)
+		group.Wait()
+	}
 }
 
 // registration is a REGISTER of a stranger's.

@@ -108,6 +108,7 @@ type stage struct {
 
 	// What the attack has seen, for the outcome.
 	rounds atomic.Int64
+	busy   atomic.Int64  // of these were answered with code 2
 	lost   int64         // times that the victim was missing
 	left   time.Duration // until an UNREGISTER counted, at most
 	listed int           // brokers, at most

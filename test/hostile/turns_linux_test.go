@@ -181,11 +181,14 @@ var floods = map[string]func(int) []byte{
 	},
 }
 
+// unheard are the floods of one-way requests that only an answer would come of, and how they would be counted if they were handled.
+var unheard = map[string]string{"one-way lists": "206", "nothing for a sum": "other"}
+
 // TestBrokersComeFirst: whatever others send, a broker's REGISTER is answered within what is bearable (p99), and is as before soon after the
 // others have gone, with all that their sockets held. Long, the Java NameServer is asked beside ours where lists are concerned: where
-// its brokers wait for longer than a second, ours wait for a twentieth of that at most. In make test it notices only that all
-// of it is gone: one-way lists then keep a broker waiting for a minute. Long, a missing gate for brokers is enough. Each part by itself is
-// held by the tests of node and remoting/rpc.
+// its brokers wait for longer than a second, ours wait for a twentieth of that at most. In make test the times
+// notice only that all of it is gone: one-way lists then keep a broker waiting for a minute. Long, a missing gate for brokers is enough. That
+// nothing is worked for whose answer nobody gets is counted. Each part by itself is held by the tests of node and remoting/rpc.
 func TestBrokersComeFirst(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: the server is a process of its own, without the race detector; make test has it")
@@ -219,6 +222,14 @@ func TestBrokersComeFirst(t *testing.T) {
 				pause(t, 5*time.Second)
 			}
 			after := h.atRest(t, attackTime()/4)
+			if code := unheard[name]; code != "" {
+				_, metrics := kit.Get("http://" + n.HTTP + "/metrics")
+				handled, err := kit.Series(metrics, `epitaph_requests_total{code="`+code+`"}`)
+				kit.Must(t, err)
+				if handled > 0 {
+					t.Errorf("%g requests were handled whose answer nobody gets", handled)
+				}
+			}
 			t.Logf("REGISTER p99 %s at rest, %s meanwhile, %s after", rest, most, after)
 			if most > bearable() || after > max(4*rest, bearable()/4) {
 				t.Errorf("too long")
