@@ -60,7 +60,7 @@ func TestConnections(t *testing.T) {
 
 // A peak is given back once it is over for a while, and what remains is the new measure.
 func TestSettler(t *testing.T) {
-	s := settler{}
+	s := settler{low: 20 * mib}
 	for i, c := range []struct {
 		held int
 		due  bool
@@ -79,6 +79,16 @@ func TestSettler(t *testing.T) {
 	for range 5 {
 		if s.due(590 * mib) {
 			t.Error("a heap that breathes is no peak")
+		}
+	}
+	s = settler{low: 10 * mib}
+	for i := range 4 * settleTries { // it is given back in the middle of a peak, and again
+		due := s.due(30 * mib)
+		if want := i%3 == 2 && i < 3*settleTries; due != want {
+			t.Errorf("a peak that lasts, step %d: %v", i, due)
+		}
+		if due {
+			s.gave(30 * mib)
 		}
 	}
 	if held() == 0 {

@@ -10,24 +10,34 @@ import (
 // settleEvery is how often it is looked whether memory can be given back to the system.
 const settleEvery = 5 * time.Second
 
-// settler decides when. What was held for a while longer than before is tried to be given back once; what is left after that is
-// taken for what the program needs now.
+// settleTries is how often in a row it is given back before what is left is taken for what the program needs now: the first
+// time may come while the peak lasts.
+const settleTries = 3
+
+// settler decides when: once much more was held for a while than before.
 type settler struct {
-	low   uint64 // what was held after it was last given back, or at the start
+	low   uint64 // what the program needs, as far as is known
 	above int    // how often in a row much more was held
+	tries int    // how often it was given back since
 }
 
 // due says whether to give memory back, when held bytes are taken from the system.
 func (s *settler) due(held uint64) bool {
-	if s.low == 0 || held < s.low {
-		s.low = held
-	}
+	s.low = min(s.low, held)
 	if held < s.low+max(4<<20, s.low/2) {
-		s.above = 0
+		s.above, s.tries = 0, 0
 		return false
 	}
 	s.above++
 	return s.above >= 3
+}
+
+// gave says that it was given back, and what is held after it.
+func (s *settler) gave(left uint64) {
+	s.above = 0
+	if s.tries++; s.tries == settleTries {
+		*s = settler{low: left}
+	}
 }
 
 // Settle gives memory back to the system that was taken for a peak and is not needed any more, until ctx ends: Go would keep it for
@@ -35,7 +45,7 @@ func (s *settler) due(held uint64) bool {
 func Settle(ctx context.Context) {
 	ticker := time.NewTicker(settleEvery)
 	defer ticker.Stop()
-	var s settler
+	s := settler{low: held()} // a peak may begin before the first look
 	for {
 		select {
 		case <-ctx.Done():
@@ -44,7 +54,7 @@ func Settle(ctx context.Context) {
 		}
 		if s.due(held()) {
 			debug.FreeOSMemory()
-			s = settler{low: held()}
+			s.gave(held())
 		}
 	}
 }
