@@ -90,8 +90,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("--address-server=%s: %w", s.cfg.Listen, err)
 	}
 	// Clients ask every two minutes, and there are thousands of them: a connection kept for the next time is one too many.
-	s.door = door.Open(ctx, l, "", http.HandlerFunc(s.serve), s.cfg.Logger)
-	s.door.EachAnew()
+	s.door = door.OpenToMany(ctx, l, http.HandlerFunc(s.serve), s.cfg.Logger)
 	return nil
 }
 

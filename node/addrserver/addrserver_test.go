@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,11 +169,25 @@ func TestManyRequests(t *testing.T) {
 	m.set(true, member("n1", "127.0.0.1:9876"))
 	s := start(t, settings(t, m))
 	kit.Until(t, "a list", func() bool { status, _ := get(s, "/rocketmq/nsaddr"); return status == 200 })
-	for range 1000 {
-		if status, body := get(s, "/rocketmq/nsaddr"); status != 200 || body != "127.0.0.1:9876" {
+	var eager sync.WaitGroup
+	var asked atomic.Int64
+	for range 8 {
+		eager.Go(func() {
+			for t.Context().Err() == nil && asked.Load() < 4000 {
+				asked.Add(1)
+				if status, body := get(s, "/rocketmq/nsaddr"); status != 200 || body != "127.0.0.1:9876" {
+					t.Error(status, body)
+					return
+				}
+			}
+		})
+	}
+	for range 100 { // another one, meanwhile
+		if status, body := get(s, "/rocketmq/brokers"); status != 200 || body != "127.0.0.1:9876" {
 			t.Fatal(status, body)
 		}
 	}
+	eager.Wait()
 }
 
 // Before a member was met there is no list, and clients keep what they have; after a restart it is that of the last run.

@@ -28,6 +28,7 @@ const (
 	writeTime  = 30 * time.Second // from the header's end to the answer's; pprof adds what it was asked to measure
 	idleTime   = 30 * time.Second // between two requests of a connection
 	stopTime   = 2 * time.Second  // for requests under way when the door is closed
+	shyTime    = time.Second      // at a door for many: in which a new connection is not closed for the next
 )
 
 // Door is one listener with its limits.
@@ -36,6 +37,7 @@ type Door struct {
 	bound  net.Listener
 	served chan struct{}
 	always string // path that needs no place
+	many   bool   // see OpenToMany
 
 	mu    sync.Mutex         // guards the following fields
 	taken int                // places: requests handled now
@@ -44,11 +46,20 @@ type Door struct {
 
 // Open serves what comes in at l. Requests for the path always have room at any time, unless it is empty.
 func Open(ctx context.Context, l net.Listener, always string, handler http.Handler, log *slog.Logger) *Door {
-	return open(ctx, l, always, handler, stallTime, log)
+	return open(ctx, l, &Door{always: always}, handler, stallTime, log)
 }
 
-func open(ctx context.Context, l net.Listener, always string, handler http.Handler, stall time.Duration, log *slog.Logger) *Door {
-	d := &Door{bound: l, served: make(chan struct{}), always: always, each: make(map[netip.Addr]int)}
+// OpenToMany is Open for callers that are many, ask seldom and all at once, and may all come from one address, a balancer's. Each
+// connection ends with its answer, no address has a limit of its own, all connections are served at once, and whoever finds none
+// free waits for one, unless another has said nothing for a second.
+func OpenToMany(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) *Door {
+	d := open(ctx, l, &Door{many: true}, handler, stallTime, log)
+	d.server.SetKeepAlivesEnabled(false)
+	return d
+}
+
+func open(ctx context.Context, l net.Listener, d *Door, handler http.Handler, stall time.Duration, log *slog.Logger) *Door {
+	d.bound, d.served, d.each = l, make(chan struct{}), make(map[netip.Addr]int)
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.server = &http.Server{
 		Handler:           d.limited(handler),
@@ -66,15 +77,12 @@ func open(ctx context.Context, l net.Listener, always string, handler http.Handl
 	go func() {
 		defer close(d.served)
 		defer cancel()
-		if err := d.server.Serve(newVisitors(l, stall, log)); !errors.Is(err, http.ErrServerClosed) {
+		if err := d.server.Serve(newVisitors(l, d.many, stall, log)); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("listener for operators stopped", "addr", l.Addr(), "err", err)
 		}
 	}()
 	return d
 }
-
-// EachAnew ends each connection with its answer, for callers that are many and ask seldom.
-func (d *Door) EachAnew() { d.server.SetKeepAlivesEnabled(false) }
 
 // Close lets requests under way finish, for a while. A door that was not opened (nil) is closed.
 func (d *Door) Close(ctx context.Context) error {
@@ -95,7 +103,7 @@ func (d *Door) Close(ctx context.Context) error {
 func (d *Door) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := serving(r)
-		if r.URL.Path != d.always {
+		if r.URL.Path != d.always && !d.many {
 			if !d.enter(from) {
 				w.Header().Set("Retry-After", "1")
 				http.Error(w, "too many requests at once; ask again in a second", http.StatusServiceUnavailable)

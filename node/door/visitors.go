@@ -28,7 +28,9 @@ const writeStep = 64 << 10
 // whose request was never finished: net/http closes their connections without a word.
 type visitors struct {
 	net.Listener
+	many  bool          // see OpenToMany
 	stall time.Duration // without a byte taken
+	left  chan struct{} // has one when a connection has gone
 	log   *slog.Logger
 
 	slow, full, stuck rate.Sometimes // whoever reaches the port could fill the log otherwise
@@ -37,9 +39,9 @@ type visitors struct {
 	open []*visitor // in the order they came
 }
 
-func newVisitors(l net.Listener, stall time.Duration, log *slog.Logger) *visitors {
+func newVisitors(l net.Listener, many bool, stall time.Duration, log *slog.Logger) *visitors {
 	each := func() rate.Sometimes { return rate.Sometimes{First: 3, Interval: 10 * time.Second} }
-	return &visitors{Listener: l, stall: stall, log: log, slow: each(), full: each(), stuck: each()}
+	return &visitors{Listener: l, many: many, stall: stall, left: make(chan struct{}, 1), log: log, slow: each(), full: each(), stuck: each()}
 }
 
 // Accept waits for the next connection.
@@ -49,8 +51,15 @@ func (l *visitors) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		v := &visitor{Conn: conn, all: l, from: sourceOf(conn)}
+		v := &visitor{Conn: conn, all: l, from: sourceOf(conn), since: time.Now()}
 		gone, ok := l.admit(v)
+		for l.many && !ok {
+			select {
+			case <-l.left:
+			case <-time.After(shyTime / 10):
+			}
+			gone, ok = l.admit(v)
+		}
 		if gone != nil {
 			_ = gone.Conn.Close() // its goroutine finds out, and forgets it
 			l.full.Do(func() {
@@ -72,7 +81,12 @@ func (l *visitors) admit(v *visitor) (gone *visitor, ok bool) {
 		count[o.from]++
 	}
 	switch {
-	case v.from.IsValid() && count[v.from] >= connsEach:
+	case l.many && len(l.open) >= conns:
+		gone = l.victim(func(o *visitor) bool { return time.Since(o.since) >= shyTime })
+		if gone == nil {
+			return nil, false
+		}
+	case !l.many && v.from.IsValid() && count[v.from] >= connsEach:
 		gone = l.victim(func(o *visitor) bool { return o.from == v.from })
 	case len(l.open) >= conns:
 		most := 0
@@ -110,6 +124,10 @@ func (l *visitors) forget(v *visitor) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = slices.DeleteFunc(l.open, func(o *visitor) bool { return o == v })
+	select {
+	case l.left <- struct{}{}:
+	default:
+	}
 }
 
 // sourceOf is who counts as one: an address, of IPv6 the 64 bits that one machine mostly has to itself. Invalid: nobody can tell.
@@ -130,8 +148,9 @@ func sourceOf(conn net.Conn) netip.Addr {
 // visitor is one connection, and knows whether a request is under way on it.
 type visitor struct {
 	net.Conn
-	all  *visitors
-	from netip.Addr
+	all   *visitors
+	from  netip.Addr
+	since time.Time // it was accepted
 
 	asked uint // requests; of the goroutine that serves the connection
 

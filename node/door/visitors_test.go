@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +36,7 @@ func house(t *testing.T, stall time.Duration) (addr string, log *kit.Log, letGo 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	kit.Must(t, err)
 	log = &kit.Log{}
-	d := open(t.Context(), l, health, mux, stall, slog.New(slog.NewTextHandler(log, nil)))
+	d := open(t.Context(), l, &Door{always: health}, mux, stall, slog.New(slog.NewTextHandler(log, nil)))
 	t.Cleanup(func() { _ = d.Close(t.Context()) })
 	return l.Addr().String(), log, func() { close(release) }
 }
@@ -180,6 +182,69 @@ func TestHalfRequestsMakeRoom(t *testing.T) {
 		fmt.Fprint(visit(t, addr, fmt.Sprintf("127.0.2.%d", 1+i%10)), "GET /small HTTP/1.1\r\nHost:")
 	}
 	want(t, "health", answer(t, addr, "127.0.2.1", health), http.StatusOK)
+}
+
+// A door for many has no limit for one address, and answers all that it has at once. Beyond, the next one waits, until somebody
+// has gone or has said nothing for a second.
+func TestManyOfOneAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	kit.Must(t, err)
+	all := make(chan struct{})
+	var inside atomic.Int64
+	d := OpenToMany(t.Context(), l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/together" {
+			inside.Add(1)
+			<-all
+		}
+		fmt.Fprintln(w, "small")
+	}), slog.New(slog.DiscardHandler))
+	letGo := sync.OnceFunc(func() { close(all) })
+	t.Cleanup(func() { letGo(); _ = d.Close(t.Context()) })
+	var guests []*guest
+	for range conns {
+		g := visit(t, l.Addr().String(), "127.0.0.1")
+		g.ask("/together")
+		guests = append(guests, g)
+	}
+	kit.Until(t, "all of them served at once", func() bool { return inside.Load() == conns })
+	next := visit(t, l.Addr().String(), "127.0.0.1")
+	next.ask("/")
+	letGo()
+	for i, g := range append(guests, next) {
+		if status := g.status(); status != http.StatusOK {
+			t.Fatalf("guest %d: %d", i, status)
+		}
+	}
+	silent := visit(t, l.Addr().String(), "127.0.0.2")
+	for range conns { // whoever says nothing is in nobody's way for longer than a second
+		visit(t, l.Addr().String(), "127.0.0.2")
+	}
+	last := visit(t, l.Addr().String(), "127.0.0.1")
+	last.ask("/")
+	if status := last.status(); status != http.StatusOK {
+		t.Errorf("behind those that say nothing: %d", status)
+	}
+	if status := silent.status(); status != 0 {
+		t.Errorf("who said nothing: %d", status)
+	}
+}
+
+// Of many that have come within a second none gives way; one that has said nothing for longer does, and the next has its place.
+func TestTheShyAreNotClosedAtOnce(t *testing.T) {
+	l := newVisitors(nil, true, stallTime, slog.New(slog.DiscardHandler))
+	later := time.Now().Add(time.Hour)
+	for range conns {
+		l.open = append(l.open, &visitor{since: later})
+	}
+	next := &visitor{since: later}
+	if gone, ok := l.admit(next); gone != nil || ok {
+		t.Fatalf("%v gave way", gone)
+	}
+	old := l.open[conns/2]
+	old.since = time.Now().Add(-shyTime)
+	if gone, ok := l.admit(next); gone != old || !ok || len(l.open) != conns || l.open[conns-1] != next {
+		t.Errorf("%v gave way", gone)
+	}
 }
 
 func TestSourceOf(t *testing.T) {

@@ -16,7 +16,7 @@ func TestProxy(t *testing.T) {
 	ns := startNameServer(t, target(), nil)
 	broker := java.StartBroker(t, java.BrokerOptions{Version: "5.5.0", NameServers: ns.Addr, Name: "broker-a"})
 	kit.Await(t, reregister, "broker registered", hasTopic(ns.Addr, "TBW102", "broker-a"))
-	proxy := java.StartProxy(t, "5.5.0", ns.Addr)
+	proxy := java.StartProxy(t, "5.5.0", found(ns))
 
 	createTopic(t, broker.Addr, "over-grpc", 1)
 	kit.Await(t, soon, "created topic visible", hasTopic(ns.Addr, "over-grpc", "broker-a"))
@@ -28,6 +28,14 @@ func TestProxy(t *testing.T) {
 	grpc := startGRPC(t, proxy.GRPC)
 	kit.Await(t, 5*time.Minute, "gRPC client receives all it sent", delivered(grpc, messages()))
 	kit.Await(t, 5*time.Minute, "remoting client receives all it sent", delivered(remoting, messages()))
+}
+
+// found are the settings by which a proxy finds ns: by its address server, where it has one.
+func found(ns *nameServer) map[string]any {
+	if ns.kind == targetJava {
+		return map[string]any{"namesrvAddr": ns.Addr}
+	}
+	return map[string]any{"namesrvDomain": ns.list(), "namesrvDomainSubgroup": "nsaddr"}
 }
 
 // startGRPC runs the gRPC client until it sends. On a busy machine it fails to start, or waits for ever for an answer that

@@ -50,6 +50,9 @@ func startNameServer(t *testing.T, kind string, props map[string]string) *nameSe
 	return n
 }
 
+// list is where ours serves its address, which Java's does not.
+func (n *nameServer) list() string { return kit.Loopback(n.port + 1) }
+
 func (n *nameServer) start(t *testing.T) {
 	t.Helper()
 	if n.kind == targetJava {
@@ -57,7 +60,8 @@ func (n *nameServer) start(t *testing.T) {
 	} else {
 		config := filepath.Join(n.dir, "namesrv.conf")
 		kit.Must(t, java.WriteProperties(config, n.props))
-		n.proc = kit.Start(t, exec.Command(kit.Binary(t), "serve", "--listen", n.Addr, "--data", n.dir, "--config", config))
+		n.proc = kit.Start(t, exec.Command(kit.Binary(t), "serve", "--listen", n.Addr, "--data", n.dir, "--config", config,
+			"--address-server", n.list()))
 	}
 	kit.Await(t, 30*time.Second, "name server "+n.kind+" answers", func() error {
 		_, err := call(n.Addr, codeTopics, nil)

@@ -2,6 +2,7 @@ package java
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,17 +20,19 @@ type Proxy struct {
 
 var proxyBootLine = regexp.MustCompile(`rocketmq-proxy startup successfully`)
 
-// StartProxy runs the released proxy in cluster mode in front of the brokers that nameServers know, and waits until
-// it serves. It is killed when t ends.
-func StartProxy(t testing.TB, version, nameServers string) *Proxy {
+// StartProxy runs the released proxy in cluster mode, and waits until it serves. nameServers are the settings by which it finds
+// them: namesrvAddr, or namesrvDomain and namesrvDomainSubgroup. It is killed when t ends.
+func StartProxy(t testing.TB, version string, nameServers map[string]any) *Proxy {
 	t.Helper()
 	dir, port := t.TempDir(), kit.PortBlock(t)
 	config := filepath.Join(dir, "proxy.json")
-	text, err := json.Marshal(map[string]any{
-		"rocketMQClusterName": "DefaultCluster", "proxyMode": "CLUSTER", "namesrvAddr": nameServers,
+	settings := map[string]any{
+		"rocketMQClusterName": "DefaultCluster", "proxyMode": "CLUSTER",
 		"grpcServerPort": port, "remotingListenPort": port + 1,
 		"localServeAddr": "127.0.0.1", "remotingAccessAddr": "127.0.0.1",
-	})
+	}
+	maps.Copy(settings, nameServers)
+	text, err := json.Marshal(settings)
 	if err == nil {
 		err = os.WriteFile(config, text, 0o644)
 	}
