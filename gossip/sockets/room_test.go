@@ -194,7 +194,6 @@ func TestWhatStreamsMayBring(t *testing.T) {
 					s, far := r.come(c.from + strconv.Itoa(1+i))
 					kit.Must(t, bring(t, s, far, c.most/4))
 					if i == 0 {
-						first = s
 						kit.Must(t, bring(t, s, far, 1), s.Close()) // what has ended counts no more
 						first, far = r.come(c.from + "1")
 						kit.Must(t, bring(t, first, far, c.most/4))

@@ -57,7 +57,7 @@ func newContainer(t *testing.T, files int) *container {
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control"); err == nil && strings.Contains(string(controllers), "memory") {
 		parent, limit = "/sys/fs/cgroup", "memory.max"
 	}
-	dir, err := os.MkdirTemp(parent, "epitaph-hostile-")
+	dir, err := os.MkdirTemp(parent, "epitaph-hostile-") //nolint:usetesting // a cgroup stands among cgroups
 	if err == nil {
 		t.Cleanup(func() { // a cgroup can be removed as soon as its processes are gone
 			if err := kit.Within(kit.Patience, func() error { return os.Remove(dir) }); err != nil {
@@ -97,9 +97,8 @@ func (c *container) killed(t *testing.T) int {
 // stage is a node in a container, in which a row is played.
 type stage struct {
 	*server
-	in    *container
-	files int      // see newContainer
-	args  []string // of the node
+	in   *container
+	args []string // of the node
 
 	gossip string     // "": it gossips with nobody
 	peer   *kit.Node  // another node of its cluster, in a container of its own, or nil
