@@ -209,6 +209,9 @@ func TestLeavingMemberIsNoLostOne(t *testing.T) {
 			m, ok := memberNamed(n.Gossip, "n3")
 			return ok && m.State == StateLeft && len(n.Members()) == 2
 		})
+		if lost := n.counts.membersLost.Load(); lost != 0 {
+			t.Errorf("%d members are counted as lost", lost)
+		}
 		if err := n.ForceLeave("n3"); err == nil || !strings.Contains(err.Error(), "no failed member") {
 			t.Errorf("force-leave of one that left: %v", err)
 		}
@@ -223,6 +226,7 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 	nodes[2].group.Wait()
 	nodes[2].list = nil
 	for _, n := range nodes[:2] {
+		kit.Until(t, "the loss to be counted", func() bool { return n.counts.membersLost.Load() == 1 })
 		kit.Until(t, "n3 to be lost at "+n.Self().Name, func() bool {
 			m, ok := memberNamed(n.Gossip, "n3")
 			return ok && m.State == StateFailed && m.Gone > 0 && !m.Ready

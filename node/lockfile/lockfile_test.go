@@ -68,8 +68,15 @@ func TestRemovedMeanwhile(t *testing.T) {
 	late, err := os.OpenFile(path, os.O_RDWR, 0)
 	kit.Must(t, err)
 	first.Release()
+	again, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // by the next, who has not locked it yet
+	kit.Must(t, err)
+	defer again.Close()
 	if l, err := lock(late, path); l != nil || err != nil {
 		t.Errorf("%v %v, want to try again", l, err)
+	}
+	kit.Must(t, os.Remove(path))
+	if l, err := lock(again, path); l != nil || err != nil {
+		t.Errorf("%v %v while there is none, want to try again", l, err)
 	}
 }
 
