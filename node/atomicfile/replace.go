@@ -34,6 +34,9 @@ var system = calls{
 // errReadBack says that a file does not hold what was written into it.
 var errReadBack = errors.New("the content read back is not what was written")
 
+// errNoFile says that a device or a pipe stands where a file belongs: it may be everybody's, and reading it may never end.
+var errNoFile = errors.New("it is no file")
+
 // Replace writes content to path and keeps what was there before as path + ".bak", unless that was empty. Missing
 // directories are made. Both files are written beside their place, synced, read back, and renamed. A file that is a
 // mount point cannot be renamed to, and is written in place. On an error path is as it was, but for one that says
@@ -65,6 +68,9 @@ func (c *calls) replace(path string, content []byte) error {
 	path = Target(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return &fs.PathError{Op: "replace", Path: path, Err: errNoFile}
 	}
 	sweep(path, time.Now())
 	mode := fs.FileMode(0o644)

@@ -9,6 +9,9 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
+// tableName is the member that holds all namespaces (KVConfigSerializeWrapper).
+const tableName = "configTable"
+
 // ErrNoTable says that a file is JSON but has no configTable object.
 var ErrNoTable = errors.New(`no "configTable" object in it; restore it from its .bak file or remove it`)
 
@@ -31,7 +34,7 @@ func decodeFile(content []byte) (table, error) {
 	if s.Open() {
 		t = nil
 		for name, ok := s.Name(); ok; name, ok = s.Name() {
-			if string(name) == "configTable" {
+			if string(name) == tableName {
 				t = namespaces(&s)
 			} else {
 				s.Skip()

@@ -1,6 +1,7 @@
 package kvconfig
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ func (f *Fault) EmptyToOriginal() bool { return !f.torn }
 var (
 	errAbsent = errors.New("the file is not there")
 	errEmpty  = errors.New("the file is empty")
+	errNull   = errors.New("the file holds null in place of a table")
 	// ErrDirectory says that an empty directory stands where the file belongs.
 	ErrDirectory = errors.New("it is an empty directory, as Docker makes one when the file of a mount does not exist on the host: " +
 		"stop the container, remove the directory and make the file there (touch); until then every change is refused")
@@ -62,7 +64,11 @@ func read(path string) (t table, dir, err error) {
 		fault.Wrong = errEmpty
 	default:
 		if t, fault.Wrong = decodeFile(content); fault.Wrong == nil {
-			return t, nil, nil
+			if len(t) > 0 || bytes.Contains(content, []byte(tableName)) {
+				return t, nil, nil
+			}
+			fault.Wrong = errNull // no store writes that
+			break
 		}
 		fault.torn = true
 		return nil, nil, fault
@@ -88,17 +94,21 @@ func content(path string) ([]byte, error) {
 			return nil, errors.Join(errors.New("it is a directory that is not empty"), err)
 		}
 		return nil, ErrDirectory
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("it is no file that values can be kept in (%s): remove it", info.Mode().Type())
 	case info.Size() > MaxFileBytes:
 		return nil, ErrTooLarge
 	}
 	return os.ReadFile(path)
 }
 
-// bakOf is the .bak of path that a former store has left, or empty.
+// bakOf is the .bak of path that a former store has left, or empty. The original leaves it beside path itself, also where that is
+// a link.
 func bakOf(path string) string {
-	bak := atomicfile.Bak(path)
-	if info, err := os.Stat(bak); err != nil || info.Size() == 0 || info.IsDir() {
-		return ""
+	for _, bak := range []string{atomicfile.Bak(path), path + ".bak"} {
+		if info, err := os.Stat(bak); err == nil && info.Size() > 0 && !info.IsDir() {
+			return bak
+		}
 	}
-	return bak
+	return ""
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -205,12 +207,17 @@ func TestOpenRefusesWhatAFormerStoreLeft(t *testing.T) {
 		"zeros":     func(path string) error { return os.WriteFile(path, make([]byte, 80), 0o600) },
 		"torn":      func(path string) error { return os.WriteFile(path, []byte(good[:20]), 0o600) },
 		"looped":    func(path string) error { return os.Symlink(path, path) }, // cannot be read, by root neither
+		"null":      func(path string) error { return os.WriteFile(path, []byte(" null // of nobody"), 0o600) },
+		"no device": func(path string) error { return os.Symlink(os.DevNull, path) }, // its replacement would be everybody's
+		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
+		"dangling":  func(path string) error { return os.Symlink(filepath.Join(filepath.Dir(path), "none"), path) },
 		"full":      func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
 	} {
 		path := filepath.Join(t.TempDir(), "kv.json")
 		must(t, lay(path))
 		s, err := Open(path)
-		asAbsent := name == "absent" || name == "empty" || name == "mark" || name == "directory"
+		asAbsent := slices.Contains([]string{"absent", "empty", "mark", "directory", "null", "dangling"}, name)
 		if asAbsent != (err == nil) {
 			t.Errorf("%s without a .bak: %v", name, err)
 		}
@@ -222,6 +229,7 @@ func TestOpenRefusesWhatAFormerStoreLeft(t *testing.T) {
 				t.Errorf("%s: put: %v", name, err)
 			}
 			must(t, os.Remove(path))
+			must(t, os.RemoveAll(filepath.Join(filepath.Dir(path), "none")))
 			must(t, lay(path))
 		}
 		must(t, os.WriteFile(path+".bak", nil, 0o600))
