@@ -46,18 +46,21 @@ func Replace(path string, content []byte) error { return system.replace(path, co
 // Bak is where Replace keeps the previous content of path.
 func Bak(path string) string { return Target(path) + ".bak" }
 
-// Target is the file that path leads to by symbolic links, whether it is there or not.
+// Target is the file that path leads to by symbolic links, whether it is there or not. A relative link begins at the directory
+// in which it stands, which by links of its own may be another than the one that path names.
 func Target(path string) string {
 	for range 40 { // as many links as Linux follows
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			return real
+		dir, name := filepath.Split(path)
+		if real, err := filepath.EvalSymlinks(dir + "."); err == nil {
+			dir = real + string(filepath.Separator)
+			path = filepath.Join(real, name)
 		}
 		target, err := os.Readlink(path)
 		if err != nil {
 			break
 		}
 		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
+			target = dir + target // not cleaned: what is before a .. in it may be a link
 		}
 		path = target
 	}

@@ -85,6 +85,35 @@ func TestReplaceWritesThroughALinkToNothing(t *testing.T) {
 	}
 }
 
+// A relative link that leads to nothing yet begins where it stands, also when its directory was reached by a link, or its own
+// way leads through one.
+func TestReplaceWritesWhereARelativeLinkLeads(t *testing.T) {
+	dir := t.TempDir()
+	for _, made := range []string{"home", "data/store", "data/volume", "other/deep"} {
+		if err := os.MkdirAll(filepath.Join(dir, made), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, to := range map[string]string{
+		"home/namesrv": "../data/store", "data/store/up": "../volume/up",
+		"data/store/way": "../../other/deep", "data/store/through": "way/../through",
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, lies := range map[string]string{"up": "data/volume/up", "through": "other/through"} {
+		path := filepath.Join(dir, "home/namesrv", name)
+		for _, content := range []string{"1", "2"} {
+			replace(t, path, content)
+			want(t, path, content)
+			want(t, filepath.Join(dir, lies), content)
+		}
+		want(t, atomicfile.Bak(path), "1")
+		want(t, filepath.Join(dir, lies+".bak"), "1")
+	}
+}
+
 func TestReplaceFailsWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	replace(t, path, "1")
