@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -88,14 +89,16 @@ func Certificates(text []byte) (chain []*x509.Certificate, err error) {
 	return nil, errors.New("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
 }
 
-// blocks takes lines that are indented, end with a carriage return or begin with a byte order mark, as netty does.
+// blocks takes what editors and tools make of PEM: lines that are indented or end with a carriage return, byte order marks, and
+// other text, or the next block, on the line that begins or ends a block (cat of files without a last line feed).
 func blocks(text []byte) func(yield func(*pem.Block) bool) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n")
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\ufeff", "").Replace(string(text)), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimSpace(line)
 	}
-	rest := []byte(strings.Join(lines, "\n"))
+	// Netty takes any number of dashes. Of ten between two blocks each has five.
+	marker := regexp.MustCompile(`\n?-{1,5}(BEGIN|END)[ \t]+([^-\n]*[^-\s])[ \t]*-{1,5}[ \t]*\n?`)
+	rest := marker.ReplaceAll([]byte(strings.Join(lines, "\n")), []byte("\n-----$1 $2-----\n"))
 	return func(yield func(*pem.Block) bool) {
 		for {
 			var block *pem.Block

@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,13 +97,19 @@ func TestKeyAmongOtherText(t *testing.T) {
 	files := goldenKeys(t)
 	plain := files["pkcs8/rsa/plain"]
 	for name, text := range map[string][]byte{
-		"behind a certificate": append(bytes.Clone(files["rsa.crt"]), plain...),
-		"behind a mark":        append([]byte("\ufeff"), plain...),
-		"with CRLF":            bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")),
-		"with CR":              bytes.ReplaceAll(plain, []byte("\n"), []byte("\r")),
-		"indented":             []byte("  " + strings.ReplaceAll(string(plain), "\n", "\n  ")),
-		"without a last line":  bytes.TrimSpace(plain),
-		"with bag attributes":  append([]byte("Bag Attributes\n    localKeyID: 01\nKey Attributes: <No Attributes>\n"), plain...),
+		"behind a certificate":        append(bytes.Clone(files["rsa.crt"]), plain...),
+		"behind a mark":               append([]byte("\ufeff"), plain...),
+		"with CRLF":                   bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")),
+		"with CR":                     bytes.ReplaceAll(plain, []byte("\n"), []byte("\r")),
+		"indented":                    []byte("  " + strings.ReplaceAll(string(plain), "\n", "\n  ")),
+		"without a last line":         bytes.TrimSpace(plain),
+		"glued to a certificate":      slices.Concat(bytes.TrimSpace(files["rsa.crt"]), plain),
+		"behind a mark in the middle": slices.Concat(files["rsa.crt"], []byte("\ufeff"), plain),
+		"behind text on its line":     append([]byte("tls.key: "), plain...),
+		"before text on its line":     slices.Concat(bytes.TrimSpace(plain), []byte(" # renewed in May\n")),
+		"on one line":                 bytes.ReplaceAll(plain, []byte("\n"), []byte(" ")),
+		"with four dashes":            bytes.ReplaceAll(plain, []byte("-----"), []byte("----")),
+		"with bag attributes":         append([]byte("Bag Attributes\n    localKeyID: 01\nKey Attributes: <No Attributes>\n"), plain...),
 	} {
 		if key, err := Key(text, ""); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -116,6 +123,27 @@ func TestKeyAmongOtherText(t *testing.T) {
 	}
 	if _, err := Key(files["sec1/ec/des-ede3-cbc"], "123456"); err != nil {
 		t.Error(err)
+	}
+}
+
+// No certificate of a file is lost because of what stands beside its first or last line: the original takes all of these, but
+// of two that are glued together only the first.
+func TestCertificatesAmongOtherText(t *testing.T) {
+	files := goldenKeys(t)
+	first, second := files["rsa.crt"], files["ec.crt"]
+	for name, text := range map[string][]byte{
+		"glued":               slices.Concat(bytes.TrimSpace(first), second),
+		"marks":               slices.Concat([]byte("\ufeff"), first, []byte("\ufeff"), second),
+		"text behind the end": slices.Concat(bytes.TrimSpace(first), []byte(" # leaf\n"), second),
+		"text before":         slices.Concat([]byte("leaf: "), first, []byte("authority: "), second),
+		"a key between":       slices.Concat(bytes.TrimSpace(first), bytes.TrimSpace(files["pkcs8/rsa/plain"]), second),
+		"four dashes":         bytes.ReplaceAll(slices.Concat(first, second), []byte("-----"), []byte("----")),
+		"one line":            bytes.ReplaceAll(slices.Concat(first, second), []byte("\n"), []byte(" ")),
+	} {
+		chain, err := Certificates(text)
+		if err != nil || len(chain) != 2 || chain[0].Subject.CommonName != "rsa" || chain[1].Subject.CommonName != "ec" {
+			t.Errorf("%s: %d certificates, %v", name, len(chain), err)
+		}
 	}
 }
 
