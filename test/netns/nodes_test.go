@@ -229,6 +229,20 @@ func (n *epitaph) report(broker, member string) (api.Report, error) {
 	return api.Report{}, fmt.Errorf("node %s has no report of %s about %s", n.name, member, broker)
 }
 
+// own is a node's own tombstone of a broker.
+func (n *epitaph) own(t testing.TB, broker string) api.Own {
+	t.Helper()
+	var all api.Tombstones
+	kit.Must(t, n.getJSON("/v1/tombstones", &all))
+	for _, o := range all.Own {
+		if o.Broker == broker {
+			return o
+		}
+	}
+	t.Fatalf("node %s has no tombstone of %s", n.name, broker)
+	return api.Own{}
+}
+
 // figuresShown wants the log line of an eviction with both comparisons in figures.
 var figuresShown = regexp.MustCompile(`msg="tombstone judged".* outcome=.* life_margin=[1-9]\S* register_margin=[1-9]\S* age=[1-9]\S*`)
 
