@@ -59,7 +59,11 @@ func parse(der []byte) (crypto.PrivateKey, error) {
 	return nil, err
 }
 
-// Certificates are all certificates among the PEM blocks of text, in its order; at least one.
+// endOfCertificate is the last line of a block that holds one.
+var endOfCertificate = regexp.MustCompile(`(?m)^-----END (X509 |TRUSTED )?CERTIFICATE-----$`)
+
+// Certificates are all certificates among the PEM blocks of text, in its order; at least one, and every one that has its end there:
+// of a chain or trust file one that is damaged must not be missing without a word.
 func Certificates(text []byte) (chain []*x509.Certificate, err error) {
 	for block := range blocks(text) {
 		switch block.Type {
@@ -76,7 +80,10 @@ func Certificates(text []byte) (chain []*x509.Certificate, err error) {
 			chain = append(chain, cert)
 		}
 	}
+	ends := len(endOfCertificate.FindAll(plain(text), -1))
 	switch {
+	case len(chain) > 0 && len(chain) < ends:
+		return nil, fmt.Errorf("%d of the %d certificates in it cannot be read: what stands between their first and last lines is damaged", ends-len(chain), ends)
 	case len(chain) > 0:
 		return chain, nil
 	case len(bytes.TrimSpace(text)) == 0:
@@ -89,16 +96,20 @@ func Certificates(text []byte) (chain []*x509.Certificate, err error) {
 	return nil, errors.New("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
 }
 
-// blocks takes what editors and tools make of PEM: lines that are indented or end with a carriage return, byte order marks, and
+// plain takes what editors and tools make of PEM: lines that are indented or end with a carriage return, byte order marks, and
 // other text, or the next block, on the line that begins or ends a block (cat of files without a last line feed).
-func blocks(text []byte) func(yield func(*pem.Block) bool) {
+func plain(text []byte) []byte {
 	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\ufeff", "").Replace(string(text)), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimSpace(line)
 	}
 	// Netty takes any number of dashes. Of ten between two blocks each has five.
 	marker := regexp.MustCompile(`\n?-{1,5}(BEGIN|END)[ \t]+([^-\n]*[^-\s])[ \t]*-{1,5}[ \t]*\n?`)
-	rest := marker.ReplaceAll([]byte(strings.Join(lines, "\n")), []byte("\n-----$1 $2-----\n"))
+	return marker.ReplaceAll([]byte(strings.Join(lines, "\n")), []byte("\n-----$1 $2-----\n"))
+}
+
+func blocks(text []byte) func(yield func(*pem.Block) bool) {
+	rest := plain(text)
 	return func(yield func(*pem.Block) bool) {
 		for {
 			var block *pem.Block

@@ -171,6 +171,21 @@ func TestCertificatesSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A certificate that is damaged is told, wherever it stands; one that is cut off before its end is no block, as at the originals.
+func TestNoDamagedCertificateIsPassedOver(t *testing.T) {
+	files := goldenKeys(t)
+	first, second := files["rsa.crt"], files["ec.crt"]
+	damaged := bytes.Replace(first, []byte("MII"), []byte("M?I"), 1)
+	for name, text := range map[string][]byte{"the first": slices.Concat(damaged, second), "the last": slices.Concat(second, damaged)} {
+		if chain, err := Certificates(text); err == nil || !strings.Contains(err.Error(), "1 of the 2 certificates") {
+			t.Errorf("%s: %d certificates, %v", name, len(chain), err)
+		}
+	}
+	if chain, err := Certificates(append(bytes.Clone(second), first[:len(first)/2]...)); len(chain) != 1 || err != nil {
+		t.Errorf("cut off: %d certificates, %v", len(chain), err)
+	}
+}
+
 // RFC 2268, section 5.
 func TestRC2Vectors(t *testing.T) {
 	for _, v := range []struct {
