@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/test/kit/inproc"
 )
 
 // Whatever a node answers at its own port is life: plain text or TLS as it is set, ready or not, with a certificate that nobody
@@ -56,7 +58,8 @@ func TestHealthLiveWaits(t *testing.T) {
 			t.Errorf("%s: status %d after %v, %s%s", name, status, took, out, errs)
 		}
 	}
-	late := kit.Loopback(kit.FreePort(t))
+	port := kit.FreePort(t)
+	late := kit.Loopback(port)
 	done := make(chan int, 1)
 	go func() {
 		status, _, _ := run("health", "--live", "--listen", late)
@@ -67,8 +70,7 @@ func TestHealthLiveWaits(t *testing.T) {
 		t.Fatalf("status %d before anybody listened", status)
 	case <-time.After(100 * time.Millisecond):
 	}
-	s := start(t, nil, "epitaph", "serve", "--listen", late, "--data", t.TempDir())
-	defer s.stop(t, syscall.SIGTERM)
+	inproc.StartNode(t, func(c *config.Config) { c.Options.ListenPort = int32(port) }) // no second command: urfave's are one at a time
 	if status := <-done; status != command.OK {
 		t.Errorf("status %d", status)
 	}
