@@ -56,6 +56,7 @@ func TestBrokersThatComeLate(t *testing.T) {
 	var lines kit.Log
 	first := startNode(t, gossiping(t, "n1", "127.0.0.1:0"))
 	ask(t, dial(t, first), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
+	kit.Until(t, "a witness", func() bool { return first.standing().Witness && first.Gossip().Members()[0].Ready })
 	n := startNodeTo(t, slog.NewTextHandler(&lines, nil), func(c *config.Config) {
 		gossiping(t, "n2", "127.0.0.1:0", first.Gossip().Addr())(c)
 		c.Clock = old.now
