@@ -36,7 +36,8 @@ type Shell struct {
 	apply   func(routes.Effects)
 	clock   func() clock.Stamp
 	log     *slog.Logger
-	also    func(tombstone.Decision) // told after this; nil: nobody
+	also    func(tombstone.Decision)        // told after this; nil: nobody
+	alsoOf  func(tombstone.RefutedEviction) // likewise
 	left    [routes.LeavingNoProof + 1]atomic.Uint64
 	waiting chan struct{} // slots for late proofs
 	ctx     context.Context
@@ -48,10 +49,11 @@ type Shell struct {
 
 var _ tombstone.Tables = (*Shell)(nil)
 
-// New joins nobody yet. apply carries out what evictions demand outside of the tables. cfg.OnRefutedEviction is this package's own.
+// New joins nobody yet. apply carries out what evictions demand outside of the tables.
 func New(table *routes.Table, apply func(routes.Effects), cfg gossip.Config) (*Shell, error) {
 	d := &Shell{
 		table: table, apply: apply, clock: cfg.Clock, log: cfg.Logger, cluster: cfg.Cluster, also: cfg.OnDecision,
+		alsoOf:  cfg.OnRefutedEviction,
 		waiting: make(chan struct{}, lateProofsAtOnce),
 		unmade:  rate.Sometimes{First: 10, Interval: time.Second},
 	}
@@ -115,6 +117,9 @@ func (d *Shell) refuted(r tombstone.RefutedEviction) {
 		"life_margin", v.LifeMargin, "register_margin", v.RegisterMargin, "age", v.Age, "back_after", r.Back)...)
 	for _, h := range r.Holds {
 		d.onHold(h)
+	}
+	if d.alsoOf != nil {
+		d.alsoOf(r)
 	}
 }
 

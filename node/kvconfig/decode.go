@@ -9,20 +9,17 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
-// tableName is the member that holds all namespaces (KVConfigSerializeWrapper).
-const tableName = "configTable"
-
 // ErrNoTable says that a file is JSON but has no configTable object.
 var ErrNoTable = errors.New(`no "configTable" object in it; restore it from its .bak file or remove it`)
 
 // decodeFile reads what encodeFile and the original write, and what people make of it by hand and the original reads:
-// fastjson2, as 5.5.0 uses it, or fastjson 1.2 of 4.9. An empty file and null are an empty table; null namespaces and
-// values are left out, and a value that is no string is kept as its JSON text. Of a name that comes twice the last
-// counts.
+// fastjson2, as 5.5.0 uses it, or fastjson 1.2 of 4.9. An empty file and null hold no table, and nil comes of them; null
+// namespaces and values are left out, and a value that is no string is kept as its JSON text. Of a name that comes twice the
+// last counts.
 func decodeFile(content []byte) (table, error) {
 	content = withoutMark(content)
 	if len(content) == 0 {
-		return table{}, nil
+		return nil, nil
 	}
 	if !utf8.Valid(content) {
 		content = []byte(string([]rune(string(content)))) // Java reads a byte that is no UTF-8 as U+FFFD
@@ -30,11 +27,11 @@ func decodeFile(content []byte) (table, error) {
 	var s fastjson.Scanner
 	s.Reset(content, nil)
 	s.Lax()
-	t := table{}
-	if s.Open() {
-		t = nil
+	var t table
+	object := s.Open()
+	if object {
 		for name, ok := s.Name(); ok; name, ok = s.Name() {
-			if string(name) == tableName {
+			if string(name) == "configTable" {
 				t = namespaces(&s)
 			} else {
 				s.Skip()
@@ -45,7 +42,7 @@ func decodeFile(content []byte) (table, error) {
 		line := 1 + bytes.Count(content[:s.Offset()], []byte("\n"))
 		return nil, fmt.Errorf("not a kv config file: line %d: %w", line, err)
 	}
-	if t == nil {
+	if object && t == nil {
 		return nil, ErrNoTable
 	}
 	return t, nil

@@ -1,7 +1,6 @@
 package kvconfig
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -63,15 +62,15 @@ func read(path string) (t table, dir, err error) {
 	case len(withoutMark(content)) == 0:
 		fault.Wrong = errEmpty
 	default:
-		if t, fault.Wrong = decodeFile(content); fault.Wrong == nil {
-			if len(t) > 0 || bytes.Contains(content, []byte(tableName)) {
-				return t, nil, nil
-			}
-			fault.Wrong = errNull // no store writes that
-			break
+		t, fault.Wrong = decodeFile(content)
+		switch {
+		case fault.Wrong != nil:
+			fault.torn = true
+			return nil, nil, fault
+		case t != nil:
+			return t, nil, nil
 		}
-		fault.torn = true
-		return nil, nil, fault
+		fault.Wrong = errNull // no store writes that
 	}
 	if fault.Bak != "" {
 		return nil, dir, fault

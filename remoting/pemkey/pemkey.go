@@ -9,13 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // Key is the first private key among the PEM blocks of text, decrypted with password if need be: an *rsa.PrivateKey,
 // *ecdsa.PrivateKey or ed25519.PrivateKey. No error has the password or the key in it.
 func Key(text []byte, password string) (crypto.PrivateKey, error) {
-	for block := range blocks(text) {
+	for block := range blocks(plain(text)) {
 		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
 			continue // a certificate, or EC PARAMETERS, which OpenSSL writes before the key
 		}
@@ -59,15 +60,19 @@ func parse(der []byte) (crypto.PrivateKey, error) {
 	return nil, err
 }
 
-// endOfCertificate is the last line of a block that holds one.
-var endOfCertificate = regexp.MustCompile(`(?m)^-----END (X509 |TRUSTED )?CERTIFICATE-----$`)
+// certificates are the kinds of blocks that hold one.
+var certificates = []string{"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"}
 
 // Certificates are all certificates among the PEM blocks of text, in its order; at least one, and every one that has its end there:
 // of a chain or trust file one that is damaged must not be missing without a word.
 func Certificates(text []byte) (chain []*x509.Certificate, err error) {
-	for block := range blocks(text) {
-		switch block.Type {
-		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+	pems := plain(text)
+	ends := 0
+	for _, kind := range certificates {
+		ends += bytes.Count(pems, []byte("-----END "+kind+"-----"))
+	}
+	for block := range blocks(pems) {
+		if slices.Contains(certificates, block.Type) {
 			var first asn1.RawValue // what OpenSSL trusts it for stands behind it
 			_, err := asn1.Unmarshal(block.Bytes, &first)
 			var cert *x509.Certificate
@@ -80,7 +85,6 @@ func Certificates(text []byte) (chain []*x509.Certificate, err error) {
 			chain = append(chain, cert)
 		}
 	}
-	ends := len(endOfCertificate.FindAll(plain(text), -1))
 	switch {
 	case len(chain) > 0 && len(chain) < ends:
 		return nil, fmt.Errorf("%d of the %d certificates in it cannot be read: what stands between their first and last lines is damaged", ends-len(chain), ends)
@@ -108,8 +112,8 @@ func plain(text []byte) []byte {
 	return marker.ReplaceAll([]byte(strings.Join(lines, "\n")), []byte("\n-----$1 $2-----\n"))
 }
 
-func blocks(text []byte) func(yield func(*pem.Block) bool) {
-	rest := plain(text)
+// blocks are those of plain text.
+func blocks(rest []byte) func(yield func(*pem.Block) bool) {
 	return func(yield func(*pem.Block) bool) {
 		for {
 			var block *pem.Block

@@ -260,7 +260,6 @@ func (e *engine) testStory(t *testing.T, host string) {
 	for _, server := range ns {
 		kit.AwaitServes(t, patience, server, topic, b.Addr, true)
 	}
-	kit.Ages(t)
 	b.Unregister(t, ns[0])
 	left := time.Now()
 	b.Unregister(t, ns[1])

@@ -45,19 +45,6 @@ func Await(t testing.TB, limit time.Duration, what string, check func() error) t
 	return took
 }
 
-// Ages waits until what has registered is older than the way of a question between nodes on a busy machine, by which bounds are
-// wide: within that a registration is rightly taken for later than a departure elsewhere, and stays.
-func Ages(t testing.TB) {
-	t.Helper()
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-		t.FailNow()
-	}
-}
-
 // Until is Await for a condition that has no more to say, with Patience.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()

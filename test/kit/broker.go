@@ -21,6 +21,16 @@ import (
 // question, and what registered a moment before the departure is kept: real brokers live longer than that.
 const settleTime = 2 * time.Second
 
+// Ages waits until what has registered is old enough to be judged by a departure. A Broker's Unregister does so by itself.
+func Ages(t testing.TB) {
+	t.Helper()
+	select {
+	case <-time.After(settleTime):
+	case <-t.Context().Done():
+		t.FailNow()
+	}
+}
+
 // registerTime is a 5.x broker's patience for a REGISTER.
 const registerTime = 24 * time.Second
 

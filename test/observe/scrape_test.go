@@ -162,7 +162,6 @@ func TestRealScrape(t *testing.T) {
 		}
 		leavers = append(leavers, leaver)
 	}
-	kit.Ages(t)
 	for _, leaver := range leavers {
 		leaver.Unregister(t, n1.Addr)
 	}

@@ -26,8 +26,9 @@
 // The million was played in two parts, without a violation: on 2026-11-25 seeds 20261125 to 20436124 (175,000 schedules, 342,149
 // tombstones, 73,267 evictions, 55 minutes), on 2026-11-26 with SCHEDULES=825000 SEED=20436125 the seeds to 21261124 (1,609,596
 // tombstones, 346,252 evictions, 110 minutes; about 35 minutes of both cores, the machine was shared). The program and the
-// schedules have changed since (claims came later, and so did frames in two segments, slow writes, and containers that go on registering). With the program of that day, all nodes taking part and every step checked, 850,000 of the next
-// million were played on 2026-11-26 (SEED=20261126, to 21111125: 1,801,073 tombstones, 475,663 evictions, no violation; about
-// 26,000 a minute on two cores; the first 275,000 before a probe cleared what is shown of a member
-// that only streams reach, which decides nothing).
+// schedules have changed since (claims came later, and so did frames in two segments, slow writes, and containers that go on
+// registering). With the program of that day, all nodes taking part and every step checked, 850,000 of the next million
+// were played on 2026-11-26 (SEED=20261126, to 21111125: 1,801,073 tombstones, 475,663 evictions, no violation; about 26,000 a
+// minute on two cores; the first 275,000 before a probe cleared what is shown of a member that only streams reach, which decides
+// nothing).
 package sim

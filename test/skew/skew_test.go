@@ -199,7 +199,6 @@ func departs(t *testing.T, name string, at *kit.Node, others ...*kit.Node) {
 	for i, p := range others {
 		evicted[i] = p.Metric(`epitaph_tombstone_decisions_total{outcome="evicted"}`)
 	}
-	kit.Ages(t)
 	b.Unregister(t, at.Addr)
 	for i, p := range others {
 		took := kit.AwaitServes(t, patience, p.Addr, "topic-"+name, b.Addr, false)

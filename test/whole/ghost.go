@@ -100,6 +100,14 @@ func (l *life) decided(d tombstone.Decision) {
 	w.Take(l.m.index, g, m, d.Verdict, false)
 }
 
+// refuted is told of every eviction that the node takes for wrong.
+func (l *life) refuted(r tombstone.RefutedEviction) {
+	w := l.m.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Refuted(l.m.index, r.Decision.ID.Key)
+}
+
 // check is INV-2 (everything held is explained), the ages of INV-6, and that nothing is overdue by INV-10, at every node.
 func (w *World) check() {
 	synctest.Wait()

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -91,14 +90,13 @@ func (m *machine) start() {
 	w := m.w
 	l := &life{
 		m: m, endpoint: w.endpoint(m), ghosts: world.Ghosts{}, evicted: world.Ghosts{},
-		ready:   map[int]*conn{},
-		leaving: map[tombstone.Key]leaving{},
+		ready: map[int]*conn{}, leaving: map[tombstone.Key]leaving{},
 	}
 	l.listener = &listener{m: m, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
 	g := gossip.DefaultConfig()
 	g.Bind, g.Cluster, g.Name, g.KeyFile = m.ip().String()+":7946", "whole", m.name(), m.keys
 	g.RejoinEvery, g.Transport = rejoinEvery, l.endpoint
-	g.OnMade, g.OnDecision = l.made, l.decided
+	g.OnMade, g.OnDecision, g.OnRefutedEviction = l.made, l.decided, l.refuted
 	for _, o := range w.machine {
 		if o != m {
 			g.Seeds = append(g.Seeds, o.ip().String()+":7946")
@@ -198,9 +196,6 @@ func (e ears) Handle(_ context.Context, r slog.Record) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lines[r.Message]++
-	if strings.HasPrefix(r.Message, "eviction by tombstone refuted") {
-		w.Refuted(e.l.m.index, keyOf(r))
-	}
 	if r.Level >= slog.LevelWarn {
 		text := fmt.Sprintf("%v %s: %s", time.Since(w.started), e.l.m.name(), r.Message)
 		r.Attrs(func(a slog.Attr) bool {
@@ -210,20 +205,6 @@ func (e ears) Handle(_ context.Context, r slog.Record) error {
 		w.warned = append(w.warned, text)
 	}
 	return nil
-}
-
-// keyOf is the registration that a line is about.
-func keyOf(r slog.Record) (k tombstone.Key) {
-	r.Attrs(func(a slog.Attr) bool {
-		switch a.Key {
-		case "cluster":
-			k.Cluster = a.Value.String()
-		case "addr":
-			k.Addr = a.Value.String()
-		}
-		return true
-	})
-	return k
 }
 
 // warnings takes the lines that have warned since the last call.
