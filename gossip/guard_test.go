@@ -2,9 +2,6 @@ package gossip
 
 import (
 	"bytes"
-	"compress/lzw"
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -18,33 +15,18 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/memberlist"
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/test/kit/forged"
 )
 
 // padded is a message that claims memberlist's padded encryption and has no padding: its plain text ends in a byte that
 // is larger than its length. Whoever overhears a message that ends so makes this of it by changing one byte.
 func padded(key []byte, authenticated string) []byte {
-	b := sealed(key, append(bytes.Repeat([]byte{8}, 31), 0xff), authenticated) // shorter than a block it would be refused for its length
-	b[0] = paddedVersion
-	return b
-}
-
-// sealed is plain as memberlist encrypts it.
-func sealed(key, plain []byte, authenticated string) []byte {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err)
-	}
-	nonce := bytes.Repeat([]byte{7}, gcm.NonceSize())
-	return append(append([]byte{1}, nonce...), gcm.Seal(nil, nonce, plain, []byte(authenticated))...)
+	// Shorter than a block it would be refused for its length.
+	return forged.Sealed(key, paddedVersion, append(bytes.Repeat([]byte{8}, 31), 0xff), authenticated)
 }
 
 // paddedStream is the same as it stands in a stream.
@@ -126,7 +108,7 @@ func TestGuardedStreamLeavesTheRest(t *testing.T) {
 	guarded := &guard{label: []byte("keyed"), head: labelHead("keyed"), keys: g.keys}
 	stream := func(plain []byte) []byte {
 		header := append([]byte{encryptType}, binary.BigEndian.AppendUint32(nil, uint32(sealedHead+len(plain)+16))...)
-		return slices.Concat(labelHead("keyed"), header, sealed(key, plain, string(header)+"keyed"), []byte("what follows"))
+		return slices.Concat(labelHead("keyed"), header, forged.Sealed(key, 1, plain, string(header)+"keyed"), []byte("what follows"))
 	}
 	wrongKey := bytes.Clone(stream([]byte{pingType}))
 	wrongKey[len(wrongKey)-20] ^= 1
@@ -149,15 +131,6 @@ func TestGuardedStreamLeavesTheRest(t *testing.T) {
 	}
 }
 
-// packed is a msgpack map, as memberlist writes its structures.
-func packed(t *testing.T, kind byte, fields map[string]any) []byte {
-	t.Helper()
-	out := []byte{kind}
-	var b []byte
-	kit.Must(t, codec.NewEncoderBytes(&b, &codec.MsgpackHandle{}).Encode(fields))
-	return append(out, b...)
-}
-
 // slow is a connection that brings one byte at a time.
 type slow struct {
 	net.Conn
@@ -170,7 +143,7 @@ func (s slow) Read(b []byte) (int, error) { return s.from.Read(b) }
 func TestSlowStreamIsDecodedOnce(t *testing.T) {
 	noise := make([]byte, 32<<10)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
-	sent := squeeze(t, append(packed(t, pushPullType, map[string]any{"Nodes": 1, "UserStateLen": 0, "Join": true}), noise...))
+	sent := forged.Squeezed(t, append(forged.Packed(t, pushPullType, map[string]any{"Nodes": 1, "UserStateLen": 0, "Join": true}), noise...))
 	var got []byte
 	allocated := testing.AllocsPerRun(1, func() {
 		var err error
@@ -190,23 +163,13 @@ func compound(parts ...[]byte) []byte {
 	return append(out, bytes.Join(parts, nil)...)
 }
 
-// squeeze compresses as memberlist did for former programs.
-func squeeze(t *testing.T, b []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := lzw.NewWriter(&out, lzw.LSB, 8)
-	_, err := w.Write(b)
-	kit.Must(t, errors.Join(err, w.Close()))
-	return packed(t, compressType, map[string]any{"Algo": 0, "Buf": out.Bytes()})
-}
-
 // One below each limit, or at it, is let through; one above is not.
 func TestLimitsOfOneMessage(t *testing.T) {
 	state := func(members, bytes int) []byte {
-		return packed(t, pushPullType, map[string]any{"Nodes": members, "UserStateLen": bytes})
+		return forged.Packed(t, pushPullType, map[string]any{"Nodes": members, "UserStateLen": bytes})
 	}
 	streamed := func(b []byte) error { return inspectStream(bytes.NewReader(b), -1) }
-	message := func(bytes int) []byte { return packed(t, userType, map[string]any{"UserMsgLen": bytes}) }
+	message := func(bytes int) []byte { return forged.Packed(t, userType, map[string]any{"UserMsgLen": bytes}) }
 	ping := func(size int) []byte { return append([]byte{pingType, 0x80}, make([]byte, size-2)...) } // an empty map, and surplus
 	most := max(digest.MaxStream, maxState)
 	for name, c := range map[string]struct {
@@ -219,8 +182,8 @@ func TestLimitsOfOneMessage(t *testing.T) {
 		"a byte of state more":    {streamed(state(0, maxState+1)), true},
 		"a message":               {streamed(message(most)), false},
 		"a byte of it more":       {streamed(message(most + 1)), true},
-		"a compressed packet":     {inspectPacket(squeeze(t, make([]byte, maxPacket)), nil), false},
-		"a byte of it too many":   {inspectPacket(squeeze(t, make([]byte, maxPacket+1)), nil), true},
+		"a compressed packet":     {inspectPacket(forged.Squeezed(t, make([]byte, maxPacket)), nil), false},
+		"a byte of it too many":   {inspectPacket(forged.Squeezed(t, make([]byte, maxPacket+1)), nil), true},
 		"a ping as its answer":    {inspectPacket(ping(answerBytes), &asker{}), false},
 		"a ping a byte too small": {inspectPacket(ping(answerBytes-1), &asker{}), true},
 	} {
@@ -232,9 +195,7 @@ func TestLimitsOfOneMessage(t *testing.T) {
 
 // pingOf is a ping that names where its answer is to go.
 func pingOf(t *testing.T, source string) []byte {
-	return packed(t, pingType, map[string]any{
-		"SeqNo": 7, "Node": "", "SourceAddr": netip.MustParseAddr(source).AsSlice(), "SourcePort": 9, "SourceNode": "a stranger",
-	})
+	return forged.Ping(t, netip.AddrPortFrom(netip.MustParseAddr(source), 9))
 }
 
 // Without keys a ping is answered to where it came from, whatever it names, and by no more than it took.
@@ -312,19 +273,19 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 	ping := func(source string) []byte { return pingOf(t, source) }
 	twice := []byte("\xaaSourceAddr\xa4\xc0\x00\x02\x01")
 	passedOn := func(target string) []byte {
-		return packed(t, indirectType, map[string]any{
+		return forged.Packed(t, indirectType, map[string]any{
 			"SeqNo": 7, "Target": netip.MustParseAddr(target).AsSlice(), "Port": 9, "Node": "whoever", "Nack": true, "SourceNode": "a stranger",
 		})
 	}
 	crc := func(b []byte) []byte {
 		return append(append([]byte{crcType}, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(b))...), b...)
 	}
-	squeezed := squeeze(t, bytes.Repeat(ping("127.0.0.1"), 10_000))
-	if inspectPacket(squeeze(t, compound(ping("127.0.0.1"))), nil) != nil {
+	squeezed := forged.Squeezed(t, bytes.Repeat(ping("127.0.0.1"), 10_000))
+	if inspectPacket(forged.Squeezed(t, compound(ping("127.0.0.1"))), nil) != nil {
 		t.Error("a compressed packet of a former program is refused")
 	}
-	state := packed(t, pushPullType, map[string]any{"Nodes": 1, "UserStateLen": 0, "Join": true})
-	all := squeeze(t, append(state, make([]byte, 100)...))
+	state := forged.Packed(t, pushPullType, map[string]any{"Nodes": 1, "UserStateLen": 0, "Join": true})
+	all := forged.Squeezed(t, append(state, make([]byte, 100)...))
 	if err := inspectStream(bytes.NewReader(all), len(all)); err != nil {
 		t.Errorf("a compressed stream of a former program is refused: %v", err)
 	}
@@ -333,26 +294,26 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 	}
 	packets := map[string][]byte{
 		"nothing": nil, "compressed": squeezed, "compressed with a checksum": crc(squeezed), "compressed in a compound": compound(ping("127.0.0.1"), squeezed),
-		"compound in a compound": compound(compound(squeezed)), "compressed twice": squeeze(t, squeeze(t, []byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
+		"compound in a compound": compound(compound(squeezed)), "compressed twice": forged.Squeezed(t, forged.Squeezed(t, []byte{pingType, 0x80})), "compound of nothings": compound(nil, nil), "compound cut off": {compoundType, 2, 0},
 	}
 	plainOnly := map[string][]byte{
 		"ping to be passed on": passedOn("192.0.2.1"), "to this machine": passedOn("127.0.0.1"), "in a compound": compound(passedOn("192.0.2.1")),
-		"two pings": compound(ping("127.0.0.1"), ping("127.0.0.1")), "compressed": squeeze(t, ping("192.0.2.1")),
+		"two pings": compound(ping("127.0.0.1"), ping("127.0.0.1")), "compressed": forged.Squeezed(t, ping("192.0.2.1")),
 		"source named twice":           slices.Concat([]byte{pingType, 0x83}, twice, twice, []byte("\xa4Node\xb0"), make([]byte, 16)),
-		"ping smaller than its answer": packed(t, pingType, map[string]any{"SeqNo": 7}),
+		"ping smaller than its answer": forged.Packed(t, pingType, map[string]any{"SeqNo": 7}),
 	}
 	streams := map[string][]byte{
-		"compressed":           squeeze(t, make([]byte, maxSealed+1)),
-		"compressed twice":     squeeze(t, squeeze(t, state)),
-		"compressed lie":       squeeze(t, packed(t, pushPullType, map[string]any{"Nodes": 1 << 20})),
-		"too many members":     packed(t, pushPullType, map[string]any{"Nodes": 1 << 20, "UserStateLen": 0, "Join": true}),
-		"fewer than no member": packed(t, pushPullType, map[string]any{"Nodes": -1, "UserStateLen": 0}),
-		"a large state":        packed(t, pushPullType, map[string]any{"Nodes": 0, "UserStateLen": 20 << 20}),
-		"a large message":      packed(t, userType, map[string]any{"UserMsgLen": 20 << 20}),
+		"compressed":           forged.Squeezed(t, make([]byte, maxSealed+1)),
+		"compressed twice":     forged.Squeezed(t, forged.Squeezed(t, state)),
+		"compressed lie":       forged.Squeezed(t, forged.Packed(t, pushPullType, map[string]any{"Nodes": 1 << 20})),
+		"too many members":     forged.Packed(t, pushPullType, map[string]any{"Nodes": 1 << 20, "UserStateLen": 0, "Join": true}),
+		"fewer than no member": forged.Packed(t, pushPullType, map[string]any{"Nodes": -1, "UserStateLen": 0}),
+		"a large state":        forged.Packed(t, pushPullType, map[string]any{"Nodes": 0, "UserStateLen": 20 << 20}),
+		"a large message":      forged.Packed(t, userType, map[string]any{"UserMsgLen": 20 << 20}),
 		"no header":            {userType, 0xC1},
 	}
 	withoutSeal := map[string][]byte{"no byte": nil, "no plain byte": make([]byte, leastSealed-1)}
-	keyedOnly := map[string][]byte{"nothing": nil, "promised, not sent": packed(t, userType, map[string]any{"UserMsgLen": 1000})}
+	keyedOnly := map[string][]byte{"nothing": nil, "promised, not sent": forged.Packed(t, userType, map[string]any{"UserMsgLen": 1000})}
 
 	withKey, key := keyed(t)
 	without := made(t, func(c *Config) { c.Cluster = "keyed" })
@@ -366,7 +327,7 @@ func TestWhatIsNotLetThrough(t *testing.T) {
 			if g == without {
 				return plain
 			}
-			return sealed(key, plain, head+"keyed")
+			return forged.Sealed(key, 1, plain, head+"keyed")
 		}
 		udp, err := net.Dial("udp", g.Addr())
 		kit.Must(t, err)
@@ -442,7 +403,7 @@ func TestWhoHasTheKeyIsVouchedFor(t *testing.T) {
 	g, key := keyed(t)
 	plain := []byte{pingType, 0x80}
 	header := binary.BigEndian.AppendUint32([]byte{encryptType}, uint32(sealedHead+len(plain)+sealedTag))
-	good := slices.Concat(labelHead("keyed"), header, sealed(key, plain, string(header)+"keyed"))
+	good := slices.Concat(labelHead("keyed"), header, forged.Sealed(key, 1, plain, string(header)+"keyed"))
 	bad := bytes.Clone(good)
 	bad[len(bad)-1] ^= 1
 	for name, c := range map[string]struct {

@@ -76,17 +76,15 @@ func (l *visitors) Accept() (net.Conn, error) {
 func (l *visitors) admit(v *visitor) (gone *visitor, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.many {
+		return l.admitOfMany(v)
+	}
 	count := make(map[netip.Addr]int)
 	for _, o := range l.open {
 		count[o.from]++
 	}
 	switch {
-	case l.many && len(l.open) >= conns:
-		gone = l.victim(func(o *visitor) bool { return time.Since(o.since) >= shyTime })
-		if gone == nil {
-			return nil, false
-		}
-	case !l.many && v.from.IsValid() && count[v.from] >= connsEach:
+	case v.from.IsValid() && count[v.from] >= connsEach:
 		gone = l.victim(func(o *visitor) bool { return o.from == v.from })
 	case len(l.open) >= conns:
 		most := 0
@@ -101,8 +99,25 @@ func (l *visitors) admit(v *visitor) (gone *visitor, ok bool) {
 	if gone == nil {
 		return v, false
 	}
-	l.open = append(slices.DeleteFunc(l.open, func(o *visitor) bool { return o == gone }), v)
+	l.replace(gone, v)
 	return gone, true
+}
+
+// admitOfMany is admit at a door for many, where v waits if nobody gives way. The caller holds mu.
+func (l *visitors) admitOfMany(v *visitor) (gone *visitor, ok bool) {
+	if len(l.open) < conns {
+		l.open = append(l.open, v)
+		return nil, true
+	}
+	if gone = l.victim(func(o *visitor) bool { return time.Since(o.since) >= shyTime }); gone == nil {
+		return nil, false
+	}
+	l.replace(gone, v)
+	return gone, true
+}
+
+func (l *visitors) replace(gone, v *visitor) {
+	l.open = append(slices.DeleteFunc(l.open, func(o *visitor) bool { return o == gone }), v)
 }
 
 // victim is the oldest of those that is not being served, or else one that takes nothing of its answer. The caller holds mu.

@@ -1,24 +1,18 @@
 package hostile
 
 import (
-	"bytes"
-	"compress/lzw"
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
 	"net"
-	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
-
-	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/test/kit/forged"
 )
 
 // label is how messages of the cluster of kit.Gossiping begin.
@@ -158,7 +152,7 @@ var gossipRows = []row{
 			kit.Must(s.t, err)
 			defer udp.Close()
 			to := third.LocalAddr().(*net.UDPAddr).AddrPort()
-			bomb, ping := append([]byte(label), bomb(s.t)...), append([]byte(label), pingFor(s.t, to)...)
+			bomb, ping := append([]byte(label), forged.Squeezed(s.t, make([]byte, 39<<20))...), slices.Concat([]byte(label), forged.Ping(s.t, to), make([]byte, 64))
 			for end := time.Now().Add(attackTime()); time.Now().Before(end); s.rounds.Add(1) {
 				_, _ = udp.Write(bomb)
 				_, _ = udp.Write(ping)
@@ -199,41 +193,6 @@ func (s *stage) diff() (told string) {
 
 // empty is a stream whose plain text is empty, as memberlist encrypts it in that version.
 func empty(key []byte, version byte) []byte {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err)
-	}
-	nonce := bytes.Repeat([]byte{7}, gcm.NonceSize())
-	header := binary.BigEndian.AppendUint32([]byte{10}, uint32(1+len(nonce)+gcm.Overhead()))
-	message := append(append(bytes.Clone(header), version), nonce...)
-	return append([]byte(label), gcm.Seal(message, nonce, nil, append(bytes.Clone(header), "test"...))...)
-}
-
-// packed is one of memberlist's messages.
-func packed(t *testing.T, kind byte, fields map[string]any) []byte {
-	t.Helper()
-	var b []byte
-	kit.Must(t, codec.NewEncoderBytes(&b, &codec.MsgpackHandle{}).Encode(fields))
-	return append([]byte{kind}, b...)
-}
-
-// bomb is a compressed packet that is as large as a packet can be.
-func bomb(t *testing.T) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := lzw.NewWriter(&out, lzw.LSB, 8)
-	_, err := w.Write(make([]byte, 39<<20))
-	kit.Must(t, err, w.Close())
-	return packed(t, 9, map[string]any{"Algo": 0, "Buf": out.Bytes()})
-}
-
-// pingFor is a ping that names another as its source.
-func pingFor(t *testing.T, to netip.AddrPort) []byte {
-	return append(packed(t, 0, map[string]any{
-		"SeqNo": 7, "Node": "", "SourceAddr": to.Addr().AsSlice(), "SourcePort": to.Port(), "SourceNode": "x",
-	}), make([]byte, 64)...)
+	header := binary.BigEndian.AppendUint32([]byte{10}, uint32(len(forged.Sealed(key, version, nil, ""))))
+	return slices.Concat([]byte(label), header, forged.Sealed(key, version, nil, string(header)+"test"))
 }

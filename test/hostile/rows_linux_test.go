@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -86,7 +87,8 @@ var rows = []row{
 				kit.Request{Code: 219, Ext: map[string]string{"namespace": "ns"}}.Frame(1)}
 			flood(s.t, s.Addr, 150, func(i int) []byte { return asks[i%len(asks)] })
 		},
-		outcome: func(*stage) string {
+		outcome: func(s *stage) string {
+			s.counted("epitaph_overloads_total")
 			return "answers beyond the budget are refused with code 2; one body is shared by all who ask"
 		},
 	},
@@ -101,7 +103,12 @@ var rows = []row{
 				return wipes(i)
 			})
 		},
-		outcome: func(*stage) string { return "lists are not computed, wipes wait in a pool that brokers do not share" },
+		outcome: func(s *stage) string {
+			if n := s.Metric(`epitaph_requests_total{code="206"}`); n > 0 {
+				s.t.Errorf("%v lists were computed", n)
+			}
+			return "lists are not computed, wipes wait in a pool that brokers do not share"
+		},
 	},
 	{
 		number: 7, what: "static topic mappings, from brokers that leave", java: true,
@@ -120,7 +127,11 @@ var rows = []row{
 			hold(s.t, s.Addr, 1200, half(65<<10), part(3))
 			hold(s.t, s.Addr, 9000, nil, part(3))
 		},
-		outcome: func(s *stage) string { return "what exceeds the budget, or `--max-connections`, is closed" },
+		outcome: func(s *stage) string {
+			s.counted(`epitaph_connections_closed_total{reason="no_budget"}`)
+			s.counted("epitaph_connections_refused_total", `epitaph_connections_closed_total{reason="no_room"}`)
+			return "what exceeds the budget, or `--max-connections`, is closed"
+		},
 	},
 	{
 		number: 11, what: "1,100 silent connections at `ulimit -n 1024`", files: 1024,
@@ -141,18 +152,15 @@ var rows = []row{
 	{
 		number: 12, what: "300 HTTP connections that read nothing, or are kept",
 		attack: func(s *stage) {
+			ctx, cancel := context.WithTimeout(s.t.Context(), attackTime())
+			defer cancel()
 			var group sync.WaitGroup
-			ctx := s.t.Context()
 			for i := range 300 {
 				text := "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 				if i%2 == 0 {
 					text = strings.Repeat("GET /v1/brokers HTTP/1.1\r\nHost: x\r\n\r\n", 1000)
 				}
-				group.Go(func() {
-					for end := time.Now().Add(attackTime()); time.Now().Before(end); {
-						visitOnce(ctx, s.HTTP, i, text)
-					}
-				})
+				group.Go(func() { visitHTTP(ctx, s.HTTP, i, text) })
 			}
 			group.Wait()
 		},
@@ -170,7 +178,7 @@ var rows = []row{
 		outcome: func(*stage) string { return "refused: HTTP only reads" },
 	},
 	{
-		number: 14, what: "318 with values that would harm the next start, the run or the stop", java: false,
+		number: 14, what: "318 with values that would harm the next start, the run or the stop",
 		attack: func(s *stage) {
 			c := s.dialStranger()
 			for end := time.Now().Add(attackTime()); time.Now().Before(end); pause(s.t, 100*time.Millisecond) {
@@ -323,6 +331,18 @@ func fill(t *testing.T, addr string) {
 	}
 }
 
+// counted fails unless one of the metrics says that what the page tells of has happened.
+func (s *stage) counted(metrics ...string) {
+	s.t.Helper()
+	sum := 0.0
+	for _, m := range metrics {
+		sum += s.Metric(m)
+	}
+	if sum == 0 {
+		s.t.Errorf("%q: none", metrics)
+	}
+}
+
 // victim is a broker that is registered at the node.
 func (s *stage) victim(also ...string) *kit.Broker {
 	v := kit.NewBroker(s.t, "victim", "192.0.2.99:10911", "victims")
@@ -390,21 +410,6 @@ func (s *stage) reconnects() {
 		if err := b.Tell(s.Addr, kvPut("ns", "k", fmt.Sprint(i)), kit.Patience); err != nil {
 			s.t.Error(err)
 		}
-	}
-}
-
-// visitOnce connects to HTTP, says text, reads nothing, and goes after a second.
-func visitOnce(ctx interface{ Done() <-chan struct{} }, addr string, i int, text string) {
-	c, err := dialFrom(fmt.Sprintf("127.0.3.%d", 1+i%40), addr)
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = c.Write([]byte(text))
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Second):
 	}
 }
 

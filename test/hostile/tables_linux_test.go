@@ -29,7 +29,7 @@ func TestTablesKeepToTheMemory(t *testing.T) {
 			p := kit.Dial(t, s.Addr)
 			taken := 0
 			for ; ; taken++ {
-				b := kit.Broker{Cluster: "c", Name: fmt.Sprint("b", taken), Addr: fmt.Sprintf("192.0.2.1:%d", taken+1), Version: int(remoting.Version), Language: "JAVA", WriteQueues: 4}
+				b := kit.NewBroker(t, fmt.Sprint("b", taken), fmt.Sprintf("192.0.2.1:%d", taken+1))
 				for i := range c.topics {
 					b.Topics = append(b.Topics, fmt.Sprintf("tenant-%04d-orders-%010d", taken, i))
 				}
