@@ -85,13 +85,14 @@ func (l *visitors) admit(v *visitor) (gone *visitor, ok bool) {
 	}
 	switch {
 	case v.from.IsValid() && count[v.from] >= connsEach:
-		gone = l.victim(func(o *visitor) bool { return o.from == v.from })
+		gone = l.victim(func(o *visitor) int {
+			if o.from != v.from {
+				return 0
+			}
+			return 1
+		})
 	case len(l.open) >= conns:
-		most := 0
-		for _, n := range count {
-			most = max(most, n)
-		}
-		gone = l.victim(func(o *visitor) bool { return count[o.from] == most })
+		gone = l.victim(func(o *visitor) int { return count[o.from] })
 	default:
 		l.open = append(l.open, v)
 		return nil, true
@@ -109,7 +110,8 @@ func (l *visitors) admitOfMany(v *visitor) (gone *visitor, ok bool) {
 		l.open = append(l.open, v)
 		return nil, true
 	}
-	if gone = l.victim(func(o *visitor) bool { return time.Since(o.since) >= shyTime }); gone == nil {
+	gone = l.victim(func(o *visitor) int { return int(time.Since(o.since) / shyTime) })
+	if gone == nil {
 		return nil, false
 	}
 	l.replace(gone, v)
@@ -120,19 +122,22 @@ func (l *visitors) replace(gone, v *visitor) {
 	l.open = append(slices.DeleteFunc(l.open, func(o *visitor) bool { return o == gone }), v)
 }
 
-// victim is the oldest of those that is not being served, or else one that takes nothing of its answer. The caller holds mu.
-func (l *visitors) victim(of func(*visitor) bool) *visitor {
-	var stuck *visitor
+// victim is the oldest of those that rank highest: one that is not being served, or else one that takes nothing of its answer.
+// Who ranks 0 is none. The caller holds mu.
+func (l *visitors) victim(rank func(*visitor) int) (found *visitor) {
+	best := 0
 	for _, o := range l.open {
-		switch {
-		case !of(o):
-		case !o.busy.Load():
-			return o
-		case stuck == nil && o.stuck():
-			stuck = o
+		r := 2 * rank(o)
+		if !o.busy.Load() {
+			r++
+		} else if !o.stuck() {
+			continue
+		}
+		if r > max(best, 1) {
+			found, best = o, r
 		}
 	}
-	return stuck
+	return found
 }
 
 func (l *visitors) forget(v *visitor) {

@@ -229,6 +229,21 @@ func TestManyOfOneAddress(t *testing.T) {
 	}
 }
 
+// Where the source that has most has only connections that are being served, one of another source gives way, not the newcomer.
+func TestSomebodyElseGivesWay(t *testing.T) {
+	l := newVisitors(nil, false, stallTime, slog.New(slog.DiscardHandler))
+	from := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
+	for i := range conns {
+		v := &visitor{from: from(i % 30)} // nine of the first 16, eight of the others
+		v.busy.Store(i%30 < 16)
+		l.open = append(l.open, v)
+	}
+	next := &visitor{from: from(99)}
+	if gone, ok := l.admit(next); gone == nil || gone == next || gone.busy.Load() || gone.from != from(16) || !ok {
+		t.Errorf("%+v gave way", gone)
+	}
+}
+
 // Of many that have come within a second none gives way; one that has said nothing for longer does, and the next has its place.
 func TestTheShyAreNotClosedAtOnce(t *testing.T) {
 	l := newVisitors(nil, true, stallTime, slog.New(slog.DiscardHandler))
