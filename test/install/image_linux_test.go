@@ -166,9 +166,9 @@ func tryStart(t *testing.T, l kit.ContainerStart, root string, image kit.Contain
 // probeByTCP connects as a kubelet's tcpSocket probe does: that is no client, and worth no line.
 func probeByTCP(t *testing.T, addr string, out *kit.Log) {
 	t.Helper()
-	kit.Await(t, time.Minute, "the last line of the start is written", func() error {
-		if !strings.Contains(out.String(), "msg=gossip ") {
-			return errors.New(out.String())
+	kit.Await(t, time.Minute, "the last lines of the start are written", func() error {
+		if text := out.String(); !strings.Contains(text, "msg=gossip ") || !strings.Contains(text, "boot success") {
+			return errors.New(text)
 		}
 		return nil
 	})

@@ -27,8 +27,10 @@ func TestRow043SlowReader(t *testing.T) {
 	slow.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	request := kit.JSONFrame(`{"code":206,"opaque":43}`)
 	const first = 500 // nearly 10 MB of answers: more than the sockets hold
-	slow.Put(bytes.Repeat(request, first))
-	standsStill(t, slow)
+	for range 3 {     // what comes before Java stands still it reads to the last byte, and a JVM of a busy machine may only pause
+		slow.Put(bytes.Repeat(request, first))
+		standsStill(t, slow)
+	}
 	batch := bytes.Repeat(request, 1000)
 	sent := 0
 	for {
@@ -65,7 +67,7 @@ func standsStill(t *testing.T, c *client) {
 		if waiting != last {
 			last, since = waiting, time.Now()
 		}
-		if last == 0 || time.Since(since) < 300*time.Millisecond {
+		if last == 0 || time.Since(since) < 500*time.Millisecond {
 			return fmt.Errorf("%d bytes waiting, for %s", last, time.Since(since))
 		}
 		return nil
