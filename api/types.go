@@ -22,6 +22,7 @@ type Members struct {
 	Node    string   `json:"node,omitempty"`
 	Cluster string   `json:"cluster,omitempty"`
 	Keys    []string `json:"keys,omitempty"` // fingerprints of the gossip keys that this node uses, the first for sending; none: not encrypted
+	KV      string   `json:"kv,omitempty"`   // "missing": this node serves routes alone, for its KV store was lost
 	Members []Member `json:"members"`
 }
 

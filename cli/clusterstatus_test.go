@@ -67,7 +67,8 @@ func TestStatusJudges(t *testing.T) {
 			l.load.SharedSources = 1
 			a.loads["10.0.0.2:9886"] = l
 		}, "", "", "n2 sees brokers of several hosts come from 1 source address"},
-		"nobody gossips": {func(a *nodeAnswers) { a.members.Gossip = false }, "", "", "gossips with nobody"},
+		"nobody gossips":           {func(a *nodeAnswers) { a.members.Gossip = false }, "", "", "gossips with nobody"},
+		"nobody gossips, KV store": {func(a *nodeAnswers) { a.members.Gossip, a.members.KV = false, "missing" }, "without its KV store", "", "gossips with nobody"},
 		"clocks 5 s apart": {func(a *nodeAnswers) {
 			l := a.loads["10.0.0.2:9886"]
 			l.load.At = noon.Add(5 * time.Second)

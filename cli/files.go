@@ -15,13 +15,26 @@ import (
 const maxPropertiesBytes = 4 << 20
 
 // loadConfigFile sets what a NameServer's properties file holds and makes the file the place where run-time changes
-// are persisted.
-func loadConfigFile(cfg *config.Config, file string) (faults []*config.Fault, unknown []string, err error) {
-	entries, err := readProperties(file)
+// are persisted. faults are of the type *config.Fault, or say that a change has not left the file whole.
+func loadConfigFile(cfg *config.Config, file string) (faults []error, unknown []string, err error) {
+	text, err := readText(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w%s", err, config.PutBack(file))
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	faults, unknown = cfg.ApplyFile(file, entries)
+	if lost := config.CheckWhole(file, text); lost != nil {
+		faults = append(faults, lost)
+	}
+	entries, err := parseProperties(file, text)
+	if err != nil {
+		return faults, nil, err
+	}
+	read, unknown := cfg.ApplyFile(file, entries)
+	for _, f := range read {
+		faults = append(faults, f)
+	}
 	cfg.Options.ConfigStorePath = file
 	return faults, unknown, nil
 }
@@ -48,6 +61,14 @@ func loadTLSFile(cfg *config.Config) error {
 }
 
 func readProperties(file string) ([]properties.Entry, error) {
+	text, err := readText(file)
+	if err != nil {
+		return nil, err
+	}
+	return parseProperties(file, text)
+}
+
+func readText(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -60,6 +81,10 @@ func readProperties(file string) ([]properties.Entry, error) {
 	if len(text) > maxPropertiesBytes {
 		return nil, fmt.Errorf("%s: larger than %d bytes, so hardly a properties file", file, maxPropertiesBytes)
 	}
+	return text, nil
+}
+
+func parseProperties(file string, text []byte) ([]properties.Entry, error) {
 	entries, err := properties.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

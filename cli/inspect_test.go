@@ -117,8 +117,9 @@ func TestScreens(t *testing.T) {
 			v.wide = true
 			return v.diff(sampleDiff())
 		},
-		"members_off": func(v *view) error { return v.members(&api.Members{}) },
-		"brokers":     func(v *view) error { return v.brokers(sampleBrokers()) },
+		"members_off":    func(v *view) error { return v.members(&api.Members{}) },
+		"members_off_kv": func(v *view) error { return v.members(&api.Members{KV: "missing"}) },
+		"brokers":        func(v *view) error { return v.brokers(sampleBrokers()) },
 		"brokers_wide": func(v *view) error {
 			v.wide = true
 			return v.brokers(sampleBrokers())

@@ -165,13 +165,14 @@ func TestMQNamesrvUntilSignal(t *testing.T) {
 	}
 }
 
-// Where a KV store was lost, mqnamesrv starts empty with a warning, as the original, and serve does not start.
+// Where a KV store was lost, mqnamesrv starts empty with a warning, as the original, and serve does not start. Of a file of options
+// that a change has not left whole mqnamesrv takes what it can read.
 func TestLostKVConfig(t *testing.T) {
 	dir := t.TempDir()
 	bak, conf := filepath.Join(dir, "kvConfig.json.bak"), filepath.Join(dir, "ns.conf")
 	for file, text := range map[string]string{
 		bak:  `{"configTable":{"n":{"k":"v"}}}`,
-		conf: "bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath=" + filepath.Join(dir, "kvConfig.json"),
+		conf: "bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath=" + filepath.Join(dir, "kvConfig.json") + "\n\x00ther=1\n",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -179,7 +180,7 @@ func TestLostKVConfig(t *testing.T) {
 	}
 	s := start(t, []string{"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir}, "epitaph", "mqnamesrv", "-c", conf)
 	s.stopTo(t, syscall.SIGINT, 130)
-	if !strings.Contains(s.log.String(), "level=WARN") || !strings.Contains(s.log.String(), bak) {
+	if !strings.Contains(s.log.String(), "level=WARN") || !strings.Contains(s.log.String(), bak) || !strings.Contains(s.log.String(), "configuration file is not whole") {
 		t.Errorf("log: %s", s.log)
 	}
 	var told strings.Builder

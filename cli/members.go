@@ -37,6 +37,9 @@ func (v *view) showMembers(ctx context.Context) error {
 func (v *view) members(m *api.Members) error {
 	if !m.Gossip {
 		_, err := fmt.Fprintln(v.out, gossipOff)
+		if m.KV != "" {
+			v.lines(0, "This node serves routes alone", "kv: "+m.KV, "its log says what to do")
+		}
 		return err
 	}
 	now := v.when(m.Asked)

@@ -132,7 +132,11 @@ func (p *program) mqConfig(a mqArguments, sys config.System) (cfg config.Config,
 		}
 		fmt.Fprintf(p.stdout, "load config properties file OK, %s\n", file)
 		for _, f := range faults {
-			warnings = append(warnings, warning{"configuration value is not what it seems", []any{"err", f}})
+			text := "configuration value is not what it seems"
+			if value := (*config.Fault)(nil); !errors.As(f, &value) {
+				text = "configuration file is not whole; epitaph serve would refuse it"
+			}
+			warnings = append(warnings, warning{text, []any{"err", f}})
 		}
 		warnings = append(warnings, unknownKeys(file, unknown)...)
 	}

@@ -192,9 +192,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 		if err != nil {
 			faults = append(faults, fmt.Errorf("--config: %w", err))
 		}
-		for _, f := range read {
-			faults = append(faults, f)
-		}
+		faults = append(faults, read...)
 		warnings = append(warnings, unknownKeys(s.config, unknown)...)
 		if _, err := logLevel(cfg.LogLevel()); err != nil {
 			faults = append(faults, fmt.Errorf("%s: logLevel, which is %w", s.config, err))

@@ -165,6 +165,9 @@ func statusOf(a *nodeAnswers, now time.Time) *clusterStatus {
 	if !a.members.Gossip {
 		c.Agree = true
 		c.Notes = append(c.Notes, "this node gossips with nobody")
+		if a.members.KV != "" {
+			c.Problems = append(c.Problems, "this node"+routesAlone)
+		}
 		c.add(memberStatus{Name: "this node", State: "self"}, a.loads[""])
 		return c
 	}
@@ -189,7 +192,7 @@ func statusOf(a *nodeAnswers, now time.Time) *clusterStatus {
 			asked = false
 		}
 		if m.KV != "" {
-			c.Problems = append(c.Problems, m.Name+" serves routes alone, without its KV store: its log says what to do")
+			c.Problems = append(c.Problems, m.Name+routesAlone)
 		}
 		if m.OnlyTCP {
 			c.Notes = append(c.Notes, m.Name+" answers gossip by TCP alone: UDP may be blocked on the way (port of --gossip)")
@@ -219,6 +222,9 @@ func statusOf(a *nodeAnswers, now time.Time) *clusterStatus {
 	}
 	return c
 }
+
+// routesAlone is what is wrong with a node that --kv-missing=serve started.
+const routesAlone = " serves routes alone, without its KV store: its log says what to do"
 
 // errNotAsked says that a member has no listener for a question.
 var errNotAsked = errors.New("not asked")

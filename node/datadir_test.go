@@ -130,6 +130,9 @@ func TestServeWithoutKV(t *testing.T) {
 		if _, body := get(t, n, "/metrics"); !strings.Contains(body, "\nepitaph_kv_missing 1\n") {
 			t.Errorf("%s: the metric does not say so", name)
 		}
+		if _, body := get(t, n, "/v1/members"); !strings.Contains(body, `"kv":"missing"`) {
+			t.Errorf("%s: /v1/members: %s", name, body)
+		}
 		if n.KVFault() == nil || !strings.Contains(book.String(), "level=WARN") {
 			t.Errorf("%s: the log: %s", name, book)
 		}

@@ -90,7 +90,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // Members is what /v1/members answers.
 func Members(view View) api.Members {
 	now := thisMoment()
-	v := api.Members{Asked: now.asked(), Members: []api.Member{}}
+	v := api.Members{Asked: now.asked(), KV: kvText(view.KVMissing()), Members: []api.Member{}}
 	d := view.Departures()
 	if d == nil {
 		return v

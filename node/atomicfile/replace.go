@@ -39,12 +39,22 @@ var errNoFile = errors.New("it is no file")
 
 // Replace writes content to path and keeps what was there before as path + ".bak", unless that was empty. Missing
 // directories are made. Both files are written beside their place, synced, read back, and renamed. A file that is a
-// mount point cannot be renamed to, and is written in place. On an error path is as it was, but for one that says
+// mount point cannot be renamed to, and is written in place: a file with a byte that is 0 was cut short. On an error path is as it was, but for one that says
 // otherwise: then the .bak holds what was there. Symbolic links are followed, and the mode of an existing file is kept.
 func Replace(path string, content []byte) error { return system.replace(path, content) }
 
 // Bak is where Replace keeps the previous content of path.
 func Bak(path string) string { return Target(path) + ".bak" }
+
+// Kept is the .bak of path that holds something, or empty. The original leaves its own beside path itself, also where that is a link.
+func Kept(path string) string {
+	for _, bak := range []string{Bak(path), path + ".bak"} {
+		if info, err := os.Stat(bak); err == nil && info.Size() > 0 && !info.IsDir() {
+			return bak
+		}
+	}
+	return ""
+}
 
 // Target is the file that path leads to by symbolic links, whether it is there or not. A relative link begins at the directory
 // in which it stands, which by links of its own may be another than the one that path names.
@@ -166,12 +176,12 @@ func (c *calls) overwrite(path string, previous, content []byte) error {
 	return fmt.Errorf("write in place: %w", err)
 }
 
-// inPlace writes content over a file of so many bytes, and never a part of it unseen: where the file grows, its room is
-// taken before an old byte is touched, and its first byte is 0, which begins no content, until the rest is safe.
+// inPlace writes content over a file of so many bytes, and never a part of it unseen: until all of it is safe the file has a byte
+// that is 0, which no content has. Where the file grows, its room is taken before an old byte is touched.
 func (c *calls) inPlace(f *os.File, size int64, content []byte) error {
 	end := int64(len(content))
 	if end > size {
-		if _, err := c.write(f, content[size:], size); err != nil {
+		if _, err := c.write(f, append([]byte{0}, content[size+1:]...), size); err != nil {
 			return errors.Join(err, c.truncate(f, size))
 		}
 	}

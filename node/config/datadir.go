@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,4 +45,24 @@ func CheckFile(path string) error {
 		return fmt.Errorf("file cannot be replaced: %w", err)
 	}
 	return f.Close()
+}
+
+// CheckWhole says that text, which file holds, is not what a change while a node ran (code 318) found or left there.
+func CheckWhole(file string, text []byte) error {
+	switch {
+	case bytes.IndexByte(text, 0) >= 0:
+		return fmt.Errorf("%s: it has bytes that are 0, which no such file has: a write to it was cut short%s", file, PutBack(file))
+	case len(text) == 0 && atomicfile.Kept(file) != "":
+		return fmt.Errorf("%s: it is empty%s, or move both away", file, PutBack(file))
+	}
+	return nil
+}
+
+// PutBack is what to do about a file that is lost, if something is left.
+func PutBack(file string) string {
+	bak := atomicfile.Kept(file)
+	if bak == "" {
+		return ""
+	}
+	return fmt.Sprintf("; the content before the last change is in %s: put it back (cp -p %s %s)", bak, bak, file)
 }

@@ -48,7 +48,7 @@ var (
 // read returns the table that the file of path holds. An absent or empty file and an empty directory are an empty table;
 // dir is ErrDirectory for the last. The error is a *Fault.
 func read(path string) (t table, dir, err error) {
-	fault := &Fault{Path: path, Bak: bakOf(path)}
+	fault := &Fault{Path: path, Bak: atomicfile.Kept(path)}
 	content, err := content(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
@@ -99,15 +99,4 @@ func content(path string) ([]byte, error) {
 		return nil, ErrTooLarge
 	}
 	return os.ReadFile(path)
-}
-
-// bakOf is the .bak of path that a former store has left, or empty. The original leaves it beside path itself, also where that is
-// a link.
-func bakOf(path string) string {
-	for _, bak := range []string{atomicfile.Bak(path), path + ".bak"} {
-		if info, err := os.Stat(bak); err == nil && info.Size() > 0 && !info.IsDir() {
-			return bak
-		}
-	}
-	return ""
 }
