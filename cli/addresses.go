@@ -49,7 +49,7 @@ func (s addressSettings) into(cfg *config.Config) {
 	usual := config.DefaultAddresses()
 	cfg.Addresses = config.Addresses{
 		Server: s.server, Clients: cmp.Or(s.clients, usual.Clients), Brokers: cmp.Or(s.brokers, usual.Brokers),
-		Static: listOf(s.static), Keep: cmp.Or(s.keep, usual.Keep), Advertise: s.advertise, IPv6: s.ipv6,
+		Static: listOf(s.static), Keep: s.keep, Advertise: s.advertise, IPv6: s.ipv6,
 	}
 }
 

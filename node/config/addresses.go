@@ -39,6 +39,8 @@ const (
 	maxKeep   = 24 * time.Hour
 )
 
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 var listName = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
 
 func (a *Addresses) validate() (faults []error) {
@@ -90,9 +92,14 @@ func reachedAt(addr string) string {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "want a port from 1 to 65535"
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil: // a name
+	case ip.IsUnspecified():
 		return "nobody can connect to an unspecified address; give the one that brokers and clients reach"
-	} else if err == nil && ip.Zone() != "" {
+	case ip.IsMulticast(), ip.Unmap() == broadcast:
+		return "nobody can connect to an address of many machines; give the one that brokers and clients reach"
+	case ip.Zone() != "":
 		return zoneRemedy
 	}
 	return ""

@@ -44,6 +44,9 @@ func TestAddresses(t *testing.T) {
 		"one more":             {func(a *Addresses) { a.Static = many(65) }, "want at most 64"},
 		"advertised port 0":    {func(a *Addresses) { a.Advertise = "10.0.0.1:0" }, `--advertise-serve="10.0.0.1:0": want a port`},
 		"advertised wildcard":  {func(a *Addresses) { a.Advertise = "[::]:9876" }, "unspecified"},
+		"advertised to many":   {func(a *Addresses) { a.Advertise = "224.0.0.1:9876" }, "many machines"},
+		"advertised to many 6": {func(a *Addresses) { a.Advertise = "[ff02::1]:9876" }, "many machines"},
+		"static, broadcast":    {func(a *Addresses) { a.Static = []string{"[::ffff:255.255.255.255]:9876"} }, "many machines"},
 		"advertised zone":      {func(a *Addresses) { a.Advertise = "[fe80::1%eth0]:9876" }, "zone"},
 	} {
 		cfg := Default(System{Properties: map[string]string{}})

@@ -34,6 +34,7 @@ type network struct {
 	prefix string
 	bridge string
 	hosts  int
+	six    bool // hosts that are added have an address of IPv6, too
 }
 
 // host is one namespace with one interface.
@@ -41,7 +42,10 @@ type host struct {
 	t    testing.TB
 	name string
 	IP   string
+	IPv6 string // where the network has it
 	ns   string
+	// resolver is the resolv.conf of what is started there; empty: that of the machine.
+	resolver string
 }
 
 func newNetwork(t testing.TB) *network {
@@ -70,6 +74,10 @@ func (n *network) host(name string) *host {
 	run(n.t, "ip", "-n", n.bridge, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
 	run(n.t, "ip", "-n", n.bridge, "link", "set", port, "master", "br0", "up")
 	run(n.t, "ip", "-n", h.ns, "address", "add", h.IP+"/24", "dev", "eth0")
+	if n.six {
+		h.IPv6 = fmt.Sprintf("fd77::%d", n.hosts)
+		run(n.t, "ip", "-n", h.ns, "address", "add", h.IPv6+"/64", "dev", "eth0", "nodad")
+	}
 	run(n.t, "ip", "-n", h.ns, "link", "set", "eth0", "up")
 	return h
 }
@@ -84,6 +92,40 @@ func run(t testing.TB, program string, args ...string) {
 // within runs f with the calling goroutine's thread in the host's namespace: what f starts, and sockets that it opens,
 // stay there. f must not start goroutines that open sockets.
 func (h *host) within(f func()) {
+	if h.resolver != "" {
+		h.resolving(f)
+		return
+	}
+	h.enter(f)
+}
+
+// resolving is within, in a mount namespace where names are looked up as the host does. Its thread lives until the test ends: what f
+// started would die with it, and it cannot go back to where other goroutines are.
+func (h *host) resolving(f func()) {
+	done := make(chan struct{})
+	var err error
+	go func() {
+		runtime.LockOSThread()
+		func() {
+			defer close(done)
+			err = errors.Join(unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+				unix.Mount(h.resolver, "/etc/resolv.conf", "", unix.MS_BIND, ""))
+			if err == nil {
+				h.enter(f)
+			}
+		}()
+		<-h.t.Context().Done()
+	}()
+	<-done
+	if err != nil {
+		h.t.Fatalf("a mount namespace for %s: %v", h.name, err)
+	}
+	if h.t.Failed() {
+		h.t.FailNow()
+	}
+}
+
+func (h *host) enter(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
@@ -125,6 +167,12 @@ func (h *host) output(program string, args ...string) (out string, err error) {
 		out = string(text)
 	})
 	return out, err
+}
+
+// link takes the host's interface up or down: down it is like a machine that is off.
+func (h *host) link(state string) {
+	h.t.Helper()
+	run(h.t, "ip", "-n", h.ns, "link", "set", "eth0", state)
 }
 
 // rule is one line of a host's firewall.

@@ -43,6 +43,8 @@ type epitaph struct {
 	dir  string
 	args []string
 	http http.Client
+	// listed is the address in the lists of the address servers; empty where there are none.
+	listed string
 }
 
 // world is a network with nodes that gossip with one key.
@@ -77,9 +79,12 @@ func newWorld(t testing.TB, names ...string) *world {
 func (w *world) start(h *host, name string, args ...string) *epitaph {
 	w.t.Helper()
 	n := &epitaph{server: &server{host: h, name: name, addr: net.JoinHostPort(h.IP, servePort)}, t: w.t, dir: w.t.TempDir()}
-	n.args = append([]string{"serve", "--listen", n.addr, "--http", httpAddr, "--data", n.dir}, args...)
+	n.args = append([]string{"serve", "--http", httpAddr, "--data", n.dir}, args...)
 	if len(args) > 0 {
 		n.args = append(n.args, "--ready-after", "0s", "--join-wait", "2s") // the first one finds none of the others
+	}
+	if !slices.Contains(args, "--listen") {
+		n.args = append(n.args, "--listen", n.addr)
 	}
 	n.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
 		return h.dial(addr, 5*time.Second)

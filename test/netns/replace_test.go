@@ -24,8 +24,10 @@ type fleet struct {
 	*world
 	name  string // HOST:PORT
 	drain string // --drain-on-stop
-	mu    sync.Mutex
-	up    []*epitaph // guarded by mu
+	// goBinary is the Go peer; empty: not built yet.
+	goBinary string
+	mu       sync.Mutex
+	up       []*epitaph // guarded by mu
 }
 
 // newFleet makes the balancer, and no node yet.
@@ -78,8 +80,17 @@ func (f *fleet) add(name string) *epitaph {
 	for _, n := range f.up {
 		seeds = append(seeds, net.JoinHostPort(n.host.IP, gossipPort))
 	}
-	n := f.start(h, name, "--gossip", net.JoinHostPort(h.IP, gossipPort), "--join", strings.Join(seeds, ","), "--cluster", "netns",
-		"--name", name, "--gossip-key-file", f.key, "--address-server", net.JoinHostPort(h.IP, addressPort), "--drain-on-stop", f.drain)
+	args := []string{
+		"--gossip", net.JoinHostPort(h.IP, gossipPort), "--join", strings.Join(seeds, ","), "--cluster", "netns",
+		"--name", name, "--gossip-key-file", f.key, "--address-server", "0.0.0.0:" + addressPort, "--drain-on-stop", f.drain,
+	}
+	listed := net.JoinHostPort(h.IP, servePort)
+	if f.six { // and listed by it
+		listed = net.JoinHostPort(h.IPv6, servePort)
+		args = append(args, "--listen", "[::]:"+servePort, "--advertise-serve", listed, "--advertise-ipv6")
+	}
+	n := f.start(h, name, args...)
+	n.listed = listed
 	f.mu.Lock()
 	f.up = append(f.up, n)
 	f.mu.Unlock()
@@ -98,7 +109,7 @@ func (f *fleet) lists(list string, of ...*epitaph) time.Duration {
 	f.t.Helper()
 	var all []string
 	for _, n := range of {
-		all = append(all, n.addr)
+		all = append(all, n.listed)
 	}
 	slices.Sort(all)
 	want := strings.Join(all, ";")
@@ -114,8 +125,9 @@ func (f *fleet) lists(list string, of ...*epitaph) time.Duration {
 	return time.Since(began)
 }
 
-// stop stops a node when it is safe, behind a drain, and waits until it has ended.
-func (f *fleet) stop(n *epitaph) {
+// stop stops a node when it is safe, behind a drain, and waits until it has ended. It answers how long after the signal the node was in
+// no clients' list any more.
+func (f *fleet) stop(n *epitaph) time.Duration {
 	f.t.Helper()
 	n.command(f.t, "safe-to-stop", "--wait", "4m")
 	rest := slices.DeleteFunc(slices.Clone(f.up), func(o *epitaph) bool { return o == n })
@@ -127,15 +139,23 @@ func (f *fleet) stop(n *epitaph) {
 	}
 	f.gone(n)
 	f.lists("brokers", rest...)
+	return took
 }
 
-// client is a peer that finds the NameServers by the name.
+// asked completes what a client is told: without end, and by the name unless it has a list.
+func (f *fleet) asked(o java.ClientOptions) java.ClientOptions {
+	if o.Count = -1; o.Endpoint == "" {
+		o.Endpoint = "domain:" + f.name
+	}
+	return o
+}
+
+// client is a Java peer that finds the NameServers by the name unless it is given a list.
 func (f *fleet) client(host, version string, o java.ClientOptions) (c *java.Client) {
 	f.t.Helper()
 	lib := java.Jars(f.t, "rocketmq-client", version)
 	classes := java.Compile(f.t, filepath.Join("..", "interop", "java", "Peer.java"), lib)
-	o.Endpoint, o.Count = "domain:"+f.name, -1
-	f.host(host).within(func() { c = java.StartClient(f.t, "Peer", classes, lib, o) })
+	f.host(host).within(func() { c = java.StartClient(f.t, "Peer", classes, lib, f.asked(o)) })
 	return c
 }
 

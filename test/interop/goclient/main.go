@@ -38,15 +38,18 @@ func run(args []string) error {
 		return fmt.Errorf("pause: %w", err)
 	}
 	rlog.SetLogLevel("error")
-	if count != 0 {
-		if err := produce(nameServer, topic, count, time.Duration(every)*time.Millisecond); err != nil {
-			return err
+	receive := func() error {
+		if group == "-" {
+			return nil
 		}
+		return consume(nameServer, topic, group)
 	}
-	if group != "-" {
-		if err := consume(nameServer, topic, group); err != nil {
+	if count == 0 {
+		if err := receive(); err != nil {
 			return err
 		}
+	} else if err := produce(nameServer, topic, count, time.Duration(every)*time.Millisecond, receive); err != nil {
+		return err
 	}
 	fmt.Println("DONE")
 	select {}
@@ -85,8 +88,8 @@ func consume(nameServer, topic, group string) error {
 	return nil
 }
 
-// produce sends before anything consumes: this client refuses to start a consumer of a topic without a route.
-func produce(nameServer, topic string, count int64, every time.Duration) error {
+// produce sends, and calls sent after the first message: this client refuses to start a consumer of a topic without a route.
+func produce(nameServer, topic string, count int64, every time.Duration, sent func() error) error {
 	p, err := rocketmq.NewProducer(
 		producer.WithNsResolver(resolver(nameServer)),
 		producer.WithGroupName("go_producer"),
@@ -105,6 +108,12 @@ func produce(nameServer, topic string, count int64, every time.Duration) error {
 			fmt.Println("FAIL", id, strings.ReplaceAll(err.Error(), "\n", " "))
 		} else {
 			fmt.Println("OK", id, result.MessageQueue.BrokerName)
+			if sent != nil {
+				if err := sent(); err != nil {
+					return err
+				}
+				sent = nil
+			}
 		}
 		<-pause.C
 	}

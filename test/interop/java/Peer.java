@@ -46,6 +46,7 @@ public class Peer {
         consumer.setVipChannelEnabled(false);
         consumer.setPollNameServerInterval(1000);
         consumer.setHeartbeatBrokerInterval(1000);
+        consumer.setMqClientApiTimeout(60000); // without an answer in that time it does not start
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(topic, "*");
         consumer.registerMessageListener(new MessageListenerConcurrently() {
@@ -77,10 +78,19 @@ public class Peer {
                 }
                 System.out.println("OK " + id + " " + result.getMessageQueue().getBrokerName());
             } catch (Exception e) {
-                System.out.println("FAIL " + id + " " + String.valueOf(e.getMessage()).replace('\n', ' '));
+                System.out.println("FAIL " + id + " " + why(e).replace('\n', ' '));
             }
             Thread.sleep(every);
         }
+    }
+
+    /** The text of an exception and of what caused it: the client tells only in the latter what a broker has answered. */
+    private static String why(Throwable e) {
+        StringBuilder text = new StringBuilder(String.valueOf(e.getMessage()));
+        for (Throwable cause = e.getCause(); cause != null; cause = cause.getCause()) {
+            text.append(" <- ").append(cause.getClass().getSimpleName()).append(": ").append(cause.getMessage());
+        }
+        return text.toString();
     }
 
     private static DefaultMQProducer start(String nameServer, String instance) throws Exception {
