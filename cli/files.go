@@ -35,7 +35,7 @@ func loadConfigFile(cfg *config.Config, file string) (faults []error, unknown []
 	for _, f := range read {
 		faults = append(faults, f)
 	}
-	cfg.Options.ConfigStorePath = file
+	cfg.File, cfg.Options.ConfigStorePath = file, file
 	return faults, unknown, nil
 }
 

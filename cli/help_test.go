@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -79,13 +80,39 @@ func TestFirstScreensFit(t *testing.T) {
 	}
 }
 
+// The screen says what becomes of a change of options, by mqadmin updateNamesrvConfig.
+func TestScreenOfOptions(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ns.conf")
+	for name, c := range map[string]struct {
+		change func(*config.Config)
+		fault  error
+		want   string
+	}{
+		"no file":        {func(*config.Config) {}, nil, "written to " + file + "; a start reads it only as --config"},
+		"a file":         {func(c *config.Config) { c.File = file }, nil, "written to " + file + " Try next"},
+		"another node's": {func(*config.Config) {}, errors.New("DIR belongs to process 1"), "updateNamesrvConfig are refused: DIR belongs to process 1"},
+		"read-only":      {func(c *config.Config) { c.ReadOnlyConfig = true }, nil, "refused (--read-only-config)"},
+	} {
+		cfg := config.Default(config.System{})
+		cfg.Options.ConfigStorePath = file
+		c.change(&cfg)
+		var out bytes.Buffer
+		(&program{stdout: &out}).serveScreen(cfg, placed{addr: netip.MustParseAddrPort("127.0.0.1:9876"), options: c.fault})
+		if told := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(told, c.want) {
+			t.Errorf("%s: want %q in %s", name, c.want, told)
+		}
+	}
+}
+
 // placed is a server with one address for everything.
 type placed struct {
 	server
-	addr netip.AddrPort
+	addr    netip.AddrPort
+	options error
 }
 
 func (p placed) Addr() netip.AddrPort     { return p.addr }
 func (p placed) Socket() string           { return "" }
 func (p placed) KVFault() error           { return nil }
+func (p placed) OptionsFault() error      { return p.options }
 func (p placed) HTTPAddr() netip.AddrPort { return p.addr }

@@ -29,8 +29,9 @@ type server interface {
 	Start(ctx context.Context) error
 	Addr() netip.AddrPort
 	HTTPAddr() netip.AddrPort
-	Socket() string // empty: there is none
-	KVFault() error // why KV values cannot be changed; nil: they can
+	Socket() string      // empty: there is none
+	KVFault() error      // why KV values cannot be changed; nil: they can
+	OptionsFault() error // likewise options
 	Ready() (ready bool, why string)
 	Reload(next *config.Config) error
 	Drain(ctx context.Context)

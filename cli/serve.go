@@ -358,7 +358,7 @@ Try next, with the programs of RocketMQ:
   mqbroker -n %s               starts a broker that registers here
   mqadmin clusterList -n %s    shows the brokers
 %sStop with Ctrl-C.
-`, version(), s.Addr(), everywhere(s.Addr()), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, kvStore(cfg, s), runtimeConfig(cfg), near, near, next)))
+`, version(), s.Addr(), everywhere(s.Addr()), cfg.TLS.Mode, gossipMode(cfg.Gossip), socket, watch, kvStore(cfg, s), runtimeConfig(cfg, s), near, near, next)))
 }
 
 // nobodyAsked stands in the place of the flag with which commands find a node where none does.
@@ -411,11 +411,19 @@ func reachable(addr netip.AddrPort) string {
 }
 
 // runtimeConfig says what becomes of changes while the node runs.
-func runtimeConfig(cfg config.Config) string {
+func runtimeConfig(cfg config.Config, s server) string {
 	if cfg.ReadOnlyConfig {
 		return "refused (--read-only-config)"
 	}
-	return "by mqadmin updateNamesrvConfig are written to " + stored(cfg.Options.ConfigStorePath)
+	const by = "by mqadmin updateNamesrvConfig are "
+	if why := s.OptionsFault(); why != nil {
+		return by + "refused: " + why.Error()
+	}
+	file := stored(cfg.Options.ConfigStorePath)
+	if cfg.File == "" && file == cfg.Options.ConfigStorePath {
+		file += "; a start reads it only as --config"
+	}
+	return by + "written to " + file
 }
 
 // indented puts every mistake on a line of its own.

@@ -144,6 +144,9 @@ func (c *Cluster) Socket() string { return c.nodes[0].Socket() }
 // KVFault is the first node's.
 func (c *Cluster) KVFault() error { return c.nodes[0].KVFault() }
 
+// OptionsFault is the first node's.
+func (c *Cluster) OptionsFault() error { return c.nodes[0].OptionsFault() }
+
 // Ready says whether all nodes are ready, and else why the first that is not is not.
 func (c *Cluster) Ready() (ready bool, why string) {
 	for i, n := range c.nodes {

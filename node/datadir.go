@@ -131,3 +131,6 @@ func (n *Node) holder() string {
 
 // KVFault is why KV values cannot be changed at all: the store is missing, or another node's. Nil: they can.
 func (n *Node) KVFault() error { return n.kv.Frozen() }
+
+// OptionsFault is why options cannot be changed, likewise.
+func (n *Node) OptionsFault() error { return n.runtime.Frozen() }

@@ -202,6 +202,9 @@ func TestSharedDataDir(t *testing.T) {
 			t.Errorf("code %d at the second: %d %s", code, a.Code, a.Remark)
 		}
 	}
+	if second.KVFault() == nil || second.OptionsFault() == nil {
+		t.Error("the first screen is not told that changes are refused")
+	}
 	if text := book.String(); !strings.Contains(text, "belongs to another node") || !strings.Contains(text, first.Addr().String()) {
 		t.Errorf("log: %s", text)
 	}
@@ -222,6 +225,9 @@ func TestSharedDataDir(t *testing.T) {
 	}
 	if a := ask(t, c, remoting.UpdateNamesrvConfig, nil, "waitSecondsForService=46"); a.Code != remoting.Success {
 		t.Errorf("an option: %d %s", a.Code, a.Remark)
+	}
+	if second.OptionsFault() != nil {
+		t.Errorf("changes are still said to be refused: %v", second.OptionsFault())
 	}
 	kit.Must(t, second.Stop(t.Context()))
 	if left := filesOf(t, dir); left["kvConfig.json.lock"] != "" || !strings.Contains(left["kvConfig.json"], "v4") {

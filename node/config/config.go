@@ -23,6 +23,8 @@ import (
 // environment, flags (the later wins), checked once by Validate, and not changed after New.
 type Config struct {
 	Options Options
+	// File is the operator's file; empty: there is none, and a start reads nothing of what ConfigStorePath holds.
+	File string
 	// Extra holds the keys of the operator's file that are no Options: shown by code 319 and changeable by 318.
 	Extra map[string]string
 	TLS   TLS

@@ -76,6 +76,14 @@ func (r *Runtime) Freeze(why error) { r.frozen.Store(&why) }
 // Thaw takes changes again.
 func (r *Runtime) Thaw() { r.frozen.Store(nil) }
 
+// Frozen is why every change is refused for now; nil: changes are taken.
+func (r *Runtime) Frozen() error {
+	if why := r.frozen.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
 // Update handles the body of code 318: properties text. A key that may not be changed refuses the whole text; unknown
 // keys are dropped silently; a number that does not parse leaves its option as it was. What the next start would refuse, or
 // what would harm this node or its stop (node/config/risks.go), refuses the whole text: the error joins a *Fault for each. What is listed
@@ -104,8 +112,8 @@ func (r *Runtime) Update(body []byte, by Caller) error {
 			return refused(ErrLocked)
 		}
 	}
-	if why := r.frozen.Load(); why != nil {
-		return *why
+	if why := r.Frozen(); why != nil {
+		return refused(why)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
