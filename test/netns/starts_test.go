@@ -5,6 +5,7 @@ package netns
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,6 +106,14 @@ func TestStartWithOneAddressServerDown(t *testing.T) {
 	names.set(a.host.IP, b.host.IP)
 	s.works("DNS", named, names.name)
 
+	// The one that is cut off sees no majority, and goes on listing what it listed.
+	for _, list := range []string{"nsaddr", "brokers"} {
+		status, got := kit.GetBy(&c.http, "http://127.0.0.1:"+addressPort+"/rocketmq/"+list)
+		if want := strings.Join([]string{a.addr, b.addr, c.addr}, ";"); status != http.StatusOK || got != want {
+			t.Errorf("%s at the node that is cut off: %d %s, want %s", list, status, got, want)
+		}
+	}
+
 	// A balancer that checks GET /rocketmq/nsaddr for 200.
 	t.Run("balancer", func(t *testing.T) {
 		program, err := exec.LookPath("haproxy")
@@ -127,6 +136,8 @@ func TestStartWithOneAddressServerDown(t *testing.T) {
 		})
 		s.works("a balancer", s.host("balanced"), h.IP)
 	})
+	c.host.link("up")
+	s.lists("nsaddr", a, b, c)
 }
 
 // Lists of IPv6 (--advertise-ipv6): brokers and clients of each kind take the brackets and work.
