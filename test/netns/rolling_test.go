@@ -342,17 +342,16 @@ func TestRolling(t *testing.T) {
 	if n := r.tombstones(); n > 0 {
 		t.Errorf("%d tombstones were made, and no broker has left", n)
 	}
+	crashed, like := 0, 0 // in both rows together: in which second a new producer takes which node is chance
 	crash := func(what string, do func(), back func()) {
-		failed, like := r.step(what, func() string {
+		a, b := r.step(what, func() string {
 			do()
 			pass(t, 30*time.Second)
 			back()
 			r.lists("nsaddr", d, e, g)
 			return ""
 		}, "the same, of one of them at the same time", nil)
-		if failed > like {
-			t.Errorf("%s: %d messages failed, and %d with Java NameServers", what, failed, like)
-		}
+		crashed, like = crashed+a, like+b
 	}
 	crash("D is killed, and comes back after 30 s", func() {
 		kit.Must(t, d.Signal(syscall.SIGKILL))
@@ -368,6 +367,9 @@ func TestRolling(t *testing.T) {
 		r.java[1].host.link("up")
 		e.host.link("up")
 	})
+	if crashed > like {
+		t.Errorf("%d messages failed while nodes were lost, and %d with Java NameServers", crashed, like)
+	}
 	for _, one := range r.ours {
 		if one.name == freshName { // it does not consume
 			continue
