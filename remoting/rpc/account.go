@@ -16,8 +16,9 @@ import (
 // answers that nobody has read, goroutines of connections that speak. It is charged before it is taken, per connection.
 //
 // Up to three quarters of the limit nobody is asked who he is. Beyond them the budget is short: then connections that own
-// a registration may have all of it, others of the source that holds most no more, and others seven eighths; and to make
-// room the connection that holds most at that source is closed (DEV-19).
+// a registration, and requests that are handled right now, may have all of it; nobody else gets much at once (a bulk), for whoever
+// asks for little must not find all of it in large frames; of little, the source that holds most gets no more, unless nobody else
+// holds any, and others have seven eighths. To make room the connection that holds most at that source is closed (DEV-19).
 type account struct {
 	limit int64
 	used  atomic.Int64
@@ -30,7 +31,8 @@ type account struct {
 type view struct {
 	at      int64
 	top     netip.Addr // the source that holds most,
-	most    int64      // and how much
+	most    int64      // and how much,
+	alone   bool       // and whether nobody else holds any
 	holders []holder   // its connections that own nothing, those that hold least first
 	leaving int64      // held by those that were closed for others since at
 }
@@ -40,19 +42,33 @@ type holder struct {
 	held int64
 }
 
-// roomWait is how long a frame waits for memory before its connection is closed, looking again every roomStep.
+// roomWait is how long a frame waits for memory before its connection is closed, looking again every roomStep. For courtesy, the
+// first part of it, nobody is closed to make room for a connection that owns nothing: what others hold may be about to be given back,
+// as when large registrations come at once after a restart.
 const (
 	roomWait = 10 * time.Second
 	roomStep = 50 * time.Millisecond
+	courtesy = time.Second
 )
+
+// bulk is from how many bytes on somebody asks for much: the last step of a frame that is no small one.
+const bulk = freeBuffer
+
+// ask is how somebody asks for memory while the budget is short.
+type ask struct {
+	served bool // for the request that is being handled: it ends by itself, and then gives all of it back
+	waits  bool // nobody is to be closed for it yet
+}
 
 // take charges n bytes to the connection, before they are taken; it never waits. False: there is no memory for it now, and
 // nothing is charged. Only for whoever serves the connection or wakes it. What is not given back is when the connection ends.
-func (c *Conn) take(n int64) bool {
+func (c *Conn) take(n int64) bool { return c.takeBy(n, ask{}) }
+
+func (c *Conn) takeBy(n int64, by ask) bool {
 	a := &c.server.account
 	used := a.used.Add(n)
 	add(&c.held, n)
-	if used <= a.limit/4*3 || c.server.mayHave(c, n, used) {
+	if used <= a.limit/4*3 || c.server.mayHave(c, n, used, by) {
 		return true
 	}
 	c.give(n)
@@ -71,13 +87,17 @@ func (c *Conn) charge() {
 	add(&c.held, serving)
 }
 
-// Charge charges n bytes more to the request that is being handled, until it has been answered. What a listed broker sends may wait for
-// them. False: there is no memory, the answer says so, and the handler must do no more. Only valid in Serve.
+// Charge charges n bytes more to the request that is being handled, until it has been answered, and may wait for them: long for what
+// a listed broker sends. False: there is no memory, the answer says so, and the handler must do no more. Only valid in Serve.
 func (c *Conn) Charge(n int64) bool {
-	ok := c.take(n)
-	if !ok && (c.listed.Load() || c.server.cfg.Listed(c, &c.loop.req)) {
-		c.listed.Store(true)
-		ok = c.patient(n) == nil
+	ok := c.takeBy(n, ask{served: true, waits: true})
+	if !ok {
+		wait := courtesy
+		if c.listed.Load() || c.server.cfg.Listed(c, &c.loop.req) {
+			c.listed.Store(true)
+			wait = roomWait
+		}
+		ok = c.patient(n, wait, true) == nil
 	}
 	if !ok {
 		c.Busy(noMemory)
@@ -89,19 +109,19 @@ func (c *Conn) Charge(n int64) bool {
 
 // await is take for a frame, which may wait. An error: the connection must be closed.
 func (c *Conn) await(n int64) error {
-	if c.take(n) {
+	if c.takeBy(n, ask{waits: true}) {
 		return nil
 	}
 	if !c.listed.Load() && c.vouched() {
 		c.listed.Store(true)
 	}
-	return c.patient(n)
+	return c.patient(n, roomWait, false)
 }
 
 // patient is await of a frame of which it is known who sends it.
-func (c *Conn) patient(n int64) error {
-	for left := roomWait; left > 0; left -= roomStep {
-		if c.take(n) {
+func (c *Conn) patient(n int64, wait time.Duration, served bool) error {
+	for waited := time.Duration(0); waited <= wait; waited += roomStep {
+		if c.takeBy(n, ask{served: served, waits: waited < courtesy}) {
 			return nil
 		}
 		if c.closing.Load() != nil || !c.server.sleep(roomStep) {
@@ -133,7 +153,7 @@ func (c *Conn) vouched() bool {
 }
 
 // mayHave says whether c may hold n bytes more while the budget is short; they are in used already.
-func (s *Server) mayHave(c *Conn, n, used int64) bool {
+func (s *Server) mayHave(c *Conn, n, used int64, by ask) bool {
 	a := &s.account
 	owns := c.owns()
 	a.mu.Lock()
@@ -145,13 +165,16 @@ func (s *Server) mayHave(c *Conn, n, used int64) bool {
 	top := c.source() == v.top
 	limit := a.limit / 8 * 7
 	switch {
-	case owns:
+	case owns, by.served:
 		limit = a.limit
-	case top:
+	case n >= bulk, top && !v.alone:
 		limit = a.limit / 4 * 3
 	}
 	if used <= limit {
 		return true
+	}
+	if by.waits && !owns {
+		return false
 	}
 	s.logs.memory.Do(func() {
 		s.cfg.Logger.Warn("memory for requests is short: the source that holds most gives first",
@@ -185,6 +208,7 @@ func (s *Server) look(now int64) view {
 			v.top, v.most = source, held
 		}
 	}
+	v.alone = len(sums) == 1
 	for _, c := range all {
 		if held := c.held.Load(); held > 0 && c.closing.Load() == nil && c.source() == v.top {
 			if !c.owns() {

@@ -57,8 +57,8 @@ func (c *Conn) reading(size int) (*buffer, error) {
 	return b, nil
 }
 
-// larger is the size of the buffer that follows one of n bytes: large ones by four, so that growing holds little more than what it leads to, and never
-// more than the frame, whatever of it really arrives.
+// larger is the size of the buffer that follows one of n bytes: in the end that of the whole frame, whatever of it really arrives, for frames
+// that took their memory in steps could all come to wait for what the others hold.
 func larger(n, frame int) int {
 	switch {
 	case n < readBuffer:
@@ -66,7 +66,7 @@ func larger(n, frame int) int {
 	case n < freeBuffer:
 		return freeBuffer
 	}
-	return min(4*n, max(frame, n+1))
+	return max(frame, n+1)
 }
 
 // put gives a buffer back, and what it was charged.
