@@ -50,6 +50,9 @@ func (g *Gossip) likelyCause(ctx context.Context, a netip.AddrPort, err error) s
 		return "it cannot be connected to: " + syscallOf(dialErr)
 	}
 	defer conn.Close()
+	if text := reason(err); strings.HasPrefix(text, "dial ") { // it has come since
+		return "it could not be connected to a moment ago (" + text[strings.LastIndex(text, ": ")+2:] + "), and can be now"
+	}
 	const stranger = "a program that is no node of epitaph has this port: "
 	if nobodyAt(ctx, a) {
 		return stranger + "it takes connections, but nothing listens there at UDP, as gossip does"
@@ -66,7 +69,7 @@ func (g *Gossip) likelyCause(ctx context.Context, a netip.AddrPort, err error) s
 			return "it took this node's --cluster and hung up on its first message: it has a gossip key, and this node has none " +
 				"(--gossip-key-file)"
 		}
-		return "it took this node's --cluster and hung up on its first message: its gossip key is another one (--gossip-key-file)"
+		return "it took this node's --cluster and hung up on its first message: its gossip key is another one, or it has none (--gossip-key-file)"
 	case err == nil, strings.Contains(text, "timeout"):
 		return "it took the connection and says nothing: a node that stands still, or another program"
 	default:

@@ -108,6 +108,16 @@ func TestWhyASeedIsNotReached(t *testing.T) {
 	}
 }
 
+// Of a seed that comes between the try to join it and the question why that failed, as where nodes start together, only that is told.
+func TestSeedThatHasJustCome(t *testing.T) {
+	seed := listener(t, func(net.Conn) {})
+	err := errors.New("1 error occurred:\n\t* failed to join " + seed + ": dial tcp " + seed + ": connect: connection refused\n\n")
+	got := new(Gossip).likelyCause(t.Context(), netip.MustParseAddrPort(seed), err)
+	if want := "it could not be connected to a moment ago (connection refused), and can be now"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // resolveTest knows no name, and looks for hangs.test for ever.
 func resolveTest(ctx context.Context, _, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
