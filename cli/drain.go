@@ -60,7 +60,18 @@ func (v *view) post(ctx context.Context, path string, into any) (done bool, err 
 	return v.read(status, body, into)
 }
 
+// checkWait judges what was given as --wait.
+func checkWait(wait time.Duration) error {
+	if wait < 0 {
+		return command.UsageError(fmt.Errorf("--wait=%v: want a time of 0 or more, such as 30s", wait))
+	}
+	return nil
+}
+
 func (v *view) drain(ctx context.Context, wait time.Duration) error {
+	if err := checkWait(wait); err != nil {
+		return err
+	}
 	asJSON := v.json
 	v.json = asJSON && wait <= 0
 	var d api.Drain
@@ -145,6 +156,9 @@ func (v *view) wish(ctx context.Context, path string, into any) (done bool, err 
 }
 
 func (v *view) safeToStop(ctx context.Context, wait time.Duration, ignored []string) error {
+	if err := checkWait(wait); err != nil {
+		return err
+	}
 	path := "/v1/safe-to-stop"
 	if len(ignored) > 0 {
 		path += "?" + url.Values{"ignore": ignored}.Encode()

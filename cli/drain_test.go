@@ -28,6 +28,8 @@ func TestDrainCommands(t *testing.T) {
 		{"safe-to-stop", "not safe to stop: no other node would be left that has held every broker", command.Failed},
 		{"safe-to-stop --wait 1s", "not safe to stop: no other node would be left that has held every broker", command.Failed},
 		{"safe-to-stop --json --ignore b --ignore c", `"safe": false`, command.Failed},
+		{"safe-to-stop --wait -1s", "--wait=-1s: want a time of 0 or more", command.Usage},
+		{"drain --wait=-5m", "--wait=-5m0s: want a time of 0 or more", command.Usage},
 		{"drain", "draining: clients go elsewhere", command.OK},
 		{"health", "s; no client has asked for a route since)", command.Failed},
 		{"members", "draining", command.OK},

@@ -55,6 +55,9 @@ func (p *program) live(ctx context.Context, l *liveness) (a liveAnswer, err erro
 	if _, _, err := net.SplitHostPort(l.listen); l.listen != "" && err != nil {
 		return a, command.UsageError(fmt.Errorf("--listen=%q: want HOST:PORT, such as 127.0.0.1:9876", l.listen))
 	}
+	if l.within <= 0 {
+		return a, command.UsageError(fmt.Errorf("--for=%v: want a time above 0, such as %v", l.within, liveFor))
+	}
 	// What is wrong with the rest, such as a file that went away, does not concern a node that runs.
 	cfg, _, _ := p.serveConfig(serveSettings{listen: l.listen, config: l.config, set: l.set, gossip: noGossip})
 	o := &cfg.Options

@@ -74,6 +74,9 @@ func TestHealthLiveWaits(t *testing.T) {
 	if status := <-done; status != command.OK {
 		t.Errorf("status %d", status)
 	}
+	if status, _, errs := run("health", "--live", "--listen", late, "--for", "-1s"); status != command.Usage || !strings.Contains(errs, "--for=-1s") {
+		t.Errorf("status %d, %s", status, errs)
+	}
 	if status, _, errs := run("health", "--live", "--listen", "9876"); status != command.Usage || !strings.Contains(errs, "--listen") {
 		t.Errorf("status %d, %s", status, errs)
 	}

@@ -90,7 +90,14 @@ func ReadKeys(text string) ([][]byte, error) {
 	if len(text) > maxKeyFile {
 		return nil, fmt.Errorf("%s: want at most %d bytes", KeyVariable, maxKeyFile)
 	}
-	keys, err := parseKeys([]byte(strings.ReplaceAll(text, ",", "\n")))
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") { // a comment may have commas, too: that of keygen has one
+			line = strings.ReplaceAll(line, ",", "\n")
+		}
+		lines.WriteString(line)
+	}
+	keys, err := parseKeys([]byte(lines.String()))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", KeyVariable, err)
 	}

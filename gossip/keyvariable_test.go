@@ -2,6 +2,8 @@ package gossip
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +17,15 @@ func TestKeysOfTheEnvironment(t *testing.T) {
 		if keys, err := ReadKeys(text); err != nil || len(keys) != want || len(keys[0]) != 32 {
 			t.Errorf("%q: %d keys, %v", text, len(keys), err)
 		}
+	}
+	file := filepath.Join(t.TempDir(), "keys")
+	if _, err := GenerateKeyFile(file); err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.ReadFile(file)
+	kit.Must(t, err)
+	if keys, err := ReadKeys(string(made) + a + "," + b); err != nil || len(keys) != 3 {
+		t.Errorf("what keygen makes, and two more: %d keys, %v", len(keys), err)
 	}
 	for text, want := range map[string]string{
 		"secret": "no base64", "AAAA": "want 16, 24 or 32", ",": "no key in it", strings.Repeat("x", maxKeyFile+1): fmt.Sprint(maxKeyFile),

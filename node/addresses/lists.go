@@ -314,7 +314,7 @@ func leftOut(members []gossip.Member, away bool) (all []LeftOut) {
 		case m.Serve.IsValid() && away && m.Serve.Addr().IsLoopback():
 			why = "its address " + m.Serve.String() + " is one of its own machine, and other members are elsewhere" + remedy
 		case m.Serve.IsValid():
-		case told.Is6() && !told.Is4In6():
+		case told.Is6() && !told.Is4In6() && !told.IsUnspecified():
 			why = "its address is one of IPv6, which not every client takes: --advertise-ipv6, there, lists it all the same"
 		case m.Self:
 			why = "its address is not known" + remedy

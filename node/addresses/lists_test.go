@@ -299,6 +299,7 @@ func TestLeftOut(t *testing.T) {
 		"of a former release":           {members(node(1), with(node(2), none("10.0.0.2:9876"))), "n2: former release"},
 		"IPv6":                          {members(node(1), with(node(2), none("[2001:db8::1]:9876"))), "n2: --advertise-ipv6"},
 		"its own address is not known":  {members(with(node(1), none("0.0.0.0:9876")), node(2)), "n1: --advertise-serve"},
+		"nor is it, of every address":   {members(with(node(1), none("[::]:9876")), node(2)), "n1: --advertise-serve"},
 		"one that starts says it later": {members(node(1), with(phase(2, gossip.PhaseStarting), none(""))), ""},
 		"one that is gone":              {members(node(1), node(3), with(lost(2, time.Hour), none(""))), ""},
 	} {
