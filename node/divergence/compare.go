@@ -106,7 +106,14 @@ func (d *Divergence) unlike(figure func(*digest.Item) int64) []string {
 type Clues struct {
 	self  string
 	left  map[tombstone.Key]departure // the newest of each key
+	by    map[handled]time.Duration   // who handled a departure of which key itself, and how long ago at least
 	young map[string]time.Duration    // ages of nodes that have not been there for as long as a registration takes
+}
+
+// handled is a node that handled an UNREGISTER of the key.
+type handled struct {
+	key  tombstone.Key
+	node string
 }
 
 // departure is one that this node handled itself, or was told of and decided on.
@@ -119,7 +126,7 @@ type departure struct {
 
 // CluesOf reads them. up is how long this node has been there.
 func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
-	c := &Clues{self: g.Self().Name, left: map[tombstone.Key]departure{}, young: map[string]time.Duration{}}
+	c := &Clues{self: g.Self().Name, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}, young: map[string]time.Duration{}}
 	s := g.Status(1000)
 	for i := range s.Decisions {
 		d := &s.Decisions[i]
@@ -149,6 +156,10 @@ func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
 // note keeps the newest departure of a key. A broker unregisters from one node after the other, so one that this node handled
 // itself is that which it heard of a moment before or after, and it knows more of its own.
 func (c *Clues) note(d departure) {
+	origin := handled{d.id.Key, d.id.Origin.Name}
+	if last, again := c.by[origin]; !again || d.age < last {
+		c.by[origin] = d.age
+	}
 	old, known := c.left[d.id.Key]
 	age := d.age
 	switch {
@@ -193,6 +204,9 @@ func (d *Divergence) missed(c *Clues) string {
 		h := &d.Held[i]
 		if !h.Has {
 			continue
+		}
+		if age, itself := c.by[handled{left.id.Key, h.Node}]; known && itself && age < left.age+judged {
+			return "" // it removed the broker itself, so that registered there since
 		}
 		did, told := left.did[h.Node]
 		// What it holds may be known from before it judged, and a registration that was not even judged has no note of it.

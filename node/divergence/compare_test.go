@@ -75,12 +75,13 @@ func TestReasonAfterADeparture(t *testing.T) {
 		"kept here, told by n3":                 {"n1", heard("n3", now, outcomes{"n1": tombstone.KeptYoungerConn}), young, young, "n3 handled it 1 s ago; n1 kept"},
 		"not judged yet":                        {"n3", own("n3", now, nil), 0, 0, "n3 handled it 1 s ago; n1 has not judged it yet; n2 has"},
 		"evicted here, the others will hear it": {"n3", heard("n9", now, outcomes{"n3": tombstone.Evicted}), 0, 0, "n9 handled it 1 s ago; n1 has not"},
+		"back at who handled it":                {"n3", heard("n1", now, outcomes{"n3": tombstone.Evicted}), 0, 0, ""},
 		"kept, and nobody knows who handled it": {"n3", departure{}, lost, 0, "missed unregister: n1 kept: the origin lost time"},
 		"a former release calls it kept":        {"n3", departure{}, 1 + uint8(tombstone.CameBack), 0, ""},
 		"of another broker at the same address": {"n3", departure{id: tombstone.ID{Key: id("n3").Key, Identity: tombstone.Identity{Name: "other"}}, age: now, own: true}, 0, 0, ""},
 	} {
 		d := Divergence{Key: key, Held: []Holding{{"n1", true, item(c.n1)}, {"n2", true, item(c.n2)}, {"n3", false, digest.Item{}}}}
-		clues := &Clues{self: c.self, left: map[tombstone.Key]departure{}}
+		clues := &Clues{self: c.self, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}}
 		clues.note(c.left)
 		kind, words := d.Reason(clues)
 		want := "missed_unregister"
@@ -89,6 +90,27 @@ func TestReasonAfterADeparture(t *testing.T) {
 		}
 		if kind != want || !strings.Contains(words, c.want) {
 			t.Errorf("%s: %s, %q", name, kind, words)
+		}
+	}
+}
+
+// A node that handled the departure itself, as several do one after the other, holds what registered there since; one that handled a
+// former departure may have missed this one.
+func TestWhoHandledItHoldsWhatCameBack(t *testing.T) {
+	key := tombstone.Key{Cluster: "c", Addr: "a"}
+	of := func(origin string, age time.Duration) departure {
+		id := tombstone.ID{Key: key, Identity: tombstone.Identity{Name: "b"}}
+		id.Origin.Name = origin
+		return departure{id: id, age: age, did: map[string]tombstone.Outcome{"n3": tombstone.Evicted}}
+	}
+	d := Divergence{Held: []Holding{{"n2", true, digest.Item{}}, {"n3", false, digest.Item{}}}}
+	d.Key.Cluster, d.Key.Addr, d.Key.Name = "c", "a", "b"
+	for earlier, want := range map[time.Duration]string{2 * time.Second: "no_connection", time.Minute: "missed_unregister"} {
+		clues := &Clues{self: "n3", left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}}
+		clues.note(of("n2", earlier))
+		clues.note(of("n1", time.Second))
+		if kind, words := d.Reason(clues); kind != want {
+			t.Errorf("n2 handled one %v ago, and n1 one 1 s ago: %s, %q", earlier, kind, words)
 		}
 	}
 }
@@ -105,7 +127,7 @@ func TestNewestDepartureCounts(t *testing.T) {
 		{of(1, time.Second, false), of(2, time.Minute, true), of(1, 0, false)},
 		{of(1, time.Minute, true), of(2, time.Second, false), of(2, 0, false)},
 	} {
-		clues := &Clues{left: map[tombstone.Key]departure{}}
+		clues := &Clues{left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}}
 		clues.note(c.first)
 		clues.note(c.then)
 		if got := clues.left[key].id.Seq; got != c.want.id.Seq {
