@@ -175,16 +175,18 @@ func TestReplaceReadsBack(t *testing.T) {
 	}
 }
 
-// An empty file is no content to keep, and the .bak beside it may be all that is left.
-func TestReplaceKeepsTheBakOfAnEmptyFile(t *testing.T) {
-	path := file(t, "")
-	if err := os.WriteFile(path+".bak", []byte("good"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := Replace(path, []byte("after")); err != nil {
-		t.Fatal(err)
-	}
-	if got := held(t, path+".bak"); got != "good" {
-		t.Errorf(".bak holds %q", got)
+// An empty or torn file is no content to keep, and the .bak beside it may be all that is left.
+func TestReplaceKeepsTheBakOfALostFile(t *testing.T) {
+	for _, lost := range []string{"", "\x00orn"} {
+		path := file(t, lost)
+		if err := os.WriteFile(path+".bak", []byte("good"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Replace(path, []byte("after")); err != nil {
+			t.Fatal(err)
+		}
+		if got := held(t, path+".bak"); got != "good" {
+			t.Errorf("%q: .bak holds %q", lost, got)
+		}
 	}
 }

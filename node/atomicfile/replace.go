@@ -37,7 +37,7 @@ var errReadBack = errors.New("the content read back is not what was written")
 // errNoFile says that a device or a pipe stands where a file belongs: it may be everybody's, and reading it may never end.
 var errNoFile = errors.New("it is no file")
 
-// Replace writes content to path and keeps what was there before as path + ".bak", unless that was empty. Missing
+// Replace writes content to path and keeps what was there before as path + ".bak", unless that was empty or torn. Missing
 // directories are made. Both files are written beside their place, synced, read back, and renamed. A file that is a
 // mount point cannot be renamed to, and is written in place: a file with a byte that is 0 was cut short. On an error path is as it was, but for one that says
 // otherwise: then the .bak holds what was there. Symbolic links are followed, and the mode of an existing file is kept.
@@ -93,8 +93,8 @@ func (c *calls) replace(path string, content []byte) error {
 		if info, err := os.Stat(path); err == nil {
 			mode = info.Mode().Perm()
 		}
-		if len(previous) == 0 {
-			break // the .bak may hold the last content that there was
+		if len(previous) == 0 || bytes.IndexByte(previous, 0) >= 0 && Kept(path) != "" {
+			break // lost or torn: the .bak may hold the last content that there was
 		}
 		if err := c.put(path+".bak", previous, mode); err != nil {
 			return fmt.Errorf("keep the previous content: %w", err)
