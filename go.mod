@@ -2,6 +2,9 @@ module github.com/epitaph-mq/epitaph
 
 go 1.26.0
 
+// Java takes certificates with a negative serial number, which some authorities within companies write.
+godebug x509negativeserial=1
+
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/armon/go-metrics v0.4.1

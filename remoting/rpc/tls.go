@@ -194,8 +194,7 @@ type plain struct{ error }
 func (plain) Is(target error) bool { return target == ErrPlain }
 func (p plain) Unwrap() error      { return p.error }
 
-// signedWithSHA1 is the certificate of the peer for which err refuses it; nil: that is not why. Go verifies no such signature,
-// and tells the peer that its authority is unknown.
+// signedWithSHA1 is the certificate of the peer for which err refuses it; nil: that is not why. Go verifies no such signature.
 func signedWithSHA1(err error) *x509.Certificate {
 	var refused *tls.CertificateVerificationError
 	if !errors.As(err, &refused) {
@@ -213,18 +212,12 @@ func signedWithSHA1(err error) *x509.Certificate {
 	return nil
 }
 
-// clientAuth combines tls.server.need.client.auth and tls.server.authClient.
-func clientAuth(need string, verify bool) tls.ClientAuthType {
+// clientAuth is tls.server.need.client.auth. What a client shows is judged by verifyChain.
+func clientAuth(need string) tls.ClientAuthType {
 	switch strings.ToLower(need) {
 	case "optional":
-		if verify {
-			return tls.VerifyClientCertIfGiven
-		}
 		return tls.RequestClientCert
 	case "require":
-		if verify {
-			return tls.RequireAndVerifyClientCert
-		}
 		return tls.RequireAnyClientCert
 	}
 	return tls.NoClientCert

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,9 @@ import (
 
 // maxTLSFile bounds a key, certificate or trust file.
 const maxTLSFile = 4 << 20
+
+// endOfTime is the last date that a certificate can have (RFC 5280, 4.1.2.5).
+var endOfTime = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
 
 // serverTLS builds the server's context (TlsHelper.buildSslContext).
 func serverTLS(set *TLSSettings) (*tls.Config, error) {
@@ -37,17 +42,25 @@ func serverTLS(set *TLSSettings) (*tls.Config, error) {
 	if err != nil {
 		return nil, plain{err}
 	}
-	cert, err := keyPair(set.ServerCert, set.ServerKey, set.ServerPassword)
+	cert, err := keyPair(set.ServerCert, set.ServerKey, set.ServerPassword, set.AsOriginal)
 	if err != nil {
 		return nil, fmt.Errorf("tls.server.%w", err)
 	}
 	conf := &tls.Config{
 		Certificates: []tls.Certificate{cert},
-		ClientAuth:   clientAuth(set.NeedClientAuth, set.ServerAuthClient),
+		ClientAuth:   clientAuth(set.NeedClientAuth),
 	}
-	if set.ServerAuthClient && set.ServerTrust != "" {
-		if conf.ClientCAs, err = trust(set.ServerTrust); err != nil {
-			return nil, fmt.Errorf("tls.server.%w", err)
+	if set.ServerAuthClient {
+		if set.ServerTrust != "" {
+			if conf.ClientCAs, err = trust(set.ServerTrust); err != nil {
+				return nil, fmt.Errorf("tls.server.%w", err)
+			}
+		}
+		conf.VerifyConnection = func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 {
+				return nil // it may have none, or ClientAuth has refused it
+			}
+			return verifyChain(state.PeerCertificates, conf.ClientCAs, x509.ExtKeyUsageClientAuth)
 		}
 	}
 	return conf, offer.apply(conf, set.Ciphers)
@@ -68,10 +81,15 @@ func ClientTLS(set TLSSettings) (*tls.Config, error) {
 				return nil, fmt.Errorf("tls.client.%w", err)
 			}
 		}
-		conf.VerifyConnection = func(state tls.ConnectionState) error { return verifyChain(state, roots) }
+		conf.VerifyConnection = func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 {
+				return errors.New("tls: the server sent no certificate")
+			}
+			return verifyChain(state.PeerCertificates, roots, x509.ExtKeyUsageServerAuth)
+		}
 	}
 	if set.ClientCert != "" || set.ClientKey != "" {
-		cert, err := keyPair(set.ClientCert, set.ClientKey, set.ClientPassword)
+		cert, err := keyPair(set.ClientCert, set.ClientKey, set.ClientPassword, false)
 		if err != nil {
 			return nil, fmt.Errorf("tls.client.%w", err)
 		}
@@ -80,22 +98,40 @@ func ClientTLS(set TLSSettings) (*tls.Config, error) {
 	return conf, nil
 }
 
-func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
-	if len(state.PeerCertificates) == 0 {
-		return errors.New("tls: the server sent no certificate")
-	}
-	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-	for _, c := range state.PeerCertificates[1:] {
+// verifyChain judges a peer's certificate and the chain behind it as the JDK's PKIXValidator and EndEntityChecker do: what a key
+// may be used for is asked of the peer's own certificate, not of its authorities.
+func verifyChain(chain []*x509.Certificate, anchors *x509.CertPool, use x509.ExtKeyUsage) error {
+	opts := x509.VerifyOptions{Roots: anchors, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	for _, c := range chain[1:] {
 		opts.Intermediates.AddCert(c)
 	}
-	_, err := state.PeerCertificates[0].Verify(opts)
-	return err
+	leaf := chain[0]
+	_, err := leaf.Verify(opts)
+	if err == nil && !mayBeUsed(leaf, use) {
+		err = x509.CertificateInvalidError{Cert: leaf, Reason: x509.IncompatibleUsage}
+	}
+	if err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+	}
+	return nil
 }
 
-// keyPair loads a PEM chain and its PEM key.
-func keyPair(certPath, keyPath, password string) (tls.Certificate, error) {
+// mayBeUsed says whether the extensions of a certificate, where it has them, let its owner show by a signature that he is a client, or a server.
+func mayBeUsed(c *x509.Certificate, use x509.ExtKeyUsage) bool {
+	if c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return false
+	}
+	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+// keyPair loads a PEM chain and its PEM key; ordered: the chain must be inOrder.
+func keyPair(certPath, keyPath, password string, ordered bool) (tls.Certificate, error) {
 	var pair tls.Certificate
 	chain, err := certificates(certPath)
+	if err == nil && ordered {
+		err = inOrder(chain)
+	}
 	if err != nil {
 		return pair, fmt.Errorf("certPath=%q: %w", certPath, err)
 	}
@@ -120,6 +156,19 @@ func keyPair(certPath, keyPath, password string) (tls.Certificate, error) {
 	return pair, nil
 }
 
+// inOrder is the rule of Java's key store: each certificate is followed by that of its issuer, and none is there twice.
+func inOrder(chain []*x509.Certificate) error {
+	for i, cert := range chain {
+		if first := slices.IndexFunc(chain, cert.Equal); first < i {
+			return fmt.Errorf("certificate %d in it is certificate %d again", i+1, first+1)
+		}
+		if i > 0 && !bytes.Equal(chain[i-1].RawIssuer, cert.RawSubject) {
+			return fmt.Errorf("certificate %d in it is not of the issuer of certificate %d; want the server's first, then each one's issuer", i+1, i)
+		}
+	}
+	return nil
+}
+
 func certificates(path string) ([]*x509.Certificate, error) {
 	text, err := readFile(path)
 	if err != nil {
@@ -136,7 +185,9 @@ func trust(path string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	for _, cert := range anchors {
-		pool.AddCert(cert)
+		anchor := *cert // the JDK looks at no anchor's dates, and nodes must not part with all brokers on the day that an authority ends
+		anchor.NotBefore, anchor.NotAfter = time.Time{}, endOfTime
+		pool.AddCert(&anchor)
 	}
 	return pool, nil
 }
