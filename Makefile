@@ -11,7 +11,7 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-all check rolling compose-test compose-test-long skew
+.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-clients bench-all check rolling compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,17 @@ bench-fleet: build ## fleets of clients at epitaph, the ceiling, Java and Rust; 
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 		$(BIN)-bench fleet --rounds $(or $(ROUNDS),5) $(FLEET) --json docs/fleet.json --document "docs/fleet.md" --operations "docs/operations.md"
 
+# A class path that cannot be made is empty, and what needs it is named as missing. WINDOW holds more flags, such as --document FILE.md,
+# which writes the page.
+bench-clients: build ## real clients while a broker leaves and is killed, Java NameServers and ours (ROUNDS x 15 minutes; needs Java, Maven)
+	cd test/interop/goclient && CGO_ENABLED=0 $(GO) build -trimpath -o ../../../bin/window-client ./window
+	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
+	EPITAPH_JAVA_BROKER_CP="$$($(GO) run ./test/java/classpath rocketmq-broker 5.5.0 || true)" \
+	EPITAPH_JAVA5_CLIENT_CP="$$($(GO) run ./test/java/classpath rocketmq-client 5.5.0 test/interop/java/Window.java || true)" \
+	EPITAPH_JAVA4_CLIENT_CP="$$($(GO) run ./test/java/classpath rocketmq-client 4.9.7 test/interop/java/Window.java || true)" \
+	EPITAPH_GO_CLIENT=$(CURDIR)/bin/window-client \
+		$(BIN)-bench story --clients --rounds $(or $(ROUNDS),2) $(WINDOW)
+
 # With more nodes than cores the fair scheduler is much of what is measured (docs/convergence.md).
 REALTIME := $(shell chrt --rr 1 true 2>/dev/null && echo chrt --rr 1)
 
@@ -141,7 +152,7 @@ DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
 .PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model night-claims \
-	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet
+	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -191,6 +202,9 @@ night-roll: ## three nodes rolled three times, then to the former program and ba
 night-fleet: ## make bench-fleet (over two hours; ROUNDS=2 within one)
 	$(NIGHT) fleet $(MAKE) bench-fleet
 
+night-clients: ## make bench-clients with five rounds (over an hour)
+	$(NIGHT) clients $(MAKE) bench-clients ROUNDS=$(or $(ROUNDS),5)
+
 night-install: ## the packages built and installed in roots of their own, the chart rendered and judged, both rolled
 	$(NIGHT) install env EPITAPH_INSTALL=1 $(GO) test -count=1 -timeout 120m -v ./test/install
 
@@ -202,7 +216,7 @@ night-rolling: ## make rolling
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model night-claims "night-claims MODEL=largest" \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)

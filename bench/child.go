@@ -19,8 +19,8 @@ const (
 	stopLimit  = 5 * time.Second  // between asking a server to stop and killing it
 )
 
-// command is how to start a server: in every argument {addr}, {port} and {dir} are replaced by HOST:PORT, PORT and
-// a directory of its own, which is also its working directory.
+// command is how to start a program: in every argument {addr}, {port}, {next} and {dir} are replaced by HOST:PORT, PORT, the port
+// above it and a directory of its own, which is also its working directory.
 type command struct {
 	argv  []string
 	env   []string                 // NAME=value, beside this process's
@@ -40,18 +40,32 @@ type child struct {
 
 // startChild starts a server afresh on a free port of the loopback address and waits for its first answer.
 func startChild(ctx context.Context, c command) (*child, error) {
-	dir, err := os.MkdirTemp("", "epitaph-bench-")
+	return startChildAt(ctx, c, freeAddr())
+}
+
+// startChildAt is startChild on a port that was found free.
+func startChildAt(ctx context.Context, c command, addr string) (*child, error) {
+	ch, err := launchChild(c, addr)
 	if err != nil {
-		return nil, fmt.Errorf("make a directory for the server: %w", err)
-	}
-	ch := &child{dir: dir, addr: freeAddr()}
-	if err := ch.start(c); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
 	}
 	if err := ch.await(ctx); err != nil {
 		err = fmt.Errorf("%w; the end of its output: %s", err, ch.output())
 		ch.stop()
 		return nil, err
+	}
+	return ch, nil
+}
+
+// launchChild starts a program afresh without waiting for an answer. addr is where it is to listen, "" nowhere.
+func launchChild(c command, addr string) (*child, error) {
+	dir, err := os.MkdirTemp("", "epitaph-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for the program: %w", err)
+	}
+	ch := &child{dir: dir, addr: addr}
+	if err := ch.start(c); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return ch, nil
 }
@@ -71,9 +85,14 @@ func freeAddr() string {
 
 func (ch *child) start(c command) error {
 	_, port, _ := net.SplitHostPort(ch.addr)
-	replace := strings.NewReplacer("{addr}", ch.addr, "{port}", port, "{dir}", ch.dir).Replace
+	replace := strings.NewReplacer("{addr}", ch.addr, "{port}", port, "{next}", nextPort(port), "{dir}", ch.dir).Replace
 	for name, content := range c.files {
-		if err := os.WriteFile(filepath.Join(ch.dir, name), []byte(replace(content)), 0o644); err != nil {
+		path := filepath.Join(ch.dir, name)
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = os.WriteFile(path, []byte(replace(content)), 0o644)
+		}
+		if err != nil {
 			return fmt.Errorf("write file for the server: %w", err)
 		}
 	}
@@ -141,6 +160,25 @@ func (ch *child) firstAnswer(ctx context.Context) error {
 	f := routeFrame(missPrefix)
 	_, err = c.call(startLimit, func(out []byte, seq uint32) []byte { return f.ask(out, 0, seq) })
 	return err
+}
+
+// over tells whether the process has ended.
+func (ch *child) over() bool {
+	select {
+	case <-ch.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// nextPort is the port above one; "" has none.
+func nextPort(port string) string {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return ""
+	}
+	return strconv.Itoa(n + 1)
 }
 
 // output is the last 500 bytes of what the server printed.

@@ -18,5 +18,7 @@
 //	                fleet_queues.go says what is due, fleet_scenes.go what happens, fleet_report.go the page
 //	converge*.go    nodes of one process (or elsewhere), brokers that leave, clients that watch
 //	story*.go       the same as a story in the terminal
+//	window*.go      real clients and brokers while one of these goes: window_cluster.go runs them, window_tally.go adds up what
+//	                they say, window_report.go makes the page
 //	table.go, plot.go, progress.go, latency.go: shared with whatever else reports here
 package bench

@@ -66,7 +66,7 @@ func findJava(key, title, classPath string, heap ...string) server {
 	case err != nil:
 		s.missing = errors.New("java is not on the PATH; install a JDK 17")
 	case classPath == "":
-		s.missing = errors.New("no class path of org.apache.rocketmq:rocketmq-namesrv:5.5.0; `make bench-compare` fetches it")
+		s.missing = errors.New("no class path of org.apache.rocketmq:rocketmq-namesrv:5.5.0; `make bench-compare`, `bench-fleet` and `bench-clients` fetch it")
 	}
 	argv := append([]string{java, "-server"}, heap...)
 	s.cmd.argv = append(argv,

@@ -18,7 +18,7 @@ count() { grep -cE "$1" "$log" || true; }
 figures=$(sed -nE 's/.*_test\.go:[0-9]+: ([0-9]+ (schedules in|brokers in .*p99) .*)/\1/p; s/^[0-9]+ faults: .*/&/p' "$log" | tail -n 1)
 [ -n "$figures" ] || case $part in
 fuzz) figures="$(count '^== Fuzz') targets, $(count '^PASS')" ;;
-fleet) figures=$(sed -nE 's/.*\. ([0-9]+ rounds), every server.*/\1/p' "$log" | tail -n 1) ;;
+fleet | clients) figures=$(sed -nE 's/.*\. ([0-9]+ rounds), every.*/\1/p' "$log" | tail -n 1) ;;
 model*) figures="$(count ' ticks, .* states, [0-9]+s$') variants as expected" ;;
 esac
 [ -n "$figures" ] || figures="$(count '^--- PASS') tests passed, $(count '^--- FAIL') failed, $(count '^--- SKIP') skipped"

@@ -27,14 +27,15 @@ const compileLimit = 2 * time.Minute
 func Compile(t testing.TB, source, lib string) string {
 	t.Helper()
 	Require(t)
-	classes, err := compile(source, lib)
+	classes, err := Classes(source, lib)
 	if err != nil {
 		t.Fatalf("compile %s: %v", source, err)
 	}
 	return classes
 }
 
-func compile(source, lib string) (classes string, err error) {
+// Classes is Compile without a test.
+func Classes(source, lib string) (classes string, err error) {
 	text, err := os.ReadFile(source)
 	if err != nil {
 		return "", err

@@ -31,8 +31,9 @@ func app(stdout, stderr io.Writer) *command.Command {
 		UsageText: "epitaph-bench COMMAND [flags]",
 		Description: `"convergence" measures how long nodes disagree about a broker that left; "load" measures one running
 NameServer; "compare" starts several, one after the other, and measures them side by side with what this machine can do
-at best; "fleet" does so with thousands of clients that poll. The story of convergence in 20 seconds: epitaph-bench convergence --story`,
-		Commands: []*command.Command{convergenceCommand(stdout, stderr), loadCommand(stdout, stderr), compareCommand(stdout, stderr), fleetCommand(stdout, stderr)},
+at best; "fleet" does so with thousands of clients that poll; "story" tells what a departure is to clients, in 20 seconds, or
+with real brokers and clients.`,
+		Commands: []*command.Command{convergenceCommand(stdout, stderr), loadCommand(stdout, stderr), compareCommand(stdout, stderr), fleetCommand(stdout, stderr), storyCommand(stdout, stderr)},
 	}
 }
 

@@ -49,7 +49,7 @@ func TestNoFlagIsTakenAway(t *testing.T) {
 }
 
 func TestHelpFitsTheScreen(t *testing.T) {
-	for _, command := range []string{"", "convergence", "load", "compare", "fleet"} {
+	for _, command := range []string{"", "convergence", "load", "compare", "fleet", "story"} {
 		status, out, errs := measure(strings.Fields(command + " --help")...)
 		if status != 0 || !strings.Contains(out, "epitaph-bench "+command) {
 			t.Errorf("%s: status %d, %s%s", command, status, out, errs)
