@@ -122,16 +122,15 @@ bench-fleet: build ## fleets of clients at epitaph, the ceiling, Java and Rust; 
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 		$(BIN)-bench fleet --rounds $(or $(ROUNDS),5) $(FLEET) --json docs/fleet.json --document "docs/fleet.md" --operations "docs/operations.md"
 
-# A class path that cannot be made is empty, and what needs it is named as missing. WINDOW holds more flags, such as --document FILE.md,
-# which writes the page.
-bench-clients: build ## real clients while a broker leaves and is killed, Java NameServers and ours (ROUNDS x 15 minutes; needs Java, Maven)
+# A class path that cannot be made is empty, and what needs it is named as missing in the page. WINDOW holds more flags, such as --scenes killed.
+bench-clients: build ## real clients while a broker leaves and is killed, Java NameServers and ours; writes docs/clients-window.md (ROUNDS x 15 minutes; needs Java, Maven)
 	cd test/interop/goclient && CGO_ENABLED=0 $(GO) build -trimpath -o ../../../bin/window-client ./window
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 	EPITAPH_JAVA_BROKER_CP="$$($(GO) run ./test/java/classpath rocketmq-broker 5.5.0 || true)" \
 	EPITAPH_JAVA5_CLIENT_CP="$$($(GO) run ./test/java/classpath rocketmq-client 5.5.0 test/interop/java/Window.java || true)" \
 	EPITAPH_JAVA4_CLIENT_CP="$$($(GO) run ./test/java/classpath rocketmq-client 4.9.7 test/interop/java/Window.java || true)" \
 	EPITAPH_GO_CLIENT=$(CURDIR)/bin/window-client \
-		$(BIN)-bench story --clients --rounds $(or $(ROUNDS),2) $(WINDOW)
+		$(BIN)-bench story --clients --rounds $(or $(ROUNDS),2) $(WINDOW) --json docs/clients-window.json --document docs/clients-window.md
 
 # With more nodes than cores the fair scheduler is much of what is measured (docs/convergence.md).
 REALTIME := $(shell chrt --rr 1 true 2>/dev/null && echo chrt --rr 1)

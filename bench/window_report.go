@@ -36,6 +36,11 @@ func (r *WindowReport) WriteMarkdown(w io.Writer) error {
 		fmt.Fprintf(w, " Load average when the windows began and ended: %.1f to %.1f.", slices.Min(r.Load), slices.Max(r.Load))
 	}
 	fmt.Fprint(w, "\n\n")
+	for _, s := range WindowScenes() {
+		if !slices.Contains(r.Scenes, s) {
+			fmt.Fprintf(w, "**Not measured in this run**: the scene in which a broker %s (`--scenes %s`).\n\n", windowTitle(s), s)
+		}
+	}
 	for _, s := range r.Servers {
 		if s.Missing != "" {
 			fmt.Fprintf(w, "**Missing**: NameServer %s: %s\n\n", s.Title, s.Missing)

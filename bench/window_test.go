@@ -276,12 +276,13 @@ func TestWindowPageOfLess(t *testing.T) {
 	r = windowSample()
 	r.Servers[0].Missing, r.Failures = "no class path", []string{"round 1: it fell over"}
 	r.Cells = slices.DeleteFunc(r.Cells, func(c *WindowCell) bool { return c.Server == JavaSmall })
+	r.Scenes = []WindowScene{WindowKilled}
 	steps := windowSum{clients: 4, gone: []float64{20, 10, 10}, still: 1}.steps(60)
 	if last := steps[len(steps)-1]; last != (XY{60, 75}) || steps[1] != (XY{10, 0}) {
 		t.Errorf("one of four clients still names the broker: %v", steps)
 	}
 	text = page(t, r)
-	for _, want := range []string{"**Missing**: NameServer Java 5.5.0: no class path", "**Failed**: round 1: it fell over", "sends: epitaph | failed: epitaph |", "21 of 300 | - | not compared |"} {
+	for _, want := range []string{"**Not measured in this run**: the scene in which a broker leaves, unheard by one (`--scenes unheard`).", "**Missing**: NameServer Java 5.5.0: no class path", "**Failed**: round 1: it fell over", "sends: epitaph | failed: epitaph |", "21 of 300 | - | not compared |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the page:\n%s", want, text)
 		}
