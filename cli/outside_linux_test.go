@@ -552,6 +552,33 @@ func TestThreads(t *testing.T) {
 	p.ends(t, promptly, 143)
 }
 
+// ROCKETMQ_HOME that names no installation does not keep the stand-in of mqnamesrv from serving, as it does the original's script;
+// crash.log is empty unless there was a panic, and stays.
+func TestHomeWithoutScripts(t *testing.T) {
+	home, user := t.TempDir(), t.TempDir()
+	bin := filepath.Join(home, "bin")
+	kit.Must(t, os.Mkdir(bin, 0o700))
+	for _, name := range []string{"mqnamesrv", "mqshutdown"} {
+		kit.Must(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\necho the original is run; exit 9\n"), 0o700))
+	}
+	if out, err := exec.Command("epitaph", "install-compat", home).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	conf := filepath.Join(user, "ns.conf")
+	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\n"), 0o600))
+	for _, nowhere := range []string{t.TempDir(), filepath.Join(home, "absent")} {
+		start := exec.Command("sh", filepath.Join(bin, "mqnamesrv"), "-c", conf)
+		start.Env = append(os.Environ(), "ROCKETMQ_HOME="+nowhere, "JAVA_OPT_EXT=-Duser.home="+user, "EPITAPH_LOG_TO=file")
+		p := outside(t, start)
+		crash := crashOf(t, filepath.Join(user, "namesrv"))
+		p.signal(t, syscall.SIGTERM)
+		p.ends(t, promptly, 143)
+		if crash += crashOf(t, filepath.Join(user, "namesrv")); crash != "" {
+			t.Errorf("crash.log without a panic: %q", crash)
+		}
+	}
+}
+
 // A terminal that stands still (Ctrl-S) does not keep a cluster that draws on it from ending.
 func TestClusterOnAStoppedTerminal(t *testing.T) {
 	_, slave := newTerminal(t)
