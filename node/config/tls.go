@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/epitaph-mq/epitaph/nearest"
 	"github.com/epitaph-mq/epitaph/node/properties"
@@ -177,6 +178,11 @@ func (t *TLS) ApplyFile(entries []properties.Entry) {
 func (t *TLS) meant(name string) string {
 	if t.AsOriginal {
 		return ""
+	}
+	// A byte order mark or a hard blank of an editor, as a properties file is read: byte by byte.
+	name = strings.TrimFunc(name, func(r rune) bool { return r > unicode.MaxASCII })
+	if isTLSName(name) {
+		return name
 	}
 	meant := nearest.Name(name, tlsNames)
 	if _, given := t.given[meant]; given || nearest.Distance(strings.ToLower(name), strings.ToLower(meant)) > 2 {

@@ -67,6 +67,8 @@ func TestTLSIsJudged(t *testing.T) {
 		{"", "tls.test.mode.enable=false\ntls.server.keyPath=k\ntls.server.certPath=c\n", "", ""},
 		{"", "tls.server.keypath=k\ntls.server.certPath=c\n", "", "properties:1: tls.server.keypath is not known and taken for tls.server.keyPath"},
 		{files, "tls.server.need.client.auht=require\n", "", "taken for tls.server.need.client.auth"},
+		{files, "\ufefftls.server.mode=enforcing\n", "", "taken for tls.server.mode"},
+		{files, "tls.server.mode\u00a0=enforcing\n", "", "taken for tls.server.mode"},
 		{files, "tls.new.thing=1\n", "", "tls.new.thing is not known and has no effect"},
 		{files, "tls.server.mode=enforcing\n", "", "obeyed here"},
 		{files + "tls.server.mode=enforcing", "tls.server.mode=permissive\n", "--set has another value", ""},
