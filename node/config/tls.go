@@ -169,6 +169,9 @@ func (t *TLS) ApplyFile(entries []properties.Entry) {
 			}
 			t.tell("%s: %s is obeyed here, and would not be by the original: give it with --set", source, e.Key)
 		}
+		if e.Other != 0 {
+			t.fault(name, e.Value, source, fmt.Sprintf("line %d has another value: say it once", e.Other))
+		}
 		t.give(name, e.Value, source)
 	}
 	t.resolve()

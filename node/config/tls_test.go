@@ -73,6 +73,9 @@ func TestTLSIsJudged(t *testing.T) {
 		{files, "tls.server.mode=enforcing\n", "", "obeyed here"},
 		{files + "tls.server.mode=enforcing", "tls.server.mode=permissive\n", "--set has another value", ""},
 		{"tls.server.need.client.auth=require " + files, "tls.server.need.client.auth=none\n", "--set has another value", ""},
+		{files, "tls.server.mode=enforcing\ntls.server.mode=permissive\n", "line 1 has another value", ""},
+		{files, "tls.server.need.client.auth=none\ntls.server.need.client.auth=require\ntls.server.need.client.auth=require\n", "line 1 has another value", ""},
+		{files, "tls.test.mode.enable=false\ntls.test.mode.enable=false\n", "", ""},
 		{files, "tls.enable=true\n", "", "tls.enable has no effect in this file"},
 		{"tls.client.trustCertPath=t tls.client.keyPath=k", "", "", ""}, // not used: shared with clients
 		{"tls.enable=true tls.client.trustCertPath=t tls.test.mode.enable=true", "", "it makes tls.client.trustCertPath ignored", ""},

@@ -9,6 +9,7 @@ import (
 type Entry struct {
 	Key, Value string
 	Line       int
+	Other      int // the line of an earlier one that gives the key another value; 0: there is none
 }
 
 // SyntaxError says where a text is no properties text. The only fault the format knows is an escape \u that is not
@@ -59,6 +60,12 @@ func FromText(body []byte) []byte {
 func lastOfEach(entries []Entry) []Entry {
 	last := make(map[string]int, len(entries))
 	for i, e := range entries {
+		if before, twice := last[e.Key]; twice {
+			entries[i].Other = entries[before].Other
+			if entries[before].Value != e.Value {
+				entries[i].Other = entries[before].Line
+			}
+		}
 		last[e.Key] = i
 	}
 	kept := entries[:0]

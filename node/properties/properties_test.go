@@ -64,7 +64,7 @@ func TestParseAsJava(t *testing.T) {
 
 func TestEntriesKeepPlaceAndLine(t *testing.T) {
 	got, err := properties.Parse([]byte("a=1\n\n# c\nb=x\\\n  y\r\na=2\nc=3"))
-	want := []properties.Entry{{Key: "b", Value: "xy", Line: 4}, {Key: "a", Value: "2", Line: 6}, {Key: "c", Value: "3", Line: 7}}
+	want := []properties.Entry{{Key: "b", Value: "xy", Line: 4}, {Key: "a", Value: "2", Line: 6, Other: 1}, {Key: "c", Value: "3", Line: 7}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
