@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
@@ -264,12 +265,12 @@ func (a *doctorAnswer) text(v *view) {
 	}
 }
 
-var markup = regexp.MustCompile("[\\\\`*_{}\\[\\]<>#|~]")
+var markup = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("[\\\\`*_{}\\[\\]<>#|~]") })
 
 // markdown is for an issue: nothing in it can be taken for markup.
 func (a *doctorAnswer) markdown(v *view) {
 	plain := func(text string) string {
-		return markup.ReplaceAllString(printable(mq.CutTo(text, 1024)), `\$0`)
+		return markup().ReplaceAllString(printable(mq.CutTo(text, 1024)), `\$0`)
 	}
 	fmt.Fprintf(v.out, "## epitaph doctor\n\n%s\n\n| NameServer | version | brokers |\n|---|---|---|\n", strings.Join(a.head(), ", "))
 	for _, s := range a.NameServers {
@@ -294,7 +295,9 @@ func (a *doctorAnswer) markdown(v *view) {
 }
 
 // address is what looks like one, wherever it stands: errors name this machine's own, too.
-var address = regexp.MustCompile(`\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^\]]*)?\]`)
+var address = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^\]]*)?\]`)
+})
 
 // mask puts a name in the place of each host; ports stay.
 func (a *doctorAnswer) mask(e *survey.Evidence) {
@@ -332,7 +335,7 @@ func (a *doctorAnswer) mask(e *survey.Evidence) {
 				*text = m.whole.ReplaceAllString(*text, "${1}"+m.mask+"${2}")
 			}
 		}
-		*text = address.ReplaceAllString(*text, "host")
+		*text = address().ReplaceAllString(*text, "host")
 	}
 	for i := range a.NameServers {
 		s := &a.NameServers[i]

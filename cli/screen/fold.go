@@ -4,6 +4,7 @@ package screen
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -18,7 +19,7 @@ const (
 )
 
 // explained is a line with an explanation in a second column.
-var explained = regexp.MustCompile(`^( *\S.*?)(  +)(\S.*)$`)
+var explained = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^( *\S.*?)(  +)(\S.*)$`) })
 
 // Fold makes a help page fit the screen: paragraphs are filled anew, explanations stay in their column.
 func Fold(page string) string {
@@ -30,7 +31,7 @@ func Fold(page string) string {
 			out.WriteString(line + "\n")
 			continue
 		}
-		if m := explained.FindStringSubmatch(line); m != nil {
+		if m := explained().FindStringSubmatch(line); m != nil {
 			head, column := m[1], utf8.RuneCountInString(m[1]+m[2])
 			if column > farthest {
 				out.WriteString(head + "\n")
@@ -54,7 +55,7 @@ func Fold(page string) string {
 // continues says that line is more of a paragraph with that indent.
 func continues(line string, indent int) bool {
 	text := strings.TrimLeft(line, " ")
-	return text != "" && len(line)-len(text) == indent && !explained.MatchString(line)
+	return text != "" && len(line)-len(text) == indent && !explained().MatchString(line)
 }
 
 // Fill writes words on lines that fit the screen: the first behind head, from column on; the others from column

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -41,7 +41,11 @@ const (
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-var listName = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
+// isListName says whether name is 1 to 64 characters that need no escape in a URL (RFC 3986, 2.3).
+func isListName(name string) bool {
+	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+	return len(name) >= 1 && len(name) <= 64 && strings.Trim(name, unreserved) == ""
+}
 
 func (a *Addresses) validate() (faults []error) {
 	fault := func(flag, value, remedy string) {
@@ -62,7 +66,7 @@ func (a *Addresses) validate() (faults []error) {
 	}
 	faults = append(faults, checkListener("--address-server", a.Server, "0.0.0.0:8080, which is what clients assume, or :8080 for every address"))
 	for flag, name := range map[string]string{"--address-clients": a.Clients, "--address-brokers": a.Brokers} {
-		if !listName.MatchString(name) {
+		if !isListName(name) {
 			fault(flag, name, "want 1 to 64 letters, digits or . _ ~ -: it is the last part of the path, as in /rocketmq/nsaddr")
 		}
 	}
