@@ -440,7 +440,11 @@ func TestDeviation16SiblingsOfAnExpiredBroker(t *testing.T) {
 			}
 			return nil
 		})
-		lost := kit.Within(2*time.Second, func() error {
+		within := 2 * time.Second
+		if run.java { // which always loses one, some time after it closed the connection
+			within = kit.Patience
+		}
+		lost := kit.Within(within, func() error {
 			if c.gone(one.t1()) == nil || c.gone(two.t1()) == nil {
 				return nil
 			}
