@@ -440,11 +440,7 @@ func TestDeviation16SiblingsOfAnExpiredBroker(t *testing.T) {
 			}
 			return nil
 		})
-		within := 2 * time.Second
-		if run.java { // which always loses one, some time after it closed the connection
-			within = kit.Patience
-		}
-		lost := kit.Within(within, func() error {
+		lost := kit.Within(awaited(2*time.Second), func() error {
 			if c.gone(one.t1()) == nil || c.gone(two.t1()) == nil {
 				return nil
 			}

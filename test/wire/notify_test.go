@@ -44,7 +44,7 @@ func (l *listener) next(id int, addr, extra string) (*kit.Answer, error) {
 			return nil, fmt.Errorf("got %s, want fields %v and the end %s", a, fields, end)
 		}
 		return a, nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		return nil, fmt.Errorf("no notification of %s", extra)
 	}
 }

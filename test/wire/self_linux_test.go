@@ -32,7 +32,7 @@ func TestDeviation10NoConnectionToItself(t *testing.T) {
 	s := own(t, options{})
 	port := portOf(t, s.addr)
 	deviation(t, "DEV-10", func() error {
-		seen := kit.Within(5*time.Second, func() error {
+		seen := kit.Within(awaited(5*time.Second), func() error {
 			if connectionsTo(t, port) == 0 {
 				return errors.New("none so far")
 			}

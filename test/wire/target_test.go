@@ -299,6 +299,15 @@ func watched(d time.Duration) time.Duration {
 	return kit.Patience
 }
 
+// awaited is how long a deviation is waited for that only the Java name server shows: as long as it may need; with ours, where it never
+// comes, d.
+func awaited(d time.Duration) time.Duration {
+	if run.java {
+		return kit.Patience
+	}
+	return d
+}
+
 // eventually polls until check returns nil.
 func eventually(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
