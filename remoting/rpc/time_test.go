@@ -91,6 +91,7 @@ func TestIdle(t *testing.T) {
 		wantWithin(t, lives(t, busy), 2*time.Second)
 		roundTrip(t, old)
 		wantWithin(t, lives(t, old), 120*time.Second)
+		synctest.Wait() // the server may have closed it and still hold it
 		if st := s.Stats(); st.Idle != 4 || st.Conns != 0 {
 			t.Errorf("stats %+v", st)
 		}
