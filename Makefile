@@ -151,7 +151,7 @@ DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
 .PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model night-claims \
-	night-differential night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients
+	night-differential night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -186,6 +186,9 @@ night-compose: ## make compose-test-long
 night-output: ## ten minutes of brokers that come and go while nobody reads the log
 	$(NIGHT) output env EPITAPH_STALL=10m $(GO) test -count=1 -timeout 30m -v -run TestStalledReader ./cli
 
+night-kills: ## a writer of KV values and one of options, killed 1,000 times each at any step
+	$(NIGHT) kills env EPITAPH_KILLS=1000 $(GO) test -count=1 -timeout 30m -v -run 'TestKilled' ./node/kvconfig ./node/config
+
 night-race: ## make race-long
 	$(NIGHT) race $(MAKE) race-long TESTFLAGS=-v
 
@@ -215,7 +218,7 @@ night-rolling: ## make rolling
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model night-claims "night-claims MODEL=largest" \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)

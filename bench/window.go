@@ -132,8 +132,7 @@ func (r *windowRun) find() (present []server) {
 
 // play lets one scene happen with one kind of NameServer.
 func (r *windowRun) play(ctx context.Context, s server, scene WindowScene, round int) error {
-	at := slices.Index(WindowScenes(), scene)
-	what := windowScenes[at]
+	what := scene.play()
 	r.progress.Step("round %d of %d: three NameServers %s, a broker %s", round+1, r.config.Rounds, s.title, what.title)
 	w, err := startWindow(ctx, s, r.config.BrokerCP)
 	if err != nil {
@@ -161,7 +160,7 @@ func (r *windowRun) play(ctx context.Context, s server, scene WindowScene, round
 		failed, before := 0, 0
 		for _, k := range p.kinds {
 			for i := range k.count {
-				c := t.client(fmt.Sprintf("%s-%d", k.key, i))
+				c := t.client(k.client(i))
 				c.Round = round + 1
 				failed, before = failed+c.Failed, before+c.before
 				r.report.note(scene, s.key, p.key, k.key, c)

@@ -193,7 +193,7 @@ func (w *windowCluster) startClients(ctx context.Context, programs []windowProgr
 func (p windowProgram) clients() (names []string) {
 	for _, k := range p.kinds {
 		for i := range k.count {
-			names = append(names, fmt.Sprintf("%s-%d", k.key, i))
+			names = append(names, k.client(i))
 		}
 	}
 	return names

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,17 +20,21 @@ const (
 	WindowKilled  WindowScene = "killed"
 )
 
-// windowScenes says how long each is watched: until no NameServer and no client can name the broker any longer.
-var windowScenes = []struct {
+// windowPlay is how a scene goes. It is watched until no NameServer and no client can name the broker any longer.
+type windowPlay struct {
 	scene  WindowScene
 	title  string
 	watch  time.Duration
 	strike func(*windowCluster) error
-}{
+}
+
+var windowScenes = []windowPlay{
 	// 120 s of silence, 5 s between two looks of the Java NameServer, 30 s between two polls of a client; 10 s to spare.
 	{WindowUnheard, "leaves, unheard by one", 165 * time.Second, (*windowCluster).leave},
 	{WindowKilled, "is killed", 60 * time.Second, (*windowCluster).kill},
 }
+
+func (s WindowScene) play() windowPlay { return windowScenes[slices.Index(WindowScenes(), s)] }
 
 // WindowScenes are all scenes, in the order of the page.
 func WindowScenes() (all []WindowScene) {
@@ -64,6 +69,9 @@ var (
 
 // retries tells whether clients of a kind send a message that failed again.
 func (k windowKind) retries() bool { return k.key == windowPlain || k.key == windowFault }
+
+// client is the name of the i-th client of a kind.
+func (k windowKind) client(i int) string { return fmt.Sprintf("%s-%d", k.key, i) }
 
 // polls tells whether clients of a kind poll as they do by default.
 func (k windowKind) polls() bool { return k.key != windowPoll }
@@ -120,26 +128,29 @@ type windowProgram struct {
 	missing    error
 }
 
-// programs are those of c, with the ones that this machine lacks.
+var windowPrograms = []windowProgram{
+	{key: "java-5", title: "Java 5.5.0", kinds: javaKinds}, {key: "java-4", title: "Java 4.9.7", kinds: javaKinds},
+	{key: "go", title: "Go 2.1.2", kinds: goKinds},
+}
+
+// programs are windowPrograms as c starts them, with what this machine lacks.
 func (c *WindowConfig) programs() []windowProgram {
-	java := func(key, title, cp, artifact string) windowProgram {
-		p := windowProgram{key: key, title: title, kinds: javaKinds}
+	all := slices.Clone(windowPrograms)
+	for i, cp := range []string{c.Java5CP, c.Java4CP} {
+		p := &all[i]
 		if cp == "" {
-			p.missing = fmt.Errorf("no class path of %s with its class Window; `make bench-clients` makes it, with Maven", artifact)
+			p.missing = fmt.Errorf("no class path of org.apache.rocketmq:rocketmq-client:%s with its class Window; `make bench-clients` makes it, with Maven",
+				strings.TrimPrefix(p.title, "Java "))
 		}
-		p.argv = append([]string{"java"}, windowJVM("256m")...)
-		p.argv = append(p.argv, "-cp", cp, "Window")
-		return p
+		p.argv = slices.Concat([]string{"java"}, windowJVM("256m"), []string{"-cp", cp, "Window"})
 	}
-	five := java("java-5", "Java 5.5.0", c.Java5CP, "org.apache.rocketmq:rocketmq-client:5.5.0")
-	four := java("java-4", "Java 4.9.7", c.Java4CP, "org.apache.rocketmq:rocketmq-client:4.9.7")
-	golang := windowProgram{key: "go", title: "Go 2.1.2", kinds: goKinds}
+	golang := &all[2]
 	program, err := filepath.Abs(c.Go) // it gets a directory of its own
 	if _, missing := os.Stat(program); c.Go == "" || errors.Join(err, missing) != nil {
 		golang.missing = fmt.Errorf("no program on rocketmq-client-go at %q; `make bench-clients` builds it", c.Go)
 	}
 	golang.argv = []string{program}
-	return []windowProgram{five, four, golang}
+	return all
 }
 
 // windowJVM are flags of every Java program but the NameServer: a small heap, a collector without threads of its own.

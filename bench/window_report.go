@@ -38,7 +38,7 @@ func (r *WindowReport) WriteMarkdown(w io.Writer) error {
 	fmt.Fprint(w, "\n\n")
 	for _, s := range WindowScenes() {
 		if !slices.Contains(r.Scenes, s) {
-			fmt.Fprintf(w, "**Not measured in this run**: the scene in which a broker %s (`--scenes %s`).\n\n", windowTitle(s), s)
+			fmt.Fprintf(w, "**Not measured in this run**: the scene in which a broker %s (`--scenes %s`).\n\n", s.play().title, s)
 		}
 	}
 	for _, s := range r.Servers {
@@ -81,7 +81,7 @@ type windowSum struct {
 // sum adds up the cells of a scene and a server that are wanted.
 func (r *WindowReport) sum(scene WindowScene, server string, wanted func(program string, k windowKind) bool) windowSum {
 	s := windowSum{took: newHistogram()}
-	for _, p := range (&WindowConfig{}).programs() {
+	for _, p := range windowPrograms {
 		for _, k := range p.kinds {
 			if !wanted(p.key, k) {
 				continue
@@ -143,14 +143,14 @@ func (r *WindowReport) goals() *Table {
 		if java.clients == 0 {
 			return "not compared"
 		}
-		return verdict(float64(ours.failed)/float64(ours.sends) <= chance*float64(java.failed)/float64(java.sends))
+		return verdict(float64(ours.failed)/float64(ours.sends) <= float64(java.failed)/float64(java.sends))
 	}
 	failed := func(s windowSum) string { return s.share(s.failed) }
 	retrying := func(program string) func(string, windowKind) bool {
 		return func(p string, k windowKind) bool { return strings.HasPrefix(p, program) && k.retries() }
 	}
 	byKey := func(_ string, k windowKind) bool { return k.key == windowOrdered }
-	const like = "no more than with Java's, and 10 % for chance"
+	const like = "no more than with Java's"
 	add(WindowUnheard, "a broker leaves unheard by one: failed sends of Java clients that retry", "0", retrying("java"), failed, none)
 	add(WindowUnheard, "the same, Go clients that retry", "0", retrying("go"), failed, none)
 	add(WindowUnheard, "the same, clients that send by key", like, byKey, failed, noWorse)
@@ -162,15 +162,12 @@ func (r *WindowReport) goals() *Table {
 		return verdict(ours.still == 0 && len(ours.gone) > 0 && slices.Max(ours.gone) <= onePoll)
 	}
 	for _, s := range []WindowScene{WindowUnheard, WindowKilled} {
-		add(s, "a broker "+windowTitle(s)+": producers' routes name it no more after, s", fmt.Sprintf("all within one poll and a query, %d", onePoll), polls, windowSum.route, within)
+		add(s, "a broker "+s.play().title+": producers' routes name it no more after, s", fmt.Sprintf("all within one poll and a query, %d", onePoll), polls, windowSum.route, within)
 	}
 	return t
 }
 
-const (
-	chance  = 1.1
-	onePoll = 33 // a client's 30 s, and the 3 s that it waits for an answer
-)
+const onePoll = 33 // a client's 30 s, and the 3 s that it waits for an answer
 
 // table is every kind of client in every scene, the servers beside each other.
 func (r *WindowReport) table() *Table {
@@ -182,7 +179,7 @@ func (r *WindowReport) table() *Table {
 		}
 	}
 	for _, scene := range r.Scenes {
-		for _, p := range (&WindowConfig{}).programs() {
+		for _, p := range windowPrograms {
 			for _, k := range p.kinds {
 				cells := make([][]string, len(servers))
 				measured := false
@@ -193,7 +190,7 @@ func (r *WindowReport) table() *Table {
 				if !measured {
 					continue
 				}
-				line := []string{windowTitle(scene), p.title + ", " + k.title}
+				line := []string{scene.play().title, p.title + ", " + k.title}
 				for column := range cells[0] {
 					for i := range servers {
 						line = append(line, cells[i][column])
@@ -219,7 +216,7 @@ func (r *WindowReport) remedies() *Table {
 				if s.clients == 0 {
 					continue
 				}
-				t.Add(windowTitle(scene), server.Title, k.title, s.share(s.failed), s.lastFailed(), s.share(s.retried), number(s.took.summary().P99/1e3), s.route())
+				t.Add(scene.play().title, server.Title, k.title, s.share(s.failed), s.lastFailed(), s.share(s.retried), number(s.took.summary().P99/1e3), s.route())
 			}
 		}
 	}
@@ -237,10 +234,6 @@ func (s windowSum) lastFailed() string {
 // share is n of the sends.
 func (s windowSum) share(n int) string {
 	return fmt.Sprintf("%d of %d", n, s.sends)
-}
-
-func windowTitle(scene WindowScene) string {
-	return windowScenes[slices.Index(WindowScenes(), scene)].title
 }
 
 // cells are the columns of one server: sends, failed, retried, p99, first to last failed, route. Of a consumer, which sends nothing,
@@ -264,7 +257,7 @@ func (r *WindowReport) cells(scene WindowScene, server string, p windowProgram, 
 func (r *WindowReport) WritePlots(dir string) ([]string, error) {
 	var lines []Line
 	for _, scene := range r.Scenes {
-		what := windowScenes[slices.Index(WindowScenes(), scene)]
+		what := scene.play()
 		for _, s := range r.present() {
 			sum := r.sum(scene, s.Key, func(_ string, k windowKind) bool { return k.polls() })
 			lines = append(lines, Line{Name: s.Title + ": " + what.title, Points: sum.steps(what.watch.Seconds())})

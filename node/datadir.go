@@ -42,13 +42,13 @@ func openKV(cfg *config.Config, log *slog.Logger) (*kvconfig.Store, error) {
 // checkDataDir warns at the start of what would otherwise be told with the first change that is refused. The node
 // serves all the same: routes are in memory.
 func (n *Node) checkDataDir() {
-	switch err := config.CheckFile(n.kv.Path()); {
-	case n.kv.Missing() != nil: // told already, and no value is written
-	case err != nil:
-		n.log.Warn("KV values cannot be kept, and every change of one will be refused: "+
-			"make the directory writable for this user, or give another one with --data", "path", n.kv.Path(), "err", err)
-	default:
-		n.ownStore()
+	if n.kv.Missing() == nil { // else it is told already, and no value is written
+		if err := config.CheckFile(n.kv.Path()); err != nil {
+			n.log.Warn("KV values cannot be kept, and every change of one will be refused: "+
+				"make the directory writable for this user, or give another one with --data", "path", n.kv.Path(), "err", err)
+		} else {
+			n.ownStore()
+		}
 	}
 	if n.runtime.ReadOnly() {
 		return

@@ -326,7 +326,7 @@ func TestRestartedNodeWaitsForItsBrokers(t *testing.T) {
 		g.Seeds = []string{nodes[0].Gossip().Addr()}
 		c.Gossip = &g
 		c.Options.NeedWaitForService = true
-		c.CloseClientsUntilReady = true
+		c.CloseClientsUntilReady, c.ReadyAfter = true, config.DefaultReadyAfter
 	})
 	kit.Until(t, "n3 to know what it lacks", func() bool {
 		status, why := get(t, back, "/readyz")

@@ -59,7 +59,7 @@ func TestBrokersThatComeLate(t *testing.T) {
 	kit.Until(t, "a witness", func() bool { return first.standing().Witness && first.Gossip().Members()[0].Ready })
 	n := startNodeTo(t, slog.NewTextHandler(&lines, nil), func(c *config.Config) {
 		gossiping(t, "n2", "127.0.0.1:0", first.Gossip().Addr())(c)
-		c.Clock = old.now
+		c.Clock, c.ReadyAfter = old.now, config.DefaultReadyAfter // a busy machine may take its time until they meet
 	})
 	lines.Await(t, "not ready: other nodes hold brokers that this one lacks")
 	old.by.Store(int64(config.DefaultJoinWait))

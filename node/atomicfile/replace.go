@@ -39,8 +39,9 @@ var errNoFile = errors.New("it is no file")
 
 // Replace writes content to path and keeps what was there before as path + ".bak", unless that was empty or torn. Missing
 // directories are made. Both files are written beside their place, synced, read back, and renamed. A file that is a
-// mount point cannot be renamed to, and is written in place: a file with a byte that is 0 was cut short. On an error path is as it was, but for one that says
-// otherwise: then the .bak holds what was there. Symbolic links are followed, and the mode of an existing file is kept.
+// mount point cannot be renamed to, and is written in place: one with a byte that is 0 was cut short. On an error path is as it
+// was, but for one that says otherwise: then the .bak holds what was there. Symbolic links are followed, and the mode of an
+// existing file is kept.
 func Replace(path string, content []byte) error { return system.replace(path, content) }
 
 // Bak is where Replace keeps the previous content of path.
@@ -54,6 +55,11 @@ func Kept(path string) string {
 		}
 	}
 	return ""
+}
+
+// PutBack says where the content before the last change is, and how it comes back to path.
+func PutBack(bak, path string) string {
+	return fmt.Sprintf("the content before the last change is in %s: put it back (cp -p %s %s)", bak, bak, path)
 }
 
 // Target is the file that path leads to by symbolic links, whether it is there or not. A relative link begins at the directory

@@ -60,9 +60,8 @@ func CheckWhole(file string, text []byte) error {
 
 // PutBack is what to do about a file that is lost, if something is left.
 func PutBack(file string) string {
-	bak := atomicfile.Kept(file)
-	if bak == "" {
-		return ""
+	if bak := atomicfile.Kept(file); bak != "" {
+		return "; " + atomicfile.PutBack(bak, file)
 	}
-	return fmt.Sprintf("; the content before the last change is in %s: put it back (cp -p %s %s)", bak, bak, file)
+	return ""
 }

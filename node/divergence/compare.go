@@ -124,9 +124,13 @@ type departure struct {
 	did map[string]tombstone.Outcome // what nodes made of it: all others of an own one, else this one
 }
 
+func newClues(self string) *Clues {
+	return &Clues{self: self, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}, young: map[string]time.Duration{}}
+}
+
 // CluesOf reads them. up is how long this node has been there.
 func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
-	c := &Clues{self: g.Self().Name, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}, young: map[string]time.Duration{}}
+	c := newClues(g.Self().Name)
 	s := g.Status(1000)
 	for i := range s.Decisions {
 		d := &s.Decisions[i]

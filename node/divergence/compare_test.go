@@ -81,7 +81,7 @@ func TestReasonAfterADeparture(t *testing.T) {
 		"of another broker at the same address": {"n3", departure{id: tombstone.ID{Key: id("n3").Key, Identity: tombstone.Identity{Name: "other"}}, age: now, own: true}, 0, 0, ""},
 	} {
 		d := Divergence{Key: key, Held: []Holding{{"n1", true, item(c.n1)}, {"n2", true, item(c.n2)}, {"n3", false, digest.Item{}}}}
-		clues := &Clues{self: c.self, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}}
+		clues := newClues(c.self)
 		clues.note(c.left)
 		kind, words := d.Reason(clues)
 		want := "missed_unregister"
@@ -106,7 +106,7 @@ func TestWhoHandledItHoldsWhatCameBack(t *testing.T) {
 	d := Divergence{Held: []Holding{{"n2", true, digest.Item{}}, {"n3", false, digest.Item{}}}}
 	d.Key.Cluster, d.Key.Addr, d.Key.Name = "c", "a", "b"
 	for earlier, want := range map[time.Duration]string{2 * time.Second: "no_connection", time.Minute: "missed_unregister"} {
-		clues := &Clues{self: "n3", left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}}
+		clues := newClues("n3")
 		clues.note(of("n2", earlier))
 		clues.note(of("n1", time.Second))
 		if kind, words := d.Reason(clues); kind != want {
@@ -127,7 +127,7 @@ func TestNewestDepartureCounts(t *testing.T) {
 		{of(1, time.Second, false), of(2, time.Minute, true), of(1, 0, false)},
 		{of(1, time.Minute, true), of(2, time.Second, false), of(2, 0, false)},
 	} {
-		clues := &Clues{left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}}
+		clues := newClues("")
 		clues.note(c.first)
 		clues.note(c.then)
 		if got := clues.left[key].id.Seq; got != c.want.id.Seq {

@@ -85,12 +85,7 @@ func (l *visitors) admit(v *visitor) (gone *visitor, ok bool) {
 	}
 	switch {
 	case v.from.IsValid() && count[v.from] >= connsEach:
-		gone = l.victim(func(o *visitor) int {
-			if o.from != v.from {
-				return 0
-			}
-			return 1
-		})
+		gone = l.victim(func(o *visitor) int { return oneIf(o.from == v.from) })
 	case len(l.open) >= conns:
 		gone = l.victim(func(o *visitor) int { return count[o.from] })
 	default:
@@ -110,8 +105,7 @@ func (l *visitors) admitOfMany(v *visitor) (gone *visitor, ok bool) {
 		l.open = append(l.open, v)
 		return nil, true
 	}
-	gone = l.victim(func(o *visitor) int { return int(time.Since(o.since) / shyTime) })
-	if gone == nil {
+	if gone = l.victim(func(o *visitor) int { return oneIf(time.Since(o.since) >= shyTime) }); gone == nil {
 		return nil, false
 	}
 	l.replace(gone, v)
@@ -120,6 +114,13 @@ func (l *visitors) admitOfMany(v *visitor) (gone *visitor, ok bool) {
 
 func (l *visitors) replace(gone, v *visitor) {
 	l.open = append(slices.DeleteFunc(l.open, func(o *visitor) bool { return o == gone }), v)
+}
+
+func oneIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // victim is the oldest of those that rank highest: one that is not being served, or else one that takes nothing of its answer.

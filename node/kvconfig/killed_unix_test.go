@@ -16,9 +16,13 @@ func TestKilledWriter(t *testing.T) {
 	held := func(path string) int {
 		s, err := Open(path)
 		must(t, err)
-		value, _ := s.Get("n", "k")
+		value, ok := s.Get("n", "k")
+		if !ok {
+			return 0
+		}
 		text, _, _ := strings.Cut(value, " ")
-		n, _ := strconv.Atoi(text)
+		n, err := strconv.Atoi(text)
+		must(t, err)
 		return n
 	}
 	kit.Killed(t, 40, func(path string) func() int {

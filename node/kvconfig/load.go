@@ -25,8 +25,7 @@ func (f *Fault) Error() string {
 	if f.Bak == "" {
 		return text
 	}
-	return fmt.Sprintf("%s; the content before the last change is in %s: put it back (cp -p %s %s), or move both away to start with no values",
-		text, f.Bak, f.Bak, f.Path)
+	return fmt.Sprintf("%s; %s, or move both away to start with no values", text, atomicfile.PutBack(f.Bak, f.Path))
 }
 
 func (f *Fault) Unwrap() error { return f.Wrong }

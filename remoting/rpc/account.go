@@ -51,7 +51,7 @@ const (
 	courtesy = time.Second
 )
 
-// bulk is from how many bytes on somebody asks for much: the last step of a frame that is no small one.
+// bulk is from how many bytes on somebody asks for much: the last two buffers of a frame that is no small one, a long answer.
 const bulk = freeBuffer
 
 // ask is how somebody asks for memory while the budget is short.
@@ -118,7 +118,8 @@ func (c *Conn) await(n int64) error {
 	return c.patient(n, roomWait, false)
 }
 
-// patient is await of a frame of which it is known who sends it.
+// patient takes n bytes for somebody who is known by now, within a time of which the last look is one that closes others if it is
+// courtesy or more.
 func (c *Conn) patient(n int64, wait time.Duration, served bool) error {
 	for waited := time.Duration(0); waited <= wait; waited += roomStep {
 		if c.takeBy(n, ask{served: served, waits: waited < courtesy}) {

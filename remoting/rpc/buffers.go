@@ -57,8 +57,8 @@ func (c *Conn) reading(size int) (*buffer, error) {
 	return b, nil
 }
 
-// larger is the size of the buffer that follows one of n bytes: in the end that of the whole frame, whatever of it really arrives, for frames
-// that took their memory in steps could all come to wait for what the others hold.
+// larger is the size of the buffer that follows one of n bytes: in the end that of the whole frame, whatever of it really arrives,
+// for frames that took their memory in steps could all come to wait for what the others hold.
 func larger(n, frame int) int {
 	switch {
 	case n < readBuffer:

@@ -88,10 +88,10 @@ func (c *Conn) space() ([]byte, error) {
 	return l.in.b[l.w:], nil
 }
 
-// grow makes the buffer larger, which is full of one frame that has begun.
+// grow makes the buffer larger, which is full of one frame that has begun, or of a PROXY header before the first one.
 func (c *Conn) grow() error {
 	l := c.loop
-	frame := c.server.cfg.MaxFrame
+	frame := proxyMax
 	if c.framed {
 		frame = 4 + int(binary.BigEndian.Uint32(l.in.b)) // no more than MaxFrame, see frames
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ var (
 const (
 	proxyV1Max  = 108 // bytes of a v1 line, its CRLF included
 	proxyV2Head = 16
+	proxyMax    = proxyV2Head + math.MaxUint16
 )
 
 // parseProxy reads a PROXY header at the start of b. n is its length, 0 when there is none, and below 0 when more bytes

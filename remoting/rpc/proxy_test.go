@@ -170,6 +170,18 @@ func TestSource(t *testing.T) {
 	}
 }
 
+// The longest PROXY header is charged with what it is, not with the longest frame that may follow it.
+func TestLongestProxyHeaderIsCharged(t *testing.T) {
+	s := start(t, handlerFunc{serve: echo}, func(c *Config) { c.Memory = mb })
+	p := dial(t, s)
+	p.Put([]byte(v2(0x20, 0x00, strings.Repeat("x", proxyMax-proxyV2Head))))
+	p.Put(request(206, 1, 0, ""))
+	p.wantHeader(`"opaque":1,`)
+	if n := s.Stats().NoBudget; n != 0 {
+		t.Errorf("%d connections found no memory", n)
+	}
+}
+
 // TestOnlyOneProxyHeader: what a client behind a proxy sends as a second header is a frame, and no good one.
 func TestOnlyOneProxyHeader(t *testing.T) {
 	s := start(t, handlerFunc{serve: echo}, nil)

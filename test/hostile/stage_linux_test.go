@@ -436,9 +436,5 @@ func drawPage(all map[int]*figures) []byte {
 
 // machine says when and where a row was played.
 func machine() string {
-	load, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return time.Now().UTC().Format(time.DateOnly)
-	}
-	return fmt.Sprintf("%s, %d cores, load %s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), strings.Fields(string(load))[0])
+	return fmt.Sprintf("%s, %d cores, load %s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), kit.Load())
 }

@@ -25,16 +25,16 @@ type Identity struct {
 // NewAuthority is an identity that signed itself and may sign others.
 func NewAuthority(t testing.TB) *Identity { return (*Identity)(nil).Issue(t, "authority") }
 
-// Issue makes an identity that ca signed, or that signed itself for nil.
-func (ca *Identity) Issue(t testing.TB, name string) *Identity {
+// Issue makes an identity that ca signed, or that signed itself for nil. Changes are made before it is signed.
+func (ca *Identity) Issue(t testing.TB, name string, changes ...func(*x509.Certificate)) *Identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	Must(t, err)
-	return ca.IssueFor(t, name, key)
+	return ca.IssueFor(t, name, key, changes...)
 }
 
 // IssueFor is Issue for a key that there is already.
-func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey) *Identity {
+func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey, changes ...func(*x509.Certificate)) *Identity {
 	t.Helper()
 	id := &Identity{Key: key, Cert: &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
@@ -43,6 +43,9 @@ func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey) *
 		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}}
+	for _, change := range changes {
+		change(id.Cert)
+	}
 	signer := ca
 	if ca == nil {
 		signer = id

@@ -221,19 +221,15 @@ func (r *rolling) never() {
 }
 
 // restart stops a Java NameServer and starts it again at its address, which is all that a fixed list allows.
-func (r *rolling) restart(i int, stop func(s *server)) func() {
+func (r *rolling) restart(i int) func() {
 	return func() {
 		r.t.Helper()
 		old := r.java[i]
-		stop(old)
+		old.Term()
+		if _, err := old.Wait(kit.Patience); err != nil {
+			r.t.Fatal(err)
+		}
 		r.java[i] = startJava(r.t, old.host, old.name)
-	}
-}
-
-func (r *rolling) term(s *server) {
-	s.Term()
-	if _, err := s.Wait(kit.Patience); err != nil {
-		r.t.Fatal(err)
 	}
 }
 
@@ -249,7 +245,7 @@ func TestRolling(t *testing.T) {
 		t.Skip("SKIPPED: a quarter of an hour; make night-rolling")
 	}
 	need(t, weightLimit)
-	load := loadNow()
+	load := kit.Load()
 	r := &rolling{fleet: newFleet(t, "160s")}
 	r.names, r.admin = newNames(t, r.host("dns"), "ns.test"), r.host("admin")
 	start := time.Now()
@@ -325,13 +321,13 @@ func TestRolling(t *testing.T) {
 		d, e = r.add("D"), r.add("E")
 		return added()
 	}, fixed, nil)
-	step("A drains and stops", stops(a), "the first is restarted", r.restart(0, r.term))
-	step("B drains and stops", stops(b), "the second is restarted", r.restart(1, r.term))
+	step("A drains and stops", stops(a), "the first is restarted", r.restart(0))
+	step("B drains and stops", stops(b), "the second is restarted", r.restart(1))
 	step("F is added", func() string {
 		g = r.add("F")
 		return added()
 	}, fixed, nil)
-	step("C drains and stops: every address is another one", stops(c), "the third is restarted", r.restart(2, r.term))
+	step("C drains and stops: every address is another one", stops(c), "the third is restarted", r.restart(2))
 	if total > 0 {
 		for _, one := range r.ours {
 			failed := one.client.Events().Failed
@@ -395,17 +391,8 @@ func TestRolling(t *testing.T) {
 		head += " " + one.name + " |"
 		line += "---:|"
 	}
-	text := fmt.Sprintf(rollingHead, runtime.NumCPU(), load, loadNow()) + head + "\n" + line + "\n" + strings.Join(r.rows, "\n") + "\n"
+	text := fmt.Sprintf(rollingHead, runtime.NumCPU(), load, kit.Load()) + head + "\n" + line + "\n" + strings.Join(r.rows, "\n") + "\n"
 	kit.Must(t, os.WriteFile(page, []byte(text), 0o644))
-}
-
-// loadNow is the machine's load, the mean of the last minute.
-func loadNow() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Fields(string(text))[0]
 }
 
 const rollingHead = `# Replacing every node without a failed message

@@ -118,7 +118,7 @@ func TestStartWithOneAddressServerDown(t *testing.T) {
 	t.Run("balancer", func(t *testing.T) {
 		program, err := exec.LookPath("haproxy")
 		if err != nil {
-			t.Skip("SKIPPED: there is no haproxy here")
+			t.Skipf("SKIPPED, not proven on this machine: %v; install haproxy", err)
 		}
 		h := s.host("haproxy")
 		config := "defaults\n mode http\n timeout connect 2s\n timeout client 5s\n timeout server 5s\n retries 3\n option redispatch\n" +

@@ -27,7 +27,8 @@ func TestRow043SlowReader(t *testing.T) {
 	slow.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	request := kit.JSONFrame(`{"code":206,"opaque":43}`)
 	const first = 500 // nearly 10 MB of answers: more than the sockets hold
-	for range 3 {     // what comes before Java stands still it reads to the last byte, and a JVM of a busy machine may only pause
+	// What comes before Java stands still it reads to the last byte, and a JVM of a busy machine may only pause.
+	for range 3 {
 		slow.Put(bytes.Repeat(request, first))
 		standsStill(t, slow)
 	}
