@@ -107,6 +107,12 @@ func (f *fleet) gone(n *epitaph) {
 // lists waits until every node's list is that of these nodes, and answers how long that took.
 func (f *fleet) lists(list string, of ...*epitaph) time.Duration {
 	f.t.Helper()
+	return f.listsAt(slices.Clone(f.up), list, of...)
+}
+
+// listsAt is lists where only some nodes are asked.
+func (f *fleet) listsAt(asked []*epitaph, list string, of ...*epitaph) time.Duration {
+	f.t.Helper()
 	var all []string
 	for _, n := range of {
 		all = append(all, n.listed)
@@ -114,7 +120,7 @@ func (f *fleet) lists(list string, of ...*epitaph) time.Duration {
 	slices.Sort(all)
 	want := strings.Join(all, ";")
 	began := time.Now()
-	for _, n := range slices.Clone(f.up) {
+	for _, n := range asked {
 		kit.Await(f.t, 5*time.Minute, list+" at "+n.name, func() error {
 			if status, got := kit.GetBy(&n.http, "http://"+net.JoinHostPort(n.host.IP, addressPort)+"/rocketmq/"+list); got != want {
 				return fmt.Errorf("it lists %s (%d), want %s", got, status, want)

@@ -339,10 +339,12 @@ func TestRolling(t *testing.T) {
 		t.Errorf("%d tombstones were made, and no broker has left", n)
 	}
 	crashed, like := 0, 0 // in both rows together: in which second a new producer takes which node is chance
-	crash := func(what string, do func(), back func()) {
+	crash := func(what string, do, back func(), rest ...*epitaph) {
 		a, b := r.step(what, func() string {
 			do()
 			pass(t, 30*time.Second)
+			// Else it could be back before the others have noticed, and be taken for one that is listed again.
+			r.listsAt(rest, "nsaddr", rest...)
 			back()
 			r.lists("nsaddr", d, e, g)
 			return ""
@@ -355,14 +357,14 @@ func TestRolling(t *testing.T) {
 	}, func() {
 		r.java[0] = startJava(t, r.java[0].host, r.java[0].name)
 		d.run()
-	})
+	}, e, g)
 	crash("the machine of E is off the net for 30 s", func() {
 		e.host.link("down")
 		r.java[1].host.link("down")
 	}, func() {
 		r.java[1].host.link("up")
 		e.host.link("up")
-	})
+	}, d, g)
 	if crashed > like {
 		t.Errorf("%d messages failed while nodes were lost, and %d with Java NameServers", crashed, like)
 	}
