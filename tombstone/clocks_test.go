@@ -67,7 +67,7 @@ func TestLostTimeIsForgottenAfterTheTTL(t *testing.T) {
 	if !lost(2*time.Minute) || !lost(TTL-time.Second) || lost(TTL+time.Second) {
 		t.Error("want a minute lost to be noticed for the TTL and no longer")
 	}
-	if cs.lostTime(Peer{"A", 12}, at(0), at(time.Minute)) {
+	if cs.lostTime(Peer{Name: "A", Boot: 12}, at(0), at(time.Minute)) {
 		t.Error("another boot of the same name has another clock")
 	}
 	cs.expire(at(clockMemory + time.Second))
@@ -79,12 +79,12 @@ func TestLostTimeIsForgottenAfterTheTTL(t *testing.T) {
 func TestClocksAreBounded(t *testing.T) {
 	cs := newClocks()
 	for i := range maxClocks + 10 {
-		cs.saw(Peer{"A", uint64(i)}, at(0), at(time.Duration(i)*time.Millisecond))
+		cs.saw(Peer{Name: "A", Boot: uint64(i)}, at(0), at(time.Duration(i)*time.Millisecond))
 	}
 	if len(cs.by) != maxClocks {
 		t.Errorf("%d pairs, want %d", len(cs.by), maxClocks)
 	}
-	if cs.by[Peer{"A", 0}] != nil || cs.by[Peer{"A", maxClocks + 9}] == nil {
+	if cs.by[Peer{Name: "A", Boot: 0}] != nil || cs.by[Peer{Name: "A", Boot: maxClocks + 9}] == nil {
 		t.Error("want the oldest to be dropped")
 	}
 	cs.saw(peerB, clock.Stamp{Raw: 1 << 62, Boot: 1}, at(0))

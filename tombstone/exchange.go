@@ -111,7 +111,7 @@ type member struct {
 
 // New makes an Exchange that knows no member.
 func New(c Config, t Tables) (*Exchange, error) {
-	if err := c.Self.valid(); err != nil {
+	if err := c.Self.Valid(); err != nil {
 		return nil, fmt.Errorf("tombstone: self: %w", err)
 	}
 	if c.Nonce == nil || t == nil {
@@ -129,7 +129,7 @@ func New(c Config, t Tables) (*Exchange, error) {
 // has not answered. A new member gets everything by the push/pull of its join.
 func (x *Exchange) MemberUp(p Peer, now clock.Stamp) Output {
 	var out Output
-	if p == x.self || p.valid() != nil {
+	if p == x.self || p.Valid() != nil {
 		return out
 	}
 	m := x.members[p]

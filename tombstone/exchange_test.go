@@ -426,7 +426,7 @@ func TestManyMembersAreToldByGossip(t *testing.T) {
 		t.Helper()
 		a := newExchange(t, peerA, fakeTables{})
 		for i := range members {
-			a.MemberUp(Peer{fmt.Sprint("m", i), 1}, at(0))
+			a.MemberUp(Peer{Name: fmt.Sprint("m", i), Boot: 1}, at(0))
 		}
 		_, out := mustMake(t, a, departure(1, 0, 0), 0)
 		direct, queued := 0, 0
@@ -464,7 +464,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Error("a member is remembered for longer than the TTL")
 	}
 	for i := range maxMembers + 1 {
-		a.MemberUp(Peer{"m", uint64(i)}, at(TTL))
+		a.MemberUp(Peer{Name: "m", Boot: uint64(i)}, at(TTL))
 	}
 	if len(a.order) != maxMembers || a.Counters().MembersRefused != 1 {
 		t.Errorf("%d members", len(a.order))

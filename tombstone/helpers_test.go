@@ -29,9 +29,9 @@ func (f fakeTables) Judge(id ID, b Bounds) (v Verdict, effects any) {
 }
 
 var (
-	peerA = Peer{"A", 11}
-	peerB = Peer{"B", 22}
-	peerC = Peer{"C", 33}
+	peerA = Peer{Name: "A", Boot: 11}
+	peerB = Peer{Name: "B", Boot: 22}
+	peerC = Peer{Name: "C", Boot: 33}
 	start = clock.Stamp{Raw: 1e15, Boot: 2e15}
 	ip    = netip.MustParseAddr("10.0.0.1")
 )

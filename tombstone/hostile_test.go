@@ -13,7 +13,7 @@ import (
 // Messages of any content, from anybody, at any time neither break the exchange nor evict anything: no question of
 // this node's was answered.
 func TestAnyMessageIsHarmless(t *testing.T) {
-	peer := rapid.SampledFrom([]Peer{peerA, peerB, peerC, {}, {"A", 0}})
+	peer := rapid.SampledFrom([]Peer{peerA, peerB, peerC, {}, {Name: "A"}})
 	number := rapid.OneOf(rapid.Uint64Range(0, 12), rapid.Uint64())
 	revision := rapid.Uint8Range(0, 3)
 	age := rapid.OneOf(rapid.Int64Range(-5, 1e12), rapid.Int64())

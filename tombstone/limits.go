@@ -1,17 +1,21 @@
 package tombstone
 
-import "time"
+import (
+	"time"
+
+	"github.com/epitaph-mq/epitaph/peer"
+)
 
 // Limits of the protocol. Each has a test at the limit and one beyond it.
 const (
 	TTL        = 10 * time.Minute // life of a tombstone from its U: more than heartbeat timeout plus scan of any entry
 	maxLive    = 65_536           // tombstones of its own that a node keeps; see makeRoom for which goes first
-	MaxMessage = 1_100            // bytes of one encoded message, so that it fits into any packet
-	maxBatch   = 8                // ids in one Hint or Pull, answers in one Proof
-	maxReports = 16               // reports in one Done
-	MaxName    = 128              // bytes of a member's name
-	MaxMerge   = 1 << 20          // bytes of ids in one push/pull state
-	maxHead    = 176              // bytes of everything in a message but its ids: type, version, sender, nonce, lengths
+	MaxMessage = peer.MaxMessage
+	maxBatch   = 8  // ids in one Hint or Pull, answers in one Proof
+	maxReports = 16 // reports in one Done
+	MaxName    = peer.MaxName
+	MaxMerge   = 1 << 20 // bytes of ids in one push/pull state
+	maxHead    = 176     // bytes of everything in a message but its ids: type, version, sender, nonce, lengths
 	maxID      = MaxMessage - maxHead
 
 	ratePerIP, burstPerIP     = 100, 1_000   // tombstones a second from one source

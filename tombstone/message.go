@@ -87,7 +87,7 @@ func (m Pull) Valid() error {
 const maxAge = 100 * 365 * 24 * time.Hour
 
 func (m Proof) Valid() error {
-	if err := m.From.valid(); err != nil {
+	if err := m.From.Valid(); err != nil {
 		return err
 	}
 	if n := len(m.Answers); n == 0 || n > maxBatch {
@@ -105,7 +105,7 @@ func (m Proof) Valid() error {
 }
 
 func (m Done) Valid() error {
-	if err := m.From.valid(); err != nil {
+	if err := m.From.Valid(); err != nil {
 		return err
 	}
 	if n := len(m.Reports); n == 0 || n > maxReports {
@@ -119,15 +119,8 @@ func (m Done) Valid() error {
 	return nil
 }
 
-func (p Peer) valid() error {
-	if p.Name == "" || len(p.Name) > MaxName {
-		return fmt.Errorf("sender name of %d bytes, want 1 to %d", len(p.Name), MaxName)
-	}
-	return nil
-}
-
 func validIDs(from Peer, ids []ID, limit int) error {
-	if err := from.valid(); err != nil {
+	if err := from.Valid(); err != nil {
 		return err
 	}
 	if n := len(ids); n == 0 || n > limit {
@@ -150,8 +143,8 @@ func (id ID) valid() error {
 	switch {
 	case id.Size() > maxID:
 		return fmt.Errorf("id of %d bytes, want at most %d", id.Size(), maxID)
-	case id.Origin.valid() != nil:
-		return fmt.Errorf("id without origin: %w", id.Origin.valid())
+	case id.Origin.Valid() != nil:
+		return fmt.Errorf("id without origin: %w", id.Origin.Valid())
 	case id.Seq == 0:
 		return errors.New("id with sequence number 0")
 	case id.Revision > 1:

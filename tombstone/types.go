@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/peer"
 )
 
 // Key names a registration as the live table does: (cluster, address).
@@ -32,11 +33,8 @@ type Departure struct {
 	Since        clock.Stamp // when the broker registered first; zero: not known
 }
 
-// Peer is one life of one member: the name memberlist knows it by and the random number of its process start.
-type Peer struct {
-	Name string
-	Boot uint64
-}
+// Peer is one life of one member.
+type Peer = peer.Peer
 
 // ID names a tombstone among all nodes. Everything but Revision is fixed when the tombstone is made.
 type ID struct {
