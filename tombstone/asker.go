@@ -31,12 +31,6 @@ func (b *pullBatch) find(seq uint64) int {
 	return slices.IndexFunc(b.ids, func(w *pullID) bool { return w.id.Seq == seq })
 }
 
-// try is one question that this node has sent. Its answer counts once, and with the t0 of this very try.
-type try struct {
-	batch *pullBatch
-	asked clock.Stamp // t0
-}
-
 // receiveHints handles the ids of a HINT or a push/pull. For an id whose key is not held here, this node reports that to the
 // origin at once. For one that is held, this node asks the origin. It sends at most maxSay reports.
 func (x *Exchange) receiveHints(h Hint, maxSay int, now clock.Stamp, out *Output) {
@@ -147,8 +141,7 @@ func (x *Exchange) sendPull(b *pullBatch, now clock.Stamp, out *Output) bool {
 		x.closePull(b)
 		return false
 	}
-	p := Pull{From: x.self, Nonce: x.freshNonce(b)}
-	x.tries[p.Nonce] = &try{batch: b, asked: now}
+	p := Pull{From: x.self, Nonce: x.ask(b, now)}
 	for _, w := range b.ids {
 		p.IDs = append(p.IDs, w.id)
 	}
@@ -162,21 +155,20 @@ func (x *Exchange) sendPull(b *pullBatch, now clock.Stamp, out *Output) bool {
 	return true
 }
 
-func (x *Exchange) freshNonce(b *pullBatch) uint64 {
+// ask notes one try of b and returns its nonce.
+func (x *Exchange) ask(b *pullBatch, now clock.Stamp) uint64 {
 	if x.flaw == FlawT0Overwritten && len(b.nonces) > 0 {
-		return b.nonces[0]
+		x.tries.Drop(b.nonces[0])
+		return x.tries.Ask(func() uint64 { return b.nonces[0] }, b, now)
 	}
-	n := x.nonce()
-	for x.tries[n] != nil {
-		n = x.nonce()
-	}
+	n := x.tries.Ask(x.nonce, b, now)
 	b.nonces = append(b.nonces, n)
 	return n
 }
 
 func (x *Exchange) closePull(b *pullBatch) {
 	for _, n := range b.nonces {
-		delete(x.tries, n)
+		x.tries.Drop(n)
 	}
 	for _, w := range b.ids {
 		delete(x.asking, w.id.anyRevision())
@@ -192,13 +184,11 @@ func (x *Exchange) retryPulls(m *member, now clock.Stamp, out *Output) {
 // receiveProof handles an origin's answer to a PULL. The answer counts only while its question is open, once, and only when it
 // comes from the very life of the member that was asked.
 func (x *Exchange) receiveProof(m *member, p Proof, now clock.Stamp, out *Output) {
-	t := x.tries[p.Nonce]
-	if t == nil || t.batch.origin != m {
+	b, asked, ok := x.tries.Take(p.Nonce, func(b *pullBatch) bool { return b.origin == m })
+	if !ok {
 		x.counters.RefusedNonce++
 		return
 	}
-	delete(x.tries, p.Nonce)
-	b, asked := t.batch, t.asked
 	if !b.reliable { // how long an answer by stream takes says nothing about packets
 		x.pace.answered(now.Age(asked))
 	}

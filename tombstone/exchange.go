@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/nonce"
 )
 
 // Config is what an Exchange needs beside the tables.
@@ -83,8 +84,8 @@ type Exchange struct {
 	live   map[netip.Prefix]*int // how many, by source
 	latest map[Key]*own          // the newest of each key
 
-	asking   map[ID]*pullID  // ids that wait for a proof, by anyRevision
-	tries    map[uint64]*try // outstanding questions by nonce
+	asking   map[ID]*pullID // ids that wait for a proof, by anyRevision
+	tries    nonce.Open[*pullBatch]
 	decided  map[ID]Decision // newest decision on each tombstone, by anyRevision, at most maxDecisions
 	history  []ID            // of decided, oldest first
 	clocks   clocks          // readings of the others' clocks
@@ -120,7 +121,7 @@ func New(c Config, t Tables) (*Exchange, error) {
 	return &Exchange{
 		self: c.Self, nonce: c.Nonce, flaw: c.Flaw, tables: t,
 		members: map[Peer]*member{}, own: map[uint64]*own{}, live: map[netip.Prefix]*int{}, latest: map[Key]*own{},
-		asking: map[ID]*pullID{}, tries: map[uint64]*try{}, decided: map[ID]Decision{},
+		asking: map[ID]*pullID{}, tries: nonce.Of[*pullBatch](), decided: map[ID]Decision{},
 		clocks: clocks{by: map[Peer]*samples{}}, making: newMaking(), check: newSelfCheck(),
 	}, nil
 }
