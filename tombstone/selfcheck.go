@@ -8,16 +8,15 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/hold"
 )
 
 // An eviction is refuted when the very connection that held the evicted registration registers that broker again,
 // is still open refutedAfter later and has sent no UNREGISTER of it since: a departed process does not do that. A
-// BrokerContainer that removes and adds an inner broker does, so one alone means little. What several within refutedWindow
-// put on hold for holdFor, and how many that takes, is what they have in common.
+// BrokerContainer that removes and adds an inner broker does, so one alone means little. What several put on hold, and how
+// many that takes, is what they have in common.
 const (
 	refutedAfter   = 30 * time.Second
-	refutedWindow  = 10 * time.Minute
-	holdFor        = 10 * time.Minute
 	refutedOfKey   = 2 // of one key from one source
 	refutedOfOne   = 3 // of one source
 	refutedSources = 3 // sources of which one was refuted
@@ -69,25 +68,18 @@ type watched struct {
 	place    *list.Element // in the list of its source
 }
 
-// refutation is one refuted eviction, for counting.
-type refutation struct {
-	at clock.Stamp
-	id ID
-}
-
 // selfCheck watches evictions, by connection and key (docs/spec/tombstones.md#self-check). The shell feeds it with the events
 // of connections; a connection never comes back under its number.
 type selfCheck struct {
 	by      map[uint64]map[Key]*watched
 	sources map[netip.Prefix]*list.List // the same by source, oldest first
 	n       int                         // watched in all, at most maxWatched
-	refuted []refutation                // within refutedWindow, oldest first, at most maxRefuted
-	holds   map[scope]clock.Stamp       // when they end; kept for a moment longer, so that each counts anew
+	holds   hold.Holds[ID, scope]
 }
 
 func newSelfCheck() selfCheck {
 	return selfCheck{
-		by: map[uint64]map[Key]*watched{}, sources: map[netip.Prefix]*list.List{}, holds: map[scope]clock.Stamp{},
+		by: map[uint64]map[Key]*watched{}, sources: map[netip.Prefix]*list.List{}, holds: hold.New[ID, scope](maxRefuted),
 	}
 }
 
@@ -185,24 +177,17 @@ func (r *selfCheck) closed(conn uint64) {
 // holding says that this node evicts nothing by that tombstone for the moment.
 func (r *selfCheck) holding(id ID, now clock.Stamp) bool {
 	for _, s := range scopesOf(id) {
-		if r.onHold(s, now) {
+		if r.holds.On(s, now) {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *selfCheck) onHold(s scope, now clock.Stamp) bool {
-	until := r.holds[s]
-	return !until.IsZero() && now.Sub(until) < 0
-}
-
 // held lists the holds, those of the node first.
 func (r *selfCheck) held(now clock.Stamp) (list []Hold) {
-	for s, until := range r.holds {
-		if r.onHold(s, now) {
-			list = append(list, Hold{s.kind, s.key, s.source, until})
-		}
+	for s, until := range r.holds.All(now) {
+		list = append(list, Hold{s.kind, s.key, s.source, until})
 	}
 	slices.SortFunc(list, func(a, b Hold) int {
 		return cmp.Or(cmp.Compare(b.Kind, a.Kind), a.Source.Compare(b.Source),
@@ -213,11 +198,7 @@ func (r *selfCheck) held(now clock.Stamp) (list []Hold) {
 
 // sweep returns the evictions that are refuted by now, oldest first, and ends the watch of those whose broker never came back.
 func (r *selfCheck) sweep(now clock.Stamp) []RefutedEviction {
-	for s, until := range r.holds {
-		if now.Sub(until) > 0 {
-			delete(r.holds, s)
-		}
-	}
+	r.holds.Sweep(now)
 	var out []RefutedEviction
 	for conn, keys := range r.by {
 		for k, w := range keys {
@@ -239,17 +220,12 @@ func (r *selfCheck) sweep(now clock.Stamp) []RefutedEviction {
 
 // count adds one refuted eviction and says which holds it starts.
 func (r *selfCheck) count(id ID, now clock.Stamp) (started []Hold) {
-	r.refuted = slices.DeleteFunc(r.refuted, func(o refutation) bool { return now.Sub(o.at) > refutedWindow })
-	if len(r.refuted) >= maxRefuted {
-		r.refuted = slices.Delete(r.refuted, 0, 1)
-	}
-	r.refuted = append(r.refuted, refutation{now, id})
+	r.holds.Refute(id, now)
 	for _, s := range scopesOf(id) {
-		if r.onHold(s, now) || !r.enough(s) {
+		if r.holds.On(s, now) || !r.enough(s) {
 			continue
 		}
-		r.holds[s] = now.Add(holdFor)
-		started = append(started, Hold{s.kind, s.key, s.source, r.holds[s]})
+		started = append(started, Hold{s.kind, s.key, s.source, r.holds.Hold(s, now)})
 	}
 	return started
 }
@@ -257,13 +233,12 @@ func (r *selfCheck) count(id ID, now clock.Stamp) (started []Hold) {
 // enough says that what was refuted within the window, and since the scope was last on hold, is enough to hold it.
 func (r *selfCheck) enough(s scope) bool {
 	n, sources := 0, map[netip.Prefix]struct{}{}
-	for _, o := range r.refuted {
-		until := r.holds[s]
-		if scopesOf(o.id)[s.kind] != s || !until.IsZero() && until.Sub(o.at) >= holdFor {
+	for id := range r.holds.Counting(s) {
+		if scopesOf(id)[s.kind] != s {
 			continue
 		}
 		n++
-		sources[sourceOf(o.id.RemoteIP)] = struct{}{}
+		sources[sourceOf(id.RemoteIP)] = struct{}{}
 	}
 	switch s.kind {
 	case HoldKey:

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/hold"
 )
 
 // evictOne lets x evict broker i of connection 9 and answers the decision.
@@ -166,7 +168,7 @@ func TestRefutedEvictionsHoldWhatTheyHaveInCommon(t *testing.T) {
 					t.Errorf("broker %d of %s: %v", r.broker, r.source, d.Verdict.Outcome)
 				}
 			}
-			now += holdFor
+			now += hold.For
 			x.Tick(at(now))
 			if d := evictAs(t, x, tables, 0, "10.0.0.1", now); d.Verdict.Outcome != Evicted || x.Status(1, at(now)).Holds != nil {
 				t.Errorf("after the hold: %v, %v", d.Verdict.Outcome, x.Status(1, at(now)).Holds)
@@ -231,7 +233,7 @@ func TestRefutedEvictionsFarApartHoldNothing(t *testing.T) {
 		if r, now = refute(t, x, tables, i, "10.0.0.1", now); len(r.Holds) > 0 {
 			t.Fatalf("round %d: %v", i, kinds(r.Holds))
 		}
-		now += refutedWindow / 2
+		now += hold.Window / 2
 	}
 }
 
@@ -275,11 +277,8 @@ func TestCountedRefutationsAreBounded(t *testing.T) {
 	for i := range maxRefuted + 5 {
 		r.count(ID{Key: keyOf(i)}, at(time.Duration(i)))
 	}
-	if len(r.refuted) != maxRefuted || r.refuted[0].at != at(5) {
-		t.Errorf("%d counted, from %v on", len(r.refuted), r.refuted[0].at)
-	}
-	if r.count(ID{}, at(time.Hour)); len(r.refuted) != 1 {
-		t.Errorf("%d counted an hour later", len(r.refuted))
+	if got := r.holds.Counted(); got != maxRefuted {
+		t.Errorf("%d counted", got)
 	}
 }
 
@@ -345,8 +344,8 @@ func TestHoldsEnd(t *testing.T) {
 	if got := kinds(r.held(at(3 * refutedOfOne * time.Second))); started != 2 || !slices.Equal(got, []string{"source", "broker"}) {
 		t.Errorf("%d holds, %v", started, got)
 	}
-	if r.sweep(at(refutedOfOne*time.Second + holdFor)); len(r.holds) != 0 {
-		t.Errorf("%d holds are left", len(r.holds))
+	if r.sweep(at(refutedOfOne*time.Second + hold.For)); r.held(at(0)) != nil {
+		t.Errorf("%d holds are left", len(r.held(at(0))))
 	}
 }
 
@@ -366,7 +365,7 @@ func TestBoundsOfTheSelfCheck(t *testing.T) {
 	for _, test := range []struct {
 		apart time.Duration
 		hold  bool
-	}{{refutedWindow, true}, {refutedWindow + 1, false}} {
+	}{{hold.Window, true}, {hold.Window + 1, false}} {
 		r := newSelfCheck()
 		r.count(id, at(0))
 		if got := len(r.count(id, at(test.apart))) > 0; got != test.hold {
@@ -375,9 +374,9 @@ func TestBoundsOfTheSelfCheck(t *testing.T) {
 		if !test.hold {
 			continue
 		}
-		end := test.apart + holdFor
+		end := test.apart + hold.For
 		if r.sweep(at(end - 1)); !r.holding(id, at(end-1)) || r.holding(id, at(end)) {
-			t.Errorf("the hold does not end after %v", holdFor)
+			t.Errorf("the hold does not end after %v", hold.For)
 		}
 		for i := range refutedOfKey {
 			r.sweep(at(end))

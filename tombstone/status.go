@@ -161,8 +161,8 @@ func (x *Exchange) Check(now clock.Stamp) error {
 	for _, l := range x.check.sources {
 		watches += l.Len()
 	}
-	if x.check.n > maxWatched || x.check.n != watches || len(x.check.refuted) > maxRefuted {
-		fail("%d watched evictions, %d by source, %d refuted", x.check.n, watches, len(x.check.refuted))
+	if x.check.n > maxWatched || x.check.n != watches || x.check.holds.Counted() > maxRefuted {
+		fail("%d watched evictions, %d by source, %d refuted", x.check.n, watches, x.check.holds.Counted())
 	}
 	ids, nonces := 0, 0
 	for _, m := range x.order {
