@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,16 +20,26 @@ const HealthTopic = "epitaph health"
 // as before until clients have left by themselves. Nobody is sent away: code 1500 (rpc.Server.GoAway) fails requests of clients
 // that come back to the same address, and brokers get it, too.
 type drain struct {
-	onStop, quiet time.Duration               // see config.Config
-	since         atomic.Pointer[clock.Stamp] // nil: the node does not drain
-	asked         atomic.Pointer[clock.Stamp] // when a client asked for a route last, of those that did since then
+	onStop, quiet time.Duration // see config.Config
+
+	changing sync.Mutex // one beginning or end at a time
+	final    bool       // a stop drains: nobody takes clients again
+
+	since atomic.Pointer[clock.Stamp] // nil: the node does not drain
+	asked atomic.Pointer[clock.Stamp] // when a client asked for a route last, of those that did since then
 }
 
 // StartDrain lets clients go, until EndDrain or a stop. A node that drains already goes on with it.
-func (n *Node) StartDrain() error {
-	if n.ready.Phase() != readiness.Serving {
-		return errors.New("this node does not serve: it starts, or stops already")
+func (n *Node) StartDrain() error { return n.startDrain(false) }
+
+// startDrain lets clients go; final: the node stops behind it.
+func (n *Node) startDrain(final bool) error {
+	n.drain.changing.Lock()
+	defer n.drain.changing.Unlock()
+	if err := n.cannotDrain(); err != nil {
+		return err
 	}
+	n.drain.final = n.drain.final || final
 	now := n.clock()
 	if n.drain.since.CompareAndSwap(nil, &now) {
 		n.log.Info("draining: clients are to go elsewhere, and everybody is served as before")
@@ -38,10 +49,30 @@ func (n *Node) StartDrain() error {
 	return nil
 }
 
-// EndDrain takes clients again.
+// cannotDrain says why no drain can begin or end in the present phase.
+func (n *Node) cannotDrain() error {
+	switch n.ready.Phase() {
+	case readiness.Starting:
+		return errors.New("this node starts: it has no clients yet; ask again when it serves (epitaph health)")
+	case readiness.Serving:
+		return nil
+	case readiness.Draining:
+		return errors.New("this node is being stopped (enableShutdownGracefully): it sends its clients away, and takes none again")
+	default:
+		return errors.New("this node is being stopped: it takes no clients again before its next start")
+	}
+}
+
+// EndDrain takes clients again. Once a stop drains it is refused: the node would be listed anew a moment before it is gone.
 func (n *Node) EndDrain() error {
-	if n.ready.Phase() != readiness.Serving {
-		return errors.New("this node does not serve: it starts, or stops already")
+	n.drain.changing.Lock()
+	defer n.drain.changing.Unlock()
+	if err := n.cannotDrain(); err != nil {
+		return err
+	}
+	if n.drain.final {
+		return errors.New("this node is being stopped, and drains before that (--drain-on-stop): it takes no clients again before its " +
+			"next start; a second signal (SIGTERM) cuts the drain short")
 	}
 	n.ready.Drain(false)
 	n.drain.asked.Store(nil)
@@ -101,22 +132,18 @@ func (n *Node) Drain(ctx context.Context) {
 	}
 }
 
-// awaitQuiet drains until no client asks any more, the time is over, or somebody takes clients again, which a stop does not
-// wait for.
+// awaitQuiet drains until no client asks any more, or the time is over.
 func (n *Node) awaitQuiet(ctx context.Context) {
-	if err := n.StartDrain(); err != nil {
+	if err := n.startDrain(true); err != nil {
 		return // it never served
 	}
 	ticker := time.NewTicker(drainLook)
 	defer ticker.Stop()
 	for {
 		d := n.Draining()
-		if !d.On || d.Quiet || d.For >= n.drain.onStop {
+		if d.Quiet || d.For >= n.drain.onStop {
 			why := "the time is over (--drain-on-stop), and clients still ask"
-			switch {
-			case !d.On:
-				why = "it was ended (epitaph undrain), and the node stops all the same"
-			case d.Quiet:
+			if d.Quiet {
 				why = "no client has asked for a route of late"
 			}
 			n.log.Info("drained", "took", d.For, "unasked", d.Unasked, "why", why)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -67,8 +68,10 @@ func TestDrain(t *testing.T) {
 	serves()
 	kit.Must(t, second.StartDrain())
 	kit.Must(t, second.Stop(context.WithoutCancel(t.Context())))
-	if err := second.StartDrain(); err == nil {
-		t.Error("a node that has stopped drains")
+	for _, change := range []func() error{second.StartDrain, second.EndDrain} {
+		if err := change(); err == nil || !strings.Contains(err.Error(), "being stopped") {
+			t.Errorf("a node that has stopped drains, or ends that: %v", err)
+		}
 	}
 	kit.Until(t, "it left", func() bool { return listed(first, "brokers") == bodyOf(first) })
 	if ts := first.Tombstones(10); len(ts.Decisions)+len(ts.Own) > 0 || first.Table().Stats().Registrations != 1 {
@@ -121,7 +124,7 @@ func TestTwoWaitToStop(t *testing.T) {
 	kit.Until(t, "the other one may go", func() bool { return safe(waits, http.MethodPost).Safe })
 }
 
-// A drain before a stop lasts until no client asks any more, its time is over, or it is ended by hand, and what was drained
+// A drain before a stop lasts until no client asks any more, or its time is over; nobody ends it by hand, and what was drained
 // before counts. Brokers and health checks are no clients.
 func TestDrainOnStop(t *testing.T) {
 	began := func(onStop, quiet time.Duration) *Node {
@@ -171,13 +174,16 @@ func TestDrainOnStop(t *testing.T) {
 	}
 	stop()
 	n = began(long, long)
-	stopped := make(chan time.Duration)
-	go func() { stopped <- drained(n) }()
+	stopping, enough := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); n.Drain(stopping) }()
 	kit.Until(t, "the drain", func() bool { return n.Draining().On })
-	kit.Must(t, n.EndDrain())
-	if took := <-stopped; took > 20*time.Second {
-		t.Errorf("ended by hand: %v", took)
+	if err := n.EndDrain(); err == nil || !strings.Contains(err.Error(), "being stopped") || !n.Draining().On || n.meta().Phase != gossip.PhaseDraining {
+		t.Errorf("a drain of a stop is ended by hand: %v", err)
 	}
+	kit.Must(t, n.StartDrain())
+	enough()
+	<-stopped
 	cut, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	n = began(long, long)
