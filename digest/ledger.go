@@ -359,6 +359,18 @@ func (l *Ledger) patience() time.Duration {
 	return 6 * time.Duration(len(l.peers)) * time.Second / fewMembers
 }
 
+// Unheard is for how long each member has said nothing. Members that never said anything are not in it; where there are too many
+// for each to be told every second it is empty, for then such a silence may be chance.
+func (l *Ledger) Unheard(now clock.Stamp) map[Peer]time.Duration {
+	all := map[Peer]time.Duration{}
+	for _, p := range l.peers {
+		if p.heard && l.mesh() {
+			all[p.Peer] = now.Sub(p.at)
+		}
+	}
+	return all
+}
+
 func (l *Ledger) silent(p *peer, now clock.Stamp) bool {
 	since := p.up
 	if p.heard {

@@ -640,6 +640,30 @@ func TestCatchupAfterFullRestart(t *testing.T) {
 	}
 }
 
+// For how long a member has said nothing is known of those that said something, and only while each is told every second.
+func TestUnheard(t *testing.T) {
+	w := newWorld(t, 3)
+	w.run(5 * time.Second)
+	a, b, c := w.nodes[0], w.nodes[1], w.nodes[2]
+	c.down = true // and nobody has noticed
+	w.run(10 * time.Second)
+	all := a.Unheard(w.now)
+	if len(all) != 2 || all[b.peer] > summaryEvery+batch || all[c.peer] < 9*time.Second || all[c.peer] > 11*time.Second {
+		t.Errorf("%v", all)
+	}
+	a.MemberUp(Peer{Name: "of a former release"}, w.now)
+	w.run(time.Minute)
+	if all := a.Unheard(w.now); len(all) != 2 {
+		t.Errorf("one that never said anything: %v", all)
+	}
+	for i := range meshMembers {
+		a.MemberUp(Peer{Name: "many", Boot: uint64(i)}, w.now)
+	}
+	if all := a.Unheard(w.now); len(all) != 0 {
+		t.Errorf("of many members: %v", all)
+	}
+}
+
 // Who is a witness: whoever says so and is ready; of a former release, which does not say, whoever is ready and old.
 func TestWitnesses(t *testing.T) {
 	w := newWorld(t, 2)

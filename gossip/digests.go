@@ -205,6 +205,16 @@ func (g *Gossip) Digests() (v digest.View, on bool) {
 	return g.digests.ledger.View(g.cfg.Clock()), true
 }
 
+// Unheard is for how long each member has said nothing: see digest.Ledger.Unheard. A node that compares nothing cannot tell.
+func (g *Gossip) Unheard() map[tombstone.Peer]time.Duration {
+	if g.digests == nil {
+		return nil
+	}
+	g.digests.mu.Lock()
+	defer g.digests.mu.Unlock()
+	return g.digests.ledger.Unheard(g.cfg.Clock())
+}
+
 // Wish says that this node is to be stopped: see digest.Ledger.Wish. A node that compares nothing cannot.
 func (g *Gossip) Wish() {
 	if g.digests != nil {

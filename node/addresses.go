@@ -45,20 +45,20 @@ func (n *Node) startAddressServer(ctx context.Context) error {
 	return nil
 }
 
-// addressees are all members, as address lists are made of them. met says that they are more than what this node alone knows.
-func (n *Node) addressees() (members []gossip.Member, met bool) {
+// addressees are all members, as address lists are made of them.
+func (n *Node) addressees() (in addresses.Input) {
 	own := n.meta()
 	if n.depart == nil {
-		return []gossip.Member{{Peer: tombstone.Peer{Name: "this node"}, Self: true, Meta: own}}, true
+		return addresses.Input{Members: []gossip.Member{{Peer: tombstone.Peer{Name: "this node"}, Self: true, Meta: own}}, Met: true}
 	}
 	g := n.Gossip()
-	members = g.AllMembers()
-	for i := range members {
-		if members[i].Self { // what it says now, whether gossip has taken it up yet or not
-			members[i].Phase, members[i].Serve, members[i].Witnessed = own.Phase, own.Serve, own.Witnessed
+	in.Members, in.Unheard, in.Met = g.AllMembers(), g.Unheard(), g.Joined() && g.Reached()
+	for i := range in.Members {
+		if m := &in.Members[i]; m.Self { // what it says now, whether gossip has taken it up yet or not
+			m.Phase, m.Serve, m.Witnessed = own.Phase, own.Serve, own.Witnessed
 		}
 	}
-	return members, g.Joined() && g.Reached()
+	return in
 }
 
 // serveAddr is the address under which others may list this node; invalid: there is none.

@@ -14,12 +14,16 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 )
 
 const (
 	// ClientsKeep is for how long a member must be lost, and its serve address silent, to leave the clients' list.
 	ClientsKeep = 10 * time.Second
+	// unheardAfter is for how long a member that lives must have said nothing to count as lost. All that say something each second
+	// are lost within less than ClientsKeep of each other to a node that is cut off: it sees no majority before it takes anybody out.
+	unheardAfter = 5 * time.Second
 	// rememberFor is for how long a member of the lists that were kept over a restart counts as lost: as long as gossip remembers
 	// one that failed.
 	rememberFor = 24 * time.Hour
@@ -45,9 +49,10 @@ type Kept struct {
 
 // Input is what is known now.
 type Input struct {
-	Members []gossip.Member  // living, failed, and those that left; one is this node
-	Static  []netip.AddrPort // addresses of NameServers that are no members
-	Met     bool             // a member was met since the start, and nobody is being asked yet; or none is looked for
+	Members []gossip.Member               // living, failed, and those that left; one is this node
+	Unheard map[digest.Peer]time.Duration // for how long living members have said nothing; those that may be silent are not in it
+	Static  []netip.AddrPort              // addresses of NameServers that are no members
+	Met     bool                          // a member was met since the start, and nobody is being asked yet; or none is looked for
 }
 
 // LeftOut is a member that is in no list although it lives.
@@ -72,6 +77,7 @@ type Lists struct {
 	keep    time.Duration // --address-keep
 	started clock.Stamp
 	silent  map[netip.AddrPort]clock.Stamp // since when an address has not answered; those that answer are not in it
+	lost    map[digest.Peer]clock.Stamp    // since when gossip has not heard a member; those that it hears are not in it
 	before  map[string]netip.AddrPort      // members of the last run that were not met in this one
 	trusted Addrs                          // the clients' list of the last run
 	view    View
@@ -94,12 +100,12 @@ func (l *Lists) Kept() Kept {
 	return Kept{Clients: l.view.Clients, Brokers: l.view.Brokers, Members: maps.Clone(l.members)}
 }
 
-// Asked takes the answer of an address, or that there was none.
-func (l *Lists) Asked(a netip.AddrPort, answered bool, now clock.Stamp) {
+// Asked takes the answer of an address that was asked at a time, or that there was none.
+func (l *Lists) Asked(a netip.AddrPort, answered bool, then clock.Stamp) {
 	if answered {
 		delete(l.silent, a)
 	} else if _, known := l.silent[a]; !known {
-		l.silent[a] = now
+		l.silent[a] = then
 	}
 }
 
@@ -145,6 +151,7 @@ type entry struct {
 func (l *Lists) Update(in Input, now clock.Stamp) (clients, brokers bool) {
 	before := l.view
 	members, away := current(in.Members), apart(in.Members)
+	l.lose(members, in.Unheard, now)
 	entries, known, alive := l.entries(members, away, in.Static, now)
 	l.view = View{Clients: before.Clients, Brokers: before.Brokers, LeftOut: leftOut(members, away), Conflicts: conflicts(members)}
 	if l.view.Still = l.still(in, known, alive); l.view.Still != "" {
@@ -191,6 +198,25 @@ func replaced(before, now Addrs) (next Addrs, changed bool) {
 	return now, true
 }
 
+// lose takes note of who is lost: taken for dead by gossip, or unheard, which is known sooner where machines are busy.
+func (l *Lists) lose(members []gossip.Member, unheard map[digest.Peer]time.Duration, now clock.Stamp) {
+	lost := map[digest.Peer]clock.Stamp{}
+	for _, m := range members {
+		quiet := m.Gone
+		if m.State == gossip.StateAlive {
+			quiet = unheard[m.Peer]
+		}
+		if m.State == gossip.StateAlive && quiet < unheardAfter {
+			continue
+		}
+		lost[m.Peer] = now.Add(-quiet)
+		if before, known := l.lost[m.Peer]; known && now.Sub(before) > quiet {
+			lost[m.Peer] = before // it was unheard before it was taken for dead
+		}
+	}
+	l.lost = lost
+}
+
 // entries are the addresses that may be listed, of members, each once, and others; known and alive count members, this node
 // included.
 func (l *Lists) entries(members []gossip.Member, away bool, static []netip.AddrPort, now clock.Stamp) (all []entry, known, alive int) {
@@ -209,12 +235,15 @@ func (l *Lists) entries(members []gossip.Member, away bool, static []netip.AddrP
 		}
 		known++
 		e := entry{name: m.Name, addr: m.Serve, rank: rankOf(&m)}
-		if m.State == gossip.StateAlive {
-			alive++
-		} else {
-			e.gone = gone(m.Serve, m.Gone)
+		if m.Phase == gossip.PhaseStarting && !e.addr.IsValid() {
+			e.addr = l.members[m.Name] // it is back, and says in a moment where
 		}
-		if m.Serve.IsValid() && !(away && m.Serve.Addr().IsLoopback()) {
+		if since, lost := l.lost[m.Peer]; lost {
+			e.gone = gone(e.addr, now.Sub(since))
+		} else {
+			alive++
+		}
+		if e.addr.IsValid() && !(away && e.addr.Addr().IsLoopback()) {
 			all = append(all, e)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -151,6 +152,78 @@ func TestLost(t *testing.T) {
 	l.want(t, "lost a moment ago", "123", "123")
 	l.Update(members(node(1), node(2), lost(3, ClientsKeep)), now(3*time.Hour))
 	l.want(t, "lost for long enough", "12", "123")
+}
+
+// On a busy machine gossip takes a member for dead late. One that says nothing any more counts as lost from its last word on, so
+// it leaves the clients' list after ten seconds of both all the same, and is not listed anew when it is taken for dead at last.
+func TestUnheard(t *testing.T) {
+	l := New(keep, Kept{}, born)
+	now := func(d time.Duration) clock.Stamp { return born.Add(time.Hour + d) }
+	in := func(d time.Duration, third gossip.Member) Input {
+		in := members(node(1), node(2), third)
+		in.Unheard = map[digest.Peer]time.Duration{node(2).Peer: time.Second, third.Peer: d}
+		return in
+	}
+	l.Update(in(0, node(3)), now(0))
+	l.Update(in(time.Hour, node(3)), now(0))
+	l.want(t, "its address answers", "123", "123")
+	l.Update(in(0, node(3)), now(0))
+	l.Asked(addr(3), false, now(-time.Hour))
+	l.Update(in(unheardAfter-1, node(3)), now(unheardAfter-1))
+	l.want(t, "silent for long, and unheard for a moment", "123", "123")
+	l.Update(in(ClientsKeep-1, node(3)), now(ClientsKeep-1))
+	l.want(t, "unheard for less than ten seconds", "123", "123")
+	l.Update(in(ClientsKeep, node(3)), now(ClientsKeep))
+	l.want(t, "unheard for ten seconds", "12", "123")
+	l.Update(in(0, lost(3, 1)), now(ClientsKeep+time.Second))
+	l.want(t, "taken for dead", "12", "123")
+	l.Update(in(0, lost(3, keep-ClientsKeep-1)), now(keep-1))
+	l.want(t, "unheard for less than --address-keep", "12", "123")
+	l.Update(in(0, lost(3, keep-ClientsKeep)), now(keep))
+	l.want(t, "unheard for --address-keep", "12", "12")
+	l.Update(in(0, node(3)), now(keep))
+	l.want(t, "heard again", "123", "123")
+}
+
+// A node that is cut off hears nobody any more, and changes nothing from the moment that it takes no majority for heard, which is
+// before anybody could leave its lists.
+func TestCutOffIsUnheardBy(t *testing.T) {
+	l := New(keep, Kept{}, born)
+	for n := 2; n <= 5; n++ {
+		l.Asked(addr(n), false, born)
+	}
+	for d := time.Duration(0); d <= time.Minute; d += 200 * time.Millisecond {
+		in := members(node(1), node(2), node(3), node(4), node(5))
+		in.Unheard = map[digest.Peer]time.Duration{}
+		for n := range 4 { // each said its last word at another time of one second
+			in.Unheard[node(n+2).Peer] = d + time.Duration(n)*300*time.Millisecond
+		}
+		l.Update(in, born.Add(time.Hour+d))
+		l.want(t, fmt.Sprint("cut off for ", d), "12345", "12345")
+		if still := l.View().Still != ""; still != (d >= unheardAfter-300*time.Millisecond) {
+			t.Errorf("cut off for %v: %q", d, l.View().Still)
+		}
+	}
+}
+
+// One that starts again says only in a moment where it is reached: until then brokers are told where it was, and clients are not.
+func TestBackAtOnce(t *testing.T) {
+	starts := with(phase(3, gossip.PhaseStarting), func(m *gossip.Member) { m.Boot, m.Age, m.Serve = 2, 0, zero })
+	l := New(keep, Kept{}, born)
+	l.Update(members(node(1), node(2), node(3)), born)
+	kept := l.Kept()
+	for what, in := range map[string]Input{
+		"its former life is not missed yet": members(node(1), node(2), node(3), starts),
+		"its former life is lost":           members(node(1), node(2), starts, lost(3, 1)),
+		"its former life is gone":           members(node(1), node(2), starts),
+	} {
+		for _, l := range []*Lists{l, New(keep, kept, born)} {
+			l.Update(in, born)
+			l.want(t, what, "12", "123")
+		}
+	}
+	l.Update(members(node(1), node(2), with(starts, func(m *gossip.Member) { m.Phase, m.Serve = gossip.PhaseWaiting, addr(4) })), born)
+	l.want(t, "it is elsewhere", "12", "124")
 }
 
 // One that is silent is listed beside those that are seen, never in their place: a client that starts must find somebody.

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
-	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/door"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -38,8 +37,7 @@ type Config struct {
 	Keep             time.Duration
 	File             string // where the lists are kept over a restart
 
-	// Members are all that gossip knows, this node among them; met says whether that is more than this node alone could know.
-	Members func() (members []gossip.Member, met bool)
+	Members func() addresses.Input                                                // all that gossip knows, this node included; static ones are not among it
 	Client  rpc.ClientConfig                                                      // for asking addresses; its TLS, unless nil, is used where one speaks only TLS
 	Resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // looks names up
 	Clock   func() clock.Stamp
@@ -121,7 +119,7 @@ func (s *Server) Run(ctx context.Context) {
 }
 
 func (s *Server) input() (in addresses.Input) {
-	in.Members, in.Met = s.cfg.Members()
+	in = s.cfg.Members()
 	in.Static, in.Met = s.static, in.Met && !s.named
 	return in
 }

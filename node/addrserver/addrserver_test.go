@@ -41,10 +41,10 @@ func (m *members) set(met bool, all ...gossip.Member) {
 	m.all, m.met = all, met
 }
 
-func (m *members) get() ([]gossip.Member, bool) {
+func (m *members) get() addresses.Input {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.all, m.met
+	return addresses.Input{Members: m.all, Met: m.met}
 }
 
 func member(name, addr string) gossip.Member {

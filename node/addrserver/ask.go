@@ -95,11 +95,12 @@ func (s *Server) askAll(ctx context.Context) {
 			slots <- struct{}{}
 			group.Go(func() {
 				defer func() { <-slots }()
+				then := s.cfg.Clock()
 				answered := s.asker.answers(ctx, addr)
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				if ctx.Err() == nil {
-					s.lists.Asked(addr, answered, s.cfg.Clock())
+					s.lists.Asked(addr, answered, then)
 				}
 			})
 		}
