@@ -127,20 +127,22 @@ func (p *program) safeToStopCommand() *command.Command {
 	var v view
 	var wait time.Duration
 	var ignored []string
+	var anyKV bool
 	return p.inspect(command.Command{
 		Name:      "safe-to-stop",
 		Usage:     "ask whether a node may be stopped: whether the others have all that it has (exit status 0 or 1)",
-		UsageText: "epitaph safe-to-stop [--wait TIME] [--ignore BROKER]... [--socket PATH | -a HOST:PORT] [--json]",
+		UsageText: "epitaph safe-to-stop [--wait TIME] [--ignore BROKER]... [--ignore-kv] [--socket PATH | -a HOST:PORT] [--json]",
 		Description: `Ends with 0 when another node is left that has held every broker and takes clients, the others hold every broker that
-this one holds, no other one drains, and the address lists stay whole; else with 1 and the reasons. A gate before each step of a
-rolling replacement. With --wait, on the node's own machine, it also says that this node is to be stopped: of several nodes where it waits
+this one holds and have its KV values, no other one drains, and the address lists stay whole; else with 1 and the reasons. A gate before
+each step of a rolling replacement. With --wait, on the node's own machine, it also says that this node is to be stopped: of several nodes where it waits
 at the same time one is let go, the one with the lowest name, and the next one when that has left, or was not stopped within a minute.
 Without --wait, and by HTTP (-a), it only asks. In a preStop hook of Kubernetes, which overlooks its status, it can only delay the stop.`,
 		Flags: []command.Flag{
 			{To: &wait, Name: "wait", Usage: "ask again for so long a `TIME` at most until it is safe"},
 			{To: &ignored, Name: "ignore", Usage: "`BROKER` that registers at this node only; may be given several times"},
+			{To: &anyKV, Name: "ignore-kv", Usage: "take KV values that differ, or that another node lacks, for no reason"},
 		},
-	}, &v, func(ctx context.Context, _ []string) error { return v.safeToStop(ctx, wait, ignored) })
+	}, &v, func(ctx context.Context, _ []string) error { return v.safeToStop(ctx, wait, ignored, anyKV) })
 }
 
 // wish says that the node is to be stopped, and asks whether it may be. A node of a former release is only asked.
@@ -155,14 +157,15 @@ func (v *view) wish(ctx context.Context, path string, into any) (done bool, err 
 	return v.read(status, body, into)
 }
 
-func (v *view) safeToStop(ctx context.Context, wait time.Duration, ignored []string) error {
+func (v *view) safeToStop(ctx context.Context, wait time.Duration, ignored []string, anyKV bool) error {
 	if err := checkWait(wait); err != nil {
 		return err
 	}
-	path := "/v1/safe-to-stop"
-	if len(ignored) > 0 {
-		path += "?" + url.Values{"ignore": ignored}.Encode()
+	query := url.Values{"ignore": ignored}
+	if anyKV {
+		query.Set("ignore_kv", "true")
 	}
+	path := "/v1/safe-to-stop?" + query.Encode()
 	asJSON := v.json
 	v.json = false
 	var a api.SafeToStop

@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -43,6 +48,22 @@ func TestDrainCommands(t *testing.T) {
 	}
 	s.stop(t, syscall.SIGTERM)
 	s.log.AwaitText(t, "msg=drained")
+}
+
+// What was to be ignored is told to the node.
+func TestSafeToStopIgnores(t *testing.T) {
+	var asked url.Values
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Query()
+		_, err := w.Write([]byte(`{"safe":true,"settled":true,"reasons":[]}`))
+		kit.Must(t, err)
+	}))
+	defer node.Close()
+	status, out, errs := run("safe-to-stop", "-a", node.Listener.Addr().String(), "--ignore", "b", "--ignore", "c", "--ignore-kv")
+	want := url.Values{"ignore": {"b", "c"}, "ignore_kv": {"true"}}
+	if status != command.OK || !cmp.Equal(asked, want) {
+		t.Errorf("status %d, %s%s, asked %v", status, out, errs, asked)
+	}
 }
 
 // A second signal cuts a drain short.

@@ -51,6 +51,7 @@ type Difference struct {
 type View struct {
 	Held    map[Key]Item // by this node; not to be changed
 	Skipped int
+	KV      bool       // this node holds KV values
 	Turn    bool       // this node may go before all others that are to be stopped
 	Peers   []PeerView // by name
 }
@@ -60,7 +61,7 @@ const MaxCompared = maxItems
 
 // View says who differs from this node about what.
 func (l *Ledger) View(now clock.Stamp) View {
-	v := View{Held: l.own, Skipped: l.skipped(), Turn: !l.wish.turn.IsZero()}
+	v := View{Held: l.own, Skipped: l.skipped(), KV: l.kv != 0, Turn: !l.wish.turn.IsZero()}
 	for _, p := range l.sorted() {
 		v.Peers = append(v.Peers, l.view(p, now))
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -79,6 +81,52 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// safeToStop asks a node whether it may be stopped.
+func safeToStop(t *testing.T, n *Node, method, query string) (a api.SafeToStop) {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	n.admin.SocketHandler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), method, "/v1/safe-to-stop"+query, nil))
+	kit.Must(t, json.Unmarshal(answer.Body.Bytes(), &a))
+	return a
+}
+
+// A node with KV values is not stopped while another one lacks its store or has other values; one that has none itself may be.
+func TestStopThatLosesKVValues(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		without bool // the other one serves without its store
+		why     string
+	}{
+		"the store of the other one is missing": {true, "n1 serves routes alone: its KV store is missing"},
+		"the other one has no such value":       {false, "the KV values of n1 are not those of this node"},
+	} {
+		dir, first := t.TempDir(), true
+		kit.Must(t, os.WriteFile(filepath.Join(dir, "kvConfig.json.bak"), []byte(`{"configTable":{"n":{"k":"v"}}}`), 0o600))
+		nodes := startClusterWith(t, 2, func(cfg *config.Config) {
+			withHTTP(cfg)
+			if c.without && first {
+				cfg.UseDataDir(dir)
+				cfg.KVServeMissing = true
+			}
+			first = false
+		})
+		for _, n := range nodes {
+			kit.Until(t, name+": neither has values, and each may be stopped", func() bool { return safeToStop(t, n, http.MethodGet, "").Safe })
+		}
+		ask(t, dial(t, nodes[1]), remoting.PutKVConfig, map[string]string{"namespace": "n", "key": "k", "value": "v"}, "")
+		kit.Until(t, name+": it may not be stopped", func() bool {
+			a := safeToStop(t, nodes[1], http.MethodGet, "")
+			return !a.Safe && a.Settled && strings.Contains(strings.Join(a.Reasons, "; "), c.why)
+		})
+		if a := safeToStop(t, nodes[1], http.MethodGet, "?ignore_kv=true"); !a.Safe {
+			t.Errorf("%s: it was to be ignored: %q", name, a.Reasons)
+		}
+		if a := safeToStop(t, nodes[0], http.MethodGet, ""); !a.Safe {
+			t.Errorf("%s: the one that has no values: %q", name, a.Reasons)
+		}
+	}
+}
+
 // Of two nodes that are to be stopped at the same time one may go, and the other one when that has left. Who only asks is told so.
 func TestTwoWaitToStop(t *testing.T) {
 	t.Parallel()
@@ -88,13 +136,7 @@ func TestTwoWaitToStop(t *testing.T) {
 	for _, n := range []*Node{first, second, third} {
 		ask(t, dial(t, n), remoting.RegisterBroker, brokerHeader("0"), twoTopics)
 	}
-	safe := func(n *Node, method string) (a api.SafeToStop) {
-		t.Helper()
-		answer := httptest.NewRecorder()
-		n.admin.SocketHandler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), method, "/v1/safe-to-stop", nil))
-		kit.Must(t, json.Unmarshal(answer.Body.Bytes(), &a))
-		return a
-	}
+	safe := func(n *Node, method string) api.SafeToStop { return safeToStop(t, n, method, "") }
 	for _, n := range []*Node{first, second, third} {
 		kit.Until(t, "each may be stopped", func() bool { return safe(n, http.MethodGet).Safe })
 	}

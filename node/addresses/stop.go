@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -14,6 +15,7 @@ type Stop struct {
 	Members []gossip.Member
 	Digests digest.View
 	Ignored []string // names of brokers that register at this node only
+	AnyKV   bool     // KV values that differ are no reason
 	Lists   *View    // nil: this node has no address server
 	Wishes  bool     // it is this node that is to be stopped (digest.Ledger.Wish), and nobody only asks
 }
@@ -65,6 +67,13 @@ func (s *Stop) Reasons() (reasons []string, settled bool) {
 			say("%s", why)
 		}
 		settled = settled && found
+		if its.Heard && s.Digests.KV && !s.AnyKV {
+			why, found = lacksKV(&m, &its)
+			if why != "" {
+				say("%s", why)
+			}
+			settled = settled && found
+		}
 	}
 	switch {
 	case left == 0:
@@ -87,6 +96,20 @@ func (s *Stop) digestOf(m *gossip.Member) (p digest.PeerView) {
 		p = s.Digests.Peers[i]
 	}
 	return p
+}
+
+// kvSettles is how long a tool may take to change KV values at one node after the other.
+const kvSettles = time.Second
+
+// lacksKV says why clients of another member would not read the KV values of this node; known is false while a change may be on its way.
+func lacksKV(m *gossip.Member, its *digest.PeerView) (why string, known bool) {
+	switch {
+	case m.KVMissing:
+		return m.Name + " serves routes alone: its KV store is missing, and this node holds KV values", true
+	case its.KVDiffers:
+		return "the KV values of " + m.Name + " are not those of this node: epitaph diff names them", its.KVFor >= kvSettles
+	}
+	return "", true
 }
 
 // lacks says which brokers of this node another one does not hold; known is false while that is being found out.

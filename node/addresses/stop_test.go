@@ -19,6 +19,11 @@ func TestSafeToStop(t *testing.T) {
 		return p
 	}
 	view := func(peers ...digest.PeerView) digest.View { return digest.View{Peers: peers} }
+	values := func(age time.Duration, differs bool) digest.View { // of the KV store of this node and of n2
+		p := digest.PeerView{Peer: node(2).Peer, Heard: true, Compared: true, KVDiffers: differs, KVFor: age}
+		return digest.View{KV: true, Peers: []digest.PeerView{p}}
+	}
+	withoutStore := with(node(2), func(m *gossip.Member) { m.KVMissing = true })
 	known := view(lacking(2), lacking(3))
 	changed := func(n int, change func(*digest.PeerView)) digest.PeerView {
 		p := lacking(n)
@@ -71,6 +76,12 @@ func TestSafeToStop(t *testing.T) {
 			Digests: view(changed(2, func(p *digest.PeerView) { p.Turns, p.Wishes = true, true }), lacking(3))}, "", true},
 		"another one is to be, behind this": {Stop{Members: []gossip.Member{node(1), node(2), node(3)},
 			Digests: digest.View{Turn: true, Peers: []digest.PeerView{changed(2, func(p *digest.PeerView) { p.Turns, p.Wishes = true, true }), lacking(3)}}}, "", true},
+		"the other one lacks its KV store": {Stop{Members: []gossip.Member{node(1), withoutStore}, Digests: values(time.Second, true)}, "n2 serves routes alone", true},
+		"that is ignored":                  {Stop{Members: []gossip.Member{node(1), withoutStore}, Digests: values(time.Second, true), AnyKV: true}, "", true},
+		"this one has no KV values":        {Stop{Members: []gossip.Member{node(1), withoutStore}, Digests: view(lacking(2))}, "", true},
+		"KV values differ":                 {Stop{Members: []gossip.Member{node(1), node(2)}, Digests: values(time.Second, true)}, "KV values of n2 are not those", true},
+		"KV values have just changed":      {Stop{Members: []gossip.Member{node(1), node(2)}, Digests: values(time.Millisecond, true)}, "KV values of n2", false},
+		"KV values are the same":           {Stop{Members: []gossip.Member{node(1), node(2)}, Digests: values(0, false)}, "", true},
 		"half of all are lost": {Stop{Members: []gossip.Member{node(1), node(2), lost(3, time.Hour), lost(4, time.Hour)}, Digests: view(lacking(2))},
 			"2 of 4 members are seen", true},
 		"less than half are lost":  {Stop{Members: []gossip.Member{node(1), node(2), lost(3, time.Hour), left(4)}, Digests: view(lacking(2))}, "", true},

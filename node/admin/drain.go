@@ -49,7 +49,8 @@ func (h *Server) setDrain(on bool) http.HandlerFunc {
 // safeToStop answers whether the other nodes have all that this one has. wishes: it is to be stopped, so of several that ask so at the
 // same time one is let go.
 func (h *Server) safeToStop(w http.ResponseWriter, r *http.Request, wishes bool) {
-	stop := addresses.Stop{Ignored: r.URL.Query()["ignore"], Wishes: wishes}
+	query := r.URL.Query()
+	stop := addresses.Stop{Ignored: query["ignore"], AnyKV: query.Get("ignore_kv") == "true", Wishes: wishes}
 	d := h.view.Departures()
 	if d != nil {
 		if wishes {

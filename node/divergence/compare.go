@@ -222,7 +222,7 @@ func (d *Divergence) missed(c *Clues) string {
 		case told && did.Kept() && unnoted:
 			parts = append(parts, h.Node+" "+did.String())
 		case !told && h.Node != c.self && (left.own || left.age < judged):
-			parts = append(parts, h.Node+" has not judged it yet")
+			parts = append(parts, fmt.Sprintf("%s has not judged it yet, or it is back there (known in %s)", h.Node, Seconds(max(0, judged-left.age))))
 		default:
 			return "" // it registered there since
 		}

@@ -73,7 +73,7 @@ func TestReasonAfterADeparture(t *testing.T) {
 		"kept, and the digest says nothing yet": {"n3", own("n3", now, outcomes{"n1": tombstone.KeptNoLife, "n2": tombstone.KeptNoLife}), 0, 0, "n3 handled it 1 s ago; n1 kept: no proof"},
 		"kept without a look at it":             {"n3", own("n3", long, outcomes{"n1": tombstone.KeptHolding, "n2": tombstone.KeptLostTime}), 0, 0, "n1 kept: evictions are on hold; n2 kept: the origin"},
 		"kept here, told by n3":                 {"n1", heard("n3", now, outcomes{"n1": tombstone.KeptYoungerConn}), young, young, "n3 handled it 1 s ago; n1 kept"},
-		"not judged yet":                        {"n3", own("n3", now, nil), 0, 0, "n3 handled it 1 s ago; n1 has not judged it yet; n2 has"},
+		"not judged yet":                        {"n3", own("n3", now, nil), 0, 0, "n3 handled it 1 s ago; n1 has not judged it yet, or it is back there (known in 14 s); n2 has"},
 		"evicted here, the others will hear it": {"n3", heard("n9", now, outcomes{"n3": tombstone.Evicted}), 0, 0, "n9 handled it 1 s ago; n1 has not"},
 		"back at who handled it":                {"n3", heard("n1", now, outcomes{"n3": tombstone.Evicted}), 0, 0, ""},
 		"kept, and nobody knows who handled it": {"n3", departure{}, lost, 0, "missed unregister: n1 kept: the origin lost time"},
