@@ -79,7 +79,7 @@ var (
 
 const runbooks = "https://github.com/epitaph-mq/epitaph/blob/main/docs/operations.md#"
 
-// Every series of the rules exists, every alert is tested, and leads to where docs/operations.md says what to do.
+// Every series of the rules exists; every alert is tested, to fire and to end, and leads to where docs/operations.md says what to do.
 func TestRulesAreKnown(t *testing.T) {
 	rules, tests, doc := read(t, "observe", "rules.yml"), read(t, "observe", "rules_test.yml"), read(t, "docs", "operations.md")
 	known := documented(t)
@@ -97,6 +97,8 @@ func TestRulesAreKnown(t *testing.T) {
 		}
 		if !fires[a[1]] {
 			t.Errorf("observe/rules_test.yml does not let %s fire", a[1])
+		} else if _, after, _ := strings.Cut(tests, "alertname: "+a[1]+"\n"); !strings.Contains(after, "alertname: "+a[1]+", exp_alerts: []}") {
+			t.Errorf("observe/rules_test.yml does not let %s end", a[1])
 		}
 		if !strings.Contains(doc, "\n### "+a[1]+"\n") {
 			t.Errorf("docs/operations.md does not say under a heading what to do about %s", a[1])
