@@ -26,6 +26,7 @@ type Conn struct {
 	probation atomic.Int64 // step until which a request of a broker must have come; 0: none must
 	held      atomic.Int64 // bytes charged to the account
 	listed    atomic.Bool  // the frame that has begun is a listed broker's; looked at only where memory is short
+	patience  atomic.Int64 // TCP_USER_TIMEOUT in ms of a watched connection; 0: it is not watched
 
 	socketAddr netip.AddrPort
 	header     atomic.Pointer[header] // the PROXY header that the connection began with; nil: none, or not read yet

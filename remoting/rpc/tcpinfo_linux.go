@@ -9,10 +9,16 @@ import (
 // provable says that this platform tells what the peer acknowledged.
 const provable = true
 
+// tcpInfo is what the kernel knows of a connection. Fields that it does not have are 0.
+func tcpInfo(fd int) (*unix.TCPInfo, bool) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return info, err == nil
+}
+
 // bytesAcked is tcpi_bytes_acked: 0 on an accepted socket, then exact. It needs Linux 4.1 or newer.
 func bytesAcked(fd int) (uint64, bool) {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
+	info, ok := tcpInfo(fd)
+	if !ok {
 		return 0, false
 	}
 	return info.Bytes_acked, true
@@ -23,8 +29,8 @@ const tcpClose = 7
 
 // isGone says that nothing can be sent to the peer any more.
 func isGone(fd int) bool {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	return err == nil && info.State == tcpClose
+	info, ok := tcpInfo(fd)
+	return ok && info.State == tcpClose
 }
 
 func setReadBuffer(rc syscall.RawConn, size int) error {
