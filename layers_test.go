@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"survey":            {"mq", "node/properties", "remoting", "remoting/body", "remoting/fastjson", "remoting/rpc"},
 	"node/readiness":    {"clock", "digest"},
 	"node/addresses":    {"clock", "digest", "gossip"},
+	"node/connect":      {},
 	"node/door":         {},
 	"node/addrserver":   {"clock", "gossip", "node/addresses", "node/atomicfile", "node/door", "remoting", "remoting/rpc"},
 	"node/departures":   {"clock", "tombstone", "gossip", "remoting/rpc", "routes"},
