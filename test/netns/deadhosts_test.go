@@ -1,0 +1,451 @@
+//go:build linux
+
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/node/connect"
+	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/test/kit"
+)
+
+// What Linux tells of a host that is watched, on links that are cut for real. The options and their order are tested in remoting/rpc,
+// what is made of all this in vanish.
+
+const deadHosts = "n. a host that is watched"
+
+// watchedLine is a connection that a node watches, and its peer: a kernel with a socket, and nobody behind it.
+type watchedLine struct {
+	t           *testing.T
+	net         *network
+	here, there *host
+	conn        *rpc.Conn
+	peer        *kit.Client
+	socket      *net.TCPConn // peer's
+	answers     chan int     // bytes of the next answer
+	closed      chan struct{}
+}
+
+func (w *watchedLine) Serve(c *rpc.Conn, _ *remoting.Request, resp *remoting.Response) {
+	if w.conn == nil {
+		w.conn = c
+	}
+	if why := c.Watch(w.there.IP+":10911", 120_000); why != rpc.Watched {
+		w.t.Errorf("not watched: %v", why)
+	}
+	resp.Body = make([]byte, <-w.answers)
+}
+
+func (w *watchedLine) Closed(*rpc.Conn) { close(w.closed) }
+
+func newWatchedLine(t *testing.T) *watchedLine {
+	t.Helper()
+	n := newNetwork(t)
+	w := &watchedLine{t: t, net: n, here: n.host("node"), there: n.host("broker"), answers: make(chan int, 1), closed: make(chan struct{})}
+	cfg := rpc.DefaultConfig()
+	server, err := rpc.New(cfg, w)
+	kit.Must(t, err)
+	var listener net.Listener
+	w.here.within(func() {
+		lc := net.ListenConfig{KeepAlive: -1}
+		lc.SetMultipathTCP(false)
+		listener, err = lc.Listen(t.Context(), "tcp4", net.JoinHostPort(w.here.IP, servePort))
+	})
+	kit.Must(t, err, server.Use(listener))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), kit.Patience)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	peer, err := w.there.dial(listener.Addr().String(), kit.Patience)
+	kit.Must(t, err)
+	w.socket = peer.(*net.TCPConn)
+	t.Cleanup(func() { peer.Close() })
+	w.peer = kit.Over(t, peer)
+	w.answers <- 0
+	w.peer.Call(kit.Request{Code: 103})
+	return w
+}
+
+func (w *watchedLine) look() rpc.Look {
+	w.t.Helper()
+	l, ok := w.conn.Look()
+	if !ok {
+		w.t.Fatal("no reading of TCP_INFO")
+	}
+	return l
+}
+
+// until waits for a reading.
+func (w *watchedLine) until(what string, holds func(l rpc.Look) bool) rpc.Look {
+	w.t.Helper()
+	var l rpc.Look
+	kit.Await(w.t, kit.Patience, what, func() error {
+		if l = w.look(); !holds(l) {
+			return fmt.Errorf("%+v", l)
+		}
+		return nil
+	})
+	return l
+}
+
+// silent waits until so many transmissions wait for an answer, and the connection stands.
+func (w *watchedLine) silent(transmissions int) rpc.Look {
+	w.t.Helper()
+	return w.until(fmt.Sprintf("%d transmissions without an answer", transmissions), func(l rpc.Look) bool {
+		if l.Closed {
+			w.t.Fatalf("the kernel has judged: %+v", l)
+		}
+		return int(l.Probes)+int(l.Retransmits) >= transmissions
+	})
+}
+
+// alive waits for a sign of life.
+func (w *watchedLine) alive() {
+	w.t.Helper()
+	w.until("a sign of life", func(l rpc.Look) bool {
+		return !l.Closed && l.Heard < time.Second && l.Probes == 0 && l.Retransmits == 0
+	})
+}
+
+// link switches the broker's port at the switch on or off.
+func (w *watchedLine) link(state string) {
+	w.t.Helper()
+	run(w.t, "ip", "-n", w.net.bridge, "link", "set", "port2", state)
+}
+
+// lasts is long enough for the kernel to have judged, had it been given TCP_KEEPCNT's default to judge by.
+const lasts = 12
+
+func TestWatchedHost(t *testing.T) {
+	need(t, 0)
+	scenario := func(name string, f func(t *testing.T, w *watchedLine)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, newWatchedLine(t))
+		})
+	}
+	scenario("an idle host answers every two seconds, without data", func(t *testing.T, w *watchedLine) {
+		first := w.look()
+		for range 3 {
+			w.until("two seconds without a word", func(l rpc.Look) bool { return l.Heard > 1500*time.Millisecond })
+			w.alive()
+		}
+		if l := w.look(); l.DataIn != first.DataIn || l.DataOut != first.DataOut {
+			t.Errorf("at first %+v, now %+v", first, l)
+		}
+	})
+	for name, cut := range map[string]func(w *watchedLine) (heal func()){
+		"its port goes down": func(w *watchedLine) func() {
+			w.link("down")
+			return func() { w.link("up") }
+		},
+		"the node's own port goes down": func(w *watchedLine) func() {
+			run(w.t, "ip", "-n", w.net.bridge, "link", "set", "port1", "down")
+			return func() { run(w.t, "ip", "-n", w.net.bridge, "link", "set", "port1", "up") }
+		},
+		"what it sends is lost":     func(w *watchedLine) func() { return w.here.drop(w.there).heal },
+		"what it is sent is lost":   func(w *watchedLine) func() { return w.there.drop(w.here).heal },
+		"the node sends nothing":    func(w *watchedLine) func() { return w.output("-j", "DROP") },
+		"a firewall answers for it": func(w *watchedLine) func() { return w.rejects("icmp-host-unreachable") },
+	} {
+		scenario(name, func(t *testing.T, w *watchedLine) {
+			heal := cut(w)
+			began := time.Now()
+			l := w.silent(lasts)
+			figures.took(deadHosts, name+": twelve probes in vain, after", time.Since(began))
+			if l.Retransmits != 0 || l.Heard < 8*time.Second {
+				t.Errorf("after twelve probes: %+v", l)
+			}
+			healed := time.Now()
+			heal()
+			w.alive()
+			if now := w.look(); now.DataIn != l.DataIn || now.DataOut != l.DataOut {
+				t.Errorf("data came or went: %+v, then %+v", l, now)
+			}
+			figures.took(deadHosts, name+": heard again, after", time.Since(healed))
+			w.answers <- 0
+			w.peer.Call(kit.Request{Code: 103}) // nothing was lost
+		})
+	}
+	scenario("asked at once", func(t *testing.T, w *watchedLine) {
+		w.link("down")
+		w.until("two seconds of silence", func(l rpc.Look) bool { return l.Heard > 2100*time.Millisecond })
+		w.silent(1)
+		began, was := time.Now(), w.look().Probes
+		for n := range uint8(3) {
+			w.conn.Probe()
+			w.until("one more", func(l rpc.Look) bool { return l.Probes >= was+n+1 })
+		}
+		figures.took(deadHosts, "three probes asked for: sent, after", time.Since(began))
+		w.link("up")
+		w.alive()
+	})
+	scenario("data is unacknowledged", func(t *testing.T, w *watchedLine) {
+		deaf := w.there.drop(w.here) // the answer never comes
+		w.answers <- 100
+		w.peer.Put(kit.Request{Code: 103}.Frame(2))
+		w.until("the answer is sent again", func(l rpc.Look) bool { return l.Retransmits > 0 })
+		w.link("down")
+		began := time.Now()
+		l := w.silent(lasts)
+		figures.took(deadHosts, "data unacknowledged: twelve retransmissions in vain, after", time.Since(began))
+		if l.Probes != 0 {
+			t.Errorf("probes beside retransmissions: %+v", l)
+		}
+		deaf.heal()
+		w.link("up")
+		w.alive()
+	})
+	scenario("it speaks, though it hears nothing", func(t *testing.T, w *watchedLine) {
+		w.there.drop(w.here)
+		w.silent(2)
+		was := w.look()
+		w.answers <- 0
+		w.peer.Put(kit.Request{Code: 103}.Frame(3))
+		l := w.until("its data", func(l rpc.Look) bool { return l.DataIn > was.DataIn })
+		if l.Heard > was.Heard/2 {
+			t.Errorf("data came, and it was heard of %v ago", l.Heard)
+		}
+	})
+	scenario("it starts anew", func(t *testing.T, w *watchedLine) {
+		w.link("down")
+		w.silent(2)
+		w.socket.SetLinger(0)
+		w.socket.Close() // its reset finds no link
+		w.silent(4)
+		back := time.Now()
+		w.link("up")
+		select { // the next probe meets a kernel that knows nothing of the connection
+		case <-w.closed:
+		case <-time.After(kit.Patience):
+			t.Fatalf("still open: %+v", w.look())
+		}
+		figures.took(deadHosts, "started anew: the connection is reset, after", time.Since(back))
+		if _, ok := w.conn.Look(); ok {
+			t.Error("a socket that is closed tells something")
+		}
+		w.conn.Probe() // and can be asked
+	})
+	scenario("the kernel is never the judge", func(t *testing.T, w *watchedLine) {
+		if !long() {
+			t.Skip("SKIPPED: set EPITAPH_NETNS=long to wait for TCP_USER_TIMEOUT, 180 s")
+		}
+		w.link("down")
+		began := time.Now()
+		for time.Since(began) < 170*time.Second {
+			pass(t, time.Second)
+			if l := w.look(); l.Closed {
+				t.Fatalf("closed after %v: %+v", time.Since(began), l)
+			}
+		}
+		select {
+		case <-w.closed:
+		case <-time.After(40 * time.Second):
+			t.Errorf("still open after %v: %+v", time.Since(began), w.look())
+		}
+		figures.took(deadHosts, "TCP_USER_TIMEOUT of 180 s: the kernel closes, after", time.Since(began))
+	})
+}
+
+// output appends a rule about what the node sends to the broker.
+func (w *watchedLine) output(more ...string) (heal func()) {
+	r := rule{w.here, append([]string{"OUTPUT", "-d", w.there.IP, "-p", "tcp"}, more...)}
+	r.apply("-A")
+	return r.heal
+}
+
+// rejects makes the broker's firewall answer for it.
+func (w *watchedLine) rejects(with string) (heal func()) {
+	r := rule{w.there, []string{"INPUT", "-s", w.here.IP, "-p", "tcp", "-j", "REJECT", "--reject-with", with}}
+	r.apply("-A")
+	return r.heal
+}
+
+// connects tries new connections from one host to another.
+type connects struct {
+	t           *testing.T
+	net         *network
+	here, there *host
+	dialer      *connect.Dialer
+	port        string
+}
+
+func newConnects(t *testing.T) *connects {
+	n := newNetwork(t)
+	c := &connects{t: t, net: n, here: n.host("node"), there: n.host("broker"), dialer: connect.New(8), port: "10911"}
+	for i, h := range []*host{c.here, c.there} {
+		run(t, "ip", "-n", h.ns, "address", "add", fmt.Sprintf("fd77::%d/64", i+1), "dev", "eth0", "nodad")
+	}
+	return c
+}
+
+func (c *connects) listen(network, addr string) {
+	c.t.Helper()
+	var l net.Listener
+	var err error
+	c.there.within(func() { l, err = net.Listen(network, net.JoinHostPort(addr, c.port)) })
+	kit.Must(c.t, err)
+	c.t.Cleanup(func() { l.Close() })
+}
+
+func (c *connects) try(to string) (r connect.Result) {
+	c.here.within(func() { r = c.dialer.Try(c.t.Context(), netip.MustParseAddrPort(net.JoinHostPort(to, c.port))) })
+	return r
+}
+
+// is tries until it is so: the first try may find the address not yet resolved.
+func (c *connects) is(to string, want connect.Outcome) {
+	c.t.Helper()
+	began := time.Now()
+	kit.Await(c.t, kit.Patience, want.String(), func() error {
+		began = time.Now()
+		if r := c.try(to); r.Outcome != want {
+			return fmt.Errorf("%v, %w", r.Outcome, r.Err)
+		}
+		return nil
+	})
+	c.t.Logf("%s after %v", want, time.Since(began).Round(100*time.Microsecond))
+}
+
+// gone tries, four times a second: nothing may be taken for life, nor for a fault of this machine, whatever the kernel makes of an
+// address that nobody has.
+func (c *connects) gone(d time.Duration) {
+	c.t.Helper()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	counts := map[string]int{}
+	for range int(d / (250 * time.Millisecond)) {
+		group.Go(func() {
+			began := time.Now()
+			r := c.try(c.there.IP)
+			mu.Lock()
+			defer mu.Unlock()
+			counts[fmt.Sprint(r.Outcome, " ", time.Since(began).Round(100*time.Millisecond), " ", r.Err)]++
+			if r.Life() || r.Outcome == connect.Failed {
+				c.t.Errorf("%v, %v", r.Outcome, r.Err)
+			}
+		})
+		pass(c.t, 250*time.Millisecond)
+	}
+	group.Wait()
+	c.t.Log(counts)
+}
+
+func TestNewConnections(t *testing.T) {
+	need(t, 0)
+	scenario := func(name string, f func(t *testing.T, c *connects)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, newConnects(t))
+		})
+	}
+	scenario("a host that lives", func(t *testing.T, c *connects) {
+		c.is(c.there.IP, connect.Refused)
+		c.is("fd77::2", connect.Refused)
+		c.listen("tcp4", c.there.IP)
+		c.listen("tcp6", "fd77::2")
+		c.is(c.there.IP, connect.Answered)
+		c.is("fd77::2", connect.Answered)
+	})
+	scenario("a firewall that answers by ICMP", func(t *testing.T, c *connects) {
+		c.listen("tcp4", c.there.IP)
+		c.listen("tcp6", "fd77::2")
+		c.is(c.there.IP, connect.Answered) // its address is resolved
+		for _, with := range []string{"icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable", "icmp-proto-unreachable", "icmp-admin-prohibited"} {
+			r := rule{c.there, []string{"INPUT", "-p", "tcp", "-j", "REJECT", "--reject-with", with}}
+			r.apply("-A")
+			got := c.try(c.there.IP)
+			t.Logf("%s: %v, %v", with, got.Outcome, got.Err)
+			if got.Outcome != connect.ByICMP {
+				t.Errorf("%s is taken for %v", with, got.Outcome)
+			}
+			r.heal()
+		}
+		rst := rule{c.there, []string{"INPUT", "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"}}
+		rst.apply("-A")
+		c.is(c.there.IP, connect.Refused)
+		c.is("fd77::2", connect.Answered)
+		if out, err := c.there.output("ip6tables", "-w", "-A", "INPUT", "-p", "tcp", "-j", "REJECT"); err != nil {
+			t.Skipf("SKIPPED, ICMPv6 is not proven: ip6tables: %v\n%s", err, out)
+		}
+		c.is("fd77::2", connect.ByICMP)
+	})
+	scenario("nobody says anything", func(t *testing.T, c *connects) {
+		c.is(c.there.IP, connect.Refused)
+		lost := c.there.drop(c.here)
+		c.is(c.there.IP, connect.Unanswered)
+		lost.heal()
+		c.is(c.there.IP, connect.Refused)
+		lost = c.here.drop(c.there)
+		c.is(c.there.IP, connect.Unanswered)
+		lost.heal()
+		own := rule{c.here, []string{"OUTPUT", "-p", "tcp", "-j", "DROP"}}
+		own.apply("-A")
+		got := c.try(c.there.IP)
+		t.Logf("own OUTPUT dropped: %v, %v", got.Outcome, got.Err)
+		if got.Life() {
+			t.Errorf("own OUTPUT dropped: %v", got)
+		}
+		own.heal()
+		own = rule{c.here, []string{"OUTPUT", "-p", "tcp", "-j", "REJECT"}}
+		own.apply("-A")
+		got = c.try(c.there.IP)
+		t.Logf("own OUTPUT rejected: %v, %v", got.Outcome, got.Err)
+		if got.Life() {
+			t.Errorf("own OUTPUT rejected: %v", got)
+		}
+	})
+	scenario("a host that is gone", func(t *testing.T, c *connects) {
+		c.is(c.there.IP, connect.Refused)
+		run(t, "ip", "-n", c.net.bridge, "link", "set", "port2", "down")
+		c.gone(8 * time.Second)
+		run(t, "ip", "-n", c.here.ns, "neighbor", "flush", "dev", "eth0")
+		c.gone(8 * time.Second)
+		run(t, "ip", "-n", c.net.bridge, "link", "set", "port2", "up")
+		c.is(c.there.IP, connect.Refused)
+		c.there.within(func() { run(t, "ip", "link", "del", "eth0") })
+		c.gone(8 * time.Second)
+	})
+	scenario("a fault of this machine", func(t *testing.T, c *connects) {
+		c.is("192.0.2.1", connect.Failed) // no route
+		c.is("2001:db8::1", connect.Failed)
+		c.is(c.there.IP, connect.Refused)
+		run(t, "ip", "-n", c.here.ns, "route", "add", "unreachable", "10.77.9.0/24")
+		run(t, "ip", "-n", c.here.ns, "route", "add", "prohibit", "10.77.8.0/24")
+		run(t, "ip", "-n", c.here.ns, "route", "add", "blackhole", "10.77.7.0/24")
+		for _, to := range []string{"10.77.9.1", "10.77.8.1", "10.77.7.1"} {
+			r := c.try(to)
+			t.Logf("%s: %v, %v", to, r.Outcome, r.Err)
+			if r.Outcome != connect.Failed {
+				t.Errorf("%s: %v, %v", to, r.Outcome, r.Err)
+			}
+		}
+		run(t, "ip", "-n", c.here.ns, "link", "set", "eth0", "down")
+		c.is(c.there.IP, connect.Failed)
+		if r := c.try(c.there.IP); !errors.Is(r.Err, r.Err) || r.Life() {
+			t.Errorf("%v", r)
+		}
+	})
+	scenario("something answers for everybody", func(t *testing.T, c *connects) {
+		run(t, "ip", "-n", c.here.ns, "route", "add", "default", "via", c.there.IP)
+		run(t, "ip", "-n", c.there.ns, "address", "add", "192.0.2.1/32", "dev", "lo")
+		c.is("192.0.2.1", connect.Refused)
+		c.listen("tcp4", "192.0.2.1")
+		c.is("192.0.2.1", connect.Answered)
+	})
+}
