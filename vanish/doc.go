@@ -1,0 +1,2 @@
+// Package vanish is the rule about hosts that vanish.
+package vanish
