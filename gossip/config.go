@@ -14,6 +14,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
 )
 
 // Config says with whom and how a node gossips. Start from DefaultConfig.
@@ -37,6 +38,10 @@ type Config struct {
 	OnMade            func(tombstone.ID)
 	OnDecision        func(tombstone.Decision)
 	OnRefutedEviction func(tombstone.RefutedEviction)
+
+	// OnVanish is told of what members ask and say about hosts that may have vanished: valid messages, whose senders may be
+	// anybody. It must not wait. Nil: such messages are not known here.
+	OnVanish func(vanish.Message)
 
 	// Holdings is what this node tells of itself in digests; nil: nothing, and it compares nothing.
 	Holdings Holdings

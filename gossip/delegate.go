@@ -52,6 +52,10 @@ func (d delegate) NotifyMsg(b []byte) {
 		g.digests.message(b)
 		return
 	}
+	if g.cfg.OnVanish != nil && isVanish(b) {
+		d.vanished(b)
+		return
+	}
 	msg, err := Decode(b) // copies what it keeps
 	if err != nil {
 		g.refused(err)

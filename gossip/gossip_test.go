@@ -52,7 +52,7 @@ type testNode struct {
 }
 
 // startCluster runs n nodes on loopback that all join the first one.
-func startCluster(t *testing.T, n int) []testNode {
+func startCluster(t *testing.T, n int, change ...func(i int, c *Config)) []testNode {
 	t.Helper()
 	var nodes []testNode
 	for i := range n {
@@ -61,6 +61,9 @@ func startCluster(t *testing.T, n int) []testNode {
 		cfg.Logger, cfg.Release = slog.New(slog.DiscardHandler), "test"
 		if i > 0 {
 			cfg.Seeds = []string{nodes[0].Addr()}
+		}
+		for _, f := range change {
+			f(i, &cfg)
 		}
 		tables := &fakeTables{held: make(map[tombstone.Key]tombstone.Entry)}
 		g, err := New(cfg, tables)

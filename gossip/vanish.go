@@ -1,0 +1,50 @@
+package gossip
+
+import (
+	"fmt"
+
+	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
+)
+
+// vanished takes a message about a host that may have vanished. Without anybody who wants it, it is of a type that is not known.
+func (d delegate) vanished(b []byte) {
+	msg, err := decodeVanish(b) // copies what it keeps
+	if err == nil {
+		if err = msg.Valid(); err != nil {
+			err = fmt.Errorf("%w: %w", errFormat, err)
+		}
+	}
+	if err != nil {
+		d.g.refused(err)
+		return
+	}
+	d.g.cfg.OnVanish(msg)
+}
+
+// Tell sends a message about hosts that may have vanished to the listed address of a member, and does not wait for it. False: there is no such member, or
+// it was not sent.
+func (g *Gossip) Tell(peer vanish.Peer, msg vanish.Message, stream bool) bool {
+	b, err := encodeVanish(msg)
+	if err == nil && len(b) > vanish.MaxMessage {
+		err = fmt.Errorf("%T of %d bytes, want at most %d", msg, len(b), vanish.MaxMessage)
+	}
+	if err != nil {
+		g.counts.unsendable.Add(1)
+		g.cfg.Logger.Error("message about a silent host not sent", "err", err)
+		return false
+	}
+	to, ok := g.inbox.node(tombstone.Peer(peer))
+	if !ok {
+		return false
+	}
+	if stream {
+		g.sendStream(&to, b)
+		return true
+	}
+	if err := g.list.SendBestEffort(&to, b); err != nil {
+		g.counts.sendFailed.Add(1)
+		return false
+	}
+	return true
+}
