@@ -158,6 +158,7 @@ func (c *Conn) end(err error) {
 	c.loop.r, c.loop.w = 0, 0
 	c.release()
 	c.wire.sample()
+	c.lookBack(err)
 	_ = c.net.Close()
 	if c.framed {
 		s.handler.Closed(c)

@@ -181,7 +181,7 @@ func (s *Server) Stats() Stats {
 		Conns: s.open.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(),
 		Overloads: n.overloads.Load(), GoAways: n.goAways.Load(), Panics: n.panics.Load(), Responses: n.responses.Load(),
 		Malformed: n.malformed.Load(), Idle: n.idle.Load(), TooSlow: n.tooSlow.Load(), NoBudget: n.noBudget.Load(),
-		TLSFailed: n.tlsFailed.Load(), Stuck: n.stuck.Load(), Dropped: n.dropped.Load(), NoRoom: n.noRoom.Load(),
+		TLSFailed: n.tlsFailed.Load(), Stuck: n.stuck.Load(), Dropped: n.dropped.Load(), NoRoom: n.noRoom.Load(), ProbeResets: n.probeResets.Load(),
 		Memory: s.account.used.Load(), MemoryLimit: s.account.limit, MaxConns: int64(s.cfg.MaxConns),
 	}
 	st.TLSSelfSigned, st.TLSExpires = s.cfg.TLS.state()

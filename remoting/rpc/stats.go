@@ -26,6 +26,8 @@ type Stats struct {
 	Dropped   int64 // answers dropped because the peer, a broker, took none
 	TLSFailed int64 // handshakes that failed or were not possible
 
+	ProbeResets int64 // watched connections that were reset while a probe waited for an answer
+
 	MaxConns            int64 // 0: no limit
 	Memory, MemoryLimit int64 // bytes held by what passes through, and what it may hold
 
@@ -39,7 +41,7 @@ type counters struct {
 	accepted, refused                             atomic.Int64
 	overloads, goAways, panics, responses         atomic.Int64
 	malformed, idle, tooSlow, noBudget, tlsFailed atomic.Int64
-	noRoom, stuck, dropped                        atomic.Int64
+	noRoom, stuck, dropped, probeResets           atomic.Int64
 	closedRequests, closedBytesIn, closedBytesOut atomic.Int64 // of connections that are gone
 }
 

@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"errors"
 	"math"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 )
 
@@ -129,13 +131,10 @@ func judgeAfter(timeout int64, idle time.Duration) int64 {
 // Look reads what the kernel knows of the peer. It wakes nobody, and works on every open TCP connection of Linux that began
 // without a PROXY header, watched or not, parked or not.
 func (c *Conn) Look() (l Look, ok bool) {
-	if c.Proxied() {
+	if c.Proxied() || c.wire.raw == nil {
 		return l, false
 	}
-	err := c.wire.control(func(fd int) error {
-		l, ok = lookAt(fd)
-		return nil
-	})
+	err := c.wire.raw.Control(func(fd uintptr) { l, ok = lookAt(int(fd)) })
 	return l, ok && err == nil
 }
 
@@ -144,6 +143,17 @@ func (c *Conn) Look() (l Look, ok bool) {
 func (c *Conn) Probe() {
 	if c.patience.Load() > 0 {
 		_ = c.wire.control(probeSocket) // a socket that is closed has nothing to tell
+	}
+}
+
+// lookBack counts a reset that answered a probe: somebody on the way may have forgotten the connection, or the peer started anew. Nobody
+// would have noticed without the probe.
+func (c *Conn) lookBack(err error) {
+	if c.patience.Load() == 0 || !errors.Is(err, syscall.ECONNRESET) {
+		return
+	}
+	if l, ok := c.Look(); ok && l.Probes > 0 {
+		c.server.counts.probeResets.Add(1)
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
@@ -352,4 +354,41 @@ func TestLook(t *testing.T) {
 	peer.(*net.TCPConn).SetLinger(0)
 	peer.Close()
 	kit.Until(t, "the reset", func() bool { return look().Closed })
+}
+
+// TestWatchingWakesNobody: probes and their answers, and looks, leave a connection that is parked as it is.
+func TestWatchingWakesNobody(t *testing.T) {
+	t.Parallel()
+	conns := make(chan *Conn, 1)
+	s := start(t, handlerFunc{serve: func(c *Conn, _ *remoting.Request, _ *remoting.Response) { conns <- c }}, nil)
+	p := dial(t, s)
+	p.Put(request(103, 1, 0, ""))
+	p.wantHeader(`"opaque":1,`)
+	c := <-conns
+	kit.Must(t, c.wire.control(func(fd int) error { return watchSocket(fd, 180_000, setOption) }))
+	c.patience.Store(180_000)
+	kit.Until(t, "parked", func() bool { return c.state.Load() == parked })
+	var longest time.Duration
+	kit.Until(t, "an answer after silence", func() bool {
+		l, ok := c.Look()
+		if !ok || c.state.Load() != parked {
+			t.Fatalf("a look %v, and the connection is in state %d", ok, c.state.Load())
+		}
+		longest = max(longest, l.Heard)
+		return longest > time.Second && l.Heard < longest
+	})
+}
+
+func BenchmarkLook(b *testing.B) {
+	served, peer, err := pair()
+	kit.Must(b, err)
+	defer served.Close()
+	defer peer.Close()
+	var c Conn
+	c.wire.init(served, new(atomic.Int64), clock.Now)
+	for b.Loop() {
+		if _, ok := c.Look(); !ok {
+			b.Fatal("no reading")
+		}
+	}
 }

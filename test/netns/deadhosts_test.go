@@ -4,13 +4,17 @@ package netns
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/remoting"
@@ -28,6 +32,7 @@ type watchedLine struct {
 	t           *testing.T
 	net         *network
 	here, there *host
+	server      *rpc.Server
 	conn        *rpc.Conn
 	peer        *kit.Client
 	socket      *net.TCPConn // peer's
@@ -54,6 +59,7 @@ func newWatchedLine(t *testing.T) *watchedLine {
 	cfg := rpc.DefaultConfig()
 	server, err := rpc.New(cfg, w)
 	kit.Must(t, err)
+	w.server = server
 	var listener net.Listener
 	w.here.within(func() {
 		lc := net.ListenConfig{KeepAlive: -1}
@@ -182,6 +188,30 @@ func TestWatchedHost(t *testing.T) {
 			w.peer.Call(kit.Request{Code: 103}) // nothing was lost
 		})
 	}
+	for name, loose := range map[string]string{"a firewall that forgot it picks it up": "1", "a firewall that forgot it drops it": "0"} {
+		scenario(name, func(t *testing.T, w *watchedLine) {
+			w.tracked()
+			rule{w.there, []string{"INPUT", "-p", "tcp", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"}}.apply("-A")
+			kit.Must(t, w.loose(loose))
+			w.forget()
+			if loose == "1" {
+				for range 2 {
+					w.until("two seconds without a word", func(l rpc.Look) bool { return l.Heard > 1500*time.Millisecond })
+					w.alive()
+				}
+				return
+			}
+			w.silent(lasts)
+			fresh := &connects{t: t, net: w.net, here: w.here, there: w.there, dialer: connect.New(1), port: "10911"}
+			fresh.is(w.there.IP, connect.Refused) // the host lives, and a new connection shows it
+			kit.Must(t, w.loose("1"))
+			w.alive()
+		})
+	}
+	scenario("its address is taken away", func(t *testing.T, w *watchedLine) {
+		run(t, "ip", "-n", w.there.ns, "link", "del", "eth0")
+		w.silent(lasts)
+	})
 	scenario("asked at once", func(t *testing.T, w *watchedLine) {
 		w.link("down")
 		w.until("two seconds of silence", func(l rpc.Look) bool { return l.Heard > 2100*time.Millisecond })
@@ -239,7 +269,22 @@ func TestWatchedHost(t *testing.T) {
 		if _, ok := w.conn.Look(); ok {
 			t.Error("a socket that is closed tells something")
 		}
+		if n := w.server.Stats().ProbeResets; n != 1 {
+			t.Errorf("%d resets are counted as answers to a probe, want 1", n)
+		}
 		w.conn.Probe() // and can be asked
+	})
+	scenario("its process dies", func(t *testing.T, w *watchedLine) {
+		w.socket.SetLinger(0)
+		w.socket.Close()
+		select {
+		case <-w.closed:
+		case <-time.After(kit.Patience):
+			t.Fatalf("still open: %+v", w.look())
+		}
+		if n := w.server.Stats().ProbeResets; n != 0 {
+			t.Errorf("%d resets are counted as answers to a probe", n)
+		}
 	})
 	scenario("the kernel is never the judge", func(t *testing.T, w *watchedLine) {
 		if !long() {
@@ -260,6 +305,52 @@ func TestWatchedHost(t *testing.T) {
 		}
 		figures.took(deadHosts, "TCP_USER_TIMEOUT of 180 s: the kernel closes, after", time.Since(began))
 	})
+}
+
+// tracked makes the broker's machine keep track of connections, as a firewall does.
+func (w *watchedLine) tracked() {
+	w.t.Helper()
+	for _, chain := range []string{"INPUT", "OUTPUT"} {
+		rule{w.there, []string{chain, "-p", "tcp", "-m", "conntrack", "--ctstate", "NEW,ESTABLISHED", "-j", "ACCEPT"}}.apply("-A")
+	}
+	was := w.look() // it is picked up
+	w.until("probed", func(l rpc.Look) bool { return l.Heard < was.Heard && l.Probes == 0 })
+}
+
+// loose says whether connections that began unseen are picked up.
+func (w *watchedLine) loose(on string) (err error) {
+	w.there.within(func() { err = os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", []byte(on), 0o600) })
+	return err
+}
+
+// forget empties the table of connections (IPCTNL_MSG_CT_DELETE of ctnetlink), as when a firewall fails over.
+func (w *watchedLine) forget() {
+	w.t.Helper()
+	const ctDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2
+	request := binary.NativeEndian.AppendUint32(nil, 20)
+	request = binary.NativeEndian.AppendUint16(request, ctDelete)
+	request = binary.NativeEndian.AppendUint16(request, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	request = append(request, 1, 0, 0, 0, 0, 0, 0, 0, unix.AF_INET, 0, 0, 0)
+	var err error
+	w.there.within(func() {
+		var fd int
+		if fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER); err != nil {
+			return
+		}
+		defer unix.Close(fd)
+		answer := make([]byte, 4096)
+		if err = unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			return
+		}
+		if _, _, err = unix.Recvfrom(fd, answer, 0); err == nil {
+			if errno := -int32(binary.NativeEndian.Uint32(answer[16:])); errno != 0 {
+				err = unix.Errno(errno)
+			}
+		}
+	})
+	if err != nil {
+		w.t.Skipf("SKIPPED, not proven on this machine: no table of connections to empty: %v", err)
+	}
 }
 
 // output appends a rule about what the node sends to the broker.
