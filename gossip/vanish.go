@@ -48,3 +48,25 @@ func (g *Gossip) Tell(peer vanish.Peer, msg vanish.Message, stream bool) bool {
 	}
 	return true
 }
+
+// Nodes is how many nodes the cluster has as far as this one knows: the living, and those that are lost (see AllMembers), unless their
+// place was taken by another.
+func (g *Gossip) Nodes() int { return nodesOf(g.AllMembers()) }
+
+// nodesOf counts members. One that left is none; a lost one is back when its name lives (then it is listed no more), and was replaced when a living
+// one serves clients at its address.
+func nodesOf(members []Member) (n int) {
+	serves := map[string]bool{}
+	for _, m := range members {
+		if m.State == StateAlive {
+			n++
+			serves[m.NameServer] = m.NameServer != ""
+		}
+	}
+	for _, m := range members {
+		if m.State == StateFailed && !serves[m.NameServer] {
+			n++
+		}
+	}
+	return n
+}

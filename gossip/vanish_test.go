@@ -77,3 +77,24 @@ func TestVanishMessagesThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestNodesAreCountedWithTheDead(t *testing.T) {
+	at := func(state State, serves string) Member { return Member{State: state, Meta: Meta{NameServer: serves}} }
+	for what, c := range map[string]struct {
+		members []Member
+		want    int
+	}{
+		"alone":                     {[]Member{at(StateAlive, "")}, 1},
+		"three":                     {[]Member{at(StateAlive, "a"), at(StateAlive, "b"), at(StateAlive, "c")}, 3},
+		"two and a lost one":        {[]Member{at(StateAlive, "a"), at(StateAlive, "b"), at(StateFailed, "c")}, 3},
+		"two, and one left":         {[]Member{at(StateAlive, "a"), at(StateAlive, "b"), at(StateLeft, "c")}, 2},
+		"a lost one was replaced":   {[]Member{at(StateAlive, "a"), at(StateAlive, "b"), at(StateFailed, "b")}, 2},
+		"two lost ones":             {[]Member{at(StateAlive, "a"), at(StateFailed, "b"), at(StateFailed, "c")}, 3},
+		"nobody knows where":        {[]Member{at(StateAlive, ""), at(StateFailed, "")}, 2},
+		"twice lost at one address": {[]Member{at(StateAlive, "a"), at(StateFailed, "b"), at(StateFailed, "b")}, 3},
+	} {
+		if got := nodesOf(c.members); got != c.want {
+			t.Errorf("%s: %d nodes, want %d", what, got, c.want)
+		}
+	}
+}

@@ -97,3 +97,21 @@ func outcomeOf(err error, given bool, icmp bool) Outcome {
 	}
 	return Failed
 }
+
+// CanaryPort is where brokers listen: something that answers for others may do so at some ports only.
+const CanaryPort = 10911
+
+// Canary tries addresses where nobody may answer. If one does, something on the way answers for everybody, and an answer says nothing about a host.
+func (d *Dialer) Canary(ctx context.Context, addrs []netip.Addr) (answers netip.Addr, any bool) {
+	for _, a := range addrs {
+		if d.Try(ctx, netip.AddrPortFrom(a, CanaryPort)).Life() {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// NobodysAddresses are those of documentation (RFC 5737, RFC 3849).
+func NobodysAddresses() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+}

@@ -146,6 +146,19 @@ func TestFailed(t *testing.T) {
 	})
 }
 
+// TestCanary: who completes or resets a connection answers, a fault of this machine does not.
+func TestCanary(t *testing.T) {
+	loopback := netip.MustParseAddr("127.0.0.1") // whether something listens at that port or not, it answers
+	nobody := netip.MustParseAddr("224.0.0.1")
+	d := New(1)
+	if a, any := d.Canary(t.Context(), []netip.Addr{nobody}); any {
+		t.Errorf("%v answers", a)
+	}
+	if a, any := d.Canary(t.Context(), []netip.Addr{nobody, loopback}); !any || a != loopback {
+		t.Errorf("%v answers: %v", a, any)
+	}
+}
+
 // TestNothingIsLeft counts descriptors.
 func TestNothingIsLeft(t *testing.T) {
 	open := func() int {

@@ -515,6 +515,11 @@ func TestNewConnections(t *testing.T) {
 	scenario("a fault of this machine", func(t *testing.T, c *connects) {
 		c.is("192.0.2.1", connect.Failed) // no route
 		c.is("2001:db8::1", connect.Failed)
+		c.here.within(func() {
+			if a, any := c.dialer.Canary(t.Context(), connect.NobodysAddresses()); any {
+				t.Errorf("%v answers, where there is no way to it", a)
+			}
+		})
 		c.is(c.there.IP, connect.Refused)
 		run(t, "ip", "-n", c.here.ns, "route", "add", "unreachable", "10.77.9.0/24")
 		run(t, "ip", "-n", c.here.ns, "route", "add", "prohibit", "10.77.8.0/24")
@@ -538,5 +543,10 @@ func TestNewConnections(t *testing.T) {
 		c.is("192.0.2.1", connect.Refused)
 		c.listen("tcp4", "192.0.2.1")
 		c.is("192.0.2.1", connect.Answered)
+		c.here.within(func() {
+			if _, any := c.dialer.Canary(t.Context(), connect.NobodysAddresses()); !any {
+				t.Error("the canary says that nobody answers")
+			}
+		})
 	})
 }
