@@ -47,6 +47,8 @@ type Look struct {
 	// DataIn and DataOut are segments with data since the connection was made: an ACK that came while neither moved answers a
 	// probe. Repeated ones count.
 	DataIn, DataOut uint32
+	// Unacked is how many segments wait for their ACK. An ACK answers a probe only if none did at the look before: that of data may be late.
+	Unacked uint32
 	// Closed says that the kernel has given the connection up, or was told to: a reset, or TCP_USER_TIMEOUT.
 	Closed bool
 }

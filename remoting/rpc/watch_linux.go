@@ -78,6 +78,6 @@ func lookAt(fd int) (Look, bool) {
 	return Look{
 		Heard:  time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond,
 		Probes: info.Probes, Retransmits: info.Retransmits, DataIn: info.Data_segs_in, DataOut: info.Data_segs_out,
-		Closed: info.State == tcpClose,
+		Unacked: info.Unacked, Closed: info.State == tcpClose,
 	}, true
 }

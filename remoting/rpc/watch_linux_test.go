@@ -331,7 +331,7 @@ func TestLook(t *testing.T) {
 		return l
 	}
 	first := look()
-	if first.DataIn != 1 || first.DataOut != 0 || first.Closed {
+	if first.DataIn != 1 || first.DataOut != 0 || first.Unacked != 0 || first.Closed {
 		t.Errorf("after one byte: %+v", first)
 	}
 	_, err := peer.Write([]byte{0})
