@@ -57,6 +57,7 @@ func newWatchedLine(t *testing.T) *watchedLine {
 	n := newNetwork(t)
 	w := &watchedLine{t: t, net: n, here: n.host("node"), there: n.host("broker"), answers: make(chan int, 1), closed: make(chan struct{})}
 	cfg := rpc.DefaultConfig()
+	cfg.Idle = func() time.Duration { return 0 } // nobody but the kernel may end it
 	server, err := rpc.New(cfg, w)
 	kit.Must(t, err)
 	w.server = server
