@@ -10,7 +10,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,16 +60,30 @@ func newWatchedLine(t *testing.T) *watchedLine {
 	t.Helper()
 	n := newNetwork(t)
 	w := &watchedLine{t: t, net: n, here: n.host("node"), there: n.host("broker"), answers: make(chan int, 1), closed: make(chan struct{})}
-	cfg := rpc.DefaultConfig()
-	cfg.Idle = func() time.Duration { return 0 } // nobody but the kernel may end it
-	server, err := rpc.New(cfg, w)
+	var addr string
+	w.server, addr = serveAt(t, w.here, w)
+	peer, err := w.there.dial(addr, kit.Patience)
 	kit.Must(t, err)
-	w.server = server
+	w.socket = peer.(*net.TCPConn)
+	t.Cleanup(func() { peer.Close() })
+	w.peer = kit.Over(t, peer)
+	w.answers <- 0
+	w.peer.Call(kit.Request{Code: 103})
+	return w
+}
+
+// serveAt runs a server on a host.
+func serveAt(t *testing.T, h *host, handler rpc.Handler) (server *rpc.Server, addr string) {
+	t.Helper()
+	cfg := rpc.DefaultConfig()
+	cfg.Idle = func() time.Duration { return 0 } // nobody but the kernel may end a connection
+	server, err := rpc.New(cfg, handler)
+	kit.Must(t, err)
 	var listener net.Listener
-	w.here.within(func() {
+	h.within(func() {
 		lc := net.ListenConfig{KeepAlive: -1}
 		lc.SetMultipathTCP(false)
-		listener, err = lc.Listen(t.Context(), "tcp4", net.JoinHostPort(w.here.IP, servePort))
+		listener, err = lc.Listen(t.Context(), "tcp4", net.JoinHostPort(h.IP, servePort))
 	})
 	kit.Must(t, err, server.Use(listener))
 	served := make(chan error, 1)
@@ -78,14 +96,7 @@ func newWatchedLine(t *testing.T) *watchedLine {
 		}
 		<-served
 	})
-	peer, err := w.there.dial(listener.Addr().String(), kit.Patience)
-	kit.Must(t, err)
-	w.socket = peer.(*net.TCPConn)
-	t.Cleanup(func() { peer.Close() })
-	w.peer = kit.Over(t, peer)
-	w.answers <- 0
-	w.peer.Call(kit.Request{Code: 103})
-	return w
+	return server, listener.Addr().String()
 }
 
 func (w *watchedLine) look() rpc.Look {
@@ -558,4 +569,98 @@ func TestNewConnections(t *testing.T) {
 			}
 		})
 	})
+}
+
+// desk takes registrations of real brokers, says yes to everything, and watches who registers.
+type desk struct {
+	t       *testing.T
+	watched chan *rpc.Conn
+	closed  chan *rpc.Conn
+}
+
+func (d *desk) Serve(c *rpc.Conn, req *remoting.Request, _ *remoting.Response) {
+	if req.Code != remoting.RegisterBroker || c.Value() != nil {
+		return
+	}
+	c.SetValue(true)
+	addr, _ := req.Str("brokerAddr")
+	timeout, _ := req.Int64("heartbeatTimeoutMillis")
+	if why := c.Watch(addr, timeout); why != rpc.Watched {
+		d.t.Errorf("%s from %s is not watched: %v", addr, c.SocketAddr(), why)
+	}
+	d.watched <- c
+}
+
+func (d *desk) Closed(c *rpc.Conn) {
+	if c.Value() != nil {
+		d.closed <- c
+	}
+}
+
+// A real broker's connection is watched, its machine answers whatever its JVM does, and it answers new connections, without a word in its log
+// that an operator would look into.
+func TestWatchedBroker(t *testing.T) {
+	need(t, weightBroker)
+	for _, release := range []string{release5, release4} {
+		t.Run(release, func(t *testing.T) { watchedBroker(t, release) })
+	}
+}
+
+func watchedBroker(t *testing.T, release string) {
+	n := newNetwork(t)
+	w := &watchedLine{t: t, net: n, here: n.host("node"), there: n.host("broker")}
+	d := &desk{t: t, watched: make(chan *rpc.Conn, 8), closed: make(chan *rpc.Conn, 8)}
+	_, addr := serveAt(t, w.here, d)
+	b := launch(t, w.there, release, "watched", &server{addr: addr})
+	b.MustBoot(t)
+	select {
+	case w.conn = <-d.watched:
+	case <-time.After(kit.Patience):
+		t.Fatal("no registration")
+	}
+	answered := func(during string) {
+		t.Helper()
+		for range 2 {
+			was := w.until("a second without a word, "+during, func(l rpc.Look) bool { return l.Heard > time.Second && l.Unacked == 0 })
+			now := w.until("an answer, "+during, func(l rpc.Look) bool { return l.Heard < was.Heard })
+			t.Logf("%s: %+v, then %+v", during, was, now)
+		}
+	}
+	fresh := &connects{t: t, net: n, here: w.here, there: w.there, dialer: connect.New(8), port: strconv.Itoa(brokerPort)}
+	answered("idle")
+	before := b.logs(t)
+	for range 5 {
+		fresh.is(w.there.IP, connect.Answered)
+	}
+	kit.Must(t, b.Signal(syscall.SIGSTOP))
+	answered("its JVM stopped")
+	fresh.is(w.there.IP, connect.Answered)
+	kit.Must(t, b.Signal(syscall.SIGCONT))
+	answered("its JVM goes on")
+	t.Logf("its log:\n%s", strings.TrimPrefix(b.logs(t), before))
+	w.link("down")
+	w.silent(4)
+	fresh.gone(time.Second)
+	w.link("up")
+	w.alive()
+	b.Kill()
+	select {
+	case <-d.closed:
+	case <-time.After(kit.Patience):
+		t.Fatalf("its process is gone, and the connection is open: %+v", w.look())
+	}
+	fresh.is(w.there.IP, connect.Refused)
+}
+
+// logs is what the broker has written of itself.
+func (b *broker) logs(t *testing.T) (text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(b.options.Dir, "logs", "rocketmqlogs", "*.log"))
+	kit.Must(t, err)
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		kit.Must(t, err)
+		text += string(content)
+	}
+	return text + b.Output()
 }
