@@ -206,3 +206,13 @@ func (h *Host) TriesInVain(now clock.Stamp) (n int) {
 func (h *Host) LookDue(last, listening, now clock.Stamp) bool {
 	return last.IsZero() || now.Sub(last) >= LookEvery-Tick/2 || h.Silence(listening, now) >= lookOften
 }
+
+// Probe says that the host may be asked at once, because another node wants to know of it.
+func (h *Host) Probe(now clock.Stamp) bool {
+	if h.probed >= maxProbes || now.Sub(h.nextProbe) < 0 {
+		return false
+	}
+	h.probed++
+	h.nextProbe = now.Add(probeEvery)
+	return true
+}

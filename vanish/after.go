@@ -1,0 +1,99 @@
+package vanish
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+const (
+	holdFor     = 10 * time.Minute
+	refutedMany = 3 // within holdFor, that put this node on hold
+)
+
+// eviction is one by this rule.
+type eviction struct {
+	source netip.Addr
+	at     clock.Stamp
+	back   bool
+}
+
+// afterwards is what evictions have come to.
+type afterwards struct {
+	evictions []*eviction // within remember, oldest first
+	refuted   []clock.Stamp
+	holds     map[Subject]clock.Stamp // when they end
+	all       clock.Stamp             // when the hold of all ends; zero: none
+}
+
+func (a *afterwards) sweep(now clock.Stamp) {
+	a.evictions = slices.DeleteFunc(a.evictions, func(e *eviction) bool { return e.back || now.Sub(e.at) >= remember })
+	a.refuted = slices.DeleteFunc(a.refuted, func(t clock.Stamp) bool { return now.Sub(t) >= holdFor })
+	for s, until := range a.holds {
+		if now.Sub(until) >= 0 {
+			delete(a.holds, s)
+		}
+	}
+}
+
+// gone are the sources whose host is gone by this rule and not back.
+func (a *afterwards) gone(now clock.Stamp) map[netip.Addr]struct{} {
+	all := map[netip.Addr]struct{}{}
+	for _, e := range a.evictions {
+		if !e.back && now.Sub(e.at) < remember {
+			all[e.source] = struct{}{}
+		}
+	}
+	return all
+}
+
+func (a *afterwards) holding(s Subject, now clock.Stamp) bool {
+	until, held := a.holds[s]
+	return held && now.Sub(until) < 0 || !a.all.IsZero() && now.Sub(a.all) < 0
+}
+
+// evict notes that a claim is being evicted.
+func (n *Node) evict(k *claim, now clock.Stamp) {
+	if len(n.after.evictions) >= maxEvictions {
+		n.after.evictions = slices.Delete(n.after.evictions, 0, 1)
+	}
+	k.evicted = &eviction{source: k.Source, at: now}
+	n.after.evictions = append(n.after.evictions, k.evicted)
+}
+
+// Took takes what the tables did with an Eviction. When they kept the claim, it goes on being judged as if nothing had been.
+func (n *Node) Took(e Eviction, took bool) {
+	k := n.claims[e.Subject]
+	if k == nil || k.evicted == nil || k.Conn != e.Conn {
+		return
+	}
+	if !took {
+		k.evicted.back = true
+		k.evicted = nil
+		return
+	}
+	n.counters.Evicted++
+	k.held = n.cfg.Mode != On
+}
+
+// refute takes that a claim's eviction was wrong: its host lives.
+func (n *Node) refute(k *claim, by string, now clock.Stamp) {
+	e := k.evicted
+	e.back = true
+	k.evicted = nil
+	n.counters.Refuted++
+	n.after.holds[k.Subject] = now.Add(holdFor)
+	n.after.refuted = append(n.after.refuted, now)
+	n.out.Events = append(n.out.Events, Event{Kind: Refuted, Claim: k.Claim, By: by, Silence: now.Sub(e.at)})
+	k.machine.Alive(now) // the others are told the age of the newest sign; as young as this keeps
+	for _, p := range n.members {
+		n.tellAlive(k, p, now)
+	}
+	if len(n.after.refuted) >= refutedMany {
+		n.after.refuted = nil // each counts once
+		n.after.all = now.Add(holdFor)
+		n.out.Events = append(n.out.Events, Event{Kind: HoldBegan})
+	}
+}

@@ -1,0 +1,300 @@
+package vanish
+
+import (
+	"slices"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// When the others are asked, and when one of them cannot speak.
+const (
+	fresh      = time.Second     // F: an answer counts as a vote for so long after its question
+	current    = 3 * time.Second // for so long it says that its sender would have told of life
+	muteAfter  = 3 * time.Second // a member that answered nothing for so long
+	muteAsks   = 6               // in reply to so many questions
+	muteStream = 2 * time.Second // and nothing by stream for so long, or the stream failed
+	streamAsk  = 3               // the question in vain that goes by stream as well
+)
+
+// question is one try, to be answered once, with its own t0.
+type question struct {
+	to     Peer
+	nonce  uint64
+	asked  clock.Stamp // t0
+	claims []*claim
+	words  []*word // of each claim; a claim that asks anew has others
+	stream bool
+}
+
+// word is what a member said of a claim in this silence.
+type word struct {
+	peer Peer
+
+	answered clock.Stamp // t0 of the newest answer; zero: none
+	silent   bool        // that answer said silent, for long enough
+	alive    bool        // the last word told life younger than D
+	nodes    int         // the greatest N that it told
+	life     clock.Stamp // its own newest sign of life, or younger; zero: none
+	passedOn clock.Stamp // the newest that others told it, or younger; zero: none
+
+	asks     int         // in vain
+	from     clock.Stamp // of the first of them
+	stream   clock.Stamp // when one of them went by stream; zero: not yet
+	streamNo bool        // which failed
+	next     clock.Stamp
+}
+
+// mute says that the member cannot speak.
+func (w *word) mute(now clock.Stamp) bool {
+	return w.asks >= muteAsks && now.Elapsed(w.from) >= muteAfter && !w.stream.IsZero() &&
+		(w.streamNo || now.Elapsed(w.stream) >= muteStream)
+}
+
+// newest raises a stamp of life that was zero, or older.
+func newest(a *clock.Stamp, b clock.Stamp) {
+	if a.IsZero() || a.Before(b) {
+		*a = b
+	}
+}
+
+// askMembers adds the members that a claim's silence is not asked about yet. One that is no longer listed goes on being asked: only its own
+// silence makes it mute. One that began a new life is asked as a new one.
+func (n *Node) askMembers(k *claim) {
+	for _, p := range n.members {
+		if w := k.words[p.Name]; w != nil && w.peer == p {
+			continue
+		}
+		w := &word{peer: p}
+		k.words[p.Name] = w
+		k.asking = append(slices.DeleteFunc(k.asking, func(o *word) bool { return o.peer.Name == p.Name }), w)
+	}
+}
+
+// between is how long to wait between two questions.
+func (n *Node) between(silence time.Duration) time.Duration {
+	switch t := n.times.After; {
+	case silence < t-2*time.Second:
+		return time.Second
+	case silence < t+5*time.Second:
+		return Tick
+	case silence < 30*time.Second:
+		return time.Second
+	}
+	return 5 * time.Second
+}
+
+// question asks the others about all silent claims that are due.
+func (n *Node) question(now clock.Stamp) {
+	type pair struct {
+		k *claim
+		w *word
+	}
+	due := map[Peer][]pair{}
+	var peers []Peer
+	for _, k := range n.order {
+		for _, w := range k.asking {
+			if now.Sub(w.next) < 0 {
+				continue
+			}
+			if due[w.peer] == nil {
+				peers = append(peers, w.peer)
+			}
+			due[w.peer] = append(due[w.peer], pair{k, w})
+		}
+	}
+	for _, p := range peers {
+		rest := due[p]
+		for len(rest) > 0 {
+			part, size := 0, 0
+			for part < len(rest) && part < MaxSubjects {
+				if size += rest[part].k.Size(); part > 0 && size > maxSubjects {
+					break
+				}
+				part++
+			}
+			if !n.asking.AllowN(wall(now), 1) { // what was not asked was not asked in vain
+				n.counters.Limited++
+				break
+			}
+			q, third := &question{to: p, asked: now}, &question{to: p, asked: now, stream: true}
+			for _, d := range rest[:part] {
+				q.add(d.k, d.w)
+				if d.w.asks == 0 {
+					d.w.from, d.w.stream, d.w.streamNo = now, clock.Stamp{}, false
+				}
+				if d.w.asks++; d.w.asks == streamAsk {
+					d.w.stream = now
+					third.add(d.k, d.w)
+				}
+				d.w.next = now.Add(n.between(d.k.machine.Silence(n.attention.Since(), now)))
+			}
+			n.send(q)
+			if len(third.claims) > 0 {
+				n.send(third)
+			}
+			rest = rest[part:]
+		}
+	}
+}
+
+func (q *question) add(k *claim, w *word) {
+	q.claims, q.words = append(q.claims, k), append(q.words, w)
+}
+
+// send sends a question under a nonce of its own.
+func (n *Node) send(q *question) {
+	q.nonce = n.cfg.Nonce()
+	for n.open[q.nonce] != nil {
+		q.nonce = n.cfg.Nonce()
+	}
+	n.open[q.nonce] = q
+	n.asked = append(n.asked, q)
+	m := Query{From: n.cfg.Self, Stream: q.stream, Nonce: q.nonce, Nodes: n.known()}
+	for _, k := range q.claims {
+		m.Subjects = append(m.Subjects, k.Subject)
+	}
+	n.out.Packets = append(n.out.Packets, Packet{To: q.to, Msg: m, Stream: q.stream})
+}
+
+// StreamFailed takes that a question could not be sent by stream.
+func (n *Node) StreamFailed(nonce uint64) {
+	if q := n.open[nonce]; q != nil && q.stream {
+		for _, w := range q.words {
+			w.streamNo = w.streamNo || w.stream == q.asked
+		}
+	}
+}
+
+func (n *Node) forgetQuestions(now clock.Stamp) {
+	old := 0
+	for old < len(n.asked) && now.Sub(n.asked[old].asked) > questionsKept {
+		delete(n.open, n.asked[old].nonce)
+		old++
+	}
+	n.asked = slices.Delete(n.asked, 0, old)
+}
+
+// Receive takes a message of a member. Before a Query, look at the connections that LooksFor names.
+func (n *Node) Receive(msg Message, now clock.Stamp) {
+	if msg.Valid() != nil {
+		return
+	}
+	switch m := msg.(type) {
+	case Query:
+		if slices.Contains(n.members, m.From) {
+			n.answer(m, now)
+		}
+	case View:
+		n.view(m, now)
+	case Alive:
+		for _, s := range m.News {
+			if k := n.claims[s.Subject]; k != nil {
+				if w := k.words[m.From.Name]; w != nil && w.peer == m.From {
+					newest(&w.life, now.Add(-s.Life))
+				}
+			}
+		}
+	}
+}
+
+// view takes an answer: once, from the life of the member that was asked.
+func (n *Node) view(v View, now clock.Stamp) {
+	q := n.open[v.Nonce]
+	if q == nil || q.to != v.From || len(v.Answers) != len(q.claims) {
+		n.counters.RefusedNonce++
+		return
+	}
+	delete(n.open, v.Nonce)
+	for i, a := range v.Answers {
+		if k, w := q.claims[i], q.words[i]; k.words[q.to.Name] == w {
+			w.take(a, v.Nodes, q.asked, n.times.Vote, now)
+		}
+	}
+}
+
+// take takes an answer to a question sent at asked. Life counts whenever it was told, as of the latest moment that it can have been; an
+// answer to an older question than the newest that was answered changes nothing else, and one to the same never takes back life.
+func (w *word) take(a Answer, nodes int, asked clock.Stamp, vote time.Duration, now clock.Stamp) {
+	if a.Life != Never {
+		newest(&w.life, now.Add(-a.Life))
+	}
+	if a.PassedOn != Never {
+		newest(&w.passedOn, now.Add(-a.PassedOn))
+	}
+	w.nodes = max(w.nodes, nodes)
+	if !w.answered.IsZero() && asked.Sub(w.answered) < 0 {
+		return
+	}
+	alive := a.Life != Never && a.Life < vote
+	if asked == w.answered && w.alive {
+		return
+	}
+	w.answered, w.alive = asked, alive
+	w.silent = a.Silent && !alive && a.Silence >= vote
+	w.asks = 0
+}
+
+// LooksFor names the watched connections that are to be looked at before a question is answered.
+func (n *Node) LooksFor(q Query) (conns []uint64) {
+	for _, s := range q.Subjects {
+		if k := n.claims[s]; k != nil && k.line != nil && !slices.Contains(conns, k.line.conn) {
+			conns = append(conns, k.line.conn)
+		}
+	}
+	return conns
+}
+
+// answer says what this node knows now.
+func (n *Node) answer(q Query, now clock.Stamp) {
+	if !n.answering.AllowN(wall(now), 1) {
+		n.counters.Limited++
+		return
+	}
+	v := View{From: n.cfg.Self, Nonce: q.Nonce, Nodes: n.known()}
+	for _, s := range q.Subjects {
+		v.Answers = append(v.Answers, n.say(s, q.From, now))
+	}
+	n.out.Packets = append(n.out.Packets, Packet{To: q.From, Msg: v, Stream: q.Stream})
+}
+
+func (n *Node) say(s Subject, to Peer, now clock.Stamp) Answer {
+	a := Answer{Life: Never, PassedOn: Never, Why: uint8(NotHeld)}
+	k := n.claims[s]
+	if k == nil {
+		return a
+	}
+	m := k.machine
+	a.Life = age(m.Life(), now)
+	a.Silence = m.Silence(n.attention.Since(), now).Truncate(time.Millisecond)
+	for _, w := range k.asking { // first-hand alone: what is passed on and on would never grow old
+		if !w.life.IsZero() && (a.PassedOn == Never || age(w.life, now) < a.PassedOn) {
+			a.PassedOn = age(w.life, now)
+		}
+	}
+	why := n.abstains(k, now)
+	a.Holds, a.Why, a.Silent = k.line != nil, uint8(why), why == Votes
+	if a.Silent {
+		k.told[to] = now
+	}
+	if k.line != nil && now.Elapsed(m.Life()) > time.Second && m.Probe(now) {
+		n.out.Probes = append(n.out.Probes, k.line.conn)
+	}
+	return a
+}
+
+// age is how long ago something was at least, rounded towards young.
+func age(then, now clock.Stamp) time.Duration {
+	return max(now.Elapsed(then), 0).Truncate(time.Millisecond)
+}
+
+// tellAlive tells a member three times that what it was told is over.
+func (n *Node) tellAlive(k *claim, to Peer, now clock.Stamp) {
+	m := Alive{From: n.cfg.Self, News: []News{{k.Subject, age(k.machine.Life(), now)}}}
+	for i := range 3 {
+		// What is sent later tells an age that is younger than it is by then, which keeps.
+		n.out.Packets = append(n.out.Packets, Packet{To: to, Msg: m, After: time.Duration(i) * 150 * time.Millisecond})
+	}
+}
+
+func wall(now clock.Stamp) time.Time { return time.Unix(0, now.Boot) }

@@ -1,0 +1,464 @@
+package vanish
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// Mode is how much of the rule a node carries out.
+type Mode uint8
+
+// Modes.
+const (
+	Off     Mode = iota // it answers others, abstaining
+	Observe             // everything but the eviction itself
+	On
+)
+
+// Limits of one node.
+const (
+	young         = 30 * time.Second // a node that has listened for less does not vote
+	maxSuspects   = 512              // claims whose host is silent at one time; with more, nobody is judged
+	maxEvictions  = 4_096            // watched for being refuted
+	askRate       = 2_000            // questions sent in a second
+	answerRate    = 4_000            // questions answered in a second
+	remember      = 10 * time.Minute // evictions count for the brake
+	toldFor       = 30 * time.Second // who was told silent is told of life
+	questionsKept = 5 * time.Second  // answers later than this say nothing that counts
+)
+
+// Config is what a Node needs.
+type Config struct {
+	Self  Peer
+	Mode  Mode
+	After time.Duration // T, 6 s to 60 s
+	Nodes int           // N as the operator gave it; 0: learnt
+	Brake float64       // share of hosts, more than 0 and less than 1; 0: 0.5
+	Nonce func() uint64 // unpredictable numbers
+}
+
+// Claim is what a judgement is about: a subject as it was registered last.
+type Claim struct {
+	Subject
+	Conn       uint64 // accept sequence number of the owning connection
+	Generation uint64 // counts what was handled of the subject from its source
+}
+
+// Packet is one message to send.
+type Packet struct {
+	To     Peer
+	Msg    Message
+	Stream bool          // by stream: tell StreamFailed if that fails
+	After  time.Duration // from now
+}
+
+// Connect is a new connection to try: call Tried with its source and number.
+type Connect struct {
+	Source netip.Addr
+	Addr   string // HOST:PORT as advertised
+	Try    uint64
+}
+
+// Eviction is a claim to evict. The tables ask Stands under their lock first, and tell the Node by Took what they did.
+type Eviction struct {
+	Claim
+	After      time.Duration // T
+	Silence    time.Duration
+	Unanswered int
+	Connects   int
+	Agreed     []string // members that said silent, sorted
+	Mute       []string // members that could not speak, sorted
+	Nodes      int      // N
+	Quorum     int      // Q
+}
+
+// Output is what the shell has to carry out. What is lost is repeated.
+type Output struct {
+	Probes   []uint64 // connections whose kernel is to ask at once
+	Connects []Connect
+	Packets  []Packet
+	Evict    []Eviction
+	Events   []Event
+}
+
+// Event is something to tell an operator of.
+type Event struct {
+	Kind    EventKind
+	Claim   Claim         // zero for what is about the node
+	Why     Why           // of Kept
+	By      string        // the member that contradicted, or the kind of refutation
+	Silence time.Duration // of the host; after an eviction, the time since then
+}
+
+// EventKind says what happened.
+type EventKind uint8
+
+// Kinds of events.
+const (
+	Silent    EventKind = iota // a host fell silent: the others are asked
+	AliveNow                   // it is heard again
+	Kept                       // T has gone by and it is kept, once for each reason in one silence
+	Refuted                    // an eviction was wrong
+	HoldBegan                  // three were: nobody is judged for a while
+	Gap                        // this node was not listening
+)
+
+// Counters of a node.
+type Counters struct {
+	RefusedNonce, Limited, Gaps, Refuted, Evicted uint64
+}
+
+// Node is the rule at one node. It is not safe for concurrent use. Every stamp handed in is of this process's clocks and no earlier
+// than the one before.
+type Node struct {
+	cfg       Config
+	times     Times
+	started   clock.Stamp
+	attention Attention
+	draining  bool
+	answered  bool // something answers for others
+	braked    bool // as of the last Tick
+	suspects  int  // claims that the others are asked about, as of the last Tick
+
+	members []Peer // the others that live
+	nodes   int    // living and lost, this one counted
+
+	machines map[netip.Addr]*machine
+	claims   map[Subject]*claim
+	order    []*claim // in the order of their arrival, so that runs with one seed are alike
+	lines    map[uint64]*line
+
+	open      map[uint64]*question
+	asked     []*question // the same, oldest first
+	asking    *rate.Limiter
+	answering *rate.Limiter
+
+	after    afterwards
+	out      Output
+	counters Counters
+}
+
+// machine is a source address.
+type machine struct {
+	*Host
+	source netip.Addr
+	lines  int // watched
+	claims []*claim
+	silent bool // told so
+}
+
+// line is a watched connection.
+type line struct {
+	Line
+	conn    uint64
+	machine *machine
+}
+
+// claim is a subject that this node holds, or has evicted by this rule while its connection is open.
+type claim struct {
+	Claim
+	machine *machine
+	line    *line // nil: not watched
+	words   map[string]*word
+	asking  []*word // the same, in the order of the members
+	told    map[Peer]clock.Stamp
+	held    bool
+	evicted *eviction // not refuted
+	kept    uint32    // reasons that were told in this silence, a bit for each
+}
+
+// New makes a Node that holds nothing.
+func New(c Config, now clock.Stamp) (*Node, error) {
+	if err := c.Self.valid(); err != nil {
+		return nil, fmt.Errorf("vanish: self: %w", err)
+	}
+	if c.Brake == 0 {
+		c.Brake = 0.5
+	}
+	switch {
+	case c.Nonce == nil:
+		return nil, errors.New("vanish: a source of nonces is needed")
+	case c.After < 6*time.Second || c.After > time.Minute:
+		return nil, fmt.Errorf("vanish: silence of %v before an eviction, want 6s to 1m", c.After)
+	case c.Nodes < 0 || c.Nodes > maxNodes:
+		return nil, fmt.Errorf("vanish: %d nodes, want 0 to %d", c.Nodes, maxNodes)
+	case !(c.Brake > 0 && c.Brake < 1):
+		return nil, fmt.Errorf("vanish: brake at a share of %v, want more than 0 and less than 1", c.Brake)
+	}
+	return &Node{
+		cfg: c, times: TimesOf(c.After), started: now, nodes: 1,
+		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{}, open: map[uint64]*question{},
+		asking: rate.NewLimiter(askRate, askRate), answering: rate.NewLimiter(answerRate, answerRate),
+		after: afterwards{holds: map[Subject]clock.Stamp{}},
+	}, nil
+}
+
+// Members takes the others that live, and how many nodes there are with this one and the lost ones.
+func (n *Node) Members(living []Peer, nodes int) {
+	n.members, n.nodes = slices.Clone(living), max(nodes, len(living)+1)
+	for _, c := range n.order {
+		if c.words != nil {
+			n.askMembers(c)
+		}
+	}
+}
+
+// Drain says that this node is stopping: it judges nobody any more.
+func (n *Node) Drain() { n.draining = true }
+
+// AnsweredFor says whether something on the way answers for hosts that are not there: then new connections are neither life nor
+// evidence.
+func (n *Node) AnsweredFor(is bool) { n.answered = is }
+
+// Registered takes a REGISTER of a claim, watched or not. It is a sign of life of the claim's source.
+func (n *Node) Registered(c Claim, watched bool, now clock.Stamp) {
+	m := n.machine(c.Source, now)
+	k := n.claims[c.Subject]
+	if k == nil {
+		k = &claim{machine: m, told: map[Peer]clock.Stamp{}}
+		n.claims[c.Subject] = k
+		n.order = append(n.order, k)
+		m.claims = append(m.claims, k)
+	}
+	if e := k.evicted; e != nil {
+		if k.Conn == c.Conn {
+			n.refute(k, "register", now)
+		} else {
+			e.back = true
+			k.evicted = nil
+		}
+	}
+	k.Claim, k.held = c, true
+	n.watch(k, watched)
+	n.heard(m, now, now)
+}
+
+// watch binds a claim to the line of its connection.
+func (n *Node) watch(k *claim, watched bool) {
+	old := k.line
+	k.line = nil
+	if watched {
+		l := n.lines[k.Conn]
+		if l == nil {
+			l = &line{conn: k.Conn, machine: k.machine}
+			n.lines[k.Conn] = l
+			k.machine.lines++
+		}
+		k.line = l
+	}
+	if old != nil && old != k.line && !slices.ContainsFunc(old.machine.claims, func(o *claim) bool { return o.line == old }) {
+		n.unwatch(old)
+	}
+}
+
+func (n *Node) unwatch(l *line) {
+	delete(n.lines, l.conn)
+	l.machine.lines--
+}
+
+func (n *Node) machine(source netip.Addr, now clock.Stamp) *machine {
+	m := n.machines[source]
+	if m == nil {
+		m = &machine{Host: NewHost(n.times, now), source: source}
+		n.machines[source] = m
+	}
+	return m
+}
+
+// Ended takes that a registration is gone by anything but this rule, by its subject. What this rule took is told by Took.
+func (n *Node) Ended(s Subject) {
+	if k := n.claims[s]; k != nil && k.held {
+		n.drop(k)
+	}
+}
+
+// Closed takes that a connection is gone: nothing can be said about what it owned any more.
+func (n *Node) Closed(conn uint64) {
+	var owned []*claim
+	for _, k := range n.order {
+		if k.Conn == conn {
+			owned = append(owned, k)
+		}
+	}
+	for _, k := range owned {
+		n.drop(k)
+	}
+}
+
+func (n *Node) drop(k *claim) {
+	same := func(o *claim) bool { return o == k }
+	delete(n.claims, k.Subject)
+	n.order = slices.DeleteFunc(n.order, same)
+	m := k.machine
+	m.claims = slices.DeleteFunc(m.claims, same)
+	n.watch(k, false)
+	if len(m.claims) == 0 {
+		delete(n.machines, m.source)
+	}
+}
+
+// Heard takes a sign of life that came from a source by anything but a REGISTER or a look at a watched connection: a heartbeat, or an ACK or
+// data on any other of its connections that has no PROXY header.
+func (n *Node) Heard(source netip.Addr, life, now clock.Stamp) {
+	if m := n.machines[source]; m != nil {
+		n.heard(m, life, now)
+	}
+}
+
+// Looked takes a reading of a watched connection.
+func (n *Node) Looked(conn uint64, r Reading, now clock.Stamp) {
+	l := n.lines[conn]
+	if l == nil {
+		return
+	}
+	l.Look(r, now)
+	life, _ := l.Life()
+	for _, k := range l.machine.claims {
+		if e := k.evicted; e != nil && k.line == l && life.Sub(e.at) > 0 {
+			n.refute(k, "ack", now)
+		}
+	}
+	n.heard(l.machine, life, now)
+}
+
+// Tried takes the outcome of a Connect.
+func (n *Node) Tried(source netip.Addr, number uint64, outcome Tried, now clock.Stamp) {
+	m := n.machines[source]
+	if m == nil {
+		return
+	}
+	if n.answered { // whoever answered, it may not be the host
+		outcome = Failed
+	}
+	m.Tried(number, outcome, now)
+	if outcome != Answered {
+		return
+	}
+	for _, k := range m.claims {
+		if k.evicted != nil && k.line != nil {
+			n.refute(k, "connect", now)
+		}
+	}
+	n.heard(m, now, now)
+}
+
+// heard takes a sign of life of a machine, and tells it to whom this node said silent.
+func (n *Node) heard(m *machine, life, now clock.Stamp) {
+	m.Alive(life)
+	if now.Elapsed(m.Life()) >= n.times.Vote {
+		return
+	}
+	for _, k := range m.claims {
+		for _, p := range n.members {
+			at, was := k.told[p]
+			if was && now.Sub(at) < toldFor {
+				n.tellAlive(k, p, now)
+			}
+		}
+		clear(k.told)
+	}
+}
+
+// Due says which watched connections are to be looked at now: call it every Tick, then Looked for each, then Tick.
+func (n *Node) Due(now clock.Stamp) (conns []uint64) {
+	if n.attention.Looks(now, Tick) {
+		n.counters.Gaps++
+		n.out.Events = append(n.out.Events, Event{Kind: Gap})
+	}
+	seen := map[*line]bool{}
+	for _, k := range n.order {
+		if k.line != nil && !seen[k.line] && k.machine.LookDue(k.line.LastLook(), n.attention.Since(), now) {
+			seen[k.line] = true
+			conns = append(conns, k.line.conn)
+		}
+	}
+	return conns
+}
+
+// Tick asks whom it is time to ask, and judges.
+func (n *Node) Tick(now clock.Stamp) {
+	n.after.sweep(now)
+	n.forgetQuestions(now)
+	if n.cfg.Mode == Off {
+		return
+	}
+	machines := n.inOrder()
+	for _, m := range machines {
+		n.ask(m, now)
+	}
+	n.question(now)
+	n.braked, n.suspects = n.brakes(machines, now), 0
+	for _, k := range n.order {
+		if k.words != nil {
+			n.suspects++
+		}
+	}
+	for _, k := range n.order {
+		if k.words != nil && k.held && k.evicted == nil {
+			n.judge(k, now)
+		}
+	}
+}
+
+// inOrder are the watched machines by the arrival of their first claim.
+func (n *Node) inOrder() (all []*machine) {
+	seen := map[*machine]bool{}
+	for _, k := range n.order {
+		if m := k.machine; m.lines > 0 && !seen[m] {
+			seen[m] = true
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// ask asks a machine for a sign of life, and begins or ends asking the others.
+func (n *Node) ask(m *machine, now clock.Stamp) {
+	m.Evicted(slices.ContainsFunc(m.claims, func(k *claim) bool { return k.evicted != nil }))
+	a := m.Ask(n.attention.Since(), now)
+	for _, k := range m.claims {
+		if a.Probe && k.line != nil && !slices.Contains(n.out.Probes, k.line.conn) {
+			n.out.Probes = append(n.out.Probes, k.line.conn)
+		}
+		if a.Connect && k.line != nil {
+			n.out.Connects = append(n.out.Connects, Connect{m.source, k.Addr, a.Try})
+			a.Connect = false
+		}
+	}
+	silence := m.Silence(n.attention.Since(), now)
+	is := silence >= n.times.Suspect
+	if is != m.silent {
+		m.silent = is
+		kind := AliveNow
+		if is {
+			kind = Silent
+		}
+		n.out.Events = append(n.out.Events, Event{Kind: kind, Claim: m.claims[0].Claim, Silence: silence})
+	}
+	for _, k := range m.claims {
+		switch {
+		case !is || k.line == nil:
+			k.words, k.asking, k.kept = nil, nil, 0
+		case k.words == nil:
+			k.words = map[string]*word{}
+			n.askMembers(k)
+		}
+	}
+}
+
+// Take hands out what is to be done since the last call.
+func (n *Node) Take() Output {
+	out := n.out
+	n.out = Output{}
+	return out
+}
+
+// Counters are the node's counts so far.
+func (n *Node) Counters() Counters { return n.counters }
