@@ -253,6 +253,9 @@ func (n *Node) watch(k *claim, watched bool) {
 		}
 		k.line = l
 	}
+	if k.line != old { // what was said was about another connection
+		k.words, k.asking, k.kept = nil, nil, 0
+	}
 	if old != nil && old != k.line && !slices.ContainsFunc(old.machine.claims, func(o *claim) bool { return o.line == old }) {
 		n.unwatch(old)
 	}

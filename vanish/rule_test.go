@@ -1,0 +1,374 @@
+package vanish
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// gone says at how many living nodes a host is evicted.
+func (w *world) gone(h int) (n int) {
+	for _, o := range w.nodes {
+		if _, is := o.evicted[h]; is && !o.gone {
+			n++
+		}
+	}
+	return n
+}
+
+// total is how many evictions there were.
+func (w *world) total() (n int) {
+	for _, o := range w.nodes {
+		for _, c := range o.times {
+			n += c
+		}
+	}
+	return n
+}
+
+func (w *world) none(t *testing.T, what string) {
+	t.Helper()
+	if n := w.total(); n > 0 {
+		t.Errorf("%s: %d evictions", what, n)
+	}
+	w.clean(t)
+}
+
+func (w *world) clean(t *testing.T) {
+	t.Helper()
+	for _, s := range w.wrong {
+		t.Error(s)
+	}
+}
+
+// TestDeadHostIsGone is docs/spec/deadhosts.md#v-1: at every node in under nine seconds, also when a node dies beside.
+func TestDeadHostIsGone(t *testing.T) {
+	for _, c := range []struct {
+		nodes int
+		loss  float64
+		dies  int // nodes
+		after time.Duration
+		most  time.Duration
+	}{
+		{2, 0, 0, 8 * time.Second, 9 * time.Second}, {3, 0, 0, 8 * time.Second, 9 * time.Second}, {3, 0, 1, 8 * time.Second, 9 * time.Second},
+		{9, 0, 1, 8 * time.Second, 9 * time.Second}, {9, 0.1, 0, 8 * time.Second, 9 * time.Second}, {33, 0, 0, 8 * time.Second, 9 * time.Second},
+		{3, 0.3, 0, 8 * time.Second, 9500 * ms}, {3, 0, 1, 6 * time.Second, 7 * time.Second},
+	} {
+		w := newWorld(1, c.nodes, 4, func(_ int, o *Config) { o.After = c.after })
+		w.after = c.after
+		w.loss, w.hostLoss = c.loss, c.loss
+		w.die(1)
+		for i := range c.dies {
+			w.nodes[c.nodes-1-i].gone = true
+		}
+		w.run(c.most)
+		if n := w.gone(1); n != c.nodes-c.dies || w.total() != n {
+			t.Errorf("%+v: gone at %d nodes, %d evictions", c, n, w.total())
+		}
+		w.clean(t)
+	}
+}
+
+// TestOneNodesFault is docs/spec/deadhosts.md#v-2: what one node does not hear, others do.
+func TestOneNodesFault(t *testing.T) {
+	for what, fault := range map[string]func(w *world){
+		"its network card": func(w *world) {
+			for h := range w.hosts {
+				w.cut(0, h, false)
+			}
+			for j := 1; j < len(w.nodes); j++ {
+				w.part(0, j, false)
+			}
+		},
+		"all brokers, not the nodes": func(w *world) {
+			for h := range w.hosts {
+				w.cut(0, h, false)
+			}
+		},
+		"one broker":                        func(w *world) { w.cut(0, 1, false) },
+		"one broker, another node is dead":  func(w *world) { w.cut(0, 1, false); w.nodes[2].gone = true },
+		"one broker, another is suspended":  func(w *world) { w.cut(0, 1, false); w.nodes[2].asleep = true },
+		"one broker, another has restarted": func(w *world) { w.cut(0, 1, false); w.restart(2) },
+		"it is suspended": func(w *world) {
+			w.nodes[0].asleep = true
+			w.run(time.Minute)
+			w.nodes[0].asleep = false
+		},
+	} {
+		w := newWorld(2, 3, 5)
+		fault(w)
+		w.run(time.Minute)
+		w.none(t, what)
+	}
+}
+
+// TestQuorumCountsTheDead is docs/spec/deadhosts.md#v-3.
+func TestQuorumCountsTheDead(t *testing.T) {
+	for _, c := range []struct {
+		sides string // of each node; the host is reached by none but those of capital side
+		want  int
+	}{
+		{"aaB", 2}, {"aBB", 0}, {"aabb", 0}, {"aaabb", 3}, {"aaaBB", 3}, {"a", 0}, {"ab", 0},
+	} {
+		w := newWorld(3, len(c.sides), 5)
+		for i, a := range c.sides {
+			w.cut(i, 1, a < 'a')
+			for j, b := range c.sides {
+				if a != b {
+					w.part(i, j, false)
+				}
+			}
+		}
+		w.run(30 * time.Second)
+		if n := w.total(); n != c.want {
+			t.Errorf("%s: %d evictions, want %d", c.sides, n, c.want)
+		}
+		w.clean(t)
+	}
+}
+
+// TestBrake is docs/spec/deadhosts.md#v-4: with half of the hosts silent, nobody is judged; it lets go.
+func TestBrake(t *testing.T) {
+	for _, c := range []struct {
+		hosts, die, want int
+	}{{1, 1, 0}, {2, 1, 1}, {2, 2, 0}, {4, 1, 1}, {4, 2, 0}, {10, 4, 4}, {10, 5, 0}, {5, 5, 0}} {
+		w := newWorld(4, 3, c.hosts)
+		for h := range c.die {
+			w.die(h)
+		}
+		w.run(15 * time.Second)
+		if n := w.total(); n != 3*c.want {
+			t.Errorf("%d of %d: %d evictions at 3 nodes, want %d each", c.die, c.hosts, n, c.want)
+		}
+		w.clean(t)
+	}
+	w := newWorld(4, 3, 5) // one by one: fewer than half in ten minutes
+	for h := range 4 {
+		w.die(h)
+		w.run(20 * time.Second)
+	}
+	if w.gone(0) != 3 || w.gone(1) != 3 || w.gone(2)+w.gone(3) != 0 {
+		t.Errorf("one by one: %d %d %d %d", w.gone(0), w.gone(1), w.gone(2), w.gone(3))
+	}
+	w.rise(1)
+	w.rise(3)
+	w.run(40 * time.Second)
+	if w.gone(2) != 3 {
+		t.Error("braked although two came back")
+	}
+}
+
+// TestFreeze is docs/spec/deadhosts.md#v-5: seven seconds are kept, fifteen are refuted, and that broker is not judged for ten minutes.
+func TestFreeze(t *testing.T) {
+	for _, s := range []int{3, 5, 7, 9, 12, 15} {
+		w := newWorld(5, 3, 4)
+		w.run(29 * time.Second)
+		w.die(1)
+		w.run(time.Duration(s) * time.Second)
+		if s <= 7 {
+			w.rise(1)
+			w.run(20 * time.Second)
+			w.none(t, fmt.Sprint(s, " s"))
+			continue
+		}
+		if w.gone(1) != 3 {
+			t.Errorf("%d s: gone at %d nodes", s, w.gone(1))
+		}
+		w.rise(1)
+		w.run(2 * time.Second)
+		refuted := 0
+		for _, n := range w.nodes {
+			refuted += n.by["ack"] + n.by["connect"] + n.by["register"]
+		}
+		if w.gone(1) != 0 || refuted != 3 {
+			t.Errorf("%d s: after the thaw gone at %d nodes, refuted at %d", s, w.gone(1), refuted)
+		}
+		w.run(30 * time.Second)
+		w.die(1)
+		w.run(8 * time.Minute)
+		if w.gone(1) != 0 || w.nodes[0].kept[OnHold] != 1 {
+			t.Errorf("%d s: gone at %d nodes although refuted within ten minutes, on hold %d", s, w.gone(1), w.nodes[0].kept[OnHold])
+		}
+		w.clean(t)
+	}
+}
+
+// TestThreeRefutedHoldAll is docs/spec/deadhosts.md#v-6.
+func TestThreeRefutedHoldAll(t *testing.T) {
+	w := newWorld(6, 3, 9)
+	for h := range 3 {
+		w.die(h)
+		w.run(12 * time.Second)
+		w.rise(h)
+		w.run(5 * time.Second)
+	}
+	if w.nodes[0].events[HoldBegan] != 1 {
+		t.Fatalf("%d holds", w.nodes[0].events[HoldBegan])
+	}
+	w.die(7)
+	w.run(9 * time.Minute)
+	if w.gone(7) != 0 {
+		t.Error("evicted on hold")
+	}
+	w.run(2 * time.Minute)
+	if w.gone(7) != 0 { // its calibration is old by now: not judged
+		t.Error("evicted by a calibration of ten minutes ago")
+	}
+	w.die(8)
+	w.run(10 * time.Second)
+	if w.gone(8) != 3 {
+		t.Error("the hold did not end")
+	}
+	w.clean(t)
+}
+
+// TestCalibration is docs/spec/deadhosts.md#v-7: what never answers is no evidence.
+func TestCalibration(t *testing.T) {
+	for what, fault := range map[string]func(w *world){
+		"new connections are filtered, and the firewall forgets the old ones": func(w *world) {
+			for i := range w.nodes {
+				w.links[i][1].fresh = false
+			}
+			w.run(11 * time.Minute)
+			for i := range w.nodes {
+				w.links[i][1].flow = false
+			}
+			w.hosts[1].mute = true
+		},
+		"the firewall forgets the old ones": func(w *world) {
+			for i := range w.nodes {
+				w.links[i][1].flow = false
+			}
+			w.hosts[1].mute = true
+		},
+		"something answers for others": func(w *world) {
+			for _, n := range w.nodes {
+				n.AnsweredFor(true)
+			}
+			w.die(1)
+		},
+	} {
+		w := newWorld(7, 3, 4)
+		fault(w)
+		w.run(time.Minute)
+		w.none(t, what)
+	}
+}
+
+// TestLastWordStands is docs/spec/deadhosts.md#v-8: "alive" does not grow old. Two lose the host; the third answers once in 1.2 s, and heard it just within D.
+func TestLastWordStands(t *testing.T) {
+	w := newWorld(8, 3, 4)
+	w.cut(0, 1, false)
+	w.cut(1, 1, false)
+	last := map[int]time.Duration{}
+	w.hears = func(from, to int, m Message) []Message {
+		v, ok := m.(View)
+		if !ok || from != 2 {
+			return []Message{m}
+		}
+		if w.now-last[to] < 1200*ms {
+			return nil
+		}
+		last[to] = w.now
+		v.Answers[0].Life, v.Answers[0].PassedOn = 4900*ms, Never
+		return []Message{v}
+	}
+	w.run(20 * time.Second)
+	w.none(t, "rare words")
+	if w.nodes[0].kept[Contradicted] != 1 {
+		t.Errorf("kept for %v", w.nodes[0].kept)
+	}
+	w.hears = func(from, _ int, m Message) []Message { // takes it back
+		if v, ok := m.(View); ok && from == 2 {
+			v.Answers[0].Life, v.Answers[0].PassedOn = 6*time.Second, Never
+			return []Message{v}
+		}
+		return []Message{m}
+	}
+	w.run(2 * time.Second)
+	if w.total() != 2 {
+		t.Errorf("taken back, and gone at %d nodes", w.total())
+	}
+}
+
+// TestAnswers is docs/spec/deadhosts.md#v-9: delayed, replayed, doubled, forged.
+func TestAnswers(t *testing.T) {
+	var old []View
+	for what, change := range map[string]func(v View) []Message{
+		"another nonce":   func(v View) []Message { v.Nonce += 1 << 40; return []Message{v} },
+		"another member":  func(v View) []Message { v.From.Name = "n7"; return []Message{v} },
+		"another life":    func(v View) []Message { v.From.Boot++; return []Message{v} },
+		"answers too few": func(v View) []Message { v.Answers = nil; return []Message{v} },
+		"replayed": func(v View) []Message {
+			old = append(old, v)
+			return []Message{old[0]}
+		},
+	} {
+		old = nil
+		w := newWorld(9, 2, 4)
+		w.die(1)
+		w.hears = func(_, _ int, m Message) []Message {
+			if v, ok := m.(View); ok {
+				return change(v)
+			}
+			return []Message{m}
+		}
+		w.run(30 * time.Second)
+		w.none(t, what)
+	}
+	w := newWorld(9, 2, 4)
+	w.die(1)
+	w.delay = 1500 * ms // answers are never fresh: two round trips of 750 ms
+	w.hears = func(_, _ int, m Message) []Message {
+		if v, ok := m.(View); ok {
+			return []Message{v, v}
+		}
+		return []Message{m}
+	}
+	w.run(9 * time.Second)
+	w.clean(t)
+}
+
+// TestAbstains is docs/spec/deadhosts.md#v-10: who may not vote about a dead host makes two nodes too few.
+func TestAbstains(t *testing.T) {
+	for what, fault := range map[string]func(w *world, n *wnode){
+		"young":       func(w *world, _ *wnode) { w.restart(1) },
+		"draining":    func(_ *world, n *wnode) { n.Drain() },
+		"not watched": func(w *world, n *wnode) { n.Registered(Claim{subject(1), w.links[1][1].conn, 99}, false, w.at()) },
+		"unknown":     func(_ *world, n *wnode) { n.Ended(subject(1)) },
+	} {
+		w := newWorld(10, 2, 4)
+		w.die(1)
+		fault(w, w.nodes[1])
+		w.run(25 * time.Second)
+		w.none(t, what)
+	}
+	w := newWorld(10, 2, 4, func(i int, c *Config) {
+		if i == 1 {
+			c.Mode = Off
+		}
+	})
+	w.die(1)
+	w.run(25 * time.Second)
+	w.none(t, "off")
+}
+
+// TestLossAndBlockedUDP is docs/spec/deadhosts.md#v-11: at 30 % loss both ways nobody living goes; without UDP the dead do.
+func TestLossAndBlockedUDP(t *testing.T) {
+	w := newWorld(11, 3, 30)
+	w.hostLoss, w.loss = 0.3, 0.3
+	w.run(5 * time.Minute)
+	w.none(t, "loss")
+}
+
+// TestNodesAsGiven is docs/spec/deadhosts.md#v-12: N as the operator gave it.
+func TestNodesAsGiven(t *testing.T) {
+	for nodes, want := range map[int]int{2: 0, 3: 3, 5: 3, 6: 0} {
+		w := newWorld(12, 3, 4, func(_ int, c *Config) { c.Nodes = nodes })
+		w.die(1)
+		w.run(15 * time.Second)
+		if n := w.total(); n != want {
+			t.Errorf("N = %d: %d evictions, want %d", nodes, n, want)
+		}
+	}
+}

@@ -1,0 +1,393 @@
+package vanish
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// world is nodes and hosts in virtual time: the hosts' kernels answer as Linux does, messages among nodes take their time, and every eviction is
+// judged by what nobody in it can know.
+type world struct {
+	rng      *rand.Rand
+	now      time.Duration
+	step     time.Duration
+	nodes    []*wnode
+	hosts    []*whost
+	links    [][]*link // of node i to host j
+	talk     [][]bool  // from node i to node j
+	talkAt   [][]time.Duration
+	hostLoss float64 // each way
+	loss     float64 // among nodes
+	udp      bool    // blocked among nodes
+	delay    time.Duration
+	mail     []letter
+	after    time.Duration
+	configs  func(i int, c *Config)
+	wrong    []string
+	nonces   uint64
+	hears    func(from, to int, m Message) []Message // what becomes of a message
+}
+
+type wnode struct {
+	*Node
+	peer    Peer
+	gone    bool // its machine is dead
+	asleep  bool // suspended: its clocks go on
+	next    time.Duration
+	started time.Duration
+	evicted map[int]time.Duration // hosts, newest time
+	times   map[int]int           // evictions of each host
+	kept    map[Why]int
+	events  map[EventKind]int
+	by      map[string]int // refutations
+	packets int
+}
+
+type whost struct {
+	up       bool
+	since    time.Duration // up or down
+	register time.Duration // next
+	mute     bool          // its broker sends no REGISTER (it is frozen): its kernel answers
+	gen      uint64
+}
+
+type link struct {
+	up       bool          // both ways
+	since    time.Duration // that it is
+	flow     bool          // the old connection passes
+	fresh    bool          // new connections pass
+	answered time.Duration // when the kernel answered on the old connection last
+	heard    time.Duration // ACK or data at the node
+	probes   uint8         // unanswered
+	probe    time.Duration // next
+	conn     uint64
+	truth    time.Duration // newest sign of life that reached the node by any way
+}
+
+type letter struct {
+	at       time.Duration
+	from, to int
+	msg      Message
+	stream   bool
+}
+
+const long = -time.Hour
+
+func source(h int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(h >> 8), byte(h)}) }
+
+func subject(h int) Subject {
+	return Subject{Cluster: "c", Addr: source(h).String() + ":10911", Name: fmt.Sprintf("broker-%d", h), Source: source(h)}
+}
+
+func (w *world) at() clock.Stamp { return at(w.now) }
+
+func newWorld(seed uint64, nodes, hosts int, change ...func(i int, c *Config)) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), step: 50 * ms, delay: 5 * ms, after: 8 * time.Second}
+	w.configs = func(i int, c *Config) {
+		for _, f := range change {
+			f(i, c)
+		}
+	}
+	for h := range hosts {
+		w.hosts = append(w.hosts, &whost{up: true, since: long, register: time.Duration(w.rng.IntN(30000)) * ms, gen: uint64(h)})
+	}
+	for i := range nodes {
+		w.nodes = append(w.nodes, nil)
+		w.links = append(w.links, nil)
+		w.talk, w.talkAt = append(w.talk, make([]bool, nodes)), append(w.talkAt, make([]time.Duration, nodes))
+		for j := range nodes {
+			w.talk[i][j], w.talkAt[i][j] = true, long
+		}
+		for range hosts {
+			w.links[i] = append(w.links[i], &link{up: true, since: long, flow: true, fresh: true, answered: long})
+		}
+		w.start(i, 1)
+	}
+	for i := range nodes {
+		w.members(i)
+		for h := range hosts {
+			w.registers(i, h)
+		}
+	}
+	w.run(40 * time.Second) // calibrated, and no longer young
+	for _, n := range w.nodes {
+		clear(n.events)
+	}
+	return w
+}
+
+// start begins a life of node i.
+func (w *world) start(i int, boot uint64) {
+	c := Config{Self: Peer{fmt.Sprintf("n%d", i), boot}, Mode: On, After: w.after, Nonce: func() uint64 { w.nonces++; return w.nonces }}
+	w.configs(i, &c)
+	n, err := New(c, w.at())
+	if err != nil {
+		panic(err)
+	}
+	w.nodes[i] = &wnode{
+		Node: n, peer: c.Self, started: w.now, next: w.now + time.Duration(w.rng.IntN(5))*w.step,
+		evicted: map[int]time.Duration{}, times: map[int]int{}, kept: map[Why]int{}, events: map[EventKind]int{}, by: map[string]int{},
+	}
+}
+
+func (w *world) members(i int) {
+	var peers []Peer
+	for j, n := range w.nodes {
+		if j != i {
+			peers = append(peers, n.peer)
+		}
+	}
+	w.nodes[i].Members(peers, len(w.nodes))
+}
+
+// restart gives node i a new life that knows nothing.
+func (w *world) restart(i int) {
+	w.start(i, w.nodes[i].peer.Boot+1)
+	for j := range w.nodes {
+		w.members(j)
+	}
+	for h := range w.hosts {
+		w.links[i][h].conn = 0
+	}
+}
+
+func (w *world) lost(p float64) bool { return p > 0 && w.rng.Float64() < p }
+
+// registers brings a REGISTER to node i, on the old connection if that passes.
+func (w *world) registers(i, h int) {
+	l, n := w.links[i][h], w.nodes[i]
+	if n.gone || n.asleep || !l.up {
+		return
+	}
+	if !l.flow || l.conn == 0 {
+		if l.conn != 0 {
+			n.Closed(l.conn)
+		}
+		w.nonces++
+		l.flow, l.conn, l.probes, l.answered, l.heard = true, w.nonces, 0, long, w.now
+	}
+	w.hosts[h].gen++
+	l.heard, l.probes, l.truth, l.probe = w.now, 0, w.now, w.now+2*time.Second
+	n.Registered(Claim{subject(h), l.conn, w.hosts[h].gen}, true, w.at())
+	w.carry(i)
+}
+
+// reaches says that a packet to host h by node i is answered.
+func (w *world) reaches(i, h int, old bool) bool {
+	l := w.links[i][h]
+	if !w.hosts[h].up || !l.up || old && !l.flow || !old && !l.fresh || w.lost(w.hostLoss) {
+		return false
+	}
+	if old {
+		if w.now-l.answered < 500*ms { // net.ipv4.tcp_invalid_ratelimit
+			return false
+		}
+		l.answered = w.now
+	}
+	return !w.lost(w.hostLoss)
+}
+
+// sends lets the kernel of node i send a probe.
+func (w *world) sends(i, h int) {
+	l := w.links[i][h]
+	l.probes++
+	l.probe = w.now + time.Second
+	if w.reaches(i, h, true) {
+		l.heard, l.truth, l.probes, l.probe = w.now, w.now, 0, w.now+2*time.Second
+	}
+}
+
+func (w *world) look(i int, conns []uint64) {
+	for _, c := range conns {
+		for h, l := range w.links[i] {
+			if l.conn == c {
+				w.nodes[i].Looked(c, Reading{Heard: w.now - l.heard, Probes: l.probes}, w.at())
+				_ = h
+			}
+		}
+	}
+}
+
+func (w *world) run(d time.Duration) {
+	for end := w.now + d; w.now < end; {
+		w.now += w.step
+		for h, s := range w.hosts {
+			if s.up && !s.mute && w.now >= s.register {
+				s.register = w.now + 30*time.Second
+				for i := range w.nodes {
+					if !w.lost(w.hostLoss * w.hostLoss * w.hostLoss) {
+						w.registers(i, h)
+					}
+				}
+			}
+		}
+		for i, n := range w.nodes {
+			if n.gone || n.asleep {
+				continue
+			}
+			for h, l := range w.links[i] {
+				if l.conn != 0 && w.now >= l.probe {
+					w.sends(i, h)
+				}
+			}
+			if w.now >= n.next {
+				n.next = w.now + Tick
+				w.look(i, n.Due(w.at()))
+				n.Tick(w.at())
+				w.carry(i)
+			}
+		}
+		w.deliver()
+	}
+}
+
+func (w *world) deliver() {
+	var due []letter
+	w.mail = slices.DeleteFunc(w.mail, func(l letter) bool {
+		if l.at <= w.now {
+			due = append(due, l)
+			return true
+		}
+		return false
+	})
+	slices.SortStableFunc(due, func(a, b letter) int { return cmp.Compare(a.at, b.at) })
+	for _, l := range due {
+		n := w.nodes[l.to]
+		if n.gone || n.asleep {
+			continue
+		}
+		if q, ok := l.msg.(Query); ok {
+			w.look(l.to, n.LooksFor(q))
+		}
+		n.Receive(l.msg, w.at())
+		w.carry(l.to)
+	}
+}
+
+// carry carries out what node i wants.
+func (w *world) carry(i int) {
+	n := w.nodes[i]
+	out := n.Take()
+	for _, c := range out.Probes {
+		for h, l := range w.links[i] {
+			if l.conn == c {
+				w.sends(i, h)
+			}
+		}
+	}
+	for _, e := range out.Evict {
+		h := slices.IndexFunc(w.hosts, func(s *whost) bool { return s == w.host(e.Subject) })
+		l := w.links[i][h]
+		took := e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.now - l.heard})
+		if took {
+			w.oracle(i, h, e)
+			n.evicted[h] = w.now
+			n.times[h]++
+		}
+		n.Took(e, took)
+	}
+	for _, e := range out.Events {
+		n.events[e.Kind]++
+		switch e.Kind {
+		case Kept:
+			n.kept[e.Why]++
+		case Refuted:
+			n.by[e.By]++
+			delete(n.evicted, slices.Index(w.hosts, w.host(e.Claim.Subject)))
+		}
+	}
+	for _, p := range out.Packets {
+		n.packets++
+		to := slices.IndexFunc(w.nodes, func(o *wnode) bool { return o.peer == p.To })
+		if to < 0 || !w.talk[i][to] || !p.Stream && (w.udp || w.lost(w.loss)) {
+			continue
+		}
+		wait := time.Duration(w.rng.Int64N(int64(w.delay + 1)))
+		if p.Stream && w.loss > 0 {
+			wait += time.Duration(w.rng.IntN(700)) * ms
+		}
+		msgs := []Message{p.Msg}
+		if w.hears != nil {
+			msgs = w.hears(i, to, p.Msg)
+		}
+		for _, m := range msgs {
+			w.mail = append(w.mail, letter{w.now + p.After + wait, i, to, m, p.Stream})
+		}
+	}
+	for _, c := range out.Connects {
+		h := slices.IndexFunc(w.hosts, func(s *whost) bool { return s == w.host(Subject{Source: c.Source}) })
+		outcome := Unanswered
+		if w.reaches(i, h, false) {
+			outcome = Answered
+			w.links[i][h].truth = w.now
+		}
+		n.Tried(c.Source, c.Try, outcome, w.at())
+		w.carry(i)
+	}
+}
+
+func (w *world) host(s Subject) *whost {
+	b := s.Source.As4()
+	return w.hosts[int(b[2])<<8|int(b[3])]
+}
+
+// oracle judges an eviction: E1 own silence and a quorum of nodes that heard nothing for D; E2 and E3 a node that heard the host within D, and a round trip
+// ago, and can talk to the one that evicts, is heard.
+func (w *world) oracle(i, h int, e Eviction) {
+	say := func(f string, args ...any) {
+		w.wrong = append(w.wrong, fmt.Sprintf("%v: node %d evicts host %d (%+v): ", w.now, i, h, e)+fmt.Sprintf(f, args...))
+	}
+	d := w.after * 5 / 8
+	unheard := 0
+	for j, n := range w.nodes {
+		l := w.links[j][h]
+		if w.now-l.truth >= d-1100*ms { // an answer is at most a second old
+			unheard++
+		}
+		both := w.talk[i][j] && w.talk[j][i] && w.now-max(w.talkAt[i][j], w.talkAt[j][i]) > 4*time.Second
+		if j == i || n.gone || n.asleep || !both || w.now-n.started < 40*time.Second {
+			continue
+		}
+		roundTrip := 2*w.delay + 2*Tick + w.step
+		if w.loss > 0 || w.udp {
+			roundTrip += time.Second
+		}
+		if ago := w.now - l.truth; l.conn != 0 && ago > roundTrip && ago < d {
+			say("node %d heard it %v ago", j, ago)
+		}
+	}
+	if w.now-w.links[i][h].truth < w.after {
+		say("it heard it itself %v ago", w.now-w.links[i][h].truth)
+	}
+	if unheard < Quorum(len(w.nodes)) {
+		say("only %d nodes did not hear it", unheard)
+	}
+	reach := 0
+	for j := range w.nodes {
+		if l := w.links[j][h]; l.up && w.now-l.since > w.after && l.conn != 0 && !l.fresh {
+			reach++
+		}
+	}
+	if s := w.hosts[h]; s.up && w.now-s.since > w.after && reach == len(w.nodes) {
+		say("new connections were never answered, and it lives")
+	}
+}
+
+// die ends a host for good.
+func (w *world) die(h int) { w.hosts[h].up, w.hosts[h].since = false, w.now }
+
+func (w *world) rise(h int) { w.hosts[h].up, w.hosts[h].since = true, w.now }
+
+// cut changes the path between node i and host h.
+func (w *world) cut(i, h int, up bool) { w.links[i][h].up, w.links[i][h].since = up, w.now }
+
+// part changes both ways between nodes.
+func (w *world) part(i, j int, up bool) {
+	w.talk[i][j], w.talk[j][i], w.talkAt[i][j], w.talkAt[j][i] = up, up, w.now, w.now
+}
