@@ -1,0 +1,88 @@
+package vanish
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// schedules plays n random days from seed on: up to six faults at once of nodes, hosts, paths, firewalls and messages.
+func schedules(t *testing.T, from uint64, n int) (evictions int) {
+	t.Helper()
+	for seed := from; seed < from+uint64(n); seed++ {
+		r := rand.New(rand.NewPCG(seed, 2))
+		nodes, hosts := 2+r.IntN(4), 3+r.IntN(4)
+		w := newWorld(seed, nodes, hosts)
+		if r.IntN(3) == 0 {
+			w.loss = 0.1
+			w.hostLoss = float64(r.IntN(4)) / 10
+		}
+		w.delay = []time.Duration{5 * ms, 50 * ms, 400 * ms}[r.IntN(3)]
+		for range 1 + r.IntN(6) {
+			w.fault(r)
+			w.run(time.Duration(r.IntN(9000)) * ms)
+		}
+		w.run(15 * time.Second)
+		evictions += w.total()
+		for _, s := range w.wrong {
+			t.Errorf("seed %d: %s", seed, s)
+		}
+	}
+	return evictions
+}
+
+// fault lets one thing happen.
+func (w *world) fault(r *rand.Rand) {
+	i, j, h := r.IntN(len(w.nodes)), r.IntN(len(w.nodes)), r.IntN(len(w.hosts))
+	up := r.IntN(3) == 0
+	switch r.IntN(10) {
+	case 0, 1:
+		if w.hosts[h].up && !up {
+			w.die(h)
+		} else if !w.hosts[h].up {
+			w.rise(h)
+		}
+	case 2, 3:
+		w.cut(i, h, up)
+	case 4:
+		for h := range w.hosts {
+			w.cut(i, h, up)
+		}
+	case 5:
+		if i != j {
+			w.part(i, j, up)
+		}
+	case 6:
+		w.nodes[i].asleep = !w.nodes[i].asleep
+	case 7:
+		w.restart(i)
+	case 8:
+		w.links[i][h].flow = false
+		if up {
+			for i := range w.nodes {
+				w.links[i][h].flow = false
+			}
+		}
+	case 9:
+		for i := range w.nodes {
+			w.cut(i, h, false)
+		}
+		w.cut(j, h, true)
+	}
+}
+
+// TestSchedules: whatever happens, nobody is evicted whom some node heard that can say so (docs/spec/deadhosts.md#v-13).
+func TestSchedules(t *testing.T) {
+	n := 300
+	if v := os.Getenv("VANISH_SCHEDULES"); v != "" {
+		n, _ = strconv.Atoi(v)
+	}
+	if e := schedules(t, 1, n); e < n/10 {
+		t.Error(fmt.Sprint("only ", e, " evictions"))
+	} else {
+		t.Logf("%d schedules, %d evictions", n, e)
+	}
+}
