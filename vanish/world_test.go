@@ -68,6 +68,7 @@ type link struct {
 	probe    time.Duration // next
 	conn     uint64
 	truth    time.Duration // newest sign of life that reached the node by any way
+	broke    time.Duration // when one came after a silence of D, last
 }
 
 type letter struct {
@@ -105,7 +106,7 @@ func newWorld(seed uint64, nodes, hosts int, change ...func(i int, c *Config)) *
 			w.talk[i][j], w.talkAt[i][j] = true, long
 		}
 		for range hosts {
-			w.links[i] = append(w.links[i], &link{up: true, since: long, flow: true, fresh: true, answered: long})
+			w.links[i] = append(w.links[i], &link{up: true, since: long, flow: true, fresh: true, answered: long, broke: long})
 		}
 		w.start(i, 1)
 	}
@@ -173,7 +174,8 @@ func (w *world) registers(i, h int) {
 		l.flow, l.conn, l.probes, l.answered, l.heard = true, w.nonces, 0, long, w.now
 	}
 	w.hosts[h].gen++
-	l.heard, l.probes, l.truth, l.probe = w.now, 0, w.now, w.now+2*time.Second
+	w.sign(l)
+	l.heard, l.probes, l.probe = w.now, 0, w.now+2*time.Second
 	n.Registered(Claim{subject(h), l.conn, w.hosts[h].gen}, true, w.at())
 	w.carry(i)
 }
@@ -199,8 +201,17 @@ func (w *world) sends(i, h int) {
 	l.probes++
 	l.probe = w.now + time.Second
 	if w.reaches(i, h, true) {
-		l.heard, l.truth, l.probes, l.probe = w.now, w.now, 0, w.now+2*time.Second
+		w.sign(l)
+		l.heard, l.probes, l.probe = w.now, 0, w.now+2*time.Second
 	}
+}
+
+// sign notes that a sign of life has reached a node.
+func (w *world) sign(l *link) {
+	if w.now-l.truth >= w.after*5/8 {
+		l.broke = w.now
+	}
+	l.truth = w.now
 }
 
 func (w *world) look(i int, conns []uint64) {
@@ -325,7 +336,7 @@ func (w *world) carry(i int) {
 		outcome := Unanswered
 		if w.reaches(i, h, false) {
 			outcome = Answered
-			w.links[i][h].truth = w.now
+			w.sign(w.links[i][h])
 		}
 		n.Tried(c.Source, c.Try, outcome, w.at())
 		w.carry(i)
@@ -347,7 +358,7 @@ func (w *world) oracle(i, h int, e Eviction) {
 	unheard := 0
 	for j, n := range w.nodes {
 		l := w.links[j][h]
-		if w.now-l.truth >= d-1100*ms { // an answer is at most a second old
+		if w.now-l.truth >= d || w.now-l.broke <= time.Second { // an answer is at most a second old
 			unheard++
 		}
 		both := w.talk[i][j] && w.talk[j][i] && w.now-max(w.talkAt[i][j], w.talkAt[j][i]) > 4*time.Second

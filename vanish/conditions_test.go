@@ -1,0 +1,265 @@
+package vanish
+
+import (
+	"testing"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+)
+
+// agreed is three nodes of which the first has everything that an eviction of host 1 takes.
+func agreed(t *testing.T) (*world, *Node, *claim) {
+	t.Helper()
+	w := newWorld(20, 3, 5)
+	w.die(1)
+	for range 200 {
+		w.run(w.step)
+		if w.gone(1) > 0 {
+			break
+		}
+	}
+	for i, o := range w.nodes {
+		if _, is := o.evicted[1]; is {
+			w.nodes[0], w.nodes[i] = w.nodes[i], w.nodes[0]
+			n := w.nodes[0].Node
+			return w, n, n.claims[subject(1)]
+		}
+	}
+	t.Fatal("nobody evicted")
+	return nil, nil, nil
+}
+
+// TestEachCondition: with everything there a claim goes; with any one thing missing it is kept, and the reason is told.
+func TestEachCondition(t *testing.T) {
+	ago := func(w *world, d time.Duration) clock.Stamp { return w.at().Add(-d) }
+	for what, c := range map[string]struct {
+		spoil func(w *world, n *Node, k *claim)
+		why   Why
+	}{
+		"nothing":                  {func(*world, *Node, *claim) {}, Votes},
+		"off":                      {func(_ *world, n *Node, _ *claim) { n.cfg.Mode = Off }, SwitchedOff},
+		"observing":                {func(_ *world, n *Node, _ *claim) { n.cfg.Mode = Observe }, Votes},
+		"not watched":              {func(_ *world, _ *Node, k *claim) { k.line = nil }, NotWatched},
+		"stopping":                 {func(_ *world, n *Node, _ *claim) { n.Drain() }, Draining},
+		"29 s old":                 {func(w *world, n *Node, _ *claim) { n.started = ago(w, 29*time.Second) }, Young},
+		"31 s old":                 {func(w *world, n *Node, _ *claim) { n.started = ago(w, 31*time.Second) }, Votes},
+		"looked 499 ms ago":        {func(w *world, n *Node, _ *claim) { n.attention.last = ago(w, 499*ms) }, Votes},
+		"looked 501 ms ago":        {func(w *world, n *Node, _ *claim) { n.attention.last = ago(w, 501*ms) }, NotLooking},
+		"something answers":        {func(_ *world, n *Node, _ *claim) { n.AnsweredFor(true) }, AnsweredFor},
+		"two probes were answered": {func(_ *world, _ *Node, k *claim) { k.line.answered = 2 }, Uncalibrated},
+		"never a new connection":   {func(_ *world, _ *Node, k *claim) { k.machine.lastAnswer = clock.Stamp{} }, ConnectFiltered},
+		"none for ten minutes":     {func(w *world, _ *Node, k *claim) { k.machine.lastAnswer = ago(w, 10*time.Minute+time.Second) }, ConnectFiltered},
+		"a gap 4.9 s ago":          {func(w *world, n *Node, _ *claim) { n.attention.from = ago(w, 4900*ms) }, HeardOfLate},
+		"heard 4.9 s ago":          {func(w *world, _ *Node, k *claim) { k.machine.life = ago(w, 4900*ms) }, HeardOfLate},
+		"three unanswered":         {func(_ *world, _ *Node, k *claim) { k.line.waits = k.line.waits[:3] }, TooLittle},
+		"two unanswered":           {func(_ *world, _ *Node, k *claim) { k.line.waits = k.line.waits[:2] }, TooLittle},
+		"four unanswered":          {func(_ *world, _ *Node, k *claim) { k.line.waits = k.line.waits[:4] }, Votes},
+		"five new connections":     {func(_ *world, _ *Node, k *claim) { k.machine.tries = k.machine.tries[:5] }, TooLittle},
+		"six":                      {func(_ *world, _ *Node, k *claim) { k.machine.tries = k.machine.tries[:6] }, Votes},
+		"braked":                   {func(_ *world, n *Node, _ *claim) { n.braked = true }, Braked},
+		"the claim is on hold":     {func(w *world, n *Node, k *claim) { n.after.holds[k.Subject] = w.at().Add(time.Second) }, OnHold},
+		"its hold is over":         {func(w *world, n *Node, k *claim) { n.after.holds[k.Subject] = w.at() }, Votes},
+		"all are on hold":          {func(w *world, n *Node, _ *claim) { n.after.all = w.at().Add(time.Second) }, OnHold},
+		"512 suspect":              {func(_ *world, n *Node, _ *claim) { n.suspects = 512 }, Votes},
+		"513 suspect":              {func(_ *world, n *Node, _ *claim) { n.suspects = 513 }, TooMany},
+		"life told, 4.9 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life = ago(w, 4900*ms) }, Contradicted},
+		"life told, 5.1 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life = ago(w, 5100*ms) }, Votes},
+		"life passed on":           {func(w *world, _ *Node, k *claim) { k.asking[0].passedOn = ago(w, 4900*ms) }, Contradicted},
+		"last word alive":          {func(_ *world, _ *Node, k *claim) { k.asking[1].alive = true }, Contradicted},
+		"one agrees":               {func(_ *world, _ *Node, k *claim) { k.asking[0].silent = false }, Votes},
+		"nobody agrees":            {func(_ *world, _ *Node, k *claim) { k.asking[0].silent, k.asking[1].silent = false, false }, TooFew},
+		"answers of 1.1 s ago": {func(w *world, _ *Node, k *claim) {
+			k.asking[0].answered, k.asking[1].answered = ago(w, 1100*ms), ago(w, 1100*ms)
+		}, TooFew},
+		"one of 2.9 s ago":           {func(w *world, _ *Node, k *claim) { k.asking[0].answered = ago(w, 2900*ms) }, Votes},
+		"one of 3.1 s ago":           {func(w *world, _ *Node, k *claim) { k.asking[0].answered = ago(w, 3100*ms) }, NotAnswered},
+		"one has never answered":     {func(_ *world, _ *Node, k *claim) { k.asking[0].answered = clock.Stamp{} }, NotAnswered},
+		"a member tells five nodes":  {func(_ *world, _ *Node, k *claim) { k.asking[0].nodes = 5 }, Votes},
+		"a member tells six nodes":   {func(_ *world, _ *Node, k *claim) { k.asking[0].nodes = 6 }, TooFew},
+		"six as the operator has it": {func(_ *world, n *Node, _ *claim) { n.cfg.Nodes = 6 }, TooFew},
+		"two as the operator has it": {func(_ *world, n *Node, _ *claim) { n.cfg.Nodes = 2 }, MoreNodes},
+	} {
+		w, n, k := agreed(t)
+		c.spoil(w, n, k)
+		var e Eviction
+		e.Unanswered = 0
+		if k.line != nil {
+			e.Unanswered = k.line.unansweredSince(k.machine.Life(), w.at())
+		}
+		if why, _ := n.decide(k, &e, w.at()); why != c.why {
+			t.Errorf("%s: %s, want %s", what, why.Name(), c.why.Name())
+		}
+	}
+}
+
+// TestMute: six questions, three seconds, and one by stream that failed or has waited for two; then even a last word no longer stands.
+func TestMute(t *testing.T) {
+	w, n, k := agreed(t)
+	now := w.at()
+	mute := word{asks: 6, from: now.Add(-3100 * ms), stream: now.Add(-2100 * ms)}
+	for what, c := range map[string]struct {
+		change func(o *word)
+		want   bool
+	}{
+		"mute":                            {func(*word) {}, true},
+		"five questions":                  {func(o *word) { o.asks = 5 }, false},
+		"in 2.9 s":                        {func(o *word) { o.from = now.Add(-2900 * ms) }, false},
+		"none by stream":                  {func(o *word) { o.stream = clock.Stamp{} }, false},
+		"one by stream, 1.9 s ago":        {func(o *word) { o.stream = now.Add(-1900 * ms) }, false},
+		"one by stream that failed":       {func(o *word) { o.stream, o.streamNo = now, true }, true},
+		"alive was its last word, once":   {func(o *word) { o.alive = true }, true},
+		"alive was its last word, 4.9 s ": {func(o *word) { o.alive, o.life = true, now.Add(-4900*ms) }, true},
+	} {
+		o := mute
+		c.change(&o)
+		if got := o.mute(now); got != c.want {
+			t.Errorf("%s: mute %v", what, got)
+		}
+	}
+	alive := mute
+	alive.alive, alive.peer = true, k.asking[0].peer
+	k.asking[0] = &alive
+	e := Eviction{Unanswered: 4}
+	if why, _ := n.decide(k, &e, now); why != Votes || len(e.Mute) != 1 {
+		t.Errorf("alive is the last word of a member that is mute: %s, mute %v", why.Name(), e.Mute)
+	}
+}
+
+// TestAnswersInAnyOrder: an old answer brings its life and nothing else; one to the same question never takes life back.
+func TestAnswersInAnyOrder(t *testing.T) {
+	silent := Answer{Holds: true, Silent: true, Silence: 6 * time.Second, Life: 6 * time.Second, PassedOn: Never}
+	alive := Answer{Holds: true, Life: time.Second, PassedOn: Never}
+	var o word
+	take := func(a Answer, asked, now time.Duration) { o.take(a, 3, at(asked), 5*time.Second, at(now)) }
+	take(silent, 2*time.Second, 2100*ms)
+	o.asks = 4
+	take(alive, time.Second, 2200*ms)
+	if o.alive || !o.silent || o.asks != 4 || o.life != at(1200*ms) || o.answered != at(2*time.Second) {
+		t.Errorf("after an old answer: %+v", o)
+	}
+	take(alive, 3*time.Second, 3100*ms)
+	take(silent, 3*time.Second, 3200*ms)
+	if !o.alive || o.silent || o.asks != 0 {
+		t.Errorf("two answers to one question: %+v", o)
+	}
+	take(silent, 2*time.Second, 3300*ms)
+	if !o.alive {
+		t.Error("an old answer takes life back")
+	}
+	take(silent, 4*time.Second, 4100*ms)
+	if o.alive || !o.silent {
+		t.Errorf("not taken back: %+v", o)
+	}
+	short := silent
+	short.Silence = 4900 * ms
+	take(short, 5*time.Second, 5100*ms)
+	if o.silent {
+		t.Error("silence of any length is taken for an agreement")
+	}
+	take(Answer{Life: Never, PassedOn: time.Second}, 6*time.Second, 6100*ms)
+	if o.passedOn != at(5100*ms) || o.silent || o.alive {
+		t.Errorf("passed on: %+v", o)
+	}
+}
+
+// TestStands: what has been handled of the claim since, another owner, a closed connection or any sign of life keeps it.
+func TestStands(t *testing.T) {
+	c := Claim{Subject: subject(1), Conn: 4, Generation: 9}
+	e := Eviction{Claim: c, After: 8 * time.Second}
+	other, newer, moved := c, c, c
+	other.Conn++
+	newer.Generation++
+	moved.Source = source(2)
+	for what, s := range map[string]struct {
+		held  Claim
+		open  bool
+		heard time.Duration
+		want  bool
+	}{
+		"as judged": {c, true, 8020 * ms, true}, "heard": {c, true, 8019 * ms, false}, "closed": {c, false, time.Minute, false},
+		"another owner": {other, true, time.Minute, false}, "registered since": {newer, true, time.Minute, false}, "another source": {moved, true, time.Minute, false},
+	} {
+		if got := e.Stands(s.held, s.open, Reading{Heard: s.heard}); got != s.want {
+			t.Errorf("%s: stands %v", what, got)
+		}
+	}
+}
+
+// TestSilenceIsCounted: T of it, and no less.
+func TestSilenceIsCounted(t *testing.T) {
+	for back, want := range map[time.Duration]int{7900 * ms: 0, 8100 * ms: 1} {
+		w, n, k := agreed(t)
+		n.Took(Eviction{Claim: k.Claim}, false) // the tables kept it: judged as before
+		n.Take()
+		n.attention.from = w.at().Add(-back)
+		n.judge(k, w.at())
+		if got := len(n.Take().Evict); got != want {
+			t.Errorf("%v of silence: %d evictions", back, got)
+		}
+	}
+}
+
+// TestLimits: 2,000 questions and 4,000 answers a second; a question that was held back was not asked in vain.
+func TestLimits(t *testing.T) {
+	w, n, k := agreed(t)
+	q := Query{From: n.members[0], Nonce: 1, Nodes: 3, Subjects: []Subject{k.Subject}}
+	n.Take()
+	for range answerRate + 500 {
+		n.Receive(q, w.at())
+	}
+	if got := len(n.Take().Packets); got < answerRate-20 || got > answerRate {
+		t.Errorf("%d answers at once", got)
+	}
+	for n.asking.AllowN(wall(w.at()), 1) {
+	}
+	k.asking[0].next, k.asking[0].asks = clock.Stamp{}, 0
+	n.question(w.at())
+	if k.asking[0].asks != 0 || n.counters.Limited == 0 {
+		t.Errorf("%d asked in vain, %d held back", k.asking[0].asks, n.counters.Limited)
+	}
+	q.From.Name = "stranger"
+	n.Receive(q, w.at().Add(time.Minute))
+	if len(n.Take().Packets) > 0 {
+		t.Error("a stranger was answered")
+	}
+}
+
+// TestLifeIsTold: whoever was told silent is told of life, three times.
+func TestLifeIsTold(t *testing.T) {
+	w, n, k := agreed(t)
+	if len(k.told) == 0 {
+		t.Fatal("nobody was told silent")
+	}
+	n.Take()
+	told := len(k.told)
+	n.Heard(k.Source, w.at(), w.at())
+	sent := 0
+	for _, p := range n.Take().Packets {
+		if a, ok := p.Msg.(Alive); ok && a.News[0].Life == 0 && a.Valid() == nil {
+			sent++
+		}
+	}
+	if sent != 3*told {
+		t.Errorf("told %d times, want three times each of %d", sent, told)
+	}
+	n.Heard(k.Source, w.at(), w.at())
+	if len(n.Take().Packets) > 0 {
+		t.Error("told again")
+	}
+}
+
+// TestEvictedIsLookedAt: who still votes must still look; a host that is back after an hour is heard.
+func TestEvictedIsLookedAt(t *testing.T) {
+	w, n, _ := agreed(t)
+	w.run(time.Minute)
+	before := len(n.machines[source(1)].tries)
+	w.hosts[1].mute = true
+	for i := range w.nodes {
+		w.links[i][1].flow = false // it is back, and its old connections are forgotten
+	}
+	w.rise(1)
+	w.run(2 * time.Second)
+	if w.gone(1) != 0 || before == 0 {
+		t.Errorf("back, and still gone at %d nodes", w.gone(1))
+	}
+}
