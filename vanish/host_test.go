@@ -171,6 +171,34 @@ func TestSilenceCountsFromTheLastGap(t *testing.T) {
 	}
 }
 
+// TestSignOfLifeVoidsWhatWasTriedBefore: also where the try is still under way, and an older sign changes nothing.
+func TestSignOfLifeVoidsWhatWasTriedBefore(t *testing.T) {
+	d := newDay(Unanswered, time.Minute)
+	d.until(2 * time.Second)
+	if d.TriesInVain(at(d.now)) != 1 {
+		t.Fatalf("%d in vain, want the check after the first REGISTER", d.TriesInVain(at(d.now)))
+	}
+	d.Alive(at(2 * time.Second))
+	d.Alive(at(time.Second))
+	if n := d.TriesInVain(at(3 * time.Second)); n > 0 || d.Life() != at(2*time.Second) {
+		t.Errorf("%d in vain after a sign of life at %v", n, d.Life())
+	}
+}
+
+// TestFewConnectionsAtOnce: however long each takes.
+func TestFewConnectionsAtOnce(t *testing.T) {
+	d := newDay(Unanswered, time.Minute)
+	for range 40 {
+		d.until(d.now + time.Second)
+		if len(d.pending) > triesOnce {
+			t.Fatalf("%d under way", len(d.pending))
+		}
+	}
+	if len(d.pending) != triesOnce {
+		t.Errorf("%d under way, want %d", len(d.pending), triesOnce)
+	}
+}
+
 // TestEvictedHostIsAskedOn: once a second, for as long as it is silent.
 func TestEvictedHostIsAskedOn(t *testing.T) {
 	d := newDay(Unanswered, time.Second)

@@ -138,7 +138,11 @@ func TestLineNeverTellsTooMuch(t *testing.T) {
 				r.Unacked, r.DataOut = 1, r.DataOut+1
 			case "look":
 				r.Heard = max((now - life + time.Duration(rapid.IntRange(-2, 8).Draw(t, "error"))*ms).Truncate(ms), 0)
+				before := l.life
 				l.Look(r, at(now))
+				if l.life.Before(before) {
+					t.Fatalf("life at %v, then %v", before, l.life)
+				}
 				if told, ok := l.Life(); !ok || told.Sub(at(life)) < 0 || told.Sub(at(life)) > 80*ms {
 					t.Fatalf("life at %v, told %v later", life, told.Sub(at(life)))
 				}
