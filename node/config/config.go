@@ -58,6 +58,8 @@ type Config struct {
 	// CloseClientsUntilReady closes connections of clients, never those of brokers, while the node is not ready and another
 	// one is: a Java client moves to another NameServer only when its connection is gone.
 	CloseClientsUntilReady bool
+	// DeadHosts says how the node finds out that a broker's host has vanished.
+	DeadHosts DeadHosts
 	// Addresses says how brokers and clients come to know the nodes.
 	Addresses Addresses
 	// DrainOnStop is for how long at most a stop first lets clients go, while everybody is served; 0: not at all. It ends when no
@@ -115,7 +117,7 @@ type System struct {
 // Default gives the values of the original for this system, with port 9876 as its start code sets it.
 func Default(sys System) Config {
 	c := Config{Extra: map[string]string{}, Clock: clock.Now, ReadyAfter: DefaultReadyAfter, JoinWait: DefaultJoinWait,
-		DrainQuiet: DefaultDrainQuiet, Addresses: DefaultAddresses(), KVValueMax: DefaultKVValueMax, Memory: memory.Plan(memory.Found{})}
+		DrainQuiet: DefaultDrainQuiet, Addresses: DefaultAddresses(), DeadHosts: DefaultDeadHosts(), KVValueMax: DefaultKVValueMax, Memory: memory.Plan(memory.Found{})}
 	c.Options = Options{
 		RocketmqHome:                         sys.Properties["rocketmq.home.dir"],
 		KVConfigPath:                         filepath.Join(sys.DataDir(), "kvConfig.json"),
@@ -272,6 +274,7 @@ func (c *Config) Validate() error {
 	}
 	faults = append(faults, c.TLS.validate()...)
 	faults = append(faults, c.Addresses.validate()...)
+	faults = append(faults, c.DeadHosts.validate(c.Gossip != nil)...)
 	return errors.Join(append(faults, checkListener("--http", c.HTTP, "127.0.0.1:9886, or :9886 for every address"))...)
 }
 

@@ -110,8 +110,3 @@ func (d *Dialer) Canary(ctx context.Context, addrs []netip.Addr) (answers netip.
 	}
 	return netip.Addr{}, false
 }
-
-// NobodysAddresses are those of documentation (RFC 5737, RFC 3849).
-func NobodysAddresses() []netip.Addr {
-	return []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
-}

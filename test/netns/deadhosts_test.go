@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -536,7 +537,7 @@ func TestNewConnections(t *testing.T) {
 		c.is("192.0.2.1", connect.Failed) // no route
 		c.is("2001:db8::1", connect.Failed)
 		c.here.within(func() {
-			if a, any := c.dialer.Canary(t.Context(), connect.NobodysAddresses()); any {
+			if a, any := c.dialer.Canary(t.Context(), config.DefaultDeadHosts().Canary); any {
 				t.Errorf("%v answers, where there is no way to it", a)
 			}
 		})
@@ -564,7 +565,7 @@ func TestNewConnections(t *testing.T) {
 		c.listen("tcp4", "192.0.2.1")
 		c.is("192.0.2.1", connect.Answered)
 		c.here.within(func() {
-			if _, any := c.dialer.Canary(t.Context(), connect.NobodysAddresses()); !any {
+			if _, any := c.dialer.Canary(t.Context(), config.DefaultDeadHosts().Canary); !any {
 				t.Error("the canary says that nobody answers")
 			}
 		})
