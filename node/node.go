@@ -25,6 +25,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/divergence"
 	"github.com/epitaph-mq/epitaph/node/kvconfig"
 	"github.com/epitaph-mq/epitaph/node/readiness"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -40,6 +41,7 @@ type Node struct {
 	server   *rpc.Server
 	notify   *notifier
 	depart   *departures.Shell // nil: the node gossips with nobody
+	vanished *vanished.Shell   // likewise
 	faults   *repeats
 	shares   *shares
 	admins   mq.Networks    // who may change something for others; nil: everybody
@@ -151,7 +153,11 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 				}
 			}
 		}
+		n.watchHosts(&cfg, &g)
 		if n.depart, err = departures.New(n.table, n.apply, g); err != nil {
+			return nil, err
+		}
+		if err := n.vanished.Attach(n.Gossip()); err != nil {
 			return nil, err
 		}
 	}
@@ -260,6 +266,7 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	n.goOnStop("expiry scan", n.sweep)
 	if n.depart != nil {
+		n.goOnStop("silent hosts", n.vanished.Run)
 		n.goOnStop("readiness", n.watchReadiness)
 		n.goOnStop("divergence", func(ctx context.Context) {
 			divergence.Watch(ctx, n.Gossip(), view{n}.Up, n.log)

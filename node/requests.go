@@ -134,6 +134,7 @@ func (n *Node) Closed(c *rpc.Conn) {
 		}
 		if n.depart != nil {
 			n.depart.Gossip().Closed(c.ID())
+			n.vanished.Closed(c)
 		}
 	}
 }

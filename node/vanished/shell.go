@@ -1,0 +1,381 @@
+// Package vanished is what a node does about brokers whose hosts fall silent: it looks at their connections, tries new ones, and asks the other
+// nodes. The rule is package vanish, the transport of its messages package gossip; this is the shell between them, the connections
+// and the tables.
+package vanished
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/connect"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
+)
+
+const (
+	maxInbox       = 1024            // messages that wait for the loop; what is dropped is repeated
+	triesAtOnce    = 256             // new connections under way
+	defaultTimeout = 120_000         // of a broker that names none, in ms
+	silentFrom     = 2 * time.Second // silence from which on other connections of a source are looked at
+	lookGrant      = 20 * time.Millisecond
+	canaryEvery    = time.Hour
+	offEvery       = 10 * time.Second // between two looks at the tables of a node that only answers
+)
+
+// Config is what a Shell needs.
+type Config struct {
+	Rule   vanish.Config // but Self
+	Canary []netip.Addr // where nobody may answer a connection
+	Table  *routes.Table
+	Conns  func() *rpc.Server
+	Clock  func() clock.Stamp
+	Logger *slog.Logger
+}
+
+// Shell is the rule at one node, and what it needs. Make it with New, give its Message to gossip, Attach that, then Run.
+type Shell struct {
+	cfg    Config
+	gossip *gossip.Gossip
+	dialer *connect.Dialer
+	inbox  chan vanish.Message
+	tries  sync.WaitGroup
+
+	mu     sync.Mutex // guards the following fields
+	rule   *vanish.Node
+	conns  map[uint64]*rpc.Conn // that own what the rule knows
+	claims map[vanish.Subject]vanish.Claim
+	reason map[uint64]rpc.Unwatched // of those connections
+	spoken map[uint64]uint64        // how many registrations each has sent: the generation of its claims
+	looked clock.Stamp              // when members and tables were asked last
+	counts Counts
+}
+
+// Counts are counts since the start.
+type Counts struct {
+	WouldEvict uint64
+	Kept       map[vanish.Why]uint64
+	Refuted    map[string]uint64
+	Tried      map[connect.Outcome]uint64
+	Sent, Got  map[string]uint64 // messages by type
+	Dropped    uint64            // messages, because the loop is behind
+	Gaps       uint64
+}
+
+// New makes a Shell that knows no broker yet. Attach it before anything else is done with it.
+func New(cfg Config) *Shell {
+	return &Shell{
+		cfg: cfg, dialer: connect.New(triesAtOnce), inbox: make(chan vanish.Message, maxInbox),
+		conns: map[uint64]*rpc.Conn{}, claims: map[vanish.Subject]vanish.Claim{}, reason: map[uint64]rpc.Unwatched{}, spoken: map[uint64]uint64{},
+		counts: Counts{
+			Kept: map[vanish.Why]uint64{}, Refuted: map[string]uint64{}, Tried: map[connect.Outcome]uint64{},
+			Sent: map[string]uint64{}, Got: map[string]uint64{},
+		},
+	}
+}
+
+// Attach gives it the membership, which was made with its Message.
+func (s *Shell) Attach(g *gossip.Gossip) (err error) {
+	s.gossip = g
+	rule := s.cfg.Rule
+	rule.Self = vanish.Peer(g.Self())
+	s.rule, err = vanish.New(rule, s.cfg.Clock())
+	return err
+}
+
+// Message takes what a member asks or says. It does not wait.
+func (s *Shell) Message(m vanish.Message) {
+	select {
+	case s.inbox <- m:
+	default:
+		s.mu.Lock()
+		s.counts.Dropped++
+		s.mu.Unlock()
+	}
+}
+
+// Registered is told of every REGISTER that named its broker, while it is handled.
+func (s *Shell) Registered(c *rpc.Conn, r *routes.Registration) {
+	source := c.Source().Machine()
+	if !source.IsValid() {
+		return // nobody can say whose host that is
+	}
+	why := rpc.UnwatchedPlatform
+	if s.cfg.Rule.Mode != vanish.Off {
+		timeout := int64(defaultTimeout)
+		if r.Timeout.Valid {
+			timeout = r.Timeout.N
+		}
+		why = c.Watch(r.Addr, timeout)
+	}
+	subject := vanish.Subject{
+		Cluster: strings.Clone(r.Cluster), Addr: strings.Clone(r.Addr), Name: strings.Clone(r.Name), BrokerID: r.ID, Source: source,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spoken[c.ID()]++
+	claim := vanish.Claim{Subject: subject, Conn: c.ID(), Generation: s.spoken[c.ID()]}
+	s.conns[c.ID()], s.reason[c.ID()], s.claims[subject] = c, why, claim
+	s.rule.Registered(claim, why == rpc.Watched, s.cfg.Clock())
+}
+
+// Closed is told of a connection that is gone.
+func (s *Shell) Closed(c *rpc.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns[c.ID()] == nil {
+		return
+	}
+	s.rule.Closed(c.ID())
+	delete(s.conns, c.ID())
+	delete(s.reason, c.ID())
+	delete(s.spoken, c.ID())
+	for subject, claim := range s.claims {
+		if claim.Conn == c.ID() {
+			delete(s.claims, subject)
+		}
+	}
+}
+
+// Drain says that the node is stopping.
+func (s *Shell) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rule.Drain()
+}
+
+// Run looks, asks and answers until ctx ends.
+func (s *Shell) Run(ctx context.Context) {
+	defer s.tries.Wait()
+	every := offEvery
+	if s.cfg.Rule.Mode != vanish.Off {
+		every = vanish.Tick
+		s.tries.Go(func() { s.watchCanary(ctx) })
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.carryOut(ctx, s.tick())
+		case m := <-s.inbox:
+			s.carryOut(ctx, s.receive(m))
+		}
+	}
+}
+
+// tick looks at what is due, and has the rule judge.
+func (s *Shell) tick() vanish.Output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Clock()
+	s.catchUp(now)
+	if s.cfg.Rule.Mode == vanish.Off {
+		return vanish.Output{}
+	}
+	silent := map[netip.Addr]bool{}
+	for _, id := range s.rule.Due(now) {
+		if heard, ok := s.look(id); ok && heard >= silentFrom {
+			silent[s.conns[id].SocketAddr().Addr()] = true
+		}
+	}
+	s.lookBeside(silent)
+	s.rule.Tick(s.cfg.Clock())
+	return s.rule.Take()
+}
+
+// look reads a connection's TCP_INFO. What it says is as of before the stamp, so life looks younger than it is, which keeps.
+func (s *Shell) look(id uint64) (heard time.Duration, ok bool) {
+	c := s.conns[id]
+	if c == nil {
+		return 0, false
+	}
+	l, ok := c.Look()
+	if ok {
+		s.rule.Looked(id, vanish.Reading{
+			Heard: l.Heard, Probes: l.Probes, Retransmits: l.Retransmits, DataIn: l.DataIn, DataOut: l.DataOut, Unacked: l.Unacked,
+		}, s.cfg.Clock())
+	}
+	return l.Heard, ok
+}
+
+// lookBeside looks at every other connection of sources whose brokers' are silent: clients and tools may live on the same machine.
+func (s *Shell) lookBeside(silent map[netip.Addr]bool) {
+	if len(silent) == 0 {
+		return
+	}
+	for c := range s.cfg.Conns().Conns() {
+		from := c.SocketAddr().Addr()
+		if !silent[from] || s.reason[c.ID()] == rpc.Watched && s.conns[c.ID()] != nil {
+			continue
+		}
+		if l, ok := c.Look(); ok && !l.Closed {
+			now := s.cfg.Clock()
+			s.rule.Heard(from, now.Add(-max(l.Heard-lookGrant, 0)), now)
+		}
+	}
+}
+
+// catchUp tells the rule who lives, and what is registered no more, once a second at most.
+func (s *Shell) catchUp(now clock.Stamp) {
+	if now.Sub(s.looked) < vanish.LookEvery {
+		return
+	}
+	s.looked = now
+	var others []vanish.Peer
+	for _, m := range s.gossip.Members() {
+		if !m.Self {
+			others = append(others, vanish.Peer(m.Peer))
+		}
+	}
+	s.rule.Members(others, s.gossip.Nodes())
+	for subject := range s.claims {
+		claimed := false
+		for _, who := range s.cfg.Table.Holders(tombstone.Key{Cluster: subject.Cluster, Addr: subject.Addr}) {
+			claimed = claimed || who.Name == subject.Name && who.BrokerID == subject.BrokerID && who.RemoteIP == subject.Source
+		}
+		if !claimed {
+			s.rule.Ended(subject)
+			delete(s.claims, subject)
+		}
+	}
+}
+
+// receive hands a message to the rule; before a question its connections are looked at.
+func (s *Shell) receive(m vanish.Message) vanish.Output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.Got[typeOf(m)]++
+	s.catchUp(s.cfg.Clock())
+	if q, ok := m.(vanish.Query); ok {
+		for _, id := range s.rule.LooksFor(q) {
+			s.look(id)
+		}
+		s.lookUnwatched(q)
+	}
+	s.rule.Receive(m, s.cfg.Clock())
+	return s.rule.Take()
+}
+
+// lookUnwatched is for those that ask about a broker whose connection is not watched here: its life is told all the same.
+func (s *Shell) lookUnwatched(q vanish.Query) {
+	for _, subject := range q.Subjects {
+		claim, held := s.claims[subject]
+		if !held || s.reason[claim.Conn] == rpc.Watched {
+			continue
+		}
+		if l, ok := s.conns[claim.Conn].Look(); ok && !l.Closed {
+			now := s.cfg.Clock()
+			s.rule.Heard(subject.Source, now.Add(-max(l.Heard-lookGrant, 0)), now)
+		}
+	}
+}
+
+func typeOf(m vanish.Message) string {
+	switch m.(type) {
+	case vanish.Query:
+		return "query"
+	case vanish.View:
+		return "view"
+	}
+	return "alive"
+}
+
+// carryOut does what the rule wants done. No lock is held.
+func (s *Shell) carryOut(ctx context.Context, out vanish.Output) {
+	for _, id := range out.Probes {
+		s.mu.Lock()
+		c := s.conns[id]
+		s.mu.Unlock()
+		if c != nil {
+			c.Probe()
+		}
+	}
+	for _, t := range out.Connects {
+		s.tries.Go(func() { s.try(ctx, t) })
+	}
+	for _, p := range out.Packets {
+		if p.After == 0 {
+			s.send(p)
+			continue
+		}
+		s.tries.Go(func() {
+			later := time.NewTimer(p.After)
+			defer later.Stop()
+			select {
+			case <-ctx.Done():
+			case <-later.C:
+				s.send(p)
+			}
+		})
+	}
+	for i := range out.Evict {
+		s.wouldEvict(&out.Evict[i])
+	}
+	for i := range out.Events {
+		s.tell(&out.Events[i])
+	}
+}
+
+func (s *Shell) send(p vanish.Packet) {
+	sent := s.gossip.Tell(p.To, p.Msg, p.Stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sent {
+		s.counts.Sent[typeOf(p.Msg)]++
+	} else if q, ok := p.Msg.(vanish.Query); ok && p.Stream {
+		s.rule.StreamFailed(q.Nonce)
+	}
+}
+
+// try opens a new connection to a broker's advertised address.
+func (s *Shell) try(ctx context.Context, t vanish.Connect) {
+	addr, err := netip.ParseAddrPort(t.Addr)
+	r := connect.Result{Outcome: connect.Failed, Err: err}
+	if err == nil {
+		r = s.dialer.Try(ctx, addr)
+	}
+	came := map[connect.Outcome]vanish.Tried{
+		connect.Answered: vanish.Answered, connect.Refused: vanish.Answered, connect.Unanswered: vanish.Unanswered, connect.ByICMP: vanish.Unanswered,
+	}[r.Outcome] // else it failed
+	s.mu.Lock()
+	s.counts.Tried[r.Outcome]++
+	s.rule.Tried(t.Source, t.Try, came, s.cfg.Clock())
+	s.mu.Unlock()
+	if r.Outcome == connect.Failed && !errors.Is(r.Err, context.Canceled) {
+		s.cfg.Logger.Debug("new connection to a broker not tried", "addr", t.Addr, "err", r.Err)
+	}
+}
+
+// watchCanary finds out whether something on the way answers for everybody.
+func (s *Shell) watchCanary(ctx context.Context) {
+	was := false
+	for {
+		who, is := s.dialer.Canary(ctx, s.cfg.Canary)
+		s.mu.Lock()
+		s.rule.AnsweredFor(is)
+		s.mu.Unlock()
+		if is && !was {
+			s.cfg.Logger.Warn("connections are answered where nobody may be (a mesh, a proxy, a firewall?): new connections say nothing about hosts, "+
+				"and no host is taken for vanished; see --dead-host-canary", "addr", who)
+		}
+		was = is
+		again := time.NewTimer(canaryEvery)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return
+		case <-again.C:
+		}
+	}
+}
