@@ -79,7 +79,7 @@ func serveFlags(s *serveSettings) []command.Flag {
 			Usage: "`HOST:PORT` of a read-only listener for health checks, metrics and commands of other machines; it asks nobody " +
 				"who he is, so use loopback, as " + defaultHTTP + " is, or a network of your own"},
 		{To: &s.log.to, Category: categoryLog, Name: "log-to", Default: "stderr", Usage: "`STREAM` of the lines: stderr or stdout"},
-	}, slices.Concat(gossipFlags(&s.gossip), addressFlags(&s.addresses), logFlags(&s.log))...)
+	}, slices.Concat(gossipFlags(&s.gossip), deadHostFlags(&s.deadHosts), addressFlags(&s.addresses), logFlags(&s.log))...)
 	for i := range flags {
 		flags[i].Env = envOf(flags[i].Name)
 	}

@@ -70,6 +70,7 @@ type serveSettings struct {
 	log                  logSettings
 	gossip               gossipSettings
 	addresses            addressSettings
+	deadHosts            deadHostSettings
 	closeClients         bool
 	http, socket         string
 	memory               string
@@ -231,7 +232,7 @@ func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []wa
 // applyShared puts into cfg what mqnamesrv has of serve's flags, too; named is what a flag is called where it was given.
 func (p *program) applyShared(cfg *config.Config, s serveSettings, named func(flag string) string) (faults []error) {
 	s.gossip.key = p.env(gossip.KeyVariable)
-	faults = append(faults, s.gossip.into(cfg), setMemory(cfg, s.memory, s.maxConns))
+	faults = append(faults, s.gossip.into(cfg), s.deadHosts.into(cfg), setMemory(cfg, s.memory, s.maxConns))
 	s.addresses.into(cfg)
 	cfg.ReadOnlyConfig, cfg.CloseClientsUntilReady = s.readOnly, s.closeClients
 	cfg.HTTP, cfg.Socket, cfg.Release = s.http, s.socket, revision()

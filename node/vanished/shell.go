@@ -34,7 +34,7 @@ const (
 // Config is what a Shell needs.
 type Config struct {
 	Rule   vanish.Config // but Self
-	Canary []netip.Addr // where nobody may answer a connection
+	Canary []netip.Addr  // where nobody may answer a connection
 	Table  *routes.Table
 	Conns  func() *rpc.Server
 	Clock  func() clock.Stamp

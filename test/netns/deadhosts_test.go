@@ -665,3 +665,46 @@ func (b *broker) logs(t *testing.T) (text string) {
 	}
 	return text + b.Output()
 }
+
+// Three nodes that observe, and brokers on four hosts. One host's link goes down: each node tells that it would evict that host's broker, and
+// nothing else, and nothing changes. Then one node loses the path to another host alone: it is contradicted.
+func TestObserved(t *testing.T) {
+	need(t, 0)
+	t.Setenv("EPITAPH_DEAD_HOSTS", "observe")
+	w := newWorld(t, "A", "B", "C")
+	var hosts []*host
+	var brokers []*kit.Broker
+	for i := range 4 {
+		h := w.host(fmt.Sprintf("broker%d", i))
+		b := kit.NewBroker(t, h.name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
+		b.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+		b.Register(t, addrs(w.servers())...)
+		hosts, brokers = append(hosts, h), append(brokers, b)
+	}
+	pass(t, 32*time.Second) // no node votes before it has listened for half a minute
+	run(t, "ip", "-n", w.bridge, "link", "set", fmt.Sprintf("port%d", 4), "down")
+	cutAt := time.Now()
+	for _, n := range w.nodes {
+		kit.Await(t, time.Minute, n.name+" would evict "+brokers[0].Name, func() error {
+			if !strings.Contains(n.Output(), "broker would be evicted") {
+				return errors.New(kit.Tail(n.Output(), 1500))
+			}
+			return nil
+		})
+		figures.took(deadHosts, n.name+" would evict the broker of a host without a link, after", time.Since(cutAt))
+	}
+	a, other := w.nodes[0], hosts[1]
+	rules := cut(a.host, other)
+	kit.Await(t, time.Minute, "A is contradicted", func() error {
+		if !strings.Contains(a.Output(), "why=contradicted") {
+			return errors.New(kit.Tail(a.Output(), 1500))
+		}
+		return nil
+	})
+	heal(rules)
+	for _, n := range w.nodes {
+		if count := strings.Count(n.Output(), "broker would be evicted"); count != 1 {
+			t.Errorf("%s would have evicted %d times:\n%s", n.name, count, n.Output())
+		}
+	}
+}
