@@ -58,6 +58,12 @@ type world struct {
 // newWorld starts nodes that gossip, and waits until each knows all.
 func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
+	return newWorldWith(t, nil, names...)
+}
+
+// newWorldWith is newWorld with more flags for each node.
+func newWorldWith(t testing.TB, flags []string, names ...string) *world {
+	t.Helper()
 	w := &world{network: newNetwork(t), t: t, key: filepath.Join(t.TempDir(), "gossip.keys")}
 	run(t, kit.Binary(t), "keygen", w.key)
 	var hosts []*host
@@ -67,9 +73,9 @@ func newWorld(t testing.TB, names ...string) *world {
 		hosts, seeds = append(hosts, h), append(seeds, net.JoinHostPort(h.IP, gossipPort))
 	}
 	for i, name := range names {
-		w.nodes = append(w.nodes, w.start(hosts[i], name,
+		w.nodes = append(w.nodes, w.start(hosts[i], name, append(slices.Clone(flags),
 			"--gossip", net.JoinHostPort(hosts[i].IP, gossipPort), "--join", strings.Join(seeds, ","),
-			"--cluster", "netns", "--name", name, "--gossip-key-file", w.key))
+			"--cluster", "netns", "--name", name, "--gossip-key-file", w.key)...))
 	}
 	w.awaitMembers(len(names))
 	return w
