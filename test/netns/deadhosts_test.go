@@ -643,12 +643,26 @@ func watchedBroker(t *testing.T, release string) {
 	w.silent(4)
 	fresh.gone(time.Second)
 	w.link("up")
-	w.alive()
+	closed := false
+	kit.Await(t, kit.Patience, "a word, or the FIN of a broker that waited in vain for an answer of ours", func() error {
+		select {
+		case <-d.closed:
+			closed = true
+		default:
+		}
+		if l, ok := w.conn.Look(); closed || ok && l.Heard < time.Second {
+			return nil
+		}
+		return errors.New("nothing")
+	})
+	t.Logf("after the link was down: closed by the broker: %v", closed)
 	b.Kill()
-	select {
-	case <-d.closed:
-	case <-time.After(kit.Patience):
-		t.Fatalf("its process is gone, and the connection is open: %+v", w.look())
+	if !closed {
+		select {
+		case <-d.closed:
+		case <-time.After(kit.Patience):
+			t.Fatalf("its process is gone, and the connection is open: %+v", w.look())
+		}
 	}
 	fresh.is(w.there.IP, connect.Refused)
 }
