@@ -1,0 +1,41 @@
+package vanish
+
+import (
+	"os"
+	"testing"
+)
+
+func full() bool { return os.Getenv("MODEL") == "full" }
+
+// TestRule: no promise is broken in any world.
+func TestRule(t *testing.T) {
+	for nodes := 1; nodes <= maxNodes; nodes++ {
+		if nodes > 2 && !full() {
+			t.Log("SKIPPED: three nodes whole take minutes: MODEL=full")
+			continue
+		}
+		worlds, steps, evictions, broken := Model{Nodes: nodes}.Search(1 << 30)
+		t.Logf("%d nodes: %d worlds, %d steps, %d evictions", nodes, worlds, steps, evictions)
+		if broken != "" {
+			t.Errorf("%d nodes: %s", nodes, broken)
+		}
+		if (evictions > 0) != (nodes > 1) {
+			t.Errorf("%d nodes: %d evictions", nodes, evictions)
+		}
+	}
+}
+
+// TestEachPartIsNeeded: with any part left out a promise is broken.
+func TestEachPartIsNeeded(t *testing.T) {
+	for mut := NoOwnSilence; mut < mutations; mut++ {
+		worlds, broken := 0, ""
+		for nodes := 1; nodes <= maxNodes && broken == ""; nodes++ {
+			worlds, _, _, broken = Model{Nodes: nodes, Mut: mut}.Search(1 << 30)
+		}
+		if broken == "" {
+			t.Errorf("%s: nothing is broken in %d worlds", names[mut], worlds)
+		} else {
+			t.Logf("%s: %d worlds: %.80s", names[mut], worlds, broken)
+		}
+	}
+}
