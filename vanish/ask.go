@@ -207,9 +207,7 @@ func (n *Node) view(v View, now clock.Stamp) {
 	}
 	delete(n.open, v.Nonce)
 	for i, a := range v.Answers {
-		if k, w := q.claims[i], q.words[i]; k.words[q.to.Name] == w {
-			w.take(a, v.Nodes, q.asked, n.times.Vote, now)
-		}
+		q.words[i].take(a, v.Nodes, q.asked, n.times.Vote, now) // where the claim asks anew, this is nobody's word any more
 	}
 }
 

@@ -263,3 +263,27 @@ func TestEvictedIsLookedAt(t *testing.T) {
 		t.Errorf("back, and still gone at %d nodes", w.gone(1))
 	}
 }
+
+// TestAnswerCountsOnce: a second copy would make its news younger.
+func TestAnswerCountsOnce(t *testing.T) {
+	w, n, k := agreed(t)
+	o := k.asking[0]
+	o.life, o.answered, o.next = clock.Stamp{}, clock.Stamp{}, clock.Stamp{}
+	n.Take()
+	n.question(w.at())
+	for _, p := range n.Take().Packets {
+		q, ok := p.Msg.(Query)
+		if !ok || p.To != o.peer {
+			continue
+		}
+		v := View{From: o.peer, Nonce: q.Nonce, Nodes: 3, Answers: []Answer{{Holds: true, Life: 2 * time.Second, PassedOn: Never}}}
+		n.Receive(v, w.at())
+		first, refused := o.life, n.counters.RefusedNonce
+		n.Receive(v, w.at().Add(3*time.Second))
+		if first.IsZero() || o.life != first || n.counters.RefusedNonce != refused+1 {
+			t.Errorf("life at %v, after a second copy at %v; %d refused", first, o.life, n.counters.RefusedNonce-refused)
+		}
+		return
+	}
+	t.Error("not asked")
+}

@@ -11,7 +11,7 @@ func full() bool { return os.Getenv("MODEL") == "full" }
 func TestRule(t *testing.T) {
 	for nodes := 1; nodes <= maxNodes; nodes++ {
 		if nodes > 2 && !full() {
-			t.Log("SKIPPED: three nodes whole take minutes: MODEL=full")
+			t.Log("SKIPPED: all worlds of three nodes take long: make night-vanish")
 			continue
 		}
 		worlds, steps, evictions, broken := Model{Nodes: nodes}.Search(1 << 30)
