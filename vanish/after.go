@@ -15,9 +15,9 @@ const (
 
 // eviction is one by this rule.
 type eviction struct {
-	source netip.Addr
-	at     clock.Stamp
-	back   bool
+	subject Subject
+	at      clock.Stamp
+	back    bool
 }
 
 // afterwards is what evictions have come to.
@@ -43,10 +43,17 @@ func (a *afterwards) gone(now clock.Stamp) map[netip.Addr]struct{} {
 	all := map[netip.Addr]struct{}{}
 	for _, e := range a.evictions {
 		if !e.back && now.Sub(e.at) < remember {
-			all[e.source] = struct{}{}
+			all[e.subject.Source] = struct{}{}
 		}
 	}
 	return all
+}
+
+// registered takes that a broker is back, on whichever connection.
+func (a *afterwards) registered(s Subject) {
+	for _, e := range a.evictions {
+		e.back = e.back || e.subject == s
+	}
 }
 
 func (a *afterwards) holding(s Subject, now clock.Stamp) bool {
@@ -59,7 +66,7 @@ func (n *Node) evict(k *claim, now clock.Stamp) {
 	if len(n.after.evictions) >= maxEvictions {
 		n.after.evictions = slices.Delete(n.after.evictions, 0, 1)
 	}
-	k.evicted = &eviction{source: k.Source, at: now}
+	k.evicted = &eviction{subject: k.Subject, at: now}
 	n.after.evictions = append(n.after.evictions, k.evicted)
 }
 

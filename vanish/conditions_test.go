@@ -287,3 +287,19 @@ func TestAnswerCountsOnce(t *testing.T) {
 	}
 	t.Error("not asked")
 }
+
+// TestBackOnAnotherConnection: a host that registers anew is no longer gone for the brake, though the connection that was judged is closed.
+func TestBackOnAnotherConnection(t *testing.T) {
+	w, n, k := agreed(t)
+	if len(n.after.gone(w.at())) != 1 {
+		t.Fatal("not gone")
+	}
+	n.Closed(k.Conn)
+	if len(n.after.gone(w.at())) != 1 {
+		t.Error("a closed connection brings the host back")
+	}
+	n.Registered(Claim{subject(1), 999, 1}, true, w.at())
+	if got := n.after.gone(w.at()); len(got) != 0 || n.counters.Refuted != 0 {
+		t.Errorf("registered anew, and still gone: %v; refuted %d times", got, n.counters.Refuted)
+	}
+}

@@ -227,14 +227,14 @@ func (n *Node) Registered(c Claim, watched bool, now clock.Stamp) {
 		n.order = append(n.order, k)
 		m.claims = append(m.claims, k)
 	}
-	if e := k.evicted; e != nil {
+	if k.evicted != nil {
 		if k.Conn == c.Conn {
 			n.refute(k, "register", now)
 		} else {
-			e.back = true
 			k.evicted = nil
 		}
 	}
+	n.after.registered(c.Subject)
 	k.Claim, k.held = c, true
 	n.watch(k, watched)
 	n.heard(m, now, now)
