@@ -41,7 +41,7 @@ func (w *world) clean(t *testing.T) {
 	}
 }
 
-// TestDeadHostIsGone is docs/spec/deadhosts.md#v-1: at every node in under nine seconds, also when a node dies beside.
+// TestDeadHostIsGone is V-1 of docs/spec/deadhosts.md: at every node in under nine seconds, also when a node dies beside.
 func TestDeadHostIsGone(t *testing.T) {
 	for _, c := range []struct {
 		nodes int
@@ -69,7 +69,7 @@ func TestDeadHostIsGone(t *testing.T) {
 	}
 }
 
-// TestOneNodesFault is docs/spec/deadhosts.md#v-2: what one node does not hear, others do.
+// TestOneNodesFault is V-2 of docs/spec/deadhosts.md: what one node does not hear, others do.
 func TestOneNodesFault(t *testing.T) {
 	for what, fault := range map[string]func(w *world){
 		"its network card": func(w *world) {
@@ -102,7 +102,7 @@ func TestOneNodesFault(t *testing.T) {
 	}
 }
 
-// TestQuorumCountsTheDead is docs/spec/deadhosts.md#v-3.
+// TestQuorumCountsTheDead is V-3 of docs/spec/deadhosts.md.
 func TestQuorumCountsTheDead(t *testing.T) {
 	for _, c := range []struct {
 		sides string // of each node; the host is reached by none but those of capital side
@@ -127,7 +127,7 @@ func TestQuorumCountsTheDead(t *testing.T) {
 	}
 }
 
-// TestBrake is docs/spec/deadhosts.md#v-4: with half of the hosts silent, nobody is judged; it lets go.
+// TestBrake is V-4 of docs/spec/deadhosts.md: with half of the hosts silent, nobody is judged; it lets go.
 func TestBrake(t *testing.T) {
 	for _, c := range []struct {
 		hosts, die, want int
@@ -158,7 +158,7 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// TestFreeze is docs/spec/deadhosts.md#v-5: seven seconds are kept, fifteen are refuted, and that broker is not judged for ten minutes.
+// TestFreeze is V-5 of docs/spec/deadhosts.md: seven seconds are kept, fifteen are refuted, and that broker is not judged for ten minutes.
 func TestFreeze(t *testing.T) {
 	for _, s := range []int{3, 5, 7, 9, 12, 15} {
 		w := newWorld(5, 3, 4)
@@ -193,7 +193,7 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// TestThreeRefutedHoldAll is docs/spec/deadhosts.md#v-6.
+// TestThreeRefutedHoldAll is V-6 of docs/spec/deadhosts.md.
 func TestThreeRefutedHoldAll(t *testing.T) {
 	w := newWorld(6, 3, 9)
 	for h := range 3 {
@@ -222,7 +222,7 @@ func TestThreeRefutedHoldAll(t *testing.T) {
 	w.clean(t)
 }
 
-// TestCalibration is docs/spec/deadhosts.md#v-7: what never answers is no evidence.
+// TestCalibration is V-7 of docs/spec/deadhosts.md: what never answers is no evidence.
 func TestCalibration(t *testing.T) {
 	for what, fault := range map[string]func(w *world){
 		"new connections are filtered, and the firewall forgets the old ones": func(w *world) {
@@ -255,7 +255,7 @@ func TestCalibration(t *testing.T) {
 	}
 }
 
-// TestLastWordStands is docs/spec/deadhosts.md#v-8: "alive" does not grow old. Two lose the host; the third answers once in 1.2 s, and heard it just within D.
+// TestLastWordStands is V-8 of docs/spec/deadhosts.md: "alive" does not grow old. Two lose the host; the third answers once in 1.2 s, and heard it just within D.
 func TestLastWordStands(t *testing.T) {
 	w := newWorld(8, 3, 4)
 	w.cut(0, 1, false)
@@ -291,7 +291,7 @@ func TestLastWordStands(t *testing.T) {
 	}
 }
 
-// TestAnswers is docs/spec/deadhosts.md#v-9: delayed, replayed, doubled, forged.
+// TestAnswers is V-9 of docs/spec/deadhosts.md: delayed, replayed, doubled, forged.
 func TestAnswers(t *testing.T) {
 	var old []View
 	for what, change := range map[string]func(v View) []Message{
@@ -329,7 +329,7 @@ func TestAnswers(t *testing.T) {
 	w.clean(t)
 }
 
-// TestAbstains is docs/spec/deadhosts.md#v-10: who may not vote about a dead host makes two nodes too few.
+// TestAbstains is V-10 of docs/spec/deadhosts.md: who may not vote about a dead host makes two nodes too few.
 func TestAbstains(t *testing.T) {
 	for what, fault := range map[string]func(w *world, n *wnode){
 		"young":       func(w *world, _ *wnode) { w.restart(1) },
@@ -353,7 +353,7 @@ func TestAbstains(t *testing.T) {
 	w.none(t, "off")
 }
 
-// TestLossAndBlockedUDP is docs/spec/deadhosts.md#v-11: at 30 % loss both ways nobody living goes; without UDP the dead do.
+// TestLossAndBlockedUDP is V-11 of docs/spec/deadhosts.md: at 30 % loss both ways nobody living goes; without UDP the dead do.
 func TestLossAndBlockedUDP(t *testing.T) {
 	w := newWorld(11, 3, 30)
 	w.hostLoss, w.loss = 0.3, 0.3
@@ -361,7 +361,7 @@ func TestLossAndBlockedUDP(t *testing.T) {
 	w.none(t, "loss")
 }
 
-// TestNodesAsGiven is docs/spec/deadhosts.md#v-12: N as the operator gave it.
+// TestNodesAsGiven is V-12 of docs/spec/deadhosts.md: N as the operator gave it.
 func TestNodesAsGiven(t *testing.T) {
 	for nodes, want := range map[int]int{2: 0, 3: 3, 5: 3, 6: 0} {
 		w := newWorld(12, 3, 4, func(_ int, c *Config) { c.Nodes = nodes })

@@ -74,7 +74,7 @@ func (w *world) fault(r *rand.Rand) {
 	}
 }
 
-// TestSchedules: whatever happens, nobody is evicted whom some node heard that can say so (docs/spec/deadhosts.md#v-13).
+// TestSchedules: whatever happens, nobody is evicted whom some node heard that can say so (V-13 of docs/spec/deadhosts.md).
 func TestSchedules(t *testing.T) {
 	n := 300
 	if v := os.Getenv("VANISH_SCHEDULES"); v != "" {
