@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"nonce":             {"clock"},
 	"hold":              {"clock"},
 	"tombstone":         {"clock", "hold", "nonce", "peer"},
-	"vanish":            {"clock"},
+	"vanish":            {"clock", "hold", "nonce", "peer"},
 	"remoting/pemkey":   {},
 	"remoting/rpc":      {"clock", "mq", "remoting", "remoting/pemkey"},
 	"routes":            {"clock", "mq", "tombstone"},

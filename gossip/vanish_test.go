@@ -22,7 +22,7 @@ func TestTell(t *testing.T) {
 		}
 	})
 	first, second := nodes[0], nodes[1]
-	to := vanish.Peer(second.Self())
+	to := second.Self()
 	for _, stream := range []bool{true, false} {
 		for _, m := range vanishExamples() {
 			kit.Until(t, "heard as it was said", func() bool { // again and again: packets are lost, also on loopback
@@ -45,7 +45,7 @@ func TestTell(t *testing.T) {
 	if to.Boot++; first.Tell(to, vanishExamples()[0], false) {
 		t.Error("another life of that member is told")
 	}
-	if first.Tell(vanish.Peer(second.Self()), vanish.Alive{From: vanish.Peer{Name: string(make([]byte, vanish.MaxMessage))}}, false) {
+	if first.Tell(second.Self(), vanish.Alive{From: vanish.Peer{Name: string(make([]byte, vanish.MaxMessage))}}, false) {
 		t.Error("a message that is too long is sent")
 	}
 }

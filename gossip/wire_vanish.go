@@ -126,7 +126,7 @@ func decodeVanish(b []byte) (vanish.Message, error) {
 		if err := decode(payload, &w); err != nil {
 			return nil, err
 		}
-		m := vanish.Query{From: vanish.Peer(w.From.peer()), Stream: w.Stream, Nonce: w.Nonce, Nodes: int(w.Nodes)}
+		m := vanish.Query{From: w.From.peer(), Stream: w.Stream, Nonce: w.Nonce, Nodes: int(w.Nodes)}
 		for _, s := range w.Subjects {
 			subject, err := s.subject()
 			if err != nil {
@@ -148,7 +148,7 @@ func decodeView(b []byte) (vanish.Message, error) {
 	if err := decode(b, &w); err != nil {
 		return nil, err
 	}
-	m := vanish.View{From: vanish.Peer(w.From.peer()), Nonce: w.Nonce, Nodes: int(w.Nodes)}
+	m := vanish.View{From: w.From.peer(), Nonce: w.Nonce, Nodes: int(w.Nodes)}
 	for _, v := range w.Answers {
 		a := vanish.Answer{Holds: v.Holds, Silent: v.Silent, Why: v.Why}
 		for to, ms := range map[*time.Duration]int64{&a.Silence: v.Silence, &a.Life: v.Life, &a.PassedOn: v.PassedOn} {
@@ -167,7 +167,7 @@ func decodeAlive(b []byte) (vanish.Message, error) {
 	if err := decode(b, &w); err != nil {
 		return nil, err
 	}
-	m := vanish.Alive{From: vanish.Peer(w.From.peer())}
+	m := vanish.Alive{From: w.From.peer()}
 	for _, n := range w.News {
 		subject, err := n.Subject.subject()
 		if err != nil {

@@ -41,5 +41,11 @@ func (o Open[Q]) Take(n uint64, fits func(Q) bool) (q Q, t0 clock.Stamp, ok bool
 	return a.question, a.at, true
 }
 
+// Find is the open question that has the nonce.
+func (o Open[Q]) Find(n uint64) (q Q, open bool) {
+	a, open := o[n]
+	return a.question, open
+}
+
 // Drop ends a question whose answer counts no more.
 func (o Open[Q]) Drop(n uint64) { delete(o, n) }

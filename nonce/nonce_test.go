@@ -21,6 +21,12 @@ func TestTake(t *testing.T) {
 	if _, _, ok := o.Take(8, is("a")); ok {
 		t.Error("a nonce that nobody asked under is answered")
 	}
+	if q, open := o.Find(first); !open || q != "a" {
+		t.Errorf("found %q, %v", q, open)
+	}
+	if _, open := o.Find(8); open {
+		t.Error("found what nobody asked")
+	}
 	if _, _, ok := o.Take(first, is("b")); ok {
 		t.Error("what does not fit counts")
 	}

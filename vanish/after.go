@@ -3,15 +3,12 @@ package vanish
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/hold"
 )
 
-const (
-	holdFor     = 10 * time.Minute
-	refutedMany = 3 // within holdFor, that put this node on hold
-)
+const refutedMany = 3 // refuted evictions that put this node on hold
 
 // eviction is one by this rule.
 type eviction struct {
@@ -23,19 +20,18 @@ type eviction struct {
 // afterwards is what evictions have come to.
 type afterwards struct {
 	evictions []*eviction // within remember, oldest first
-	refuted   []clock.Stamp
-	holds     map[Subject]clock.Stamp // when they end
-	all       clock.Stamp             // when the hold of all ends; zero: none
+	holds     hold.Holds[Subject, scope]
+}
+
+// scope is what a hold is about: one claim, or all.
+type scope struct {
+	Subject
+	all bool
 }
 
 func (a *afterwards) sweep(now clock.Stamp) {
 	a.evictions = slices.DeleteFunc(a.evictions, func(e *eviction) bool { return e.back || now.Sub(e.at) >= remember })
-	a.refuted = slices.DeleteFunc(a.refuted, func(t clock.Stamp) bool { return now.Sub(t) >= holdFor })
-	for s, until := range a.holds {
-		if now.Sub(until) >= 0 {
-			delete(a.holds, s)
-		}
-	}
+	a.holds.Sweep(now)
 }
 
 // gone are the sources whose host is gone by this rule and not back.
@@ -57,8 +53,7 @@ func (a *afterwards) registered(s Subject) {
 }
 
 func (a *afterwards) holding(s Subject, now clock.Stamp) bool {
-	until, held := a.holds[s]
-	return held && now.Sub(until) < 0 || !a.all.IsZero() && now.Sub(a.all) < 0
+	return a.holds.On(scope{Subject: s}, now) || a.holds.On(scope{all: true}, now)
 }
 
 // evict notes that a claim is being evicted.
@@ -91,16 +86,19 @@ func (n *Node) refute(k *claim, by string, now clock.Stamp) {
 	e.back = true
 	k.evicted = nil
 	n.counters.Refuted++
-	n.after.holds[k.Subject] = now.Add(holdFor)
-	n.after.refuted = append(n.after.refuted, now)
+	n.after.holds.Hold(scope{Subject: k.Subject}, now)
+	n.after.holds.Refute(k.Subject, now)
 	n.out.Events = append(n.out.Events, Event{Kind: Refuted, Claim: k.Claim, By: by, Silence: now.Sub(e.at)})
 	k.machine.Alive(now) // the others are told the age of the newest sign; as young as this keeps
 	for _, p := range n.members {
 		n.tellAlive(k, p, now)
 	}
-	if len(n.after.refuted) >= refutedMany {
-		n.after.refuted = nil // each counts once
-		n.after.all = now.Add(holdFor)
+	counting := 0
+	for range n.after.holds.Counting(scope{all: true}) {
+		counting++
+	}
+	if counting >= refutedMany {
+		n.after.holds.Hold(scope{all: true}, now)
 		n.out.Events = append(n.out.Events, Event{Kind: HoldBegan})
 	}
 }

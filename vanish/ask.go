@@ -144,11 +144,7 @@ func (q *question) add(k *claim, w *word) {
 
 // send sends a question under a nonce of its own.
 func (n *Node) send(q *question) {
-	q.nonce = n.cfg.Nonce()
-	for n.open[q.nonce] != nil {
-		q.nonce = n.cfg.Nonce()
-	}
-	n.open[q.nonce] = q
+	q.nonce = n.open.Ask(n.cfg.Nonce, q, q.asked)
 	n.asked = append(n.asked, q)
 	m := Query{From: n.cfg.Self, Stream: q.stream, Nonce: q.nonce, Nodes: n.known()}
 	for _, k := range q.claims {
@@ -159,7 +155,7 @@ func (n *Node) send(q *question) {
 
 // StreamFailed takes that a question could not be sent by stream.
 func (n *Node) StreamFailed(nonce uint64) {
-	if q := n.open[nonce]; q != nil && q.stream {
+	if q, open := n.open.Find(nonce); open && q.stream {
 		for _, w := range q.words {
 			w.streamNo = w.streamNo || w.stream == q.asked
 		}
@@ -169,7 +165,7 @@ func (n *Node) StreamFailed(nonce uint64) {
 func (n *Node) forgetQuestions(now clock.Stamp) {
 	old := 0
 	for old < len(n.asked) && now.Sub(n.asked[old].asked) > questionsKept {
-		delete(n.open, n.asked[old].nonce)
+		n.open.Drop(n.asked[old].nonce)
 		old++
 	}
 	n.asked = slices.Delete(n.asked, 0, old)
@@ -200,14 +196,13 @@ func (n *Node) Receive(msg Message, now clock.Stamp) {
 
 // view takes an answer: once, from the life of the member that was asked.
 func (n *Node) view(v View, now clock.Stamp) {
-	q := n.open[v.Nonce]
-	if q == nil || q.to != v.From || len(v.Answers) != len(q.claims) {
+	q, t0, ok := n.open.Take(v.Nonce, func(q *question) bool { return q.to == v.From && len(v.Answers) == len(q.claims) })
+	if !ok {
 		n.counters.RefusedNonce++
 		return
 	}
-	delete(n.open, v.Nonce)
 	for i, a := range v.Answers {
-		q.words[i].take(a, v.Nodes, q.asked, n.times.Vote, now) // where the claim asks anew, this is nobody's word any more
+		q.words[i].take(a, v.Nodes, t0, n.times.Vote, now) // where the claim asks anew, this is nobody's word any more
 	}
 }
 

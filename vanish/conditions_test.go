@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/hold"
 )
 
 // agreed is three nodes of which the first has everything that an eviction of host 1 takes.
@@ -57,9 +58,9 @@ func TestEachCondition(t *testing.T) {
 		"five new connections":     {func(_ *world, _ *Node, k *claim) { k.machine.tries = k.machine.tries[:5] }, TooLittle},
 		"six":                      {func(_ *world, _ *Node, k *claim) { k.machine.tries = k.machine.tries[:6] }, Votes},
 		"braked":                   {func(_ *world, n *Node, _ *claim) { n.braked = true }, Braked},
-		"the claim is on hold":     {func(w *world, n *Node, k *claim) { n.after.holds[k.Subject] = w.at().Add(time.Second) }, OnHold},
-		"its hold is over":         {func(w *world, n *Node, k *claim) { n.after.holds[k.Subject] = w.at() }, Votes},
-		"all are on hold":          {func(w *world, n *Node, _ *claim) { n.after.all = w.at().Add(time.Second) }, OnHold},
+		"the claim is on hold":     {func(w *world, n *Node, k *claim) { n.after.holds.Hold(scope{Subject: k.Subject}, ago(w, hold.For-1)) }, OnHold},
+		"its hold is over":         {func(w *world, n *Node, k *claim) { n.after.holds.Hold(scope{Subject: k.Subject}, ago(w, hold.For)) }, Votes},
+		"all are on hold":          {func(w *world, n *Node, _ *claim) { n.after.holds.Hold(scope{all: true}, ago(w, hold.For-1)) }, OnHold},
 		"512 suspect":              {func(_ *world, n *Node, _ *claim) { n.suspects = 512 }, Votes},
 		"513 suspect":              {func(_ *world, n *Node, _ *claim) { n.suspects = 513 }, TooMany},
 		"life told, 4.9 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life = ago(w, 4900*ms) }, Contradicted},

@@ -6,14 +6,15 @@ import (
 	"math"
 	"net/netip"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/peer"
 )
 
 // Limits of messages.
 const (
-	MaxMessage  = 1100 // bytes of an encoded message
-	MaxSubjects = 6    // of one message
-	maxSubjects = 924  // bytes of all subjects of one message, by Subject.Size
-	maxName     = 128  // bytes of a member's name
+	MaxMessage  = peer.MaxMessage
+	MaxSubjects = 6   // of one message
+	maxSubjects = 924 // bytes of all subjects of one message, by Subject.Size
 	maxNodes    = math.MaxUint16
 	maxAge      = 100 * 365 * 24 * time.Hour
 )
@@ -21,11 +22,8 @@ const (
 // Never is the age of a sign of life that there was none of.
 const Never time.Duration = -1
 
-// Peer is one life of a member: its name, and a number that no other of its lives has.
-type Peer struct {
-	Name string
-	Boot uint64
-}
+// Peer is one life of a member.
+type Peer = peer.Peer
 
 // Subject is what a judgement is about: one source's registration of a broker.
 type Subject struct {
@@ -88,11 +86,11 @@ func (m View) Sender() Peer  { return m.From }
 func (m Alive) Sender() Peer { return m.From }
 
 func (m Query) Valid() error {
-	return errors.Join(m.From.valid(), validNodes(m.Nodes), validSubjects(m.Subjects))
+	return errors.Join(m.From.Valid(), validNodes(m.Nodes), validSubjects(m.Subjects))
 }
 
 func (m View) Valid() error {
-	if err := errors.Join(m.From.valid(), validNodes(m.Nodes)); err != nil {
+	if err := errors.Join(m.From.Valid(), validNodes(m.Nodes)); err != nil {
 		return err
 	}
 	if n := len(m.Answers); n == 0 || n > MaxSubjects {
@@ -119,14 +117,7 @@ func (m Alive) Valid() error {
 		}
 		subjects[i] = n.Subject
 	}
-	return errors.Join(m.From.valid(), validSubjects(subjects))
-}
-
-func (p Peer) valid() error {
-	if p.Name == "" || len(p.Name) > maxName {
-		return fmt.Errorf("sender name of %d bytes, want 1 to %d", len(p.Name), maxName)
-	}
-	return nil
+	return errors.Join(m.From.Valid(), validSubjects(subjects))
 }
 
 func validNodes(n int) error {

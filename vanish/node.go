@@ -10,6 +10,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/hold"
+	"github.com/epitaph-mq/epitaph/nonce"
 )
 
 // Mode is how much of the rule a node carries out.
@@ -135,8 +137,8 @@ type Node struct {
 	order    []*claim // in the order of their arrival, so that runs with one seed are alike
 	lines    map[uint64]*line
 
-	open      map[uint64]*question
-	asked     []*question // the same, oldest first
+	open      nonce.Open[*question]
+	asked     []*question // the same and those answered, oldest first
 	asking    *rate.Limiter
 	answering *rate.Limiter
 
@@ -176,7 +178,7 @@ type claim struct {
 
 // New makes a Node that holds nothing.
 func New(c Config, now clock.Stamp) (*Node, error) {
-	if err := c.Self.valid(); err != nil {
+	if err := c.Self.Valid(); err != nil {
 		return nil, fmt.Errorf("vanish: self: %w", err)
 	}
 	if c.Brake == 0 {
@@ -194,9 +196,9 @@ func New(c Config, now clock.Stamp) (*Node, error) {
 	}
 	return &Node{
 		cfg: c, times: TimesOf(c.After), started: now, nodes: 1,
-		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{}, open: map[uint64]*question{},
+		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{}, open: nonce.Of[*question](),
 		asking: rate.NewLimiter(askRate, askRate), answering: rate.NewLimiter(answerRate, answerRate),
-		after: afterwards{holds: map[Subject]clock.Stamp{}},
+		after: afterwards{holds: hold.New[Subject, scope](maxEvictions)},
 	}, nil
 }
 

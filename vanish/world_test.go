@@ -125,7 +125,7 @@ func newWorld(seed uint64, nodes, hosts int, change ...func(i int, c *Config)) *
 
 // start begins a life of node i.
 func (w *world) start(i int, boot uint64) {
-	c := Config{Self: Peer{fmt.Sprintf("n%d", i), boot}, Mode: On, After: w.after, Nonce: func() uint64 { w.nonces++; return w.nonces }}
+	c := Config{Self: Peer{Name: fmt.Sprintf("n%d", i), Boot: boot}, Mode: On, After: w.after, Nonce: func() uint64 { w.nonces++; return w.nonces }}
 	w.configs(i, &c)
 	n, err := New(c, w.at())
 	if err != nil {
