@@ -84,7 +84,11 @@ type World struct {
 type Model struct {
 	Nodes int
 	Mut   Mutation
+	One   int // 1 + the only node at which anything fails; 0: everything fails everywhere
 }
+
+// sound says that nothing fails at a node.
+func (m Model) sound(i int) bool { return m.One > 0 && m.One != i+1 }
 
 func up(x *uint8, most uint8) { *x = min(*x+1, most) }
 
@@ -92,12 +96,16 @@ func up(x *uint8, most uint8) { *x = min(*x+1, most) }
 func (m Model) starts() (all []World) {
 	for bits := range 1 << (m.Nodes + 1) {
 		w := World{filtered: bits&1 == 1}
+		possible := true
 		for i := range m.Nodes {
 			w.deaf[i] = bits>>(i+1)&1 == 1
 			w.node[i] = node{hold: true, cal: !w.deaf[i]}
 			w.word[i] = word{age: never, life: silenceD}
+			possible = possible && !(w.deaf[i] && m.sound(i))
 		}
-		all = append(all, w)
+		if possible {
+			all = append(all, w)
+		}
 	}
 	return all
 }
@@ -274,11 +282,13 @@ func (m Model) next(from *World, yield func(w World, evicts bool, broken string)
 		total *= int(registers) + 1
 	}
 	for code := range total {
+		possible := true
 		for i, x := 0, code; i < m.Nodes; i++ {
 			o[i] = uint8(x % (int(registers) + 1))
 			x /= int(registers) + 1
+			possible = possible && (!m.sound(i) || o[i] == hears || o[i] == registers)
 		}
-		if o[0] != restarts {
+		if possible && o[0] != restarts {
 			m.tick(from, o, yield)
 		}
 	}
@@ -312,11 +322,21 @@ func (m Model) tick(from *World, o [maxNodes]uint8, yield func(w World, evicts b
 	}
 	for links := range 1 << m.Nodes { // bit 0: the others among each other
 		mesh := links&1 == 1
-		if mesh && m.Nodes < 3 {
+		if mesh && m.Nodes < 3 || !m.linked(links) {
 			continue
 		}
 		m.talk(w, o, &hear, links, mesh, yield)
 	}
+}
+
+// linked says that the links between nodes at which nothing fails are there.
+func (m Model) linked(links int) bool {
+	for j := 1; j < m.Nodes; j++ {
+		if m.sound(0) && m.sound(j) && links>>j&1 == 0 {
+			return false
+		}
+	}
+	return m.One != 1 || m.Nodes < 3 || links&1 == 1
 }
 
 // talk lets node 0 ask the others, and a late answer come or not.

@@ -25,6 +25,25 @@ func TestRule(t *testing.T) {
 	}
 }
 
+// TestOneFault: E2, while all nodes but one hear the host, nobody evicts, whatever fails at that one: its paths to the host and to the
+// others, its clock, its life. With a quorum of whom it reaches, a node that is alone evicts.
+func TestOneFault(t *testing.T) {
+	for nodes := 1; nodes <= maxNodes; nodes++ {
+		for one := 1; one <= nodes; one++ {
+			worlds, steps, evictions, _ := Model{Nodes: nodes, One: one}.Search(1 << 30)
+			t.Logf("%d nodes, node %d fails: %d worlds, %d steps", nodes, one-1, worlds, steps)
+			if evictions > 0 || steps == 0 {
+				t.Errorf("%d nodes, node %d fails: %d evictions in %d steps", nodes, one-1, evictions, steps)
+			}
+		}
+	}
+	for mut, nodes := range map[Mutation]int{QuorumOfReached: 3, QuorumOfOne: 1} {
+		if _, _, evictions, _ := (Model{Nodes: nodes, Mut: mut, One: 1}).Search(1 << 30); evictions == 0 {
+			t.Errorf("%s: one node's fault is not enough", names[mut])
+		}
+	}
+}
+
 // TestEachPartIsNeeded: with any part left out a promise is broken.
 func TestEachPartIsNeeded(t *testing.T) {
 	for mut := NoOwnSilence; mut < mutations; mut++ {
