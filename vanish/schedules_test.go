@@ -15,7 +15,14 @@ func schedules(t *testing.T, from uint64, n int) (evictions int) {
 	for seed := from; seed < from+uint64(n); seed++ {
 		r := rand.New(rand.NewPCG(seed, 2))
 		nodes, hosts := 2+r.IntN(4), 3+r.IntN(4)
-		w := newWorld(seed, nodes, hosts)
+		if r.IntN(20) == 0 {
+			nodes = 9
+		}
+		after := []time.Duration{6 * time.Second, 8 * time.Second, 8 * time.Second, 12 * time.Second}[r.IntN(4)]
+		w := worldOf(after, seed, nodes, hosts)
+		if r.IntN(2) == 0 {
+			w.hears = w.replays(r)
+		}
 		if r.IntN(3) == 0 {
 			w.loss = 0.1
 			w.hostLoss = float64(r.IntN(4)) / 10
@@ -25,7 +32,7 @@ func schedules(t *testing.T, from uint64, n int) (evictions int) {
 			w.fault(r)
 			w.run(time.Duration(r.IntN(9000)) * ms)
 		}
-		w.run(15 * time.Second)
+		w.run(7*time.Second + after)
 		evictions += w.total()
 		for _, s := range w.wrong {
 			t.Errorf("seed %d: %s", seed, s)
@@ -34,11 +41,32 @@ func schedules(t *testing.T, from uint64, n int) (evictions int) {
 	return evictions
 }
 
+// replays doubles messages, and sends again what one node told another some time ago, as it was.
+func (w *world) replays(r *rand.Rand) func(from, to int, m Message) []Message {
+	kept := map[[2]int]Message{}
+	return func(from, to int, m Message) []Message {
+		way := [2]int{from, to}
+		old := kept[way]
+		if old == nil || r.IntN(20) == 0 {
+			kept[way] = m
+		}
+		switch n := r.IntN(10); {
+		case n == 0:
+			return []Message{m, m}
+		case n == 1 && old != nil:
+			return []Message{old, m}
+		case n == 2 && old != nil:
+			return []Message{m, old}
+		}
+		return []Message{m}
+	}
+}
+
 // fault lets one thing happen.
 func (w *world) fault(r *rand.Rand) {
 	i, j, h := r.IntN(len(w.nodes)), r.IntN(len(w.nodes)), r.IntN(len(w.hosts))
 	up := r.IntN(3) == 0
-	switch r.IntN(10) {
+	switch r.IntN(12) {
 	case 0, 1:
 		if w.hosts[h].up && !up {
 			w.die(h)
@@ -66,6 +94,10 @@ func (w *world) fault(r *rand.Rand) {
 				w.links[i][h].flow = false
 			}
 		}
+	case 10:
+		w.talk[i][j], w.talkAt[i][j] = up || i == j, w.now
+	case 11:
+		w.links[i][h].oneWay = !up
 	case 9:
 		for i := range w.nodes {
 			w.cut(i, h, false)

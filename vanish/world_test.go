@@ -59,6 +59,7 @@ type whost struct {
 
 type link struct {
 	up       bool          // both ways
+	oneWay   bool          // what the node sends is lost; what the host sends arrives
 	since    time.Duration // that it is
 	flow     bool          // the old connection passes
 	fresh    bool          // new connections pass
@@ -89,7 +90,11 @@ func subject(h int) Subject {
 func (w *world) at() clock.Stamp { return at(w.now) }
 
 func newWorld(seed uint64, nodes, hosts int, change ...func(i int, c *Config)) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), step: 50 * ms, delay: 5 * ms, after: 8 * time.Second}
+	return worldOf(8*time.Second, seed, nodes, hosts, change...)
+}
+
+func worldOf(after time.Duration, seed uint64, nodes, hosts int, change ...func(i int, c *Config)) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), step: 50 * ms, delay: 5 * ms, after: after}
 	w.configs = func(i int, c *Config) {
 		for _, f := range change {
 			f(i, c)
@@ -166,6 +171,9 @@ func (w *world) registers(i, h int) {
 	if n.gone || n.asleep || !l.up {
 		return
 	}
+	if l.oneWay && (!l.flow || l.conn == 0) {
+		return
+	}
 	if !l.flow || l.conn == 0 {
 		if l.conn != 0 {
 			n.Closed(l.conn)
@@ -183,7 +191,7 @@ func (w *world) registers(i, h int) {
 // reaches says that a packet to host h by node i is answered.
 func (w *world) reaches(i, h int, old bool) bool {
 	l := w.links[i][h]
-	if !w.hosts[h].up || !l.up || old && !l.flow || !old && !l.fresh || w.lost(w.hostLoss) {
+	if !w.hosts[h].up || !l.up || l.oneWay || old && !l.flow || !old && !l.fresh || w.lost(w.hostLoss) {
 		return false
 	}
 	if old {
