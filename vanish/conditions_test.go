@@ -304,3 +304,23 @@ func TestBackOnAnotherConnection(t *testing.T) {
 		t.Errorf("registered anew, and still gone: %v; refuted %d times", got, n.counters.Refuted)
 	}
 }
+
+// TestAnswerIsAsOldAsItsQuestion: silence that was said on the way for longer than an answer counts is no vote, however late it comes in.
+func TestAnswerIsAsOldAsItsQuestion(t *testing.T) {
+	w, n, k := agreed(t)
+	o, asked := k.asking[0], w.at()
+	o.next = clock.Stamp{}
+	n.Take()
+	n.question(asked)
+	for _, p := range n.Take().Packets {
+		if q, ok := p.Msg.(Query); ok && p.To == o.peer && !p.Stream {
+			a := Answer{Holds: true, Silent: true, Silence: 9 * time.Second, Life: 9 * time.Second, PassedOn: Never}
+			n.Receive(View{From: o.peer, Nonce: q.Nonce, Nodes: 3, Answers: []Answer{a}}, asked.Add(2*time.Second))
+			if o.answered != asked {
+				t.Errorf("asked at %v, counted as of %v", asked, o.answered)
+			}
+			return
+		}
+	}
+	t.Error("not asked")
+}
