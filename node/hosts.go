@@ -6,6 +6,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/vanish"
@@ -20,7 +21,8 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 	}
 	n.vanished = vanished.New(vanished.Config{
 		Rule:   vanish.Config{Mode: mode, After: d.After, Nodes: d.Nodes, Brake: d.Brake, Nonce: random64},
-		Canary: d.Canary, Table: n.table, Conns: func() *rpc.Server { return n.server }, Clock: cfg.Clock, Logger: n.log.With("component", "vanished"),
+		Canary: d.Canary, Table: n.table, Conns: func() *rpc.Server { return n.server }, Clock: cfg.Clock,
+		Draining: func() bool { return n.drain.since.Load() != nil || n.ready.Phase() != readiness.Serving }, Logger: n.log.With("component", "vanished"),
 	})
 	g.OnVanish = n.vanished.Message
 }

@@ -57,6 +57,8 @@ func TestOpenAPIAgainstTheAnswers(t *testing.T) {
 		{"POST", "/v1/undrain", 200}, {"POST", "/v1/undrain", 403}, {"GET", "/v1/safe-to-stop?ignore=b0", 200}, {"GET", "/v1/addresses", 200},
 		{"POST", "/v1/reach", 400}, {"POST", "/v1/reach?addr=1.1.1.9:10911", 409}, {"POST", "/v1/reach?addr=1.1.1.3:10911", 403},
 		{"POST", "/v1/safe-to-stop", 200}, {"POST", "/v1/safe-to-stop", 403},
+		{"GET", "/v1/vanished", 200}, {"GET", "/v1/vanished?limit=x", 400}, {"GET", "/v1/vanished?broker=b3", 200}, {"GET", "/v1/vanished?broker=nobody", 404},
+		{"POST", "/v1/vanished", 400}, {"POST", "/v1/vanished?broker=nobody", 404}, {"POST", "/v1/vanished?broker=b3", 200}, {"POST", "/v1/vanished?broker=b3", 403},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), one.method, "http://"+n.HTTPAddr().String()+one.path, nil)
 		kit.Must(t, err)

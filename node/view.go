@@ -8,6 +8,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/admin"
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/node/readiness"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
@@ -32,6 +33,7 @@ func (v view) Shares(st *rpc.Stats) [admin.ShareCount]admin.Share {
 	return v.n.sharesOf(st)
 }
 func (v view) Departures() *departures.Shell { return v.n.depart }
+func (v view) Vanished() *vanished.Shell     { return v.n.vanished }
 
 func (n *Node) droppedLines() uint64 {
 	if n.dropped == nil {

@@ -37,6 +37,8 @@ type word struct {
 	nodes    int         // the greatest N that it told
 	life     clock.Stamp // its own newest sign of life, or younger; zero: none
 	passedOn clock.Stamp // the newest that others told it, or younger; zero: none
+	holds    bool        // for operators, as why it does not vote
+	why      Why
 
 	asks     int         // in vain
 	from     clock.Stamp // of the first of them
@@ -223,7 +225,7 @@ func (w *word) take(a Answer, nodes int, asked clock.Stamp, vote time.Duration, 
 	if asked == w.answered && w.alive {
 		return
 	}
-	w.answered, w.alive = asked, alive
+	w.answered, w.alive, w.holds, w.why = asked, alive, a.Holds, Why(a.Why)
 	w.silent = a.Silent && !alive && a.Silence >= vote
 	w.asks = 0
 }

@@ -41,7 +41,7 @@ func TestEachCondition(t *testing.T) {
 		"off":                      {func(_ *world, n *Node, _ *claim) { n.cfg.Mode = Off }, SwitchedOff},
 		"observing":                {func(_ *world, n *Node, _ *claim) { n.cfg.Mode = Observe }, Votes},
 		"not watched":              {func(_ *world, _ *Node, k *claim) { k.line = nil }, NotWatched},
-		"stopping":                 {func(_ *world, n *Node, _ *claim) { n.Drain() }, Draining},
+		"stopping":                 {func(_ *world, n *Node, _ *claim) { n.Drain(true) }, Draining},
 		"29 s old":                 {func(w *world, n *Node, _ *claim) { n.started = ago(w, 29*time.Second) }, Young},
 		"31 s old":                 {func(w *world, n *Node, _ *claim) { n.started = ago(w, 31*time.Second) }, Votes},
 		"looked 499 ms ago":        {func(w *world, n *Node, _ *claim) { n.attention.last = ago(w, 499*ms) }, Votes},

@@ -56,6 +56,14 @@ func (w Why) Name() string {
 	return "other"
 }
 
+// Keeps are the reasons to keep a claim whose host has been silent for T.
+func Keeps() []Why {
+	return []Why{
+		Young, Draining, NotLooking, Uncalibrated, ConnectFiltered, AnsweredFor, TooLittle, Braked, OnHold, TooMany, TooFew, Contradicted, NotAnswered,
+		MoreNodes,
+	}
+}
+
 // known is how many nodes there are as far as this one knows.
 func (n *Node) known() int {
 	if n.cfg.Nodes > 0 {

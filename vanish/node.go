@@ -42,7 +42,7 @@ type Config struct {
 	Mode  Mode
 	After time.Duration // T, 6 s to 60 s
 	Nodes int           // N as the operator gave it; 0: learnt
-	Brake float64       // share of hosts, more than 0 and less than 1; 0: 0.5
+	Brake float64       // share of hosts, more than 0 and at most 1; 0: 0.5
 	Nonce func() uint64 // unpredictable numbers
 }
 
@@ -191,8 +191,8 @@ func New(c Config, now clock.Stamp) (*Node, error) {
 		return nil, fmt.Errorf("vanish: silence of %v before an eviction, want 6s to 1m", c.After)
 	case c.Nodes < 0 || c.Nodes > maxNodes:
 		return nil, fmt.Errorf("vanish: %d nodes, want 0 to %d", c.Nodes, maxNodes)
-	case !(c.Brake > 0 && c.Brake < 1):
-		return nil, fmt.Errorf("vanish: brake at a share of %v, want more than 0 and less than 1", c.Brake)
+	case !(c.Brake > 0 && c.Brake <= 1):
+		return nil, fmt.Errorf("vanish: brake at a share of %v, want more than 0 and at most 1", c.Brake)
 	}
 	return &Node{
 		cfg: c, times: TimesOf(c.After), started: now, nodes: 1,
@@ -212,8 +212,8 @@ func (n *Node) Members(living []Peer, nodes int) {
 	}
 }
 
-// Drain says that this node is stopping: it judges nobody any more.
-func (n *Node) Drain() { n.draining = true }
+// Drain says whether this node is to be left, or is stopping: then it judges nobody.
+func (n *Node) Drain(is bool) { n.draining = is }
 
 // AnsweredFor says whether something on the way answers for hosts that are not there: then new connections are neither life nor
 // evidence.

@@ -333,7 +333,7 @@ func TestAnswers(t *testing.T) {
 func TestAbstains(t *testing.T) {
 	for what, fault := range map[string]func(w *world, n *wnode){
 		"young":       func(w *world, _ *wnode) { w.restart(1) },
-		"draining":    func(_ *world, n *wnode) { n.Drain() },
+		"draining":    func(_ *world, n *wnode) { n.Drain(true) },
 		"not watched": func(w *world, n *wnode) { n.Registered(Claim{subject(1), w.links[1][1].conn, 99}, false, w.at()) },
 		"unknown":     func(_ *world, n *wnode) { n.Ended(subject(1)) },
 	} {

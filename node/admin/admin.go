@@ -23,6 +23,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/departures"
 	"github.com/epitaph-mq/epitaph/node/door"
 	"github.com/epitaph-mq/epitaph/node/lockfile"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
@@ -55,6 +56,7 @@ type View interface {
 	SetDrain(on bool) error              // lets clients go, or takes them again
 	Addresses() (addresses.Status, bool) // false: the node has no address server
 	Departures() *departures.Shell       // nil: the node gossips with nobody
+	Vanished() *vanished.Shell           // likewise
 }
 
 // Server answers for one node, over HTTP and over a Unix socket.
@@ -133,6 +135,7 @@ func (h *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/drain", elsewhere)
 	mux.HandleFunc("POST /v1/undrain", elsewhere)
 	mux.HandleFunc("POST /v1/reach", elsewhere)
+	mux.HandleFunc("POST /v1/vanished", elsewhere)
 	mux.HandleFunc("POST /v1/safe-to-stop", elsewhere)
 	mux.HandleFunc("GET /debug/pprof/", elsewhere)
 	return mux
@@ -145,6 +148,7 @@ func (h *Server) SocketHandler() http.Handler {
 	mux.HandleFunc("POST /v1/drain", h.setDrain(true))
 	mux.HandleFunc("POST /v1/undrain", h.setDrain(false))
 	mux.HandleFunc("POST /v1/reach", h.reach)
+	mux.HandleFunc("POST /v1/vanished", h.pollVanished)
 	mux.HandleFunc("POST /v1/safe-to-stop", func(w http.ResponseWriter, r *http.Request) { h.safeToStop(w, r, true) })
 	for path, handler := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
@@ -176,7 +180,7 @@ func (h *Server) read() *http.ServeMux {
 	})
 	h.routeAPI(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeLine(w, http.StatusOK, "epitaph: /readyz /metrics /v1/members /v1/tombstones /v1/brokers "+
+		writeLine(w, http.StatusOK, "epitaph: /readyz /metrics /v1/members /v1/tombstones /v1/vanished /v1/brokers "+
 			"/v1/routes?topic=TOPIC /v1/conflicts /v1/addresses /v1/diff /v1/load /v1/openapi.json")
 	})
 	return mux

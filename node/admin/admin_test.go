@@ -9,6 +9,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/departures"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -30,6 +31,7 @@ func (idle) ReadyAfter() time.Duration               { return 30 * time.Second }
 func (idle) Connections() rpc.Stats                  { return rpc.Stats{} }
 func (v idle) Table() *routes.Table                  { return v.table }
 func (idle) Departures() *departures.Shell           { return nil }
+func (idle) Vanished() *vanished.Shell               { return nil }
 func (idle) Draining() Drain                         { return Drain{} }
 func (idle) SetDrain(bool) error                     { return nil }
 func (idle) Addresses() (addresses.Status, bool)     { return addresses.Status{}, false }

@@ -39,6 +39,7 @@ func (h *Server) routeAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/addresses", h.addressLists)
 	mux.HandleFunc("GET /v1/safe-to-stop", func(w http.ResponseWriter, r *http.Request) { h.safeToStop(w, r, false) })
 	limited("/v1/tombstones", func(limit int) any { return Tombstones(h.view, limit) })
+	mux.HandleFunc("GET /v1/vanished", h.vanished)
 	limited("/v1/brokers", func(limit int) any { return Brokers(h.view, limit) })
 	limited("/v1/conflicts", func(limit int) any { return h.counts.conflicts.list(limit) })
 	mux.HandleFunc("GET /v1/routes", h.route)

@@ -50,6 +50,7 @@ type reading struct {
 	period    time.Duration // between two registrations of a broker, as the node reckons with
 	gossip    gossipReading
 	digest    digestReading
+	vanished  vanishedReading
 	kvMissing bool
 	addresses addresses.Status
 	drain     Drain
@@ -70,7 +71,7 @@ type metrics struct {
 }
 
 func newMetrics(counts *Counts, who Identity) (*metrics, error) {
-	m := &metrics{top: newTopSources(), series: slices.Concat(nodeSeries(counts), shareSeries(), gossipSeries(), digestSeries(), addressSeries())}
+	m := &metrics{top: newTopSources(), series: slices.Concat(nodeSeries(counts), shareSeries(), gossipSeries(), digestSeries(), addressSeries(), vanishedSeries())}
 	m.last = make([]uint64, len(m.series))
 	m.expiry = prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "_tls_certificate_expiry_timestamp_seconds",
 		Help: "When the certificate served expires, in seconds since 1970; 0: none is configured."})
@@ -119,7 +120,7 @@ func (s *series) key() []string { return []string{metricPrefix, s.name} }
 func (m *metrics) sample(view View) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view)}
+	r := reading{server: view.Connections(), table: view.Table().Stats(), gossip: readGossip(view), digest: readDigests(view), vanished: readVanished(view)}
 	r.ready, _ = view.Ready()
 	r.dropped, r.alone, r.period = view.DroppedLines(), view.Alone(), view.ReadyAfter()
 	r.kvMissing, r.shared = view.KVMissing(), view.SharedSources()

@@ -49,6 +49,8 @@ func (d *DeadHosts) validate(gossips bool) (faults []error) {
 	}
 	switch d.Mode {
 	case DeadHostsOff, DeadHostsObserve:
+	case "on":
+		fault("--dead-hosts", d.Mode, "this release only observes, and takes nobody out: want off or observe")
 	default:
 		fault("--dead-hosts", d.Mode, "want off or observe")
 	}

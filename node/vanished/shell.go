@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
@@ -37,8 +38,10 @@ type Config struct {
 	Canary []netip.Addr  // where nobody may answer a connection
 	Table  *routes.Table
 	Conns  func() *rpc.Server
-	Clock  func() clock.Stamp
-	Logger *slog.Logger
+	// Draining says that the node is to be left, or does not serve. It is called with the Shell's lock held.
+	Draining func() bool
+	Clock    func() clock.Stamp
+	Logger   *slog.Logger
 }
 
 // Shell is the rule at one node, and what it needs. Make it with New, give its Message to gossip, Attach that, then Run.
@@ -57,6 +60,8 @@ type Shell struct {
 	spoken map[uint64]uint64        // how many registrations each has sent: the generation of its claims
 	looked clock.Stamp              // when members and tables were asked last
 	counts Counts
+
+	decisions []Decision // newest last
 }
 
 // Counts are counts since the start.
@@ -67,7 +72,13 @@ type Counts struct {
 	Tried      map[connect.Outcome]uint64
 	Sent, Got  map[string]uint64 // messages by type
 	Dropped    uint64            // messages, because the loop is behind
-	Gaps       uint64
+}
+
+func (c *Counts) copied() Counts {
+	n := *c
+	n.Kept, n.Refuted, n.Tried = maps.Clone(c.Kept), maps.Clone(c.Refuted), maps.Clone(c.Tried)
+	n.Sent, n.Got = maps.Clone(c.Sent), maps.Clone(c.Got)
+	return n
 }
 
 // New makes a Shell that knows no broker yet. Attach it before anything else is done with it.
@@ -145,13 +156,6 @@ func (s *Shell) Closed(c *rpc.Conn) {
 	}
 }
 
-// Drain says that the node is stopping.
-func (s *Shell) Drain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rule.Drain()
-}
-
 // Run looks, asks and answers until ctx ends.
 func (s *Shell) Run(ctx context.Context) {
 	defer s.tries.Wait()
@@ -159,6 +163,10 @@ func (s *Shell) Run(ctx context.Context) {
 	if s.cfg.Rule.Mode != vanish.Off {
 		every = vanish.Tick
 		s.tries.Go(func() { s.watchCanary(ctx) })
+		if !connect.TellsICMP() {
+			s.cfg.Logger.Warn("this kernel does not tell a firewall's refusal from a host's own (that takes Linux 5.8): a refused connection counts as life, " +
+				"and hosts behind a firewall that refuses are never taken for vanished")
+		}
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -228,6 +236,7 @@ func (s *Shell) lookBeside(silent map[netip.Addr]bool) {
 
 // catchUp tells the rule who lives, and what is registered no more, once a second at most.
 func (s *Shell) catchUp(now clock.Stamp) {
+	s.rule.Drain(s.cfg.Draining())
 	if now.Sub(s.looked) < vanish.LookEvery {
 		return
 	}

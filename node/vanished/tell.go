@@ -20,6 +20,10 @@ func (s *Shell) wouldEvict(e *vanish.Eviction) {
 	s.rule.Took(*e, stands)
 	if stands {
 		s.counts.WouldEvict++
+		s.note(Decision{
+			Kind: WouldEvict, Claim: e.Claim, Silence: e.Silence, Unanswered: e.Unanswered, Connects: e.Connects, Nodes: e.Nodes, Quorum: e.Quorum,
+			Agreed: e.Agreed, Mute: e.Mute,
+		})
 	}
 	s.mu.Unlock()
 	if stands {
@@ -36,10 +40,10 @@ func (s *Shell) tell(e *vanish.Event) {
 	switch e.Kind {
 	case vanish.Kept:
 		s.counts.Kept[e.Why]++
+		s.note(Decision{Kind: Kept, Claim: e.Claim, Why: e.Why, By: e.By, Silence: e.Silence})
 	case vanish.Refuted:
 		s.counts.Refuted[e.By]++
-	case vanish.Gap:
-		s.counts.Gaps++
+		s.note(Decision{Kind: Refuted, Claim: e.Claim, By: e.By, Silence: e.Silence})
 	}
 	s.mu.Unlock()
 	switch e.Kind {
