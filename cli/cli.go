@@ -74,6 +74,7 @@ func (p *program) app() *command.Command {
 			p.statusCommand(),
 			p.membersCommand(),
 			p.tombstonesCommand(),
+			p.vanishedCommand(),
 			p.brokersCommand(),
 			p.routesCommand(),
 			p.conflictsCommand(),

@@ -35,6 +35,38 @@ func brokerA() api.Tombstone {
 	}
 }
 
+func sampleVanished() *api.Vanished {
+	until := noon.Add(400 * time.Second)
+	at := func(d time.Duration) *time.Time { t := before(d); return &t }
+	one := api.VanishedBroker{
+		Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Watched: true, Calibrated: true, Says: "votes", Unanswered: 5,
+		Evicted: at(time.Second), Words: []api.VanishedWord{
+			{Member: "n2", Answered: at(300 * time.Millisecond), Says: "votes", Heard: at(7 * time.Second)},
+			{Member: "n3", Answered: at(4 * time.Second), Says: "heard", Alive: true, Heard: at(4500 * time.Millisecond), Unanswered: 6, Mute: true},
+			{Member: "n4"},
+		},
+	}
+	two := api.VanishedBroker{
+		Cluster: "DefaultCluster", Broker: "broker-b", ID: 1, Addr: "broker-b:10911", NotJudged: "source", Says: "not_watched", OnHold: true,
+	}
+	return &api.Vanished{
+		Asked: api.Asked{Now: noon}, Gossip: true, Mode: "observe", Node: "n1", Cluster: "orders", AfterMS: 8000, Nodes: 4, Living: 4, Quorum: 3,
+		Braked: true, AnsweredFor: true, Draining: true, HeldUntil: &until, Watched: 7,
+		NotJudged: []api.NotJudged{{Reason: "source", Registrations: 2}, {Reason: "connect_filtered", Registrations: 1}}, Total: 3,
+		Hosts: []api.VanishedHost{
+			{Source: "10.0.0.9", Heard: before(7 * time.Second), SilenceMS: 7012, Silent: true, Connects: 16, AnsweredNew: at(4 * time.Minute), Brokers: []api.VanishedBroker{one}},
+			{Source: "10.0.0.10", Heard: before(4 * time.Second), SilenceMS: 4000, Silent: true, Connects: 3, Brokers: []api.VanishedBroker{two}},
+		},
+		Decisions: []api.VanishedDecision{
+			{At: before(5 * time.Second), Kind: "refuted", Cluster: "DefaultCluster", Broker: "broker-c", Addr: "10.0.0.11:10911", Source: "10.0.0.11", Why: "ack", SilenceMS: 14200},
+			{At: before(20 * time.Second), Kind: "would_evict", Cluster: "DefaultCluster", Broker: "broker-c", Addr: "10.0.0.11:10911", Source: "10.0.0.11",
+				SilenceMS: 8040, Unanswered: 24, Connects: 20, Agreed: []string{"n2", "n3"}, Mute: []string{"n4"}, Nodes: 4, Quorum: 3},
+			{At: before(2 * time.Minute), Kind: "kept", Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Source: "10.0.0.9",
+				SilenceMS: 8020, Why: "contradicted", By: "n2"},
+		},
+	}
+}
+
 func sampleTombstones() *api.Tombstones {
 	until := noon.Add(400 * time.Second)
 	nat := brokerA()
@@ -86,6 +118,15 @@ func TestScreens(t *testing.T) {
 		"tombstones_none": func(v *view) error {
 			return v.tombstones(&api.Tombstones{Gossip: true, Node: "n1", Cluster: "orders"})
 		},
+		"vanished": func(v *view) error { return v.vanished(sampleVanished()) },
+		"vanished_none": func(v *view) error {
+			return v.vanished(&api.Vanished{Gossip: true, Mode: "observe", Node: "n1", Cluster: "orders", AfterMS: 8000, Nodes: 3, Living: 1, Quorum: 2})
+		},
+		"vanished_off": func(v *view) error {
+			return v.vanished(&api.Vanished{Gossip: true, Mode: "off", Node: "n1", Cluster: "orders"})
+		},
+		"vanished_why":   func(v *view) error { return v.whyVanished(sampleVanished(), false) },
+		"vanished_test":  func(v *view) error { return v.whyVanished(sampleVanished(), true) },
 		"tombstones_off": func(v *view) error { return v.tombstones(&api.Tombstones{}) },
 		"members": func(v *view) error {
 			return v.members(&api.Members{Gossip: true, Node: "n1", Cluster: "orders", Keys: []string{"0123456789ab", "cdef01234567"}, Members: []api.Member{

@@ -42,7 +42,7 @@ func TestNoExitStatusChanges(t *testing.T) {
 		{"serve", "--set=listenPort=x", "--data=" + dir}, {"serve", "--listen=" + busy.Addr().String(), "--data=" + dir},
 		{"serve", "--config=" + filepath.Join(dir, "none")}, {"cluster", "extra"}, {"keygen"}, {"keygen", filepath.Join(dir, "key")},
 		{"keygen", filepath.Join(dir, "no", "dir", "key")}, {"licenses"},
-		{"members", nobody}, {"members", nobody, "extra"}, {"tombstones", nobody}, {"tombstones", "--limit=0"}, {"brokers", nobody},
+		{"members", nobody}, {"members", nobody, "extra"}, {"tombstones", nobody}, {"tombstones", "--limit=0"}, {"vanished", nobody}, {"vanished", "--why=a", "--test=a"}, {"brokers", nobody},
 		{"routes"}, {"routes", nobody, "T"}, {"conflicts", nobody}, {"addresses", nobody}, {"top", nobody}, {"force-leave"}, {"force-leave", nobody, "m"},
 		{"diff", nobody}, {"diff", "-n", closed.Addr().String()}, {"diff", "-n", "noport"},
 		{"status", nobody}, {"status", "-n", closed.Addr().String()}, {"watch-route", "-n", closed.Addr().String()}, {"watch-route", "-n", "noport", "T"},
