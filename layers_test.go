@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"node/departures":   {"clock", "tombstone", "gossip", "remoting/rpc", "routes"},
 	"node/vanished":     {"clock", "tombstone", "vanish", "gossip", "remoting/rpc", "routes", "node/connect"},
 	"node/divergence":   {"clock", "digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig"},
-	"node/admin":        {"api", "clock", "mq", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/addresses", "node/departures", "node/divergence", "node/door", "node/lockfile"},
+	"node/admin":        {"api", "clock", "mq", "tombstone", "digest", "gossip", "remoting", "remoting/rpc", "routes", "node/addresses", "node/departures", "node/divergence", "node/door", "node/lockfile", "node/vanished", "vanish"},
 	"node":              {"api", "clock", "mq", "tombstone", "vanish", "digest", "remoting", "remoting/body", "remoting/rpc", "routes", "gossip", "node/config", "node/kvconfig", "node/readiness", "node/addresses", "node/addrserver", "node/departures", "node/divergence", "node/vanished", "node/admin", "node/atomicfile", "node/lockfile"},
 	"bench":             {"cli/screen", "clock", "mq", "tombstone", "remoting", "remoting/body", "remoting/rpc", "node", "node/config", "gossip", "gossip/impair"},
 	"cli":               {"api", "cli/command", "cli/output", "cli/screen", "cli/systemd", "mq", "node", "node/config", "node/memory", "node/properties", "cluster", "gossip", "remoting", "remoting/body", "remoting/rpc", "survey"},

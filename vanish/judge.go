@@ -119,9 +119,9 @@ func (l *line) unansweredSince(life, now clock.Stamp) (count int) {
 	return count
 }
 
-// brakes says that too many hosts are silent here, or gone by this rule, for any to be judged: half of them, or all others. Then it may be
-// this node that does not hear.
-func (n *Node) brakes(machines []*machine, now clock.Stamp) bool {
+// brake finds out whether too many hosts are silent here, or gone by this rule, for any to be judged: half of them, or all others. Then it may
+// be this node that does not hear.
+func (n *Node) brake(machines []*machine, now clock.Stamp) {
 	gone := n.after.gone(now)
 	silent, living := len(gone), 0
 	for _, m := range machines {
@@ -135,7 +135,14 @@ func (n *Node) brakes(machines []*machine, now clock.Stamp) bool {
 		}
 	}
 	limit := max(1, int(math.Floor(float64(silent+living-1)*n.cfg.Brake)))
-	return living == 0 || silent > limit
+	was := n.braked
+	n.braked = silent > 0 && (living == 0 || silent > limit)
+	switch {
+	case n.braked && !was:
+		n.out.Events = append(n.out.Events, Event{Kind: BrakeBegan, Hosts: silent + living, Quiet: silent})
+	case was && !n.braked:
+		n.out.Events = append(n.out.Events, Event{Kind: BrakeEnded})
+	}
 }
 
 // judge decides about a claim that is held and asked about.

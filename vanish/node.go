@@ -97,6 +97,8 @@ type Event struct {
 	Why     Why           // of Kept
 	By      string        // the member that contradicted, or the kind of refutation
 	Silence time.Duration // of the host; after an eviction, the time since then
+	Hosts   int           // of BrakeBegan: watched, or gone by this rule
+	Quiet   int           // of them silent or gone
 }
 
 // EventKind says what happened.
@@ -104,12 +106,14 @@ type EventKind uint8
 
 // Kinds of events.
 const (
-	Silent    EventKind = iota // a host fell silent: the others are asked
-	AliveNow                   // it is heard again
-	Kept                       // T has gone by and it is kept, once for each reason in one silence
-	Refuted                    // an eviction was wrong
-	HoldBegan                  // three were: nobody is judged for a while
-	Gap                        // this node was not listening
+	Silent     EventKind = iota // a host fell silent: the others are asked
+	AliveNow                    // it is heard again
+	Kept                        // T has gone by and it is kept, once for each reason in one silence
+	Refuted                     // an eviction was wrong
+	HoldBegan                   // three were: nobody is judged for a while
+	Gap                         // this node was not listening
+	BrakeBegan                  // too many hosts are silent here for any to be judged
+	BrakeEnded
 )
 
 // Counters of a node.
@@ -153,7 +157,8 @@ type machine struct {
 	source netip.Addr
 	lines  int // watched
 	claims []*claim
-	silent bool // told so
+	silent bool        // told so
+	quiet  clock.Stamp // since when it was then
 }
 
 // line is a watched connection.
@@ -399,7 +404,8 @@ func (n *Node) Tick(now clock.Stamp) {
 		n.ask(m, now)
 	}
 	n.question(now)
-	n.braked, n.suspects = n.brakes(machines, now), 0
+	n.brake(machines, now)
+	n.suspects = 0
 	for _, k := range n.order {
 		if k.words != nil {
 			n.suspects++
@@ -443,7 +449,9 @@ func (n *Node) ask(m *machine, now clock.Stamp) {
 		m.silent = is
 		kind := AliveNow
 		if is {
-			kind = Silent
+			kind, m.quiet = Silent, m.Life()
+		} else {
+			silence = max(m.Life().Sub(m.quiet), 0)
 		}
 		n.out.Events = append(n.out.Events, Event{Kind: kind, Claim: m.claims[0].Claim, Silence: silence})
 	}

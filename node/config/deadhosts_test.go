@@ -24,6 +24,7 @@ func TestDeadHosts(t *testing.T) {
 		{with(func(*DeadHosts) {}), false, ""},
 		{with(observe), true, ""},
 		{with(observe), false, "--gossip is missing"},
+		{with(func(d *DeadHosts) { d.Mode = "on" }), true, `--dead-hosts="on": this release only observes`},
 		{with(func(d *DeadHosts) { d.Mode = "On" }), true, `--dead-hosts="On": want off or observe`},
 		{with(func(d *DeadHosts) { d.After = 6 * time.Second }), true, ""},
 		{with(func(d *DeadHosts) { d.After = 6*time.Second - 1 }), true, `--dead-host-after="5.999999999s": want a time from 6s`},

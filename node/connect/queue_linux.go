@@ -14,7 +14,7 @@ type queue int
 
 const none = -1
 
-// prepare makes closing a reset, and the kernel keep who was the origin of an error.
+// prepare makes the kernel keep who was the origin of an error.
 func prepare(rc syscall.RawConn, to netip.Addr) (q queue, err error) {
 	q = none
 	level, option := unix.IPPROTO_IPV6, unix.IPV6_RECVERR
@@ -22,9 +22,6 @@ func prepare(rc syscall.RawConn, to netip.Addr) (q queue, err error) {
 		level, option = unix.IPPROTO_IP, unix.IP_RECVERR
 	}
 	outer := rc.Control(func(fd uintptr) {
-		if err = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
-			return
-		}
 		if err = unix.SetsockoptInt(int(fd), level, option, 1); err != nil {
 			return
 		}

@@ -50,13 +50,17 @@ func (s *Shell) tell(e *vanish.Event) {
 	case vanish.Silent:
 		log.Info("host silent: asking the other nodes", "host", host, "broker", e.Claim.Name, "addr", e.Claim.Addr, "silence", round(e.Silence))
 	case vanish.AliveNow:
-		log.Info("host alive again", "host", host)
+		log.Info("host alive again", "host", host, "after", round(e.Silence))
 	case vanish.Kept:
 		log.Info("silent host kept", "host", host, "broker", e.Claim.Name, "addr", e.Claim.Addr, "why", e.Why.Name(), "by", e.By, "silence", round(e.Silence))
 	case vanish.Refuted:
 		log.Warn("eviction of a vanished host refuted: it is heard again", "broker", e.Claim.Name, "addr", e.Claim.Addr, "by", e.By, "after", round(e.Silence))
 	case vanish.HoldBegan:
 		log.Error("dead-host evictions on hold for ten minutes: three were refuted within ten minutes; raise --dead-host-after or look for freezes")
+	case vanish.BrakeBegan:
+		log.Warn("so many hosts are silent here that none is taken for vanished: look at this node's own network first", "silent", e.Quiet, "hosts", e.Hosts)
+	case vanish.BrakeEnded:
+		log.Info("silent hosts are few enough again to be judged")
 	case vanish.Gap:
 		log.Warn("this node was not running for a while: silences are counted anew")
 	}
