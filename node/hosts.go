@@ -3,14 +3,20 @@ package node
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"iter"
+	"slices"
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/node/vanished"
-	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
+
+// triesAtOnce is how many new connections to brokers may be under way.
+const triesAtOnce = 256
 
 // watchHosts makes what finds out that hosts have vanished, and gives it what members ask. A node that is not to do so answers them.
 func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
@@ -21,10 +27,26 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 	}
 	n.vanished = vanished.New(vanished.Config{
 		Rule:   vanish.Config{Mode: mode, After: d.After, Nodes: d.Nodes, Brake: d.Brake, Nonce: random64},
-		Canary: d.Canary, Table: n.table, Conns: func() *rpc.Server { return n.server }, Clock: cfg.Clock,
+		Canary: d.Canary, Claimed: n.claimed, Dialer: connect.New(triesAtOnce), Clock: cfg.Clock,
+		Conns: func() iter.Seq[vanished.Conn] {
+			return func(yield func(vanished.Conn) bool) {
+				for c := range n.server.Conns() {
+					if !yield(c) {
+						return
+					}
+				}
+			}
+		},
 		Draining: func() bool { return n.drain.since.Load() != nil || n.ready.Phase() != readiness.Serving }, Logger: n.log.With("component", "vanished"),
 	})
 	g.OnVanish = n.vanished.Message
+}
+
+// claimed says that a subject is registered.
+func (n *Node) claimed(s vanish.Subject) bool {
+	return slices.ContainsFunc(n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), func(who tombstone.Identity) bool {
+		return who.Name == s.Name && who.BrokerID == s.BrokerID && who.RemoteIP == s.Source
+	})
 }
 
 // random64 is for nonces: nobody can guess it.

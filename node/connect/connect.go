@@ -55,7 +55,7 @@ func New(atOnce int) *Dialer {
 	return &Dialer{slots: make(chan struct{}, atOnce), wait: Wait}
 }
 
-// Try opens a connection to addr and resets it. It takes Wait at most, and fails with ErrBusy at once where too many are under way.
+// Try opens a connection to addr and closes it as any client does: a reset would make brokers log a stack trace. It takes Wait at most, and fails with ErrBusy at once where too many are under way.
 func (d *Dialer) Try(ctx context.Context, addr netip.AddrPort) Result {
 	select {
 	case d.slots <- struct{}{}:

@@ -6,6 +6,7 @@ package vanished
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
@@ -24,7 +26,6 @@ import (
 
 const (
 	maxInbox       = 1024            // messages that wait for the loop; what is dropped is repeated
-	triesAtOnce    = 256             // new connections under way
 	defaultTimeout = 120_000         // of a broker that names none, in ms
 	silentFrom     = 2 * time.Second // silence from which on other connections of a source are looked at
 	lookGrant      = 20 * time.Millisecond
@@ -32,12 +33,37 @@ const (
 	offEvery       = 10 * time.Second // between two looks at the tables of a node that only answers
 )
 
-// Config is what a Shell needs.
+// Conn is a connection, as *rpc.Conn is one.
+type Conn interface {
+	ID() uint64
+	Source() mq.Source
+	SocketAddr() netip.AddrPort
+	Watch(advertised string, timeout int64) rpc.Unwatched
+	Look() (rpc.Look, bool)
+	Probe()
+}
+
+// Members are the nodes that gossip, as *gossip.Gossip knows them.
+type Members interface {
+	Self() tombstone.Peer
+	Members() []gossip.Member
+	Nodes() int
+	Tell(to vanish.Peer, msg vanish.Message, stream bool) bool
+}
+
+// Dialer tries new connections, as *connect.Dialer does.
+type Dialer interface {
+	Try(ctx context.Context, addr netip.AddrPort) connect.Result
+	Canary(ctx context.Context, addrs []netip.Addr) (answers netip.Addr, any bool)
+}
+
+// Config is what a Shell needs. It is given nothing by which a table could be changed.
 type Config struct {
-	Rule   vanish.Config // but Self
-	Canary []netip.Addr  // where nobody may answer a connection
-	Table  *routes.Table
-	Conns  func() *rpc.Server
+	Rule    vanish.Config // but Self
+	Canary  []netip.Addr  // where nobody may answer a connection
+	Claimed func(vanish.Subject) bool
+	Conns   func() iter.Seq[Conn] // all that are open
+	Dialer  Dialer
 	// Draining says that the node is to be left, or does not serve. It is called with the Shell's lock held.
 	Draining func() bool
 	Clock    func() clock.Stamp
@@ -47,14 +73,13 @@ type Config struct {
 // Shell is the rule at one node, and what it needs. Make it with New, give its Message to gossip, Attach that, then Run.
 type Shell struct {
 	cfg    Config
-	gossip *gossip.Gossip
-	dialer *connect.Dialer
+	gossip Members
 	inbox  chan vanish.Message
 	tries  sync.WaitGroup
 
 	mu     sync.Mutex // guards the following fields
 	rule   *vanish.Node
-	conns  map[uint64]*rpc.Conn // that own what the rule knows
+	conns  map[uint64]Conn // that own what the rule knows
 	claims map[vanish.Subject]vanish.Claim
 	reason map[uint64]rpc.Unwatched // of those connections
 	spoken map[uint64]uint64        // how many registrations each has sent: the generation of its claims
@@ -84,8 +109,8 @@ func (c *Counts) copied() Counts {
 // New makes a Shell that knows no broker yet. Attach it before anything else is done with it.
 func New(cfg Config) *Shell {
 	return &Shell{
-		cfg: cfg, dialer: connect.New(triesAtOnce), inbox: make(chan vanish.Message, maxInbox),
-		conns: map[uint64]*rpc.Conn{}, claims: map[vanish.Subject]vanish.Claim{}, reason: map[uint64]rpc.Unwatched{}, spoken: map[uint64]uint64{},
+		cfg: cfg, inbox: make(chan vanish.Message, maxInbox),
+		conns: map[uint64]Conn{}, claims: map[vanish.Subject]vanish.Claim{}, reason: map[uint64]rpc.Unwatched{}, spoken: map[uint64]uint64{},
 		counts: Counts{
 			Kept: map[vanish.Why]uint64{}, Refuted: map[string]uint64{}, Tried: map[connect.Outcome]uint64{},
 			Sent: map[string]uint64{}, Got: map[string]uint64{},
@@ -94,7 +119,7 @@ func New(cfg Config) *Shell {
 }
 
 // Attach gives it the membership, which was made with its Message.
-func (s *Shell) Attach(g *gossip.Gossip) (err error) {
+func (s *Shell) Attach(g Members) (err error) {
 	s.gossip = g
 	rule := s.cfg.Rule
 	rule.Self = vanish.Peer(g.Self())
@@ -114,7 +139,7 @@ func (s *Shell) Message(m vanish.Message) {
 }
 
 // Registered is told of every REGISTER that named its broker, while it is handled.
-func (s *Shell) Registered(c *rpc.Conn, r *routes.Registration) {
+func (s *Shell) Registered(c Conn, r *routes.Registration) {
 	source := c.Source().Machine()
 	if !source.IsValid() {
 		return // nobody can say whose host that is
@@ -139,7 +164,7 @@ func (s *Shell) Registered(c *rpc.Conn, r *routes.Registration) {
 }
 
 // Closed is told of a connection that is gone.
-func (s *Shell) Closed(c *rpc.Conn) {
+func (s *Shell) Closed(c Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns[c.ID()] == nil {
@@ -222,7 +247,7 @@ func (s *Shell) lookBeside(silent map[netip.Addr]bool) {
 	if len(silent) == 0 {
 		return
 	}
-	for c := range s.cfg.Conns().Conns() {
+	for c := range s.cfg.Conns() {
 		from := c.SocketAddr().Addr()
 		if !silent[from] || s.reason[c.ID()] == rpc.Watched && s.conns[c.ID()] != nil {
 			continue
@@ -249,11 +274,7 @@ func (s *Shell) catchUp(now clock.Stamp) {
 	}
 	s.rule.Members(others, s.gossip.Nodes())
 	for subject := range s.claims {
-		claimed := false
-		for _, who := range s.cfg.Table.Holders(tombstone.Key{Cluster: subject.Cluster, Addr: subject.Addr}) {
-			claimed = claimed || who.Name == subject.Name && who.BrokerID == subject.BrokerID && who.RemoteIP == subject.Source
-		}
-		if !claimed {
+		if !s.cfg.Claimed(subject) {
 			s.rule.Ended(subject)
 			delete(s.claims, subject)
 		}
@@ -352,7 +373,7 @@ func (s *Shell) try(ctx context.Context, t vanish.Connect) {
 	addr, err := netip.ParseAddrPort(t.Addr)
 	r := connect.Result{Outcome: connect.Failed, Err: err}
 	if err == nil {
-		r = s.dialer.Try(ctx, addr)
+		r = s.cfg.Dialer.Try(ctx, addr)
 	}
 	came := map[connect.Outcome]vanish.Tried{
 		connect.Answered: vanish.Answered, connect.Refused: vanish.Answered, connect.Unanswered: vanish.Unanswered, connect.ByICMP: vanish.Unanswered,
@@ -370,7 +391,7 @@ func (s *Shell) try(ctx context.Context, t vanish.Connect) {
 func (s *Shell) watchCanary(ctx context.Context) {
 	was := false
 	for {
-		who, is := s.dialer.Canary(ctx, s.cfg.Canary)
+		who, is := s.cfg.Dialer.Canary(ctx, s.cfg.Canary)
 		s.mu.Lock()
 		s.rule.AnsweredFor(is)
 		s.mu.Unlock()

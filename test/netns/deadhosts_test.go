@@ -638,7 +638,11 @@ func watchedBroker(t *testing.T, release string) {
 	fresh.is(w.there.IP, connect.Answered)
 	kit.Must(t, b.Signal(syscall.SIGCONT))
 	answered("its JVM goes on")
-	t.Logf("its log:\n%s", strings.TrimPrefix(b.logs(t), before))
+	told := strings.TrimPrefix(b.logs(t), before)
+	t.Logf("its log:\n%s", told)
+	if strings.Contains(told, "exceptionCaught") {
+		t.Error("it logs a fault of new connections, which are closed as any client's are")
+	}
 	w.link("down")
 	w.silent(4)
 	fresh.gone(time.Second)

@@ -1,0 +1,454 @@
+package vanished
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/node/connect"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
+)
+
+// What kernels, links and real brokers do is proven in test/netns; the rule in package vanish. Here shells are played in virtual time between
+// hosts whose kernels answer probes as Linux does.
+
+// net is the nodes, the hosts and the paths between them.
+type net struct {
+	t     *testing.T
+	nodes []*node
+	mu    sync.Mutex
+	dead  map[string]time.Time // since when a path, "NODE>HOST", or a host is silent
+}
+
+// node is one Shell and what surrounds it.
+type node struct {
+	*Shell
+	net      *net
+	name     string
+	conns    []*conn
+	draining atomic.Bool
+	log      text
+	answers  netip.Addr // a canary that answers
+}
+
+// text is a log that may be read while it is written.
+type text struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *text) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *text) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// of is what is known of a broker.
+func (n *node) of(broker string) []vanish.HostStatus {
+	s := n.Status()
+	return s.Of(broker)
+}
+
+// conn is a broker's connection at a node.
+type conn struct {
+	node    *node
+	id      uint64
+	host    netip.Addr
+	why     rpc.Unwatched
+	began   time.Time
+	mu      sync.Mutex // guards the following
+	forced  time.Time  // the last probe that was answered at once
+	extra   int        // probes in vain that were asked for
+	watched int        // calls
+}
+
+func (n *net) since(node, host string) (time.Time, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, key := range []string{host, node + ">" + host} {
+		if at, cut := n.dead[key]; cut {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+func (n *net) cut(key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dead[key] = time.Now()
+}
+
+func (n *net) heal(key string) {
+	n.mu.Lock()
+	delete(n.dead, key)
+	n.mu.Unlock()
+	for _, one := range n.nodes {
+		for _, c := range one.open() {
+			c.mu.Lock()
+			c.extra = 0
+			c.mu.Unlock()
+		}
+	}
+}
+
+func (c *conn) ID() uint64                 { return c.id }
+func (c *conn) Source() mq.Source          { return mq.Source{Addr: c.host} }
+func (c *conn) SocketAddr() netip.AddrPort { return netip.AddrPortFrom(c.host, 40_000) }
+func (c *conn) Watch(string, int64) rpc.Unwatched {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watched++
+	return c.why
+}
+
+const idle = 2 * time.Second
+
+// Look is what Linux tells: the last of the probes, one every two seconds, that was answered, and those since then, one a second.
+func (c *conn) Look() (rpc.Look, bool) {
+	now, end := time.Now(), time.Now()
+	at, cut := c.node.net.since(c.node.name, c.host.String())
+	if cut {
+		end = at
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	heard := c.began.Add(end.Sub(c.began) / idle * idle)
+	if c.forced.After(heard) {
+		heard = c.forced
+	}
+	l := rpc.Look{Heard: now.Sub(heard)}
+	if cut && l.Heard > idle {
+		l.Probes = uint8(int((l.Heard-idle)/time.Second) + 1 + c.extra)
+	}
+	return l, true
+}
+
+func (c *conn) Probe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, cut := c.node.net.since(c.node.name, c.host.String()); cut {
+		c.extra++
+	} else {
+		c.forced = time.Now()
+	}
+}
+
+func (n *node) Self() tombstone.Peer { return tombstone.Peer{Name: n.name, Boot: 1} }
+func (n *node) Nodes() int           { return len(n.net.nodes) }
+func (n *node) Members() (all []gossip.Member) {
+	for _, one := range n.net.nodes {
+		all = append(all, gossip.Member{Peer: one.Self(), Self: one == n})
+	}
+	return all
+}
+
+func (n *node) Tell(to vanish.Peer, m vanish.Message, _ bool) bool {
+	for _, one := range n.net.nodes {
+		if _, mute := n.net.since("", one.name); !mute && vanish.Peer(one.Self()) == to {
+			one.Message(m)
+			return true
+		}
+	}
+	return false
+}
+
+func (n *node) Try(ctx context.Context, addr netip.AddrPort) connect.Result {
+	if _, cut := n.net.since(n.name, addr.Addr().String()); !cut {
+		return connect.Result{Outcome: connect.Answered}
+	}
+	select {
+	case <-ctx.Done():
+		return connect.Result{Outcome: connect.Failed, Err: ctx.Err()}
+	case <-time.After(connect.Wait):
+		return connect.Result{Outcome: connect.Unanswered}
+	}
+}
+
+func (n *node) Canary(context.Context, []netip.Addr) (netip.Addr, bool) {
+	return n.answers, n.answers.IsValid()
+}
+
+// open are the connections at a node.
+func (n *node) open() []*conn {
+	n.net.mu.Lock()
+	defer n.net.mu.Unlock()
+	return slices.Clone(n.conns)
+}
+
+func (n *node) register(c *conn) {
+	n.net.mu.Lock()
+	n.conns = append(n.conns, c)
+	n.net.mu.Unlock()
+	n.Registered(c, &routes.Registration{Cluster: "c", Name: "broker-" + c.host.String(), Addr: netip.AddrPortFrom(c.host, 10911).String()})
+}
+
+// play has nodes of those modes watch six hosts for 40 s, and then calls f.
+func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &net{t: t, dead: map[string]time.Time{}}
+		began := time.Now()
+		stamp := func() clock.Stamp {
+			at := int64(time.Hour + time.Since(began))
+			return clock.Stamp{Raw: at, Boot: at}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		for i, mode := range modes {
+			n := &node{net: w, name: fmt.Sprintf("n%d", i+1)}
+			nonce := uint64(i) << 32
+			n.Shell = New(Config{
+				Rule:    vanish.Config{Mode: mode, After: 8 * time.Second, Nonce: func() uint64 { nonce++; return nonce }},
+				Claimed: func(vanish.Subject) bool { return true }, Dialer: n, Clock: stamp,
+				Conns: func() iter.Seq[Conn] {
+					return func(yield func(Conn) bool) {
+						for _, c := range n.open() {
+							if !yield(c) {
+								return
+							}
+						}
+					}
+				},
+				Draining: func() bool { return n.draining.Load() }, Logger: slog.New(slog.NewTextHandler(&n.log, nil)),
+			})
+			if err := n.Attach(n); err != nil {
+				t.Fatal(err)
+			}
+			w.nodes = append(w.nodes, n)
+		}
+		for i, n := range w.nodes {
+			for h := range 6 {
+				n.register(&conn{node: n, id: uint64(i*100 + h + 1), host: host(h), began: time.Now()})
+			}
+			running.Go(func() { n.Run(ctx) })
+		}
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		f(w)
+		cancel()
+		running.Wait()
+	})
+}
+
+func host(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}) }
+
+// pass lets time pass.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func all(n int) []vanish.Mode { return slices.Repeat([]vanish.Mode{vanish.Observe}, n) }
+
+// kinds are the decisions, oldest first.
+func (n *node) kinds() (text string) {
+	for _, d := range slices.Backward(n.Status().Decisions) {
+		text += string(d.Kind)
+		if d.Kind == Kept {
+			text += " " + d.Why.Name()
+		}
+		text += ";"
+	}
+	return text
+}
+
+// TestObserved: a host dies, and every node tells it within 9 s, once; when it is back each says that it was wrong. Nothing is asked of anybody while
+// all is well but one new connection to each host, and what the nodes say of each other's silence comes by messages alone.
+func TestObserved(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		for _, n := range w.nodes {
+			s := n.Status()
+			if s.Lines != 6 || len(s.Hosts) != 6 || s.Counts.Tried[connect.Answered] != 6 || len(s.Decisions) != 0 || len(s.Counts.Sent) != 0 {
+				t.Errorf("%s: %+v", n.name, s)
+			}
+			for i := range s.Hosts {
+				if why := s.NotJudged(&s.Hosts[i], &s.Hosts[i].Claims[0]); why != "" {
+					t.Errorf("%s does not judge %v: %s", n.name, s.Hosts[i].Source, why)
+				}
+			}
+		}
+		w.cut(host(3).String())
+		pass(9 * time.Second)
+		for _, n := range w.nodes {
+			s := n.Status()
+			if n.kinds() != "would_evict;" || s.Counts.WouldEvict != 1 {
+				t.Fatalf("%s: %s, %d", n.name, n.kinds(), s.Counts.WouldEvict)
+			}
+			d := s.Decisions[0]
+			if d.Claim.Source != host(3) || len(d.Agreed) < 1 || d.Quorum != 2 || d.Nodes != 3 || d.Silence < 8*time.Second || d.Unanswered < 4 || d.Connects < 6 {
+				t.Errorf("%s: %+v", n.name, d)
+			}
+			if !strings.Contains(n.log.String(), `level=WARN msg="host vanished: broker would be evicted (--dead-hosts=observe)" cluster=c broker=broker-10.0.0.4`) {
+				t.Errorf("%s: %s", n.name, n.log.String())
+			}
+		}
+		w.heal(host(3).String())
+		pass(3 * time.Second)
+		for _, n := range w.nodes {
+			s := n.Status()
+			refuted := uint64(0)
+			for _, by := range Refutations {
+				refuted += s.Counts.Refuted[by]
+			}
+			if n.kinds() != "would_evict;refuted;" || refuted != 1 || !n.of("broker-10.0.0.4")[0].Claims[0].OnHold {
+				t.Errorf("%s: %s, %d", n.name, n.kinds(), refuted)
+			}
+		}
+	})
+}
+
+// TestContradicted: what one node alone does not hear is kept, and it says who hears it.
+func TestContradicted(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		w.cut("n2>" + host(0).String())
+		pass(12 * time.Second)
+		if k := w.nodes[1].kinds(); k != "kept contradicted;" || w.nodes[1].Status().Decisions[0].By == "" {
+			t.Errorf("%s", k)
+		}
+		for _, i := range []int{0, 2} {
+			if s := w.nodes[i].Status(); len(s.Decisions) != 0 || s.Counts.Got["query"] == 0 || s.Counts.Sent["view"] == 0 {
+				t.Errorf("%s: %+v", w.nodes[i].name, s.Counts)
+			}
+		}
+		w.heal("n2>" + host(0).String())
+		pass(3 * time.Second)
+		if !strings.Contains(w.nodes[1].log.String(), `msg="host alive again" host=10.0.0.1 after=1`) {
+			t.Error(w.nodes[1].log.String())
+		}
+	})
+}
+
+// TestDraining: a node that is to be left judges nobody, and does again when it is not.
+func TestDraining(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		w.nodes[0].draining.Store(true)
+		w.cut(host(3).String())
+		pass(9 * time.Second)
+		if a, b := w.nodes[0].kinds(), w.nodes[1].kinds(); a != "kept draining;" || b != "would_evict;" {
+			t.Errorf("%q and %q", a, b)
+		}
+		w.nodes[0].draining.Store(false)
+		pass(3 * time.Second)
+		if a := w.nodes[0].kinds(); a != "kept draining;would_evict;" {
+			t.Errorf("%q", a)
+		}
+	})
+}
+
+// TestOff: a node without --dead-hosts asks nothing of any kernel, opens no connection, sends nothing of its own, and answers that it does not judge; the
+// others agree without it.
+func TestOff(t *testing.T) {
+	play(t, []vanish.Mode{vanish.Off, vanish.Observe, vanish.Observe}, func(w *net) {
+		w.cut(host(3).String())
+		pass(9 * time.Second)
+		s := w.nodes[0].Status()
+		for _, c := range w.nodes[0].open() {
+			if c.watched != 0 || !c.forced.IsZero() || c.extra != 0 {
+				t.Errorf("%v: watched %d times, probed %d", c.host, c.watched, c.extra)
+			}
+		}
+		if s.Lines != 0 || len(s.Counts.Tried) != 0 || s.Counts.Sent["query"] != 0 || s.Counts.Sent["alive"] != 0 || s.Counts.Sent["view"] == 0 || w.nodes[0].log.String() != "" {
+			t.Errorf("%+v\n%s", s.Counts, w.nodes[0].log.String())
+		}
+		for _, n := range w.nodes[1:] {
+			if n.kinds() != "would_evict;" {
+				t.Errorf("%s: %q", n.name, n.kinds())
+			}
+			words := n.of("10.0.0.4:10911")[0].Claims[0].Words
+			if i := slices.IndexFunc(words, func(w vanish.WordStatus) bool { return w.Member == "n1" }); i < 0 || words[i].Why != vanish.SwitchedOff {
+				t.Errorf("%s: %+v", n.name, words)
+			}
+		}
+	})
+}
+
+// TestPoll: what each node would say is asked and shown, changes nothing, and a node that cannot speak is waited for two seconds.
+func TestPoll(t *testing.T) {
+	play(t, []vanish.Mode{vanish.Observe, vanish.Off, vanish.Observe}, func(w *net) {
+		st, err := w.nodes[0].Poll(w.t.Context(), "broker-10.0.0.2")
+		if err != nil || len(st.Hosts) != 1 || len(st.Hosts[0].Claims[0].Words) != 2 {
+			t.Fatalf("%+v, %v", st.Hosts, err)
+		}
+		for i, why := range []vanish.Why{vanish.SwitchedOff, vanish.HeardOfLate} {
+			if word := st.Hosts[0].Claims[0].Words[i]; word.Answered.IsZero() || word.Why != why || word.Life.IsZero() {
+				t.Errorf("%+v", word)
+			}
+		}
+		if _, err := w.nodes[0].Poll(w.t.Context(), "nobody"); err != ErrUnknown {
+			t.Error(err)
+		}
+		if w.nodes[0].kinds() != "" || w.nodes[0].Status().Hosts[1].Claims[0].Words != nil {
+			t.Errorf("%+v", w.nodes[0].Status())
+		}
+		w.cut("n3")
+		began := time.Now()
+		st, err = w.nodes[0].Poll(w.t.Context(), "10.0.0.2:10911")
+		if took := time.Since(began); err != nil || took > 2*time.Second+pollLook {
+			t.Errorf("%v after %v", err, took)
+		}
+		w.heal("n3")
+		if _, err := w.nodes[1].Poll(w.t.Context(), "broker-10.0.0.2"); err != nil {
+			t.Error(err) // off: it judges nobody, and may ask
+		}
+		if st := w.nodes[1].Status(); st.Mode != vanish.Off || len(st.Hosts) != 6 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// TestNotJudged: each reason is told with its name.
+func TestNotJudged(t *testing.T) {
+	play(t, all(2), func(w *net) {
+		n := w.nodes[0]
+		want := map[string]string{}
+		for i, why := range []rpc.Unwatched{rpc.UnwatchedSource, rpc.UnwatchedProxied, rpc.UnwatchedLocal, rpc.UnwatchedPlatform, rpc.Watched} {
+			c := &conn{node: n, id: uint64(1000 + i), host: host(20 + i), why: why, began: time.Now()}
+			n.register(c)
+			want[c.host.String()] = why.String()
+		}
+		want[host(24).String()] = vanish.Uncalibrated.Name()
+		w.cut("n1>" + host(25).String())
+		n.register(&conn{node: n, id: 1025, host: host(25), began: time.Now()})
+		want[host(25).String()] = vanish.Uncalibrated.Name()
+		pass(time.Second)
+		check := func() {
+			t.Helper()
+			s := n.Status()
+			for i := range s.Hosts {
+				if got := s.NotJudged(&s.Hosts[i], &s.Hosts[i].Claims[0]); got != want[s.Hosts[i].Source.String()] {
+					t.Errorf("%v: %q, want %q", s.Hosts[i].Source, got, want[s.Hosts[i].Source.String()])
+				}
+			}
+		}
+		check()
+		pass(9 * time.Second)
+		delete(want, host(24).String())
+		check()
+		n.Closed(n.conns[6])
+		if len(n.of("broker-"+host(20).String())) != 0 {
+			t.Error("a connection is gone, and its broker is still known")
+		}
+	})
+}
