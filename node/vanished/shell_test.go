@@ -392,7 +392,8 @@ func TestPoll(t *testing.T) {
 			t.Fatalf("%+v, %v", st.Hosts, err)
 		}
 		for i, why := range []vanish.Why{vanish.SwitchedOff, vanish.HeardOfLate} {
-			if word := st.Hosts[0].Claims[0].Words[i]; word.Answered.IsZero() || word.Why != why || word.Life.IsZero() {
+			// Also who judges nobody reads for the answer what its kernel knows.
+			if word := st.Hosts[0].Claims[0].Words[i]; word.Answered.IsZero() || word.Why != why || st.At.Sub(word.Life) > 3*time.Second {
 				t.Errorf("%+v", word)
 			}
 		}
@@ -449,6 +450,55 @@ func TestNotJudged(t *testing.T) {
 		n.Closed(n.conns[6])
 		if len(n.of("broker-"+host(20).String())) != 0 {
 			t.Error("a connection is gone, and its broker is still known")
+		}
+	})
+}
+
+// TestBrake: a node that hears half of the hosts no more says so once, judges nobody, and says when that is over.
+func TestBrake(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		n := w.nodes[0]
+		if n.Status().Braked {
+			t.Error("braked while all is well")
+		}
+		for i := range 4 {
+			w.cut("n1>" + host(i).String())
+		}
+		pass(9 * time.Second)
+		told := `level=WARN msg="so many hosts are silent here that none is taken for vanished: look at this node's own network first" silent=`
+		if !n.Status().Braked || strings.Count(n.log.String(), told) != 1 || strings.Contains(n.kinds(), "would_evict") {
+			t.Errorf("%s\n%s", n.kinds(), n.log.String())
+		}
+		for i := range 4 {
+			w.heal("n1>" + host(i).String())
+		}
+		pass(4 * time.Second)
+		if n.Status().Braked || strings.Count(n.log.String(), "silent hosts are few enough again to be judged") != 1 {
+			t.Error(n.log.String())
+		}
+		for _, one := range n.open() {
+			n.Closed(one)
+		}
+		pass(time.Second)
+		if n.Status().Braked || strings.Count(n.log.String(), told) != 1 {
+			t.Error("braked without hosts")
+		}
+	})
+}
+
+// TestTheLastLook: what was decided is told only if the claim stands and its connection shows no life at that moment.
+func TestTheLastLook(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		n := w.nodes[0]
+		e := vanish.Eviction{Claim: n.of("broker-10.0.0.2")[0].Claims[0].Claim, After: 8 * time.Second}
+		n.wouldEvict(&e)
+		w.cut(host(1).String())
+		pass(9 * time.Second) // it is decided by itself, once
+		other := e
+		other.Generation++
+		n.wouldEvict(&other)
+		if n.Status().Counts.WouldEvict != 1 {
+			t.Error(n.kinds())
 		}
 	})
 }
