@@ -2,6 +2,7 @@ package vanished
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -244,7 +245,7 @@ func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
 			}
 			running.Go(func() { n.Run(ctx) })
 		}
-		time.Sleep(40 * time.Second)
+		<-time.After(40 * time.Second)
 		synctest.Wait()
 		f(w)
 		cancel()
@@ -256,7 +257,7 @@ func host(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 
 
 // pass lets time pass.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 
@@ -397,7 +398,7 @@ func TestPoll(t *testing.T) {
 				t.Errorf("%+v", word)
 			}
 		}
-		if _, err := w.nodes[0].Poll(w.t.Context(), "nobody"); err != ErrUnknown {
+		if _, err := w.nodes[0].Poll(w.t.Context(), "nobody"); !errors.Is(err, ErrUnknown) {
 			t.Error(err)
 		}
 		if w.nodes[0].kinds() != "" || w.nodes[0].Status().Hosts[1].Claims[0].Words != nil {
