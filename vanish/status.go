@@ -69,8 +69,10 @@ func (n *Node) Status(now clock.Stamp) Status {
 		Draining: n.draining, Lines: len(n.lines), Counters: n.counters,
 	}
 	s.Quorum = Quorum(s.Nodes)
-	if !n.after.all.IsZero() && now.Sub(n.after.all) < 0 {
-		s.HeldUntil = n.after.all
+	for held, until := range n.after.holds.All(now) {
+		if held.all {
+			s.HeldUntil = until
+		}
 	}
 	at := map[*machine]int{}
 	for _, k := range n.order {

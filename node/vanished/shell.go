@@ -122,7 +122,7 @@ func New(cfg Config) *Shell {
 func (s *Shell) Attach(g Members) (err error) {
 	s.gossip = g
 	rule := s.cfg.Rule
-	rule.Self = vanish.Peer(g.Self())
+	rule.Self = g.Self()
 	s.rule, err = vanish.New(rule, s.cfg.Clock())
 	return err
 }
@@ -269,7 +269,7 @@ func (s *Shell) catchUp(now clock.Stamp) {
 	var others []vanish.Peer
 	for _, m := range s.gossip.Members() {
 		if !m.Self {
-			others = append(others, vanish.Peer(m.Peer))
+			others = append(others, m.Peer)
 		}
 	}
 	s.rule.Members(others, s.gossip.Nodes())
