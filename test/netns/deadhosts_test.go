@@ -7,10 +7,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -722,6 +724,136 @@ func TestObserved(t *testing.T) {
 	for _, n := range w.nodes {
 		if count := strings.Count(n.Output(), "broker would be evicted"); count != 1 {
 			t.Errorf("%s would have evicted %d times:\n%s", n.name, count, n.Output())
+		}
+	}
+}
+
+// options are those of a connection that watching would change, by name; -1: this kernel has no such option.
+func (n *epitaph) options(t *testing.T, peer netip.AddrPort) map[string]int {
+	t.Helper()
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.PID()))
+	kit.Must(t, err)
+	process, err := unix.PidfdOpen(n.PID(), 0)
+	kit.Must(t, err)
+	defer func() { _ = unix.Close(process) }()
+	for _, one := range fds {
+		theirs, err := strconv.Atoi(one.Name())
+		kit.Must(t, err)
+		fd, err := unix.PidfdGetfd(process, theirs, 0)
+		if err != nil {
+			continue // it is closed by now
+		}
+		values, is := optionsOf(fd, peer)
+		_ = unix.Close(fd)
+		if is {
+			return values
+		}
+	}
+	t.Fatalf("%s has no connection from %s", n.name, peer)
+	return nil
+}
+
+func optionsOf(fd int, peer netip.AddrPort) (map[string]int, bool) {
+	from, err := unix.Getpeername(fd)
+	if err != nil {
+		return nil, false
+	}
+	var addr netip.AddrPort
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		addr = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		addr = netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	if addr != peer {
+		return nil, false
+	}
+	values := map[string]int{}
+	for name, at := range map[string][2]int{
+		"SO_KEEPALIVE": {unix.SOL_SOCKET, unix.SO_KEEPALIVE}, "TCP_KEEPIDLE": {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE},
+		"TCP_KEEPINTVL": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}, "TCP_KEEPCNT": {unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
+		"TCP_USER_TIMEOUT": {unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}, "TCP_RTO_MAX_MS": {unix.IPPROTO_TCP, 44},
+		"TCP_NODELAY": {unix.IPPROTO_TCP, unix.TCP_NODELAY}, "SO_LINGER": {unix.SOL_SOCKET, unix.SO_LINGER},
+	} {
+		if values[name], err = unix.GetsockoptInt(fd, at[0], at[1]); err != nil {
+			values[name] = -1
+		}
+	}
+	return values, true
+}
+
+// Nobody who does not ask for it has it (V32): a broker's connection at a node that gossips and does not watch, without the flag and with "off",
+// has the options of one at a node without gossip, and its answers are the same bytes; that node opens no connection to the broker. A node that
+// observes, beside them, does both, and answers with the same bytes.
+func TestNotWatched(t *testing.T) {
+	need(t, 0)
+	w := newWorld(t, "plain", "off", "observe")
+	alone := w.silent("alone")
+	for _, n := range w.nodes[1:] {
+		n.args = append(n.args, "--dead-hosts", n.name)
+		n.crash()
+	}
+	h := w.host("broker")
+	var came []netip.Addr
+	var mu sync.Mutex
+	h.within(func() {
+		l, err := net.Listen("tcp", net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
+		kit.Must(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				from := netip.MustParseAddrPort(c.RemoteAddr().String())
+				mu.Lock()
+				came = append(came, from.Addr())
+				mu.Unlock()
+				_ = c.Close()
+			}
+		}()
+	})
+	b := kit.NewBroker(t, "b", net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)), "t")
+	var options []map[string]int
+	var answers []string
+	for _, n := range append(slices.Clone(w.nodes), alone) {
+		conn, err := h.dial(n.addr, kit.Patience)
+		kit.Must(t, err)
+		c := kit.Over(t, conn)
+		var all []byte
+		for _, r := range []kit.Request{
+			b.Registration(), b.Heartbeat(), {Code: 105, Ext: map[string]string{"topic": "t"}}, {Code: 106}, {Code: 105, Ext: map[string]string{"topic": "none"}},
+		} {
+			all = append(all, c.Call(r).Raw()...)
+		}
+		answers = append(answers, string(all))
+		options = append(options, n.options(t, netip.MustParseAddrPort(conn.LocalAddr().String())))
+	}
+	t.Logf("%v", options)
+	for i, n := range w.nodes {
+		if answers[i] != answers[3] {
+			t.Errorf("%s answers %q, a node without gossip %q", n.name, answers[i], answers[3])
+		}
+	}
+	for i, n := range w.nodes[:2] {
+		if !maps.Equal(options[i], options[3]) {
+			t.Errorf("%s: %v, a node without gossip: %v", n.name, options[i], options[3])
+		}
+	}
+	if options[3]["SO_KEEPALIVE"] != 0 || options[2]["SO_KEEPALIVE"] != 1 || options[3]["TCP_USER_TIMEOUT"] != 0 || options[2]["TCP_USER_TIMEOUT"] != 180_000 {
+		t.Errorf("without gossip %v, observed %v", options[3], options[2])
+	}
+	kit.Until(t, "a new connection of the node that observes", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(came) > 0
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	for _, from := range came {
+		if from.String() != w.nodes[2].host.IP {
+			t.Errorf("a connection from %v", from)
 		}
 	}
 }
