@@ -33,6 +33,9 @@ func TestLastCrashIsToldOnce(t *testing.T) {
 		if last.First != step.first || !strings.Contains(string(trace), step.kept) || len(trace) > maxCrash {
 			t.Errorf("%.40q: %.40q kept in %s as %.40q", step.trace, last.First, last.File, trace)
 		}
+		if info, err := os.Stat(last.File); err == nil && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s may be read by others: %v", last.File, info.Mode())
+		}
 	}
 	if _, err := KeepCrashes("/proc/nowhere"); err == nil {
 		t.Error("no error where nothing can be kept")

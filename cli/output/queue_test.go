@@ -30,10 +30,13 @@ func (r *reader) Write(p []byte) (int, error) {
 
 func told(dropped uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", dropped) }
 
+// write makes its lines in one buffer, as log/slog does.
 func write(t *testing.T, q *Queue, lines ...string) {
 	t.Helper()
+	var b []byte
 	for _, l := range lines {
-		if n, err := q.Write([]byte(l)); n != len(l) || err != nil {
+		b = append(b[:0], l...)
+		if n, err := q.Write(b); n != len(l) || err != nil {
 			t.Fatalf("wrote %d of %d, %v", n, len(l), err)
 		}
 	}
@@ -61,6 +64,20 @@ func TestReaderStandsStill(t *testing.T) {
 		if want := "1\n2\n3\ndropped 2\n6\n"; strings.Join(r.took, "") != want || !q.Idle() {
 			t.Errorf("%q, want %q", r.took, want)
 		}
+		q.Close(time.Minute)
+	})
+}
+
+// What waits is within the limit to the byte, with what a line costs beside its text.
+func TestQueueLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{gate: make(chan struct{})}
+		q := NewQueue(r, 2*lineCost+5)
+		write(t, q, "1\n", "22\n", "")
+		if q.Dropped() != 1 {
+			t.Errorf("%d dropped of what is just within the limit, and a line without text", q.Dropped())
+		}
+		close(r.gate)
 		q.Close(time.Minute)
 	})
 }

@@ -98,11 +98,16 @@ func TestSocketInTheWay(t *testing.T) {
 	l, err = net.ListenUnix("unix", &net.UnixAddr{Name: living, Net: "unix"})
 	kit.Must(t, err)
 	defer l.Close()
+	other := filepath.Join(dir, "other") // takes no connection, and lives
+	packets, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: other, Net: "unixgram"})
+	kit.Must(t, err)
+	defer packets.Close()
 	file := filepath.Join(dir, "file")
 	kit.Must(t, os.WriteFile(file, []byte("precious"), 0o600))
-	long := filepath.Join(dir, strings.Repeat("x", socketMax))
+	t.Chdir(dir) // for a path of one byte too many, however long that of dir is
+	long := strings.Repeat("x", socketMax+1)
 	for path, want := range map[string]string{
-		living: "another program listens there", file: "no socket is in the way", long: "at most 107", "/proc/x/y.sock": "no such file",
+		living: "another program listens there", other: "another program listens there", file: "no socket is in the way", long: "at most 107", "/proc/x/y.sock": "no such file",
 	} {
 		if err := unstarted(t).StartSocket(t.Context(), path, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)

@@ -319,8 +319,10 @@ func TestTooLargeIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kv.json")
 	must(t, os.WriteFile(path, nil, 0o600))
 	must(t, os.Truncate(path, MaxFileBytes+1))
-	if _, err := Open(path); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("got %v", err)
+	_, err := Open(path)
+	var fault *Fault
+	if !errors.Is(err, ErrTooLarge) || !errors.As(err, &fault) || fault.EmptyToOriginal() {
+		t.Errorf("got %v, which is empty to the original: %v", err, fault != nil && fault.EmptyToOriginal())
 	}
 }
 

@@ -58,6 +58,14 @@ func TestLinkIsNotFollowed(t *testing.T) {
 	if text, err := os.ReadFile(target); err != nil || string(text) != "precious" {
 		t.Errorf("%q %v", text, err)
 	}
+	kit.Must(t, os.Remove(target))
+	if l, err := Take(filepath.Join(dir, "lock"), "x"); err == nil {
+		l.Release()
+		t.Error("taken behind a link that leads nowhere")
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file was made where the link leads: %v", err)
+	}
 }
 
 // What was opened before its holder removed it is no lock, however free it is.

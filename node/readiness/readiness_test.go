@@ -17,6 +17,7 @@ var (
 	whole   = Peers{Joined: true, Reached: true, Catchup: digest.Catchup{Witnesses: []string{"n1"}, Held: 2}}
 	mute    = Peers{Joined: true, Reached: true, Catchup: digest.Catchup{Undecided: []string{"n1"}}}
 	nobody  = Peers{Joined: true, Reached: true}
+	joining = Peers{Reached: true, Catchup: whole.Catchup}
 	strayed = Peers{Joined: true, Trouble: "n1:7946: there is no such name"}
 )
 
@@ -52,6 +53,7 @@ func TestStages(t *testing.T) {
 		"nobody is reached":      {{Peers{}, s, Asking, false}, {strayed, 30 * s, Asking, false}, {strayed, 50 * s, Timed, true}},
 		"reached late":           {{strayed, 40 * s, Asking, false}, {nobody, 41 * s, Timed, true}},
 		"a member says nothing":  {{mute, 49 * s, Asking, false}, {mute, 50 * s, Timed, true}},
+		"it has not joined yet":  {{joining, s, Asking, false}, {joining, 31 * s, Asking, false}, {whole, 32 * s, Witnessed, true}},
 		"missing, then it knows": {{lacks, s, Catching, false}, {mute, 2 * s, Asking, false}, {lacks, 3 * s, Catching, false}},
 	} {
 		r, before := serving(true), Asking
@@ -176,6 +178,11 @@ func TestFigures(t *testing.T) {
 	}
 	if missing, took := r.Figures(); missing != 0 || took != 2*time.Second {
 		t.Errorf("%d missing, ready after %v", missing, took)
+	}
+	r = serving(true)
+	r.Look(lacks, after(rule.JoinWait), rule)
+	if missing, _ := r.Figures(); missing != 0 {
+		t.Errorf("ready by time, and waits for %d", missing)
 	}
 }
 
