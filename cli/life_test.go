@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -77,10 +78,24 @@ func (s *started) stop(t *testing.T, signal syscall.Signal) string {
 func (s *started) stopTo(t *testing.T, signal syscall.Signal, want int) string {
 	t.Helper()
 	kit.Must(t, syscall.Kill(os.Getpid(), signal))
-	if status := <-s.status; status != want {
+	if status := s.ended(t); status != want {
 		t.Errorf("exit status %d, want %d, log %s", status, want, s.log)
 	}
 	return s.screen + <-s.rest
+}
+
+// ended is the exit status.
+func (s *started) ended(t *testing.T) int {
+	t.Helper()
+	timer := time.NewTimer(kit.Patience)
+	defer timer.Stop()
+	select {
+	case status := <-s.status:
+		return status
+	case <-timer.C:
+		t.Fatalf("it did not end; log %s", s.log)
+		return 0
+	}
 }
 
 func connects(addr string) bool {
@@ -373,7 +388,7 @@ func TestSecondSignalEndsTheDrain(t *testing.T) {
 		kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 		s.log.Await(t, "draining")
 		kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-		if status := <-s.status; status != command.OK && status != mqSignalled+int(syscall.SIGTERM) {
+		if status := s.ended(t); status != command.OK && status != mqSignalled+int(syscall.SIGTERM) {
 			t.Errorf("%s: status %d", args[1], status)
 		}
 	}

@@ -68,7 +68,7 @@ func statusesOfSignals(t *testing.T, dir string) (lines []string) {
 			}
 			s := start(t, []string{"ROCKETMQ_HOME=" + dir, "JAVA_OPT=-Duser.home=" + dir}, append([]string{"epitaph", server}, args...)...)
 			kit.Must(t, syscall.Kill(os.Getpid(), sig))
-			lines = append(lines, fmt.Sprintf("epitaph %s, ended by signal %d: %d", server, sig, <-s.status))
+			lines = append(lines, fmt.Sprintf("epitaph %s, ended by signal %d: %d", server, sig, s.ended(t)))
 		}
 	}
 	return lines

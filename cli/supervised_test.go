@@ -83,7 +83,7 @@ func TestSystemdIsTold(t *testing.T) {
 	kit.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM)) // cuts the drain short
 	for sock.until("STATUS=") != "STATUS=stopping" {
 	}
-	if status := <-s.status; status != command.OK {
+	if status := s.ended(t); status != command.OK {
 		t.Errorf("status %d: %s", status, s.log)
 	}
 	if strings.Contains(s.log.String(), "systemd") {

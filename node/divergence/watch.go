@@ -48,6 +48,7 @@ type line struct {
 	about        []any  // fields that say what it is about
 	kind         string // the reason, as a code
 	more         []any  // other fields of the first line
+	stale        bool   // it may be over by now
 }
 
 // look tells what has changed. A difference is told at the second look that finds it, for the word that it is over may be on
@@ -67,20 +68,13 @@ func (w *watch) look(v *digest.View) {
 		found[name] = line{
 			"nodes differ about a broker", "nodes agree about a broker again",
 			[]any{"cluster", d.Key.Cluster, "broker", d.Key.Name, "id", d.Key.ID, "addr", d.Key.Addr}, kind,
-			[]any{"held_by", strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 5), ","), "reason", kind, "why", words},
-		}
-		if d.Stale {
-			if old, told := w.told[name]; told {
-				found[name] = old
-			} else {
-				delete(found, name)
-			}
+			[]any{"held_by", strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 5), ","), "reason", kind, "why", words}, d.Stale,
 		}
 	}
 	for _, d := range Drifts(v) {
 		found[d.What+" of "+d.Node] = line{
 			"nodes differ in their store or options", "nodes agree in their store or options again",
-			[]any{"what", d.What, "node", d.Node}, d.What, nil,
+			[]any{"what", d.What, "node", d.Node}, d.What, nil, false,
 		}
 	}
 	w.tell(found)
@@ -91,6 +85,10 @@ func (w *watch) tell(found map[string]line) {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		l, was := found[name], w.told[name]
 		switch {
+		case l.stale && was.kind == "":
+			continue
+		case l.stale:
+			l = was
 		case l.kind == was.kind:
 		case was.kind == "" && !w.before[name]:
 			continue
@@ -105,7 +103,7 @@ func (w *watch) tell(found map[string]line) {
 		}
 	}
 	w.told, w.before = told, map[string]bool{}
-	for name := range found {
-		w.before[name] = true
+	for name, l := range found {
+		w.before[name] = !l.stale || told[name].kind != ""
 	}
 }
