@@ -119,6 +119,9 @@ func parse(text string) (all []fault, err error) {
 			mark, rest, _ := strings.Cut(line, " ")
 			switch mark {
 			case "#":
+				if f.name != "" {
+					return nil, fmt.Errorf("block %d: %q and %q stand together: a blank line is missing", at+1, f.name, rest)
+				}
 				f.name = rest
 			case "@":
 				f.file = rest

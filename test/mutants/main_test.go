@@ -34,3 +34,14 @@ func TestFaultsHaveTheirPlaces(t *testing.T) {
 		}
 	}
 }
+
+// Two blocks that a merge has put together are no fault with two names.
+func TestBlocksStandApart(t *testing.T) {
+	const one, other = "# A1 one\n@ f.go\n! .\n- x\n+ y\n", "# A2 other\n@ g.go\n! .\n- x\n"
+	if faults, err := parse(one + "\n" + other); err != nil || len(faults) != 2 {
+		t.Errorf("%+v, %v", faults, err)
+	}
+	if _, err := parse(one + other); err == nil || !strings.Contains(err.Error(), "a blank line is missing") {
+		t.Errorf("%v", err)
+	}
+}
