@@ -11,6 +11,8 @@ package fastjson
 import (
 	"errors"
 	"fmt"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxDepth is how deep values may be nested, as in fastjson2.
@@ -43,7 +45,7 @@ type Scanner struct {
 func (s *Scanner) Reset(data, scratch []byte) { *s = Scanner{data: data, scratch: scratch} }
 
 // Lax makes the scanner read what fastjson 1.2 reads beside fastjson2: comments wherever blanks may be, names without
-// quotes, and several commas for one. It is for files that either has read, such as one edited by hand.
+// quotes, semicolons or several commas for one, and any character that shows nothing for a blank. It is for files that either has read, such as one edited by hand.
 func (s *Scanner) Lax() { s.lax = true }
 
 // Scratch is the scratch space with what was appended to it.
@@ -187,7 +189,7 @@ func (s *Scanner) separator(closing byte) byte {
 		s.pos++
 		s.gap()
 	}
-	for s.lax && s.at(',') {
+	for s.lax && (s.at(',') || s.at(';')) {
 		s.pos++
 		s.gap()
 	}
@@ -204,7 +206,7 @@ func (s *Scanner) separator(closing byte) byte {
 
 // gap skips blanks and comments, if there are any.
 func (s *Scanner) gap() {
-	if s.pos < len(s.data) && s.data[s.pos] <= '/' && s.data[s.pos] != '"' {
+	if s.lax || s.pos < len(s.data) && s.data[s.pos] <= '/' && s.data[s.pos] != '"' {
 		s.comments()
 	}
 }
@@ -236,9 +238,22 @@ func (s *Scanner) blanks() {
 				return
 			}
 		default:
-			return
+			if !s.lax || !s.oddBlank() {
+				return
+			}
 		}
 	}
+}
+
+// oddBlank skips what fastjson 1.2 takes for white space in some places and fastjson2 in others: control characters, and what
+// comes with text that was copied from a page.
+func (s *Scanner) oddBlank() bool {
+	r, n := utf8.DecodeRune(s.data[s.pos:])
+	if r == endOfInput || !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r) {
+		return false
+	}
+	s.pos += n
+	return true
 }
 
 // comments skips blanks and comments of both kinds.

@@ -128,10 +128,10 @@ func (s *Scanner) escape() bool {
 	c := s.data[s.pos+1]
 	s.pos += 2
 	switch c {
-	case '"', '\'', '\\', '/':
+	case '"', '\'', '\\', '/', ' ', '#', '&', '(', ')', ',', '.', '@', '[', ']', '_', '~':
 	case 'b':
 		c = '\b'
-	case 'f':
+	case 'f', 'F':
 		c = '\f'
 	case 'n':
 		c = '\n'
@@ -149,6 +149,11 @@ func (s *Scanner) escape() bool {
 		return ok
 	case 'u':
 		return s.unicode()
+	case '*', '+', '-', ':', '<', '=', '>': // fastjson2 knows these in names of maps only
+		if s.lax {
+			break
+		}
+		fallthrough
 	default:
 		s.pos -= 2
 		s.Fail("unknown escape")

@@ -129,8 +129,8 @@ func (s *Scanner) appendArray(depth int) {
 func appendNumber(dst, text []byte) []byte {
 	digits, float := split(text)
 	exponent := bytes.IndexAny(digits, "eE")
-	if exponent >= 0 && bytes.IndexFunc(digits[exponent:], func(r rune) bool { return r >= '0' && r <= '9' }) < 0 {
-		return appendNumber(dst, digits[:exponent]) // an exponent without digits counts as none
+	if exponent >= 0 && !bytes.ContainsAny(digits[exponent:], "123456789") {
+		return appendNumber(dst, digits[:exponent]) // an exponent without digits counts as none, and so does zero
 	}
 	if exponent >= 0 || float && bytes.IndexByte(digits, '.') < 0 {
 		return appendDouble(dst, toFloat(digits))
@@ -145,7 +145,10 @@ func appendNumber(dst, text []byte) []byte {
 	if negative && bytes.ContainsAny(digits, "123456789") {
 		dst = append(dst, '-') // zero has no sign
 	}
-	return append(dst, digits...)
+	if digits[0] == '.' {
+		dst = append(dst, '0')
+	}
+	return append(dst, bytes.TrimSuffix(digits, []byte("."))...)
 }
 
 // appendDouble follows Java's Double.toString.

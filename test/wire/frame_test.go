@@ -180,7 +180,8 @@ func TestRow016ExtFieldConversions(t *testing.T) {
 		`","clusterName":"`+b.cluster+`","brokerId":1,"epoch":true,"maxOffset":1.5,"x":{"a":[1,2]},"y":[null],"z":null}}`)),
 		fmt.Sprintf(success, 9))
 	ns := unique("r16")
-	for value, stored := range map[string]string{`7`: `7`, `true`: `true`, `{"a":[1,null,"x"]}`: `{"a":[1,null,"x"]}`, `[1, 2]`: `[1,2]`} {
+	for value, stored := range map[string]string{`7`: `7`, `true`: `true`, `{"a":[1,null,"x"]}`: `{"a":[1,null,"x"]}`, `[1, 2]`: `[1,2]`, `5.`: `5`, `-.5`: `-0.5`,
+		`1e0`: `1`, `1e1`: `10.0`, `"a\#\ \_\~"`: `a# _~`} {
 		c.exchange(kit.JSONFrame(`{"code":100,"opaque":1,"extFields":{"namespace":"` + ns + `","key":"k","value":` + value + `}}`))
 		want(t, value, c.OK(getKV(ns, "k")).ExtFields["value"], stored)
 	}
