@@ -110,6 +110,9 @@ func (w logWriter) Write(p []byte) (int, error) {
 			}
 		}
 	}
+	if strings.HasPrefix(text, "Failed fallback TCP ping: ") {
+		level = slog.LevelDebug // of a member that starts again, or is lost, which the delegate tells
+	}
 	// What it says beside is no line of ours: its words are a field, so that ours stay the same.
 	say("the library of gossip says", "")
 	return len(p), nil

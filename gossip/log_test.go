@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"log"
 	"log/slog"
 	"testing"
@@ -25,5 +26,20 @@ func TestLabelsAreNoLogLines(t *testing.T) {
 	}
 	if got := c.refusedLabel.Load(); got != uint64(2*len(labels)) || c.refused() != got || c.inboxFull.Load() > 0 {
 		t.Errorf("%d counted as labels, %d in all, want %d", got, c.refused(), 2*len(labels))
+	}
+}
+
+// A probe of a former life of a member that starts again at its address fails: that is no error, and counts as nothing refused.
+func TestProbesThatFailAreNoErrors(t *testing.T) {
+	var c counters
+	var out bytes.Buffer
+	list := log.New(newLogWriter(slog.New(slog.NewTextHandler(&out, nil)), &c, heard{}), "", 0)
+	list.Print("[ERR] memberlist: Failed fallback TCP ping: EOF")
+	if out.Len() > 0 || c.refused() > 0 {
+		t.Errorf("%d refused, %s", c.refused(), out.String())
+	}
+	list.Print("[ERR] memberlist: something else")
+	if !bytes.Contains(out.Bytes(), []byte("level=ERROR")) {
+		t.Errorf("%s", out.String())
 	}
 }

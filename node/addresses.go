@@ -86,11 +86,36 @@ func (n *Node) serveAddr() netip.AddrPort {
 	return a
 }
 
-// How often the name of --advertise-serve is looked up, and how often while it is not known.
+// How often the name of --advertise-serve is looked up, how often while it is not known, and for how long a start waits for it.
 const (
 	advertiseEvery = 30 * time.Second
 	advertiseSoon  = 2 * time.Second
+	advertiseFirst = time.Second
 )
+
+// lookUpAdvertised looks the name up once, and says whether that changed anything.
+func (n *Node) lookUpAdvertised(ctx context.Context) (changed bool, err error) {
+	found, err := addrserver.Resolve(ctx, n.resolve, n.advertise)
+	if err != nil {
+		return false, err
+	}
+	old := n.advertised.Swap(&found[0])
+	if changed = old == nil || *old != found[0]; changed {
+		n.log.Info("brokers and clients are told this address of the node (--advertise-serve)", "addr", found[0], "name", n.advertise)
+	}
+	return changed, nil
+}
+
+// firstAdvertised looks the name up before anybody is told of this node: the first word is then the right one, and one that starts
+// again does not leave the lists for a moment. Whatever keeps DNS from answering is told later.
+func (n *Node) firstAdvertised(ctx context.Context) error {
+	if n.advertise != "" {
+		ctx, cancel := context.WithTimeout(ctx, advertiseFirst)
+		defer cancel()
+		_, _ = n.lookUpAdvertised(ctx)
+	}
+	return nil
+}
 
 // watchAdvertised looks the name up, again and again, and tells the others where it leads.
 func (n *Node) watchAdvertised(ctx context.Context) {
@@ -103,15 +128,14 @@ func (n *Node) watchAdvertised(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		found, err := addrserver.Resolve(ctx, n.resolve, n.advertise)
+		changed, err := n.lookUpAdvertised(ctx)
 		next := advertiseEvery
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
 			trouble = ""
-			if old := n.advertised.Swap(&found[0]); old == nil || *old != found[0] {
-				n.log.Info("brokers and clients are told this address of the node (--advertise-serve)", "addr", found[0], "name", n.advertise)
+			if changed {
 				n.announce()
 			}
 		default:

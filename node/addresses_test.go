@@ -92,6 +92,37 @@ func TestServeAddress(t *testing.T) {
 	}
 }
 
+// A node knows its address before it tells anybody of itself: one that starts again does not leave the lists for a moment. DNS that
+// does not answer holds nobody up for long.
+func TestServeAddressAtTheStart(t *testing.T) {
+	starts := func(look func(ctx context.Context, n *Node) ([]netip.Addr, error)) *Node {
+		cfg := config.Default(config.System{UserHome: t.TempDir()})
+		listing("n1")(&cfg)
+		cfg.Options.BindAddress, cfg.Options.ListenPort, cfg.Addresses.Advertise = "127.0.0.1", 0, "ns1.example:9"
+		n, err := New(cfg, slog.New(slog.DiscardHandler))
+		kit.Must(t, err)
+		n.resolve = func(ctx context.Context, _, _ string) ([]netip.Addr, error) { return look(ctx, n) }
+		kit.Must(t, n.Start(t.Context()))
+		t.Cleanup(func() { kit.Must(t, n.Stop(context.WithoutCancel(t.Context()))) })
+		return n
+	}
+	before := make(chan bool, 9)
+	n := starts(func(_ context.Context, n *Node) ([]netip.Addr, error) {
+		before <- n.Gossip().Addr() == ""
+		return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil
+	})
+	if !<-before || n.serveAddr() != netip.MustParseAddrPort("10.0.0.1:9") {
+		t.Errorf("it is told as %v, and only later", n.serveAddr())
+	}
+	n = starts(func(ctx context.Context, _ *Node) ([]netip.Addr, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	if n.serveAddr().IsValid() {
+		t.Error("an address that nobody knows")
+	}
+}
+
 // A port that is taken keeps the node from starting, and nothing of it stays.
 func TestAddressPortTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

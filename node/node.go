@@ -258,7 +258,7 @@ func (n *Node) Start(ctx context.Context) error {
 		n.openSocket(ctx)
 	}
 	n.onStop("notifier", n.notify.stop)
-	for _, start := range []func(context.Context) error{n.startAddressServer, n.startGossip} {
+	for _, start := range []func(context.Context) error{n.firstAdvertised, n.startAddressServer, n.startGossip} {
 		if err := start(ctx); err != nil {
 			undo := context.WithoutCancel(ctx)
 			return errors.Join(err, n.Stop(undo), n.server.Shutdown(undo))

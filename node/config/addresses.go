@@ -41,10 +41,18 @@ const (
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-// isListName says whether name is 1 to 64 characters that need no escape in a URL (RFC 3986, 2.3).
+// isListName says whether name is 1 to 64 characters that need no escape in a URL (RFC 3986, 2.3), and no client takes it for a
+// step in the path (5.2.4).
 func isListName(name string) bool {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-	return len(name) >= 1 && len(name) <= 64 && strings.Trim(name, unreserved) == ""
+	return len(name) >= 1 && len(name) <= 64 && strings.Trim(name, unreserved) == "" && name != "." && name != ".."
+}
+
+// isHostName says whether host may be a name: it has no blank, and its last part is no number, else it is a mistyped address
+// (RFC 3696, 2).
+func isHostName(host string) bool {
+	last := host[strings.LastIndexByte(strings.TrimSuffix(host, "."), '.')+1:]
+	return !strings.ContainsAny(host, " \t/") && strings.Trim(strings.TrimSuffix(last, "."), "0123456789") != ""
 }
 
 func (a *Addresses) validate() (faults []error) {
@@ -98,6 +106,8 @@ func reachedAt(addr string) string {
 	}
 	ip, err := netip.ParseAddr(host)
 	switch {
+	case err != nil && !isHostName(host):
+		return "want a name, or an address of four numbers from 0 to 255, such as 10.0.0.1:9876"
 	case err != nil: // a name
 	case ip.IsUnspecified():
 		return "nobody can connect to an unspecified address; give the one that brokers and clients reach"
