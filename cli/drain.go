@@ -185,7 +185,11 @@ func (v *view) safeToStop(ctx context.Context, wait time.Duration, ignored []str
 	if asJSON {
 		err = v.printAsJSON(a)
 	} else if a.Safe {
-		_, err = fmt.Fprintln(v.out, "safe to stop: the others have all that this node has")
+		but := ""
+		if anyKV || len(ignored) > 0 {
+			but = ", but for what was to be ignored"
+		}
+		_, err = fmt.Fprintf(v.out, "safe to stop: the others have all that this node has%s\n", but)
 	}
 	if err == nil && !a.Safe {
 		err = errors.New("not safe to stop: " + printable(strings.Join(a.Reasons, "; ")))

@@ -61,7 +61,7 @@ func TestSafeToStopIgnores(t *testing.T) {
 	defer node.Close()
 	status, out, errs := run("safe-to-stop", "-a", node.Listener.Addr().String(), "--ignore", "b", "--ignore", "c", "--ignore-kv")
 	want := url.Values{"ignore": {"b", "c"}, "ignore_kv": {"true"}}
-	if status != command.OK || !cmp.Equal(asked, want) {
+	if status != command.OK || !cmp.Equal(asked, want) || !strings.Contains(out, "has, but for what was to be ignored\n") {
 		t.Errorf("status %d, %s%s, asked %v", status, out, errs, asked)
 	}
 }
