@@ -41,7 +41,7 @@ func TestSourceThatCounts(t *testing.T) {
 		says   []string
 		silent string
 	}{
-		"by default":        {nil, mq.Source{Addr: here, Apart: true}, []string{"broker=l0 id=0 addr=127.0.0.1:2", "remote=10.9.9.9:4711 source=127.0.0.1"}, conflict},
+		"by default":        {nil, mq.Source{Addr: here, Apart: true}, []string{"broker=l0 id=0 addr=127.0.0.1:2", "conn=1 remote=10.9.9.9:4711 source=127.0.0.1"}, conflict},
 		"from --proxy-from": {proxyFromHere, mq.Source{Addr: netip.MustParseAddr("10.9.9.9")}, []string{conflict, "remote=10.9.9.9:4711"}, "source="},
 	} {
 		t.Run(name, func(t *testing.T) {
