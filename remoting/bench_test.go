@@ -19,6 +19,20 @@ func benchmarkDecode(b *testing.B, frame []byte) {
 	}
 }
 
+// BenchmarkDecodeRepeated is of headers that follow one that is alike.
+func BenchmarkDecodeRepeated(b *testing.B) {
+	var r Request
+	var d Repeats
+	frame := routeQuery(JSON)
+	b.SetBytes(int64(len(frame)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := d.Decode(frame, &r); err != nil || r.Code != GetRouteInfoByTopic {
+			b.Fatal(r.Code, err)
+		}
+	}
+}
+
 func BenchmarkDecodeJSON(b *testing.B)   { benchmarkDecode(b, routeQuery(JSON)) }
 func BenchmarkDecodeBinary(b *testing.B) { benchmarkDecode(b, routeQuery(RocketMQ)) }
 

@@ -52,7 +52,12 @@ type Request struct {
 	Body      []byte // nil when empty
 	scratch   []byte
 	HeaderLen int // bytes of the header, for limits and logs
+
+	opaque, topic place // in a JSON header
 }
+
+// place is where the last member of one name has its value in a JSON header, and which of Ext it is, for one of extFields.
+type place struct{ from, to, index int }
 
 // Release lets go of the frame: everything in r points into it, and would hold its memory until the next Decode.
 func (r *Request) Release() {

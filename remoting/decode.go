@@ -37,7 +37,7 @@ func Decode(frame []byte, r *Request) error {
 	switch r.Type {
 	case JSON:
 		if err := r.decodeJSON(rest[:r.HeaderLen]); err != nil {
-			return fmt.Errorf("decode json header: %w", err)
+			return headerError(err)
 		}
 	case RocketMQ:
 		n, err := r.decodeBinary(rest)
@@ -58,6 +58,8 @@ func Decode(frame []byte, r *Request) error {
 	}
 	return nil
 }
+
+func headerError(err error) error { return fmt.Errorf("decode json header: %w", err) }
 
 // reset keeps the memory of r for the next frame, unless an unusual one made it large.
 func (r *Request) reset() {

@@ -40,7 +40,9 @@ func (r *Request) decodeJSON(header []byte) error {
 		case "version":
 			r.Version, _ = s.Int32()
 		case "opaque":
+			r.opaque.from = s.Offset()
 			r.Opaque, _ = s.Int32()
+			r.opaque.to = s.Offset()
 		case "flag":
 			r.Flag, _ = s.Int32()
 		case "remark":
@@ -67,7 +69,11 @@ func (r *Request) decodeExt(s *fastjson.Scanner) error {
 		if len(r.Ext) == MaxExtFields {
 			return ErrManyExt
 		}
+		from := s.Offset()
 		r.Ext = append(r.Ext, Field{Key: name, Value: s.String()})
+		if string(name) == "topic" {
+			r.topic = place{from: from, to: s.Offset(), index: len(r.Ext) - 1}
+		}
 	}
 	return nil
 }

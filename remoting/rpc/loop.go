@@ -39,9 +39,10 @@ type loop struct {
 	nextStamp  clock.Stamp // of the first byte of the frame that in.b[r:w] begins
 	frameStart clock.Stamp // of the first byte of the frame that is being handled
 
-	req   remoting.Request
-	resp  remoting.Response
-	times timings
+	repeats remoting.Repeats
+	req     remoting.Request
+	resp    remoting.Response
+	times   timings
 }
 
 // takeLoop begins to serve c. Frames that began before are none, so that all stamps are those of the first byte until
@@ -62,7 +63,7 @@ func (s *Server) putLoop(c *Conn) {
 	l.req.Release()
 	l.resp.Reset()
 	clear(l.afterFlush)
-	*l = loop{req: l.req, resp: l.resp, afterFlush: l.afterFlush[:0]}
+	*l = loop{repeats: l.repeats, req: l.req, resp: l.resp, afterFlush: l.afterFlush[:0]}
 	s.loops.Put(l)
 }
 

@@ -27,7 +27,7 @@ func (c *Conn) serve(frame []byte) error {
 		}
 		defer c.give(n)
 	}
-	if err := remoting.Decode(frame, &l.req); err != nil {
+	if err := l.repeats.Decode(frame, &l.req); err != nil {
 		return badInput{err}
 	}
 	if l.req.IsResponse() {
