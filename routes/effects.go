@@ -43,6 +43,7 @@ const (
 	BrokerLost                             // its connection was lost
 	BrokerExpired                          // no sign of life for its timeout
 	BrokerEvicted                          // by a tombstone
+	BrokerVanished                         // its host has vanished
 	BrokerMoved                            // an address has another id now; OldID is the former one
 	TopicsChanged                          // a registration added, changed or removed queue settings
 	RegisterRefused                        // a single topic before the first full registration
@@ -71,6 +72,7 @@ var eventTexts = [EventKinds]struct{ name, words string }{
 	BrokerLost:            {"broker_connection_lost", "broker connection lost"},
 	BrokerExpired:         {"broker_expired", "broker expired"},
 	BrokerEvicted:         {"broker_evicted", "broker evicted by tombstone"},
+	BrokerVanished:        {"broker_vanished", "broker evicted: its host has vanished"},
 	BrokerMoved:           {"broker_id_changed", "broker id changed"},
 	TopicsChanged:         {"topics_changed", "broker topics changed"},
 	RegisterRefused:       {"registration_refused", "registration refused: single topic before the first full registration"},

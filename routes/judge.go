@@ -24,10 +24,7 @@ func (s *state) judge(
 	v = tombstone.Decide(c.entry(), id, lo, now)
 	switch v.Outcome {
 	case tombstone.Evicted:
-		k := claimKey{key, c.source()}
-		s.forget(k)
-		s.remembered[k] = &remembered{Identity: c.identity(), owner: c.owner, lateProof: c.lateProof(), since: now}
-		s.conn(c.owner.ID).remembered[k] = struct{}{}
+		s.remember(key, c, now)
 		name, brokerID := c.name, c.id
 		if !s.outlives(e, c, now, &eff) {
 			s.remove(key, name, brokerID, BrokerEvicted, &eff)

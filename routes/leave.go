@@ -108,7 +108,7 @@ func (s *state) ofYounger(key tombstone.Key, u *Unregistration) *live {
 }
 
 // leaving says what an UNREGISTER that is not ignored means for tombstones. One is made only when the UNREGISTER came on
-// the owner of its source's claim (or on the remembered owner of one that a tombstone took), names that exactly, whoever
+// the owner of its source's claim (or on the remembered owner of one that was taken), names that exactly, whoever
 // shows, and the connection can prove life.
 func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) Left {
 	var (

@@ -98,3 +98,54 @@ func TestStampIsReadUnderTheLock(t *testing.T) {
 		t.Fatal("the clock was not read")
 	}
 }
+
+// TestVanishRacesWithRegister (V-14 of docs/spec/deadhosts.md): a silent host is judged while it registers again, on the same connection or a new
+// one. Whichever comes first under the lock, it is registered afterwards: a REGISTER that came first is younger than the silence.
+func TestVanishRacesWithRegister(t *testing.T) {
+	rounds := 200_000
+	if testing.Short() {
+		rounds = 5_000
+	}
+	const silence = 1000
+	table := newTable(1 << 16)
+	var now atomic.Int64
+	now.Store(int64(time.Hour))
+	read := func() clock.Stamp { v := now.Add(1); return clock.Stamp{Raw: v, Boot: v} }
+	table.cfg.Clock = read
+	last := incarnation(1, read())
+	table.Register(last)
+	var taken [TakenOut + 1]int
+	for i := range rounds {
+		now.Add(2 * silence)
+		v := &Vanished{
+			Key:      tombstone.Key{Cluster: last.Cluster, Addr: last.Addr},
+			Identity: tombstone.Identity{Name: last.Name, BrokerID: last.ID, RemoteIP: last.Conn.Source.Addr},
+			Owner:    last.Conn.ID, Silence: silence, Still: func() bool { return true },
+		}
+		next := last
+		if i%2 == 0 {
+			next = incarnation(uint64(i+2), read())
+		}
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		wg.Go(func() {
+			<-start
+			table.Register(next)
+		})
+		wg.Go(func() {
+			<-start
+			got, _ := table.Vanish(v)
+			taken[got]++
+		})
+		close(start)
+		wg.Wait()
+		if records := table.Registrations(); len(records) != 1 || records[0].Owner.ID != next.Conn.ID {
+			t.Fatalf("round %d: the broker that registered again is gone: %+v", i, records)
+		}
+		last = next
+	}
+	kit.Must(t, table.Check())
+	if taken[NotTaken] == 0 || taken[TakenOut] == 0 {
+		t.Fatalf("nothing raced: %v", taken)
+	}
+}

@@ -95,7 +95,7 @@ func (p *stepper) step(t *testing.T, where, line string) []string {
 	verbs := map[string]func(*args){
 		"conn": p.conn, "register": p.register, "repeat": p.repeat, "unregister": p.unregister, "lost": p.lost,
 		"advance": p.advance, "expire": p.expire, "heartbeat": p.heartbeat, "version": p.version, "wipe": p.wipe,
-		"add": p.add, "delete": p.delete, "topic": p.topic, "options": p.options, "judge": p.judge,
+		"add": p.add, "delete": p.delete, "topic": p.topic, "options": p.options, "judge": p.judge, "vanish": p.vanish,
 		"route": p.route, "clusters": p.clusters, "group": p.group, "lists": p.lists, "live": p.live,
 	}
 	verb := verbs[a.word(0)]
@@ -381,6 +381,25 @@ func (p *stepper) judge(a *args) {
 	key := tombstone.Key{Cluster: a.get("cluster", "C1"), Addr: a.word(3)}
 	v, eff := p.s.judge(key, tombstone.Identity{Name: a.word(1), BrokerID: a.num(a.word(2)), RemoteIP: ip}, lo, p.now)
 	p.say("%v", v.Outcome)
+	p.effects(eff)
+}
+
+func (p *stepper) vanish(a *args) {
+	ip, err := netip.ParseAddr(a.get("ip", "10.9.9.9"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	looked := 0
+	taken, eff := p.s.vanish(&Vanished{
+		Key:      tombstone.Key{Cluster: a.get("cluster", "C1"), Addr: a.word(3)},
+		Identity: tombstone.Identity{Name: a.word(1), BrokerID: a.num(a.word(2)), RemoteIP: ip},
+		Owner:    uint64(a.num(a.get("conn", "1"))), Silence: 8 * time.Second,
+		Still: func() bool { looked++; return a.get("heard", "") == "" },
+	}, p.now)
+	if taken != NotTaken && looked != 1 {
+		a.t.Fatalf("%s: taken after %d looks", a.where, looked)
+	}
+	p.say("%s", [...]string{NotTaken: "kept", Inherited: "inherited", TakenOut: "taken out"}[taken])
 	p.effects(eff)
 }
 

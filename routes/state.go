@@ -105,7 +105,7 @@ type claimKey struct {
 	source mq.Source
 }
 
-// remembered is the owner of a claim that a tombstone took: its own UNREGISTER may still come.
+// remembered is the owner of a claim that a tombstone or its host's silence took: its own UNREGISTER may still come.
 type remembered struct {
 	tombstone.Identity
 	owner     *Conn
@@ -275,7 +275,7 @@ func (s *state) dropConn(id uint64) {
 	}
 }
 
-// forget ends the memory of the owner of a claim that a tombstone took.
+// forget ends the memory of the owner of a claim that was taken.
 func (s *state) forget(key claimKey) {
 	rem := s.remembered[key]
 	if rem == nil {

@@ -137,6 +137,14 @@ func (t *Table) Judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Bou
 	return t.st.judge(key, id, lo, t.cfg.Clock())
 }
 
+// Vanish takes the claim of a vanished host away if it is still as it was judged: the clock is read, the claim compared, its connection looked at and
+// the claim taken under one hold of the lock.
+func (t *Table) Vanish(v *Vanished) (Taken, Effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.st.vanish(v, t.cfg.Clock())
+}
+
 // Holds says that a registration of a key exists.
 func (t *Table) Holds(key tombstone.Key) bool {
 	t.mu.RLock()
