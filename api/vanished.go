@@ -7,7 +7,7 @@ import "time"
 type Vanished struct {
 	Asked
 	Gossip      bool               `json:"gossip"`
-	Mode        string             `json:"mode"` // "off": it judges nobody; "observe": it tells whom it would take out
+	Mode        string             `json:"mode"` // "off": it judges nobody; "observe": it tells whom it would take out; "on": it takes them out
 	Node        string             `json:"node,omitempty"`
 	Cluster     string             `json:"cluster,omitempty"`
 	AfterMS     float64            `json:"after_ms"` // silence from which on a host may be taken for vanished
@@ -55,7 +55,7 @@ type VanishedBroker struct {
 	Says       string         `json:"says"`                 // what this node would say now: "votes" (silent), or why not
 	Unanswered int            `json:"unanswered"`           // transmissions in vain in this silence
 	OnHold     bool           `json:"on_hold"`              // an eviction of it was refuted
-	Evicted    *time.Time     `json:"evicted,omitempty"`    // it would have been taken out then, and has not been heard since
+	Evicted    *time.Time     `json:"evicted,omitempty"`    // it was taken out then, or would have been, and has not been heard since
 	Words      []VanishedWord `json:"words,omitempty"`      // what each other node said last of it in this silence
 }
 
@@ -73,13 +73,13 @@ type VanishedWord struct {
 // VanishedDecision is what this node decided about a silent host, or what became of that.
 type VanishedDecision struct {
 	At         time.Time `json:"at"`
-	Kind       string    `json:"kind"` // "would_evict", "kept", or "refuted" (it was heard again)
+	Kind       string    `json:"kind"` // "evicted", "would_evict", "kept", or "refuted" (it was heard again)
 	Cluster    string    `json:"cluster"`
 	Broker     string    `json:"broker"`
 	ID         int64     `json:"id"`
 	Addr       string    `json:"addr"`
 	Source     string    `json:"source"`
-	Why        string    `json:"why,omitempty"` // it was kept, or what refuted
+	Why        string    `json:"why,omitempty"` // it was kept, what refuted, or "heir": its claim went, and another source's keeps it
 	By         string    `json:"by,omitempty"`  // the node that is the reason
 	SilenceMS  float64   `json:"silence_ms"`    // of the host; when refuted, the time since the decision
 	Unanswered int       `json:"unanswered,omitempty"`

@@ -25,7 +25,7 @@ func deadHostFlags(s *deadHostSettings) []command.Flag {
 	s.after, s.brake = usual.After, usual.Brake
 	flags := []command.Flag{
 		{To: &s.mode, Name: "dead-hosts", Default: "off",
-			Usage: "`MODE`: observe tells which brokers would be taken out because their hosts are silent at a majority of all nodes, and changes nothing"},
+			Usage: "`MODE`: observe tells which brokers would be taken out because their hosts are silent at a majority of all nodes, and changes nothing; on takes them out"},
 		{To: &s.after, Name: "dead-host-after",
 			Usage: "`TIME` of silence after which a host may be taken for vanished, 6s to 1m: longer than hosts stand still"},
 		{To: &s.nodes, Name: "dead-host-nodes", Default: "as many as are known",

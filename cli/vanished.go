@@ -126,6 +126,7 @@ var saysText = map[string]string{
 	"answered_for": "something answers for others there", "too_little": "has not asked often enough yet", "braked": "is braked: too many are silent there",
 	"on_hold": "has it on hold: it was heard again after a decision", "too_many": "too many registrations are silent", "too_few": "too few nodes agree",
 	"contradicted": "somebody heard it", "not_answered": "a node has not answered", "more_nodes": "there are more nodes than --dead-host-nodes says",
+	"younger": "at the last look it was heard, or had registered", "heir": "another source registers it, too, and keeps it",
 	"ack": "its kernel answers on the same connection", "register": "it registered", "connect": "it answers new connections",
 }
 
@@ -168,7 +169,7 @@ func (v *view) silentHost(a *api.Vanished, h *api.VanishedHost, now time.Time) e
 		b := &h.Brokers[i]
 		v.lines(4, fmt.Sprintf("%s (id %d) at %s", b.Broker, b.ID, b.Addr), "cluster "+b.Cluster, fmt.Sprintf("%d probes in vain", b.Unanswered))
 		if b.Evicted != nil {
-			v.lines(6, "would have been taken out "+ago(*b.Evicted, now))
+			v.lines(6, yesNo(a.Mode == "on", "taken out ", "would have been taken out ")+ago(*b.Evicted, now))
 		}
 		if err := v.said(a, b, now); err != nil {
 			return err
@@ -201,13 +202,16 @@ func (v *view) vanishedDecision(d *api.VanishedDecision, now time.Time) {
 	v.lines(2, ago(d.At, now)+fmt.Sprintf("  %s (id %d) at %s", d.Broker, d.ID, d.Addr), "cluster "+d.Cluster, "host "+d.Source)
 	silence := "silent for " + span(milliseconds(d.SilenceMS))
 	switch d.Kind {
-	case "would_evict":
+	case "evicted", "would_evict":
 		parts := []string{
-			"would be taken out", silence, fmt.Sprintf("%d probes and %d new connections in vain", d.Unanswered, d.Connects),
+			yesNo(d.Kind == "evicted", "taken out", "would be taken out"), silence, fmt.Sprintf("%d probes and %d new connections in vain", d.Unanswered, d.Connects),
 			"agreed: " + strings.Join(d.Agreed, " "), fmt.Sprintf("%d of %d had to", d.Quorum, d.Nodes),
 		}
 		if len(d.Mute) > 0 {
 			parts = append(parts, "mute: "+strings.Join(d.Mute, " "))
+		}
+		if d.Why != "" {
+			parts = append(parts, saysWords(d.Why))
 		}
 		v.lines(6, parts...)
 	case "kept":

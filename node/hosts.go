@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/node/vanished"
+	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
@@ -21,12 +23,8 @@ const triesAtOnce = 256
 // watchHosts makes what finds out that hosts have vanished, and gives it what members ask. A node that is not to do so answers them.
 func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 	d := &cfg.DeadHosts
-	mode := vanish.Off
-	if d.Mode == config.DeadHostsObserve {
-		mode = vanish.Observe
-	}
-	n.vanished = vanished.New(vanished.Config{
-		Rule:   vanish.Config{Mode: mode, After: d.After, Nodes: d.Nodes, Brake: d.Brake, Nonce: random64},
+	c := vanished.Config{
+		Rule:   vanish.Config{After: d.After, Nodes: d.Nodes, Brake: d.Brake, Nonce: random64},
 		Canary: d.Canary, Claimed: n.claimed, Dialer: connect.New(triesAtOnce), Clock: cfg.Clock,
 		Conns: func() iter.Seq[vanished.Conn] {
 			return func(yield func(vanished.Conn) bool) {
@@ -38,7 +36,14 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 			}
 		},
 		Draining: func() bool { return n.drain.since.Load() != nil || n.ready.Phase() != readiness.Serving }, Logger: n.log.With("component", "vanished"),
-	})
+	}
+	switch d.Mode {
+	case config.DeadHostsObserve:
+		c.Rule.Mode = vanish.Observe
+	case config.DeadHostsOn:
+		c.Rule.Mode, c.Tables, c.Evicted = vanish.On, n.table, n.vanishedEvicted
+	}
+	n.vanished = vanished.New(c)
 	g.OnVanish = n.vanished.Message
 }
 
@@ -47,6 +52,14 @@ func (n *Node) claimed(s vanish.Subject) bool {
 	return slices.ContainsFunc(n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), func(who tombstone.Identity) bool {
 		return who.Name == s.Name && who.BrokerID == s.BrokerID && who.RemoteIP == s.Source
 	})
+}
+
+// vanishedEvicted carries out what follows when a broker was taken out because its host has vanished.
+func (n *Node) vanishedEvicted(silence time.Duration, eff routes.Effects) {
+	n.apply(eff)
+	if n.admin != nil {
+		n.admin.Evicted(silence)
+	}
 }
 
 // random64 is for nonces: nobody can guess it.

@@ -74,6 +74,7 @@ func (n *Node) Took(e Eviction, took bool) {
 	if !took {
 		k.evicted.back = true
 		k.evicted = nil
+		n.keep(k, Younger, "", e.Silence)
 		return
 	}
 	n.counters.Evicted++

@@ -40,12 +40,14 @@ const (
 	Contradicted        // somebody heard the host
 	NotAnswered         // a member that may be able to speak has not answered
 	MoreNodes           // there are more nodes than the operator said
+	Younger             // under the tables' lock the claim was not as it was judged, or its connection showed life
+	Heir                // its claim was taken, and another source's keeps the registration
 	whys
 )
 
 var whyNames = [whys]string{
 	"votes", "not_held", "not_watched", "off", "young", "draining", "not_looking", "heard", "not_calibrated", "connect_filtered",
-	"answered_for", "too_little", "braked", "on_hold", "too_many", "too_few", "contradicted", "not_answered", "more_nodes",
+	"answered_for", "too_little", "braked", "on_hold", "too_many", "too_few", "contradicted", "not_answered", "more_nodes", "younger", "heir",
 }
 
 // Name is the reason for programs.
@@ -60,7 +62,7 @@ func (w Why) Name() string {
 func Keeps() []Why {
 	return []Why{
 		Young, Draining, NotLooking, Uncalibrated, ConnectFiltered, AnsweredFor, TooLittle, Braked, OnHold, TooMany, TooFew, Contradicted, NotAnswered,
-		MoreNodes,
+		MoreNodes, Younger, Heir,
 	}
 }
 
@@ -157,14 +159,19 @@ func (n *Node) judge(k *claim, now clock.Stamp) {
 	}
 	why, by := n.decide(k, &e, now)
 	if why != Votes {
-		if k.kept&(1<<why) == 0 {
-			k.kept |= 1 << why
-			n.out.Events = append(n.out.Events, Event{Kind: Kept, Claim: k.Claim, Why: why, By: by, Silence: silence})
-		}
+		n.keep(k, why, by, silence)
 		return
 	}
 	n.evict(k, now)
 	n.out.Evict = append(n.out.Evict, e)
+}
+
+// keep tells that a claim is kept, once for each reason in one silence.
+func (n *Node) keep(k *claim, why Why, by string, silence time.Duration) {
+	if k.kept&(1<<why) == 0 {
+		k.kept |= 1 << why
+		n.out.Events = append(n.out.Events, Event{Kind: Kept, Claim: k.Claim, Why: why, By: by, Silence: silence})
+	}
 }
 
 // decide is the rule at one moment (docs/spec/deadhosts.md#the-rule): Votes says evict. It fills in who agreed.

@@ -88,6 +88,8 @@ func newMetrics(counts *Counts, who Identity) (*metrics, error) {
 	}
 	opts.SummaryDefinitions = append(opts.SummaryDefinitions, sink.SummaryDefinition{
 		Name: evictionAge, Help: "Age of departures, in seconds, when they evicted a registration here.",
+	}, sink.SummaryDefinition{
+		Name: evictionSilence, Help: "Silence of vanished hosts, in seconds, when their brokers were taken out here.",
 	})
 	declareMemberlist(&opts)
 	var err error

@@ -6,8 +6,11 @@ import (
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
-// evictionAge is the one series that is told as it happens.
-var evictionAge = []string{metricPrefix, "tombstone_eviction_age_seconds"}
+// The series that are told as it happens.
+var (
+	evictionAge     = []string{metricPrefix, "tombstone_eviction_age_seconds"}
+	evictionSilence = []string{metricPrefix, "dead_host_eviction_silence_seconds"}
+)
 
 // leavingNames are what an UNREGISTER can mean for tombstones, for programs.
 var leavingNames = [...]string{

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"time"
+
 	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
@@ -27,6 +29,13 @@ func readVanished(view View) (r vanishedReading) {
 	return r
 }
 
+// Evicted tells the silence of a host whose broker was taken out.
+func (h *Server) Evicted(silence time.Duration) {
+	if m, err := h.metrics(); err == nil {
+		m.sink.AddSample(evictionSilence, float32(silence.Seconds()))
+	}
+}
+
 // vanishedSeries are those about hosts that fall silent.
 func vanishedSeries() []series {
 	count := func(f func(*vanishedReading) uint64) func(*reading) uint64 {
@@ -48,6 +57,8 @@ func vanishedSeries() []series {
 				}
 				return uint64(r.Quorum)
 			})),
+		counter("dead_host_evictions_total", "Brokers that were taken out, for their hosts were taken for vanished (--dead-hosts=on).",
+			count(func(r *vanishedReading) uint64 { return r.Counts.Evicted })),
 		counter("dead_host_would_evict_total", "Brokers that would have been taken out, for their hosts were taken for vanished.",
 			count(func(r *vanishedReading) uint64 { return r.Counts.WouldEvict })),
 		counter("dead_host_gaps_total", "Times that this node was not running for half a second or was suspended: silences counted anew.",

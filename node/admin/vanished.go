@@ -159,6 +159,10 @@ func apiVanished(d *vanished.Decision, now moment) api.VanishedDecision {
 	switch d.Kind {
 	case vanished.Kept:
 		v.Why = d.Why.Name()
+	case vanished.Evicted:
+		if d.Why == vanish.Heir {
+			v.Why = d.Why.Name()
+		}
 	case vanished.Refuted:
 		v.Why, v.By = d.By, ""
 	}

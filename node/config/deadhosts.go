@@ -14,6 +14,7 @@ type DeadHostMode string
 const (
 	DeadHostsOff     DeadHostMode = "off"     // nothing; it answers others that it does not judge
 	DeadHostsObserve DeadHostMode = "observe" // everything but to evict
+	DeadHostsOn      DeadHostMode = "on"
 )
 
 // DeadHosts says how a node finds out that a broker's host has vanished.
@@ -48,11 +49,9 @@ func (d *DeadHosts) validate(gossips bool) (faults []error) {
 		faults = append(faults, &Fault{Key: flag, Value: fmt.Sprint(value), Remedy: remedy})
 	}
 	switch d.Mode {
-	case DeadHostsOff, DeadHostsObserve:
-	case "on":
-		fault("--dead-hosts", d.Mode, "this release only observes, and takes nobody out: want off or observe")
+	case DeadHostsOff, DeadHostsObserve, DeadHostsOn:
 	default:
-		fault("--dead-hosts", d.Mode, "want off or observe")
+		fault("--dead-hosts", d.Mode, "want off, observe or on")
 	}
 	if d.Mode != DeadHostsOff && !gossips {
 		faults = append(faults, errors.New("--gossip is missing, and without it --dead-hosts means nothing: one node alone never takes a host for vanished"))

@@ -57,12 +57,19 @@ type Dialer interface {
 	Canary(ctx context.Context, addrs []netip.Addr) (answers netip.Addr, any bool)
 }
 
-// Config is what a Shell needs. It is given nothing by which a table could be changed.
+// Tables are those that brokers are taken out of, as *routes.Table.
+type Tables interface {
+	Vanish(v *routes.Vanished) (routes.Taken, routes.Effects)
+}
+
+// Config is what a Shell needs. Tables is the only thing by which a table could be changed, and one that observes is not given it.
 type Config struct {
 	Rule    vanish.Config // but Self
 	Canary  []netip.Addr  // where nobody may answer a connection
 	Claimed func(vanish.Subject) bool
-	Conns   func() iter.Seq[Conn] // all that are open
+	Tables  Tables                                          // in mode On alone, as the next
+	Evicted func(silence time.Duration, eff routes.Effects) // carries out what follows; no lock is held
+	Conns   func() iter.Seq[Conn]                           // all that are open
 	Dialer  Dialer
 	// Draining says that the node is to be left, or does not serve. It is called with the Shell's lock held.
 	Draining func() bool
@@ -91,6 +98,7 @@ type Shell struct {
 
 // Counts are counts since the start.
 type Counts struct {
+	Evicted    uint64 // claims, what an heir keeps included
 	WouldEvict uint64
 	Kept       map[vanish.Why]uint64
 	Refuted    map[string]uint64
@@ -350,7 +358,7 @@ func (s *Shell) carryOut(ctx context.Context, out vanish.Output) {
 		})
 	}
 	for i := range out.Evict {
-		s.wouldEvict(&out.Evict[i])
+		s.evict(&out.Evict[i])
 	}
 	for i := range out.Events {
 		s.tell(&out.Events[i])

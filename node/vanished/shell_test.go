@@ -45,6 +45,8 @@ type node struct {
 	draining atomic.Bool
 	log      text
 	answers  netip.Addr // a canary that answers
+	table    *routes.Table
+	events   []routes.Event // of evictions
 }
 
 // text is a log that may be read while it is written.
@@ -202,7 +204,29 @@ func (n *node) register(c *conn) {
 	n.net.mu.Lock()
 	n.conns = append(n.conns, c)
 	n.net.mu.Unlock()
-	n.Registered(c, &routes.Registration{Cluster: "c", Name: "broker-" + c.host.String(), Addr: netip.AddrPortFrom(c.host, 10911).String()})
+	r := registration(c, c.host)
+	n.table.Register(r)
+	n.Registered(c, r)
+}
+
+// registration is that of the broker of a host, by a connection of this one or another.
+func registration(c *conn, host netip.Addr) *routes.Registration {
+	return &routes.Registration{
+		Cluster: "c", Name: "broker-" + host.String(), Addr: netip.AddrPortFrom(host, 10911).String(), HasTopics: true,
+		Conn: &routes.Conn{ID: c.id, Source: c.Source()},
+	}
+}
+
+// claimed is what a node says of its tables.
+func (n *node) claimed(s vanish.Subject) bool {
+	return slices.ContainsFunc(n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), func(who tombstone.Identity) bool {
+		return who.Name == s.Name && who.BrokerID == s.BrokerID && who.RemoteIP == s.Source
+	})
+}
+
+// lists says that the broker of a host is in a node's tables.
+func (n *node) lists(host netip.Addr) bool {
+	return n.table.Holds(tombstone.Key{Cluster: "c", Addr: netip.AddrPortFrom(host, 10911).String()})
 }
 
 // play has nodes of those modes watch six hosts for 40 s, and then calls f.
@@ -219,10 +243,11 @@ func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
 		var running sync.WaitGroup
 		for i, mode := range modes {
 			n := &node{net: w, name: fmt.Sprintf("n%d", i+1)}
+			n.table = routes.New(routes.Config{Clock: stamp, TombstoneTTL: tombstone.TTL})
 			nonce := uint64(i) << 32
-			n.Shell = New(Config{
+			cfg := Config{
 				Rule:    vanish.Config{Mode: mode, After: 8 * time.Second, Nonce: func() uint64 { nonce++; return nonce }},
-				Claimed: func(vanish.Subject) bool { return true }, Dialer: n, Clock: stamp,
+				Claimed: n.claimed, Dialer: n, Clock: stamp,
 				Conns: func() iter.Seq[Conn] {
 					return func(yield func(Conn) bool) {
 						for _, c := range n.open() {
@@ -233,7 +258,12 @@ func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
 					}
 				},
 				Draining: func() bool { return n.draining.Load() }, Logger: slog.New(slog.NewTextHandler(&n.log, nil)),
-			})
+			}
+			if mode == vanish.On { // who observes has nothing to change a table by
+				cfg.Tables = n.table
+				cfg.Evicted = func(_ time.Duration, eff routes.Effects) { n.events = append(n.events, eff.Events...) }
+			}
+			n.Shell = New(cfg)
 			if err := n.Attach(n); err != nil {
 				t.Fatal(err)
 			}
@@ -262,6 +292,8 @@ func pass(d time.Duration) {
 }
 
 func all(n int) []vanish.Mode { return slices.Repeat([]vanish.Mode{vanish.Observe}, n) }
+
+func on(n int) []vanish.Mode { return slices.Repeat([]vanish.Mode{vanish.On}, n) }
 
 // kinds are the decisions, oldest first.
 func (n *node) kinds() (text string) {
@@ -300,6 +332,9 @@ func TestObserved(t *testing.T) {
 			d := s.Decisions[0]
 			if d.Claim.Source != host(3) || len(d.Agreed) < 1 || d.Quorum != 2 || d.Nodes != 3 || d.Silence < 8*time.Second || d.Unanswered < 4 || d.Connects < 6 {
 				t.Errorf("%s: %+v", n.name, d)
+			}
+			if !n.lists(host(3)) {
+				t.Errorf("%s only observes, and has taken a broker out", n.name)
 			}
 			if !strings.Contains(n.log.String(), `level=WARN msg="host vanished: broker would be evicted (--dead-hosts=observe)" cluster=c broker=broker-10.0.0.4`) {
 				t.Errorf("%s: %s", n.name, n.log.String())
@@ -492,14 +527,111 @@ func TestTheLastLook(t *testing.T) {
 	play(t, all(3), func(w *net) {
 		n := w.nodes[0]
 		e := vanish.Eviction{Claim: n.of("broker-10.0.0.2")[0].Claims[0].Claim, After: 8 * time.Second}
-		n.wouldEvict(&e)
+		n.evict(&e)
 		w.cut(host(1).String())
 		pass(9 * time.Second) // it is decided by itself, once
 		other := e
 		other.Generation++
-		n.wouldEvict(&other)
+		n.evict(&other)
 		if n.Status().Counts.WouldEvict != 1 {
 			t.Error(n.kinds())
+		}
+	})
+}
+
+// TestOn: a host dies, and its broker is gone at every node within 9 s, and no other; it is back with its next REGISTER, and then not judged for a while.
+func TestOn(t *testing.T) {
+	play(t, on(3), func(w *net) {
+		w.cut(host(3).String())
+		pass(9 * time.Second)
+		for _, n := range w.nodes {
+			s := n.Status()
+			if n.kinds() != "evicted;" || s.Counts.Evicted != 1 || s.Counts.WouldEvict != 0 || s.Evicted != 1 {
+				t.Errorf("%s: %s, %+v", n.name, n.kinds(), s.Counts)
+			}
+			if len(n.events) != 1 || n.events[0].Kind != routes.BrokerVanished || n.events[0].Addr != "10.0.0.4:10911" {
+				t.Errorf("%s: %+v", n.name, n.events)
+			}
+			if !strings.Contains(n.log.String(), `level=WARN msg="host vanished: broker evicted" cluster=c broker=broker-10.0.0.4`) {
+				t.Errorf("%s: %s", n.name, n.log.String())
+			}
+			for i := range 6 {
+				if n.lists(host(i)) != (i != 3) {
+					t.Errorf("%s lists %v: %t", n.name, host(i), i == 3)
+				}
+			}
+		}
+		w.heal(host(3).String())
+		pass(3 * time.Second)
+		for _, n := range w.nodes {
+			if n.kinds() != "evicted;refuted;" || n.lists(host(3)) {
+				t.Errorf("%s: %s", n.name, n.kinds())
+			}
+			n.register(n.open()[3])
+			if !n.lists(host(3)) {
+				t.Errorf("%s: it registers and is not back", n.name)
+			}
+		}
+		w.cut(host(3).String())
+		pass(12 * time.Second)
+		for _, n := range w.nodes {
+			if n.kinds() != "evicted;refuted;kept on_hold;" || !n.lists(host(3)) {
+				t.Errorf("%s: %s", n.name, n.kinds())
+			}
+		}
+	})
+}
+
+// TestFrozen: a host that stands still for seven seconds is not evicted by anybody, nor is one that a single node does not hear.
+func TestFrozen(t *testing.T) {
+	play(t, on(3), func(w *net) {
+		w.cut(host(1).String())
+		w.cut("n1>" + host(2).String())
+		pass(7 * time.Second)
+		w.heal(host(1).String())
+		pass(8 * time.Second)
+		for _, n := range w.nodes {
+			for i := range 6 {
+				if !n.lists(host(i)) {
+					t.Errorf("%s has taken %v out: %s", n.name, host(i), n.kinds())
+				}
+			}
+		}
+	})
+}
+
+// TestTheTablesDecide: what was handled of a claim while it was judged keeps it, though the rule has not heard of it yet; another source's claim keeps the
+// registration, and that is told.
+func TestTheTablesDecide(t *testing.T) {
+	play(t, on(3), func(w *net) {
+		n := w.nodes[0]
+		stranger := &conn{node: n, id: 50, host: netip.MustParseAddr("10.0.9.9"), began: time.Now()}
+		n.table.Register(registration(stranger, host(4)))
+		n.table.Register(registration(n.open()[4], host(4)))
+		w.cut(host(4).String())
+		w.cut(host(5).String())
+		pass(6 * time.Second)
+		n.table.Register(registration(n.open()[5], host(5))) // it has waited for its turn all the while, and the shell is about to be told
+		pass(4 * time.Second)
+		if k := n.kinds(); k != "evicted;kept younger;" && k != "kept younger;evicted;" {
+			t.Error(k)
+		}
+		if !n.lists(host(4)) || !n.lists(host(5)) || n.claimed(vanish.Subject{
+			Cluster: "c", Addr: "10.0.0.5:10911", Name: "broker-10.0.0.5", Source: host(4),
+		}) {
+			t.Errorf("%+v", n.table.Registrations())
+		}
+		s := n.Status()
+		if s.Counts.Evicted != 1 || s.Counts.Kept[vanish.Heir] != 1 || s.Counts.Kept[vanish.Younger] != 1 {
+			t.Errorf("%+v", s.Counts)
+		}
+		if !strings.Contains(n.log.String(), "its claim on the broker is gone, another source's keeps it") {
+			t.Error(n.log.String())
+		}
+		for _, n := range w.nodes[1:] {
+			if n.lists(host(4)) || n.lists(host(5)) {
+				t.Errorf("%s: %s", n.name, n.kinds())
+			}
 		}
 	})
 }

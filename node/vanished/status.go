@@ -33,10 +33,10 @@ type Decision struct {
 	At      clock.Stamp
 	Kind    Kind
 	Claim   vanish.Claim
-	Why     vanish.Why // of Kept
+	Why     vanish.Why // of Kept; of Evicted: Heir, or nothing
 	By      string     // of Kept: the member that is the reason, if one is; of Refuted: what refuted it
 	Silence time.Duration
-	// Of WouldEvict alone:
+	// Of Evicted and WouldEvict alone:
 	Unanswered, Connects, Nodes, Quorum int
 	Agreed, Mute                        []string
 }
@@ -46,6 +46,7 @@ type Kind string
 
 // The kinds.
 const (
+	Evicted    Kind = "evicted"
 	WouldEvict Kind = "would_evict"
 	Kept       Kind = "kept"
 	Refuted    Kind = "refuted"

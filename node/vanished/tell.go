@@ -4,32 +4,63 @@ import (
 	"strings"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
 
-// wouldEvict tells what an eviction would be. The claim must stand, with a look made now, as it would under the tables' lock.
-func (s *Shell) wouldEvict(e *vanish.Eviction) {
+// evict takes out what was judged, or with --dead-hosts=observe tells that it would. The claim must stand, by a look made under the
+// lock that evicts.
+func (s *Shell) evict(e *vanish.Eviction) {
 	s.mu.Lock()
-	c := s.conns[e.Conn]
-	stands := false
-	if c != nil {
-		if l, ok := c.Look(); ok {
-			stands = e.Stands(s.claims[e.Subject], !l.Closed, vanish.Reading{Heard: l.Heard})
+	still := func() bool {
+		c := s.conns[e.Conn]
+		if c == nil {
+			return false
 		}
+		l, ok := c.Look()
+		return ok && e.Stands(s.claims[e.Subject], !l.Closed, vanish.Reading{Heard: l.Heard})
 	}
-	s.rule.Took(*e, stands)
-	if stands {
-		s.counts.WouldEvict++
-		s.note(Decision{
-			Kind: WouldEvict, Claim: e.Claim, Silence: e.Silence, Unanswered: e.Unanswered, Connects: e.Connects, Nodes: e.Nodes, Quorum: e.Quorum,
-			Agreed: e.Agreed, Mute: e.Mute,
+	taken, eff := routes.NotTaken, routes.Effects{}
+	if s.cfg.Rule.Mode == vanish.On {
+		taken, eff = s.cfg.Tables.Vanish(&routes.Vanished{
+			Key:      tombstone.Key{Cluster: e.Cluster, Addr: e.Addr},
+			Identity: tombstone.Identity{Name: e.Name, BrokerID: e.BrokerID, RemoteIP: e.Source},
+			Owner:    e.Conn, Silence: e.After, Still: still,
 		})
+	} else if still() {
+		taken = routes.TakenOut
+	}
+	s.rule.Took(*e, taken != routes.NotTaken)
+	d := Decision{
+		Kind: Evicted, Claim: e.Claim, Silence: e.Silence, Unanswered: e.Unanswered, Connects: e.Connects, Nodes: e.Nodes, Quorum: e.Quorum,
+		Agreed: e.Agreed, Mute: e.Mute,
+	}
+	told := "host vanished: broker evicted"
+	switch {
+	case taken == routes.NotTaken: // told as any reason to keep
+	case s.cfg.Rule.Mode != vanish.On:
+		s.counts.WouldEvict++
+		d.Kind, told = WouldEvict, "host vanished: broker would be evicted (--dead-hosts=observe)"
+	case taken == routes.Inherited:
+		s.counts.Evicted++
+		s.counts.Kept[vanish.Heir]++
+		d.Why, told = vanish.Heir, "host vanished: its claim on the broker is gone, another source's keeps it"
+	default:
+		s.counts.Evicted++
+	}
+	if taken != routes.NotTaken {
+		s.note(d)
 	}
 	s.mu.Unlock()
-	if stands {
-		s.cfg.Logger.Warn("host vanished: broker would be evicted (--dead-hosts=observe)", "cluster", e.Cluster, "broker", e.Name, "id", e.BrokerID,
-			"addr", e.Addr, "silence", round(e.Silence), "unanswered", e.Unanswered, "connects", e.Connects,
-			"agreed", strings.Join(e.Agreed, ","), "mute", strings.Join(e.Mute, ","), "nodes", e.Nodes, "quorum", e.Quorum)
+	if taken == routes.NotTaken {
+		return
+	}
+	s.cfg.Logger.Warn(told, "cluster", e.Cluster, "broker", e.Name, "id", e.BrokerID,
+		"addr", e.Addr, "silence", round(e.Silence), "unanswered", e.Unanswered, "connects", e.Connects,
+		"agreed", strings.Join(e.Agreed, ","), "mute", strings.Join(e.Mute, ","), "nodes", e.Nodes, "quorum", e.Quorum)
+	if s.cfg.Rule.Mode == vanish.On {
+		s.cfg.Evicted(e.Silence, eff)
 	}
 }
 
