@@ -27,12 +27,14 @@ func schedules(t *testing.T, from uint64, n int) (evictions int) {
 			w.loss = 0.1
 			w.hostLoss = float64(r.IntN(4)) / 10
 		}
+		w.tellLate = r.IntN(2) == 0
 		w.delay = []time.Duration{5 * ms, 50 * ms, 400 * ms}[r.IntN(3)]
 		for range 1 + r.IntN(6) {
 			w.fault(r)
 			w.run(time.Duration(r.IntN(9000)) * ms)
 		}
 		w.run(7*time.Second + after)
+		w.listed()
 		evictions += w.total()
 		for _, s := range w.wrong {
 			t.Errorf("seed %d: %s", seed, s)

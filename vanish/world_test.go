@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // world is nodes and hosts in virtual time: the hosts' kernels answer as Linux does, messages among nodes take their time, and every eviction is
@@ -31,6 +34,7 @@ type world struct {
 	configs  func(i int, c *Config)
 	wrong    []string
 	nonces   uint64
+	tellLate bool                                    // the tables know of a REGISTER before the rule does
 	hears    func(from, to int, m Message) []Message // what becomes of a message
 }
 
@@ -47,6 +51,15 @@ type wnode struct {
 	events  map[EventKind]int
 	by      map[string]int // refutations
 	packets int
+	table   *routes.Table
+	out     map[int]bool // hosts whose broker was taken out and has not registered since
+	tells   []told       // REGISTERs that the tables have and the rule has not heard of yet
+}
+
+// told is a REGISTER that the rule hears of at a time.
+type told struct {
+	at    time.Duration
+	claim Claim
 }
 
 type whost struct {
@@ -139,6 +152,7 @@ func (w *world) start(i int, boot uint64) {
 	w.nodes[i] = &wnode{
 		Node: n, peer: c.Self, started: w.now, next: w.now + time.Duration(w.rng.IntN(5))*w.step,
 		evicted: map[int]time.Duration{}, times: map[int]int{}, kept: map[Why]int{}, events: map[EventKind]int{}, by: map[string]int{},
+		out: map[int]bool{}, table: routes.New(routes.Config{Clock: w.at, TombstoneTTL: tombstone.TTL}),
 	}
 }
 
@@ -176,6 +190,7 @@ func (w *world) registers(i, h int) {
 	}
 	if !l.flow || l.conn == 0 {
 		if l.conn != 0 {
+			n.table.ConnLost(l.conn)
 			n.Closed(l.conn)
 		}
 		w.nonces++
@@ -184,8 +199,28 @@ func (w *world) registers(i, h int) {
 	w.hosts[h].gen++
 	w.sign(l)
 	l.heard, l.probes, l.probe = w.now, 0, w.now+2*time.Second
-	n.Registered(Claim{subject(h), l.conn, w.hosts[h].gen}, true, w.at())
-	w.carry(i)
+	c := Claim{subject(h), l.conn, w.hosts[h].gen}
+	n.table.Register(&routes.Registration{
+		Cluster: c.Cluster, Addr: c.Addr, Name: c.Name, HasTopics: true, Conn: &routes.Conn{ID: l.conn, Source: mq.Source{Addr: c.Source}},
+	})
+	delete(n.out, h)
+	late := time.Duration(0)
+	if w.tellLate {
+		late = time.Duration(w.rng.IntN(6)) * w.step
+	}
+	n.tells = append(n.tells, told{w.now + late, c})
+	w.tell(i)
+}
+
+// tell lets the rule at node i hear of what has been registered.
+func (w *world) tell(i int) {
+	n := w.nodes[i]
+	for len(n.tells) > 0 && n.tells[0].at <= w.now {
+		c := n.tells[0].claim
+		n.tells = n.tells[1:]
+		n.Registered(c, true, w.at())
+		w.carry(i)
+	}
 }
 
 // reaches says that a packet to host h by node i is answered.
@@ -255,6 +290,7 @@ func (w *world) run(d time.Duration) {
 					w.sends(i, h)
 				}
 			}
+			w.tell(i)
 			if w.now >= n.next {
 				n.next = w.now + Tick
 				w.look(i, n.Due(w.at()))
@@ -303,13 +339,20 @@ func (w *world) carry(i int) {
 	for _, e := range out.Evict {
 		h := slices.IndexFunc(w.hosts, func(s *whost) bool { return s == w.host(e.Subject) })
 		l := w.links[i][h]
-		took := e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.now - l.heard})
-		if took {
+		taken, _ := n.table.Vanish(&routes.Vanished{
+			Key:      tombstone.Key{Cluster: e.Cluster, Addr: e.Addr},
+			Identity: tombstone.Identity{Name: e.Name, BrokerID: e.BrokerID, RemoteIP: e.Source}, Owner: e.Conn, Silence: e.After,
+			Still: func() bool {
+				return e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.now - l.heard})
+			},
+		})
+		if taken != routes.NotTaken {
 			w.oracle(i, h, e)
 			n.evicted[h] = w.now
+			n.out[h] = true
 			n.times[h]++
 		}
-		n.Took(e, took)
+		n.Took(e, taken != routes.NotTaken)
 	}
 	for _, e := range out.Events {
 		n.events[e.Kind]++
@@ -395,6 +438,18 @@ func (w *world) oracle(i, h int, e Eviction) {
 	}
 	if s := w.hosts[h]; s.up && w.now-s.since > w.after && reach == len(w.nodes) {
 		say("new connections were never answered, and it lives")
+	}
+}
+
+// listed compares the tables with what was registered and evicted.
+func (w *world) listed() {
+	for i, n := range w.nodes {
+		for h := range w.hosts {
+			holds := n.table.Holds(tombstone.Key{Cluster: subject(h).Cluster, Addr: subject(h).Addr})
+			if want := w.links[i][h].conn != 0 && !n.out[h]; holds != want {
+				w.wrong = append(w.wrong, fmt.Sprintf("%v: node %d lists host %d: %v, want %v", w.now, i, h, holds, want))
+			}
+		}
 	}
 }
 
