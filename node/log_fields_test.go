@@ -3,6 +3,8 @@ package node
 import (
 	"bytes"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // lockedBuffer takes lines of several nodes.
@@ -104,7 +107,7 @@ func TestLogFields(t *testing.T) {
 	register(elsewhere, "C1", "l0", "127.0.0.1:2", "0", twoTopics)
 	register(first, "C1", "two", "10.0.0.12:1", "0", twoTopics)
 	register(elsewhere, "C1", "two", "10.0.0.12:1", "0", twoTopics)
-	// Whoever leaves: one that is evicted elsewhere, one whose connection is lost, one that is silent.
+	// Whoever leaves: one that is evicted elsewhere, one whose connection is lost, one whose host vanishes, one that is silent.
 	header := brokerHeader("0")
 	header["brokerName"], header["brokerAddr"] = "e0", "10.0.0.8:1"
 	conns := registerAt(t, header, nodes[1], nodes[0])
@@ -114,6 +117,17 @@ func TestLogFields(t *testing.T) {
 	register(lost, "C1", "lost", "10.0.0.9:1", "0", twoTopics)
 	lost.Close()
 	kit.Until(t, "the loss", func() bool { return strings.Contains(log.String(), routes.BrokerLost.String()) })
+	vanishes := dial(t, n)
+	register(vanishes, "C1", "vanished", "10.0.0.13:1", "0", twoTopics)
+	owner := slices.IndexFunc(n.table.Registrations(), func(r routes.Record) bool { return r.Name == "vanished" })
+	taken, eff := n.table.Vanish(&routes.Vanished{
+		Key:      tombstone.Key{Cluster: "C1", Addr: "10.0.0.13:1"},
+		Identity: tombstone.Identity{Name: "vanished", RemoteIP: netip.MustParseAddr("127.0.0.1")},
+		Owner:    n.table.Registrations()[owner].Owner.ID, Still: func() bool { return true },
+	})
+	if n.vanishedEvicted(8*time.Second, eff); taken != routes.TakenOut {
+		t.Errorf("the broker of a vanished host is not taken out: %v", taken)
+	}
 	old.by.Store(int64(10 * time.Minute))
 	n.apply(n.table.Expire())
 

@@ -600,7 +600,7 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// TestTheTablesDecide: what was handled of a claim while it was judged keeps it, though the rule has not heard of it yet; another source's claim keeps the
+// TestTheTablesDecide (V-14, V-15 of docs/spec/deadhosts.md): what was handled of a claim while it was judged keeps it, though the rule has not heard of it yet; another source's claim keeps the
 // registration, and that is told.
 func TestTheTablesDecide(t *testing.T) {
 	play(t, on(3), func(w *net) {
@@ -625,7 +625,7 @@ func TestTheTablesDecide(t *testing.T) {
 		if s.Counts.Evicted != 1 || s.Counts.Kept[vanish.Heir] != 1 || s.Counts.Kept[vanish.Younger] != 1 {
 			t.Errorf("%+v", s.Counts)
 		}
-		if !strings.Contains(n.log.String(), "its claim on the broker is gone, another source's keeps it") {
+		if !strings.Contains(n.log.String(), "heir=true") {
 			t.Error(n.log.String())
 		}
 		for _, n := range w.nodes[1:] {

@@ -36,16 +36,16 @@ func (s *Shell) evict(e *vanish.Eviction) {
 		Kind: Evicted, Claim: e.Claim, Silence: e.Silence, Unanswered: e.Unanswered, Connects: e.Connects, Nodes: e.Nodes, Quorum: e.Quorum,
 		Agreed: e.Agreed, Mute: e.Mute,
 	}
-	told := "host vanished: broker evicted"
+	observes := s.cfg.Rule.Mode != vanish.On
 	switch {
 	case taken == routes.NotTaken: // told as any reason to keep
-	case s.cfg.Rule.Mode != vanish.On:
+	case observes:
 		s.counts.WouldEvict++
-		d.Kind, told = WouldEvict, "host vanished: broker would be evicted (--dead-hosts=observe)"
+		d.Kind = WouldEvict
 	case taken == routes.Inherited:
-		s.counts.Evicted++
 		s.counts.Kept[vanish.Heir]++
-		d.Why, told = vanish.Heir, "host vanished: its claim on the broker is gone, another source's keeps it"
+		d.Why = vanish.Heir
+		fallthrough
 	default:
 		s.counts.Evicted++
 	}
@@ -53,13 +53,17 @@ func (s *Shell) evict(e *vanish.Eviction) {
 		s.note(d)
 	}
 	s.mu.Unlock()
-	if taken == routes.NotTaken {
-		return
-	}
-	s.cfg.Logger.Warn(told, "cluster", e.Cluster, "broker", e.Name, "id", e.BrokerID,
-		"addr", e.Addr, "silence", round(e.Silence), "unanswered", e.Unanswered, "connects", e.Connects,
-		"agreed", strings.Join(e.Agreed, ","), "mute", strings.Join(e.Mute, ","), "nodes", e.Nodes, "quorum", e.Quorum)
-	if s.cfg.Rule.Mode == vanish.On {
+	switch {
+	case taken == routes.NotTaken:
+	case observes:
+		s.cfg.Logger.Warn("host vanished: broker would be evicted (--dead-hosts=observe)", "cluster", e.Cluster, "broker", e.Name, "id", e.BrokerID,
+			"addr", e.Addr, "silence", round(e.Silence), "unanswered", e.Unanswered, "connects", e.Connects,
+			"agreed", strings.Join(e.Agreed, ","), "mute", strings.Join(e.Mute, ","), "nodes", e.Nodes, "quorum", e.Quorum)
+	default:
+		s.cfg.Logger.Warn("host vanished: broker evicted", "cluster", e.Cluster, "broker", e.Name, "id", e.BrokerID,
+			"addr", e.Addr, "silence", round(e.Silence), "unanswered", e.Unanswered, "connects", e.Connects,
+			"agreed", strings.Join(e.Agreed, ","), "mute", strings.Join(e.Mute, ","), "nodes", e.Nodes, "quorum", e.Quorum,
+			"heir", taken == routes.Inherited)
 		s.cfg.Evicted(e.Silence, eff)
 	}
 }

@@ -35,6 +35,8 @@ func TestRule(t *testing.T) {
 	}{
 		{"1 node, beside RocketMQ", true, one(func(c *Config) { c.Victims = 1 })},
 		{"1 node, a source that is no machine", true, one(func(c *Config) { c.OneSource, c.Unordered = true, true })},
+		{"1 node, hosts that vanish", true, one(func(c *Config) { c.Victims, c.Vanishes = 1, true })},
+		{"1 node, broker with 2 sources, hosts that vanish", false, one(func(c *Config) { c.Sources, c.Vanishes = 2, true })},
 		{"1 node", false, one(func(*Config) {})},
 		{"1 node, heartbeats", false, one(func(c *Config) { c.Beats = true })},
 		{"1 node, timeout below the window", false, one(func(c *Config) { c.Window, c.Timeout, c.Beats = 2, 1, true })},
@@ -117,6 +119,8 @@ func TestFaults(t *testing.T) {
 		"a PROXY header is believed":             {"P3", true, one(func(c *Config) { c.Fault = Header })},
 		"an order where a source is no machine":  {"P3", true, one(func(c *Config) { c.Fault = SharedOrder })},
 		"--admin-from: an exempt one ends all":   {"P2", true, one(func(c *Config) { c.Fault, c.Admin = AdminEndsAll, true })},
+		"a vanished host takes all claims":       {"P2", true, one(func(c *Config) { c.Fault, c.Vanishes = VanishTakesAll, true })},
+		"a vanished host takes what shows":       {"P2", true, one(func(c *Config) { c.Fault, c.Vanishes = VanishOfShown, true })},
 		"a tombstone takes all claims":           {"P2", false, two(func(c *Config) { c.Fault = TakesAll })},
 		"a tombstone of what shows":              {"P7", false, two(func(c *Config) { c.Fault, c.Silent = OfShown, true })},
 		"the stamps of what shows":               {"P1", false, two(func(c *Config) { c.Fault, c.Victims = StampsOfShown, 2 })},

@@ -23,6 +23,8 @@ const (
 	StampsOfShown                    // first byte and last REGISTER are those of what shows
 	Anybodys                         // anybody's UNREGISTER makes a tombstone of what shows
 	AdminEndsAll                     // with --admin-from, an UNREGISTER that is exempt ends all claims
+	VanishTakesAll                   // a host that vanishes takes the registration, whoever else claims it
+	VanishOfShown                    // it takes the claim that shows
 )
 
 // source is whose claim a connection's registrations are.
@@ -206,6 +208,29 @@ func (w *World) makeSolo(cfg *Config, n, i int) (made uint8) {
 
 // lost is a connection whose end node n has noticed.
 func (w *World) lost(cfg *Config, n, i int) {
+	w.ended(cfg, n, i)
+	w.forget(n, i)
+}
+
+// vanished takes the claim of a source whose host has vanished, or seems to. Its connection stays open.
+func (w *World) vanished(cfg *Config, n int, s uint8) {
+	x := &w.node[n]
+	owner := int(x.rule.claim[s].owner) - 1
+	shows := x.rule.shown()
+	if c := &x.conn[owner]; c.kind != stranger {
+		w.gone(cfg, n, c.source)
+	}
+	w.ended(cfg, n, owner)
+	switch {
+	case cfg.Fault == VanishTakesAll:
+		w.end(n)
+	case cfg.Fault == VanishOfShown && x.rule.claim[shows].owner != 0:
+		w.lose(cfg, n, shows)
+	}
+}
+
+// ended ends what connection i of node n owns.
+func (w *World) ended(cfg *Config, n, i int) {
 	x := &w.node[n]
 	me := uint8(i + 1)
 	for s := range uint8(maxSources) {
@@ -223,7 +248,6 @@ func (w *World) lost(cfg *Config, n, i int) {
 		x.solo = Plain{}
 		w.safeSolo(n)
 	}
-	w.forget(n, i)
 }
 
 // prove has a proof of the tombstone about source s that node o made arrive at n.

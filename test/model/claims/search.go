@@ -26,6 +26,7 @@ type Config struct {
 	Admin     bool // --admin-from, and neither of the two is in it
 	OneSource bool // the stranger has the victim's address
 	Unordered bool // that source is no machine
+	Vanishes  bool // any host may vanish, or seem to, for a node
 	Fault     Fault
 }
 
@@ -48,12 +49,14 @@ const (
 	strangerRegisters
 	strangerUnregisters
 	proves
+	vanishes
 )
 
 var verbs = [...]string{
 	"the broker starts", "the broker ends", "a tick passes", "the broker connects", "the broker sends REGISTER", "the broker sends UNREGISTER",
 	"the broker gives up its connection", "a lost connection is noticed", "a frame is handled", "a heartbeat", "the stranger connects",
 	"the stranger closes", "the stranger's REGISTER", "the stranger's UNREGISTER", "a proof arrives",
+	"a host vanishes",
 }
 
 // Step is one thing that happens: at which node, on which connection (or from which node), with what (a source, or 1: the
@@ -134,6 +137,11 @@ func (cfg *Config) stepsAt(w *World, n int, do func(Step)) {
 	}
 	if cfg.Beats {
 		do(Step{beats, u, 0, 0})
+	}
+	for s, c := range x.rule.claim {
+		if cfg.Vanishes && c.owner != 0 {
+			do(Step{vanishes, u, uint8(s), 0})
+		}
 	}
 	for o := range cfg.Nodes {
 		for s := range maxSources {
@@ -218,6 +226,9 @@ func (cfg *Config) Do(w World, s Step) (World, string) {
 	case proves:
 		his = w.node[i].theirs[s.with]>>n&1 == 1
 		broken = w.prove(cfg, i, s.with, n)
+	case vanishes:
+		his = x.conn[x.rule.claim[i].owner-1].kind == stranger
+		w.vanished(cfg, n, uint8(i))
 	}
 	w.settle(cfg)
 	if broken == "" && his && counted && !x.rule.listed() {
