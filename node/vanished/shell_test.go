@@ -582,12 +582,12 @@ func TestOn(t *testing.T) {
 	})
 }
 
-// TestFrozen: a host that stands still for seven seconds is not evicted by anybody, nor is one that a single node does not hear.
+// TestFrozen: a host that stands still for less than six seconds is not evicted by anybody, nor is one that a single node does not hear.
 func TestFrozen(t *testing.T) {
 	play(t, on(3), func(w *net) {
 		w.cut(host(1).String())
 		w.cut("n1>" + host(2).String())
-		pass(7 * time.Second)
+		pass(5800 * time.Millisecond)
 		w.heal(host(1).String())
 		pass(8 * time.Second)
 		for _, n := range w.nodes {

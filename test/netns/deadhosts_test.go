@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/remoting"
@@ -855,5 +856,77 @@ func TestNotWatched(t *testing.T) {
 		if from.String() != w.nodes[2].host.IP {
 			t.Errorf("a connection from %v", from)
 		}
+	}
+}
+
+// Three nodes with --dead-hosts on. The link of a released broker's host goes down for good, and that of another's for five seconds (as a machine
+// that stands still; the last answer before that may be two seconds older): the one is gone at every node long before RocketMQ would notice, the other is never taken out, nor is anybody else. When the link is
+// back, so is the broker.
+func TestVanished(t *testing.T) {
+	need(t, 2*weightBroker)
+	w := newWorldWith(t, []string{"--dead-hosts", "on"}, "A", "B", "C")
+	for i := range 4 { // with fewer hosts that are heard nobody would be judged
+		h := w.host(fmt.Sprintf("other%d", i))
+		b := kit.NewBroker(t, h.name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
+		b.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+		b.Register(t, addrs(w.servers())...)
+		b.Keep(t, b.Registration, addrs(w.servers())...)
+	}
+	frozen := launch(t, w.host("frozen"), release5, "frozen", w.servers()...)
+	dead := launch(t, w.host("dead"), release5, "dead", w.servers()...)
+	port := fmt.Sprintf("port%d", w.hosts)
+	frozenPort := fmt.Sprintf("port%d", w.hosts-1)
+	link := func(port, state string) { run(t, "ip", "-n", w.bridge, "link", "set", port, state) }
+	var watches []*watch
+	for _, n := range w.nodes {
+		watch := n.watch(t, 100*time.Millisecond)
+		watches = append(watches, watch)
+		watch.listed(t, kit.Patience, dead.key)
+		watch.listed(t, kit.Patience, frozen.key)
+		watch.expect(frozen.key)
+	}
+	judged := func(b *broker) {
+		for _, n := range w.nodes {
+			kit.Until(t, n.name+" may judge "+b.options.Name, func() bool {
+				var v api.Vanished
+				return n.getJSON("/v1/vanished?broker="+b.options.Name, &v) == nil && len(v.Hosts) == 1 && v.Hosts[0].Brokers[0].NotJudged == ""
+			})
+		}
+	}
+	judged(dead)
+	judged(frozen)
+	pass(t, 32*time.Second) // no node votes before it has listened for half a minute
+	link(port, "down")
+	cutAt := time.Now()
+	link(frozenPort, "down")
+	frozenAt := time.Now()
+	pass(t, 5*time.Second)
+	link(frozenPort, "up")
+	stood := time.Since(frozenAt)
+	for i, n := range w.nodes {
+		at := watches[i].gone(t, kit.Patience, dead.key)
+		figures.took(deadHosts, n.name+" has taken out the broker of a host without a link, after", at.Sub(cutAt))
+	}
+	if stood > 5800*time.Millisecond {
+		t.Logf("the links were changed so slowly (%v) that the host stood still for nearly 6 s: nothing is said of it", stood)
+		return
+	}
+	for i, n := range w.nodes {
+		kit.Until(t, n.name+" hears the host that stood still", func() bool {
+			var v api.Vanished
+			return n.getJSON("/v1/vanished?broker=frozen", &v) == nil && len(v.Hosts) == 1 && !v.Hosts[0].Silent
+		})
+		if missed := watches[i].missed(); len(missed) > 0 {
+			t.Errorf("%v", missed)
+		}
+		if evictions := n.metric(t, "epitaph_dead_host_evictions_total"); evictions != 1 {
+			t.Errorf("%s has taken out %v brokers:\n%s", n.name, evictions, n.Output())
+		}
+	}
+	link(port, "up")
+	back := time.Now()
+	for i, n := range w.nodes {
+		at := watches[i].listed(t, kit.Patience, dead.key)
+		figures.took(deadHosts, n.name+" has the broker back after its link, by its next REGISTER", at.Sub(back))
 	}
 }
