@@ -196,6 +196,30 @@ func (m *machine) judge(t *rapid.T) {
 	equal(t, "notifications", eff.Notify, notes)
 }
 
+func (m *machine) vanish(t *rapid.T) {
+	m.tick()
+	v := Vanished{
+		Key: tombstone.Key{Cluster: pick(t, someClusters, "cluster"), Addr: pick(t, someAddrs, "addr")},
+		Identity: tombstone.Identity{
+			Name: pick(t, someNames, "name"), BrokerID: pick(t, someIDs, "id"), RemoteIP: netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 1).Draw(t, "ip"))}),
+		},
+		Owner:   m.conns[rapid.IntRange(0, len(m.conns)-1).Draw(t, "conn")].ID,
+		Silence: time.Duration(rapid.IntRange(0, 50).Draw(t, "silence")) * time.Millisecond, Still: func() bool { return true },
+	}
+	if e := m.w.live(v.Key); e != nil && rapid.IntRange(0, 3).Draw(t, "same") > 0 {
+		first, second := e.shows()
+		if second != nil && rapid.Bool().Draw(t, "hidden") {
+			first = second
+		}
+		v.Identity = tombstone.Identity{Name: first.name, BrokerID: first.id, RemoteIP: first.owner.Source.Addr}
+		v.Owner = first.owner.ID
+	}
+	taken, eff := m.s.vanish(&v, m.now)
+	want, notes := m.w.vanish(&v, m.now)
+	equal(t, "taken", taken, want)
+	equal(t, "notifications", eff.Notify, notes)
+}
+
 func (m *machine) heartbeat(t *rapid.T) {
 	m.tick()
 	key := tombstone.Key{Cluster: pick(t, someClusters, "cluster"), Addr: pick(t, someAddrs, "addr")}
@@ -334,6 +358,7 @@ func TestStateAgainstTwin(t *testing.T) {
 			"connLost":   m.connLost,
 			"expire":     m.expire,
 			"judge":      m.judge,
+			"vanish":     m.vanish,
 			"heartbeat":  m.heartbeat,
 			"admin":      m.admin,
 			"":           m.compare,

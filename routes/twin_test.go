@@ -573,6 +573,23 @@ func (w *twin) judge(key tombstone.Key, id tombstone.Identity, lo tombstone.Boun
 	return true, true, w.remove(key, c.name, c.id)
 }
 
+// vanish says what becomes of a claim whose host has vanished.
+func (w *twin) vanish(v *Vanished, now clock.Stamp) (Taken, []Notification) {
+	e := w.live(v.Key)
+	if e == nil {
+		return NotTaken, nil
+	}
+	c := e.claims[mq.Source{Addr: v.RemoteIP}]
+	if c == nil || c.name != v.Name || c.id != v.BrokerID || c.owner.ID != v.Owner || now.Elapsed(c.reg) < v.Silence {
+		return NotTaken, nil
+	}
+	w.evic[twinClaimKey{v.Key, c.owner.Source}] = &twinEvicted{id: v.Identity, owner: c.owner, late: c.version >= mq.V5_0_0 && c.language == 0, at: now}
+	if e.without(c, now) {
+		return Inherited, nil
+	}
+	return TakenOut, w.end(v.Key)
+}
+
 func (w *twin) writePerm(name string, to func(int32) int32) (n int) {
 	for _, row := range w.t {
 		if q, ok := row[name]; ok {
