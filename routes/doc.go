@@ -55,5 +55,6 @@
 // (docs/spec/nameserver.md#dev-21). An UNREGISTER on a connection older than the owner of its own
 // source's claim is ignored (docs/spec/nameserver.md#dev-11). A registration on such a connection does not change that owner
 // (docs/spec/nameserver.md#dev-13). A lost connection ends its own source's claim; when that shows, one of another source that
-// registered within the window keeps the registration (docs/spec/nameserver.md#dev-13).
+// registered within the window keeps the registration (docs/spec/nameserver.md#dev-13). With --dead-hosts=on the claim of a
+// vanished host ends in the same way while its connection is open (docs/spec/deadhosts.md).
 package routes
