@@ -125,6 +125,15 @@ func TestScreens(t *testing.T) {
 		"vanished_off": func(v *view) error {
 			return v.vanished(&api.Vanished{Gossip: true, Mode: "off", Node: "n1", Cluster: "orders"})
 		},
+		"vanished_on": func(v *view) error {
+			a := sampleVanished()
+			a.Mode, a.Decisions = "on", a.Decisions[1:]
+			a.Decisions[0].Kind, a.Decisions[1].Why, a.Decisions[1].By = "evicted", "younger", ""
+			heir := a.Decisions[0]
+			heir.Why = "heir"
+			a.Decisions = append(a.Decisions, heir)
+			return v.vanished(a)
+		},
 		"vanished_why":   func(v *view) error { return v.whyVanished(sampleVanished(), false) },
 		"vanished_test":  func(v *view) error { return v.whyVanished(sampleVanished(), true) },
 		"tombstones_off": func(v *view) error { return v.tombstones(&api.Tombstones{}) },
