@@ -151,6 +151,20 @@ func TestNoFailingCallLosesContent(t *testing.T) {
 	}
 }
 
+// A file that is there and cannot be read is not replaced: what it holds would be lost.
+func TestWhatCannotBeReadStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := record(0, false, "")
+	r.read = func(string) ([]byte, error) { return nil, syscall.EIO }
+	err := r.replace(path, []byte("new"))
+	if text, readErr := os.ReadFile(path); !errors.Is(err, syscall.EIO) || readErr != nil || string(text) != "old" || len(r.log) > 0 {
+		t.Errorf("%v; the file holds %q, %v; calls %v", err, text, readErr, r.log)
+	}
+}
+
 // Nothing takes a file's place that does not hold what was written.
 func TestReplaceReadsBack(t *testing.T) {
 	for _, mount := range []bool{false, true} {
