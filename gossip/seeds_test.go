@@ -154,8 +154,12 @@ func TestNamesThatHangHoldUpNothing(t *testing.T) {
 	if !g.Reached() || g.Alone() != 0 {
 		t.Errorf("reached %v, alone for %v", g.Reached(), g.Alone())
 	}
+	goes := time.Now()
 	kit.Must(t, other.Stop(t.Context()))
 	kit.Until(t, "that nobody is left", func() bool { return g.Alone() > 0 })
+	if alone := g.Alone(); alone > time.Since(goes)+time.Second {
+		t.Errorf("alone for %v, and the other one left %v ago", alone, time.Since(goes))
+	}
 	if !g.Reached() {
 		t.Error("not reached any more")
 	}
