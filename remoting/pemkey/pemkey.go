@@ -35,6 +35,11 @@ func Key(text []byte, password string) (crypto.PrivateKey, error) {
 			return nil, err
 		}
 		key, err := parse(der)
+		if err != nil && !encrypted && password != "" { // an encrypted one whose label does not say so
+			if plain, fault := decryptPKCS8(der, password); fault == nil {
+				return parse(plain)
+			}
+		}
 		if err != nil && encrypted {
 			err = fmt.Errorf("%w: %w", errPassword, err)
 		}
@@ -61,7 +66,7 @@ func parse(der []byte) (crypto.PrivateKey, error) {
 }
 
 // certificates are the kinds of blocks that hold one.
-var certificates = []string{"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"}
+var certificates = []string{"CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE", "TRUSTED CERTIFICATE"}
 
 // Certificates are all certificates among the PEM blocks of text, in its order; at least one, and every one that has its end there:
 // of a chain or trust file one that is damaged must not be missing without a word.

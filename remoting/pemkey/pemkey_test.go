@@ -121,6 +121,13 @@ func TestKeyAmongOtherText(t *testing.T) {
 	if _, err := Key(append([]byte(parameters), files["sec1/ec/plain"]...), ""); err != nil {
 		t.Errorf("behind EC PARAMETERS: %v", err)
 	}
+	unsaid := bytes.ReplaceAll(files["pkcs8/rsa/pbe-SHA1-3DES"], []byte("ENCRYPTED "), nil)
+	if _, err := Key(unsaid, "123456"); err != nil {
+		t.Errorf("encrypted, and not said so: %v", err)
+	}
+	if _, err := Key(unsaid, "wrong"); err == nil {
+		t.Error("encrypted, and not said so: any password will do")
+	}
 	if _, err := Key(files["sec1/ec/des-ede3-cbc"], "123456"); err != nil {
 		t.Error(err)
 	}
@@ -138,6 +145,7 @@ func TestCertificatesAmongOtherText(t *testing.T) {
 		"text before":         slices.Concat([]byte("leaf: "), first, []byte("authority: "), second),
 		"a key between":       slices.Concat(bytes.TrimSpace(first), bytes.TrimSpace(files["pkcs8/rsa/plain"]), second),
 		"four dashes":         bytes.ReplaceAll(slices.Concat(first, second), []byte("-----"), []byte("----")),
+		"former label":        bytes.ReplaceAll(slices.Concat(first, second), []byte(" CERT"), []byte(" X.509 CERT")),
 		"one line":            bytes.ReplaceAll(slices.Concat(first, second), []byte("\n"), []byte(" ")),
 	} {
 		chain, err := Certificates(text)
