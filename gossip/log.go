@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -18,7 +19,12 @@ type logWriter struct {
 	log     *slog.Logger
 	dropped []dropped
 	heard   heard
+	rest    *rate.Limiter // of lines that are none of these: what whoever has the key sends, he could fill the log with otherwise
+	unsaid  *atomic.Uint64
 }
+
+// Of lines that memberlist says beside, so many are told at once, and one each second.
+const restAtOnce = 20
 
 // heard is called with what only memberlist's lines tell.
 type heard struct {
@@ -43,7 +49,7 @@ func newLogWriter(log *slog.Logger, c *counters, h heard) logWriter {
 	}
 	// How lines of memberlist v0.7.0 (net.go, security.go, label.go) begin and what they hold. The first reason that fits
 	// counts. A label stands in its line as whoever sent it wrote it, so those lines come first and are read no further.
-	return logWriter{log: log, heard: h, dropped: []dropped{
+	return logWriter{log: log, heard: h, rest: rate.NewLimiter(1, restAtOnce), unsaid: new(atomic.Uint64), dropped: []dropped{
 		why(&c.refusedLabel, refused, "label", "discarding packet with unacceptable label", "discarding stream with unacceptable label",
 			"unacceptable label", "label header", "cannot decode label"),
 		why(&c.refusedKey, refused, "key", "Decrypt packet failed", "no installed keys could decrypt", "remote state is not encrypted",
@@ -112,6 +118,15 @@ func (w logWriter) Write(p []byte) (int, error) {
 	}
 	if strings.HasPrefix(text, "Failed fallback TCP ping: ") {
 		level = slog.LevelDebug // of a member that starts again, or is lost, which the delegate tells
+	}
+	if level >= slog.LevelInfo {
+		if !w.rest.Allow() {
+			w.unsaid.Add(1)
+			return len(p), nil
+		}
+		if n := w.unsaid.Swap(0); n > 0 {
+			text = fmt.Sprintf("(%d lines left out) %s", n, text)
+		}
 	}
 	// What it says beside is no line of ours: its words are a field, so that ours stay the same.
 	say("the library of gossip says", "")

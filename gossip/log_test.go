@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"log"
 	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // What a stranger writes into a label is only a label: it moves no count but that of labels, and closes nobody's stream.
@@ -42,4 +47,25 @@ func TestProbesThatFailAreNoErrors(t *testing.T) {
 	if !bytes.Contains(out.Bytes(), []byte("level=ERROR")) {
 		t.Errorf("%s", out.String())
 	}
+}
+
+// Whoever has the key can have memberlist say something for each packet; the log takes some, and says how many it did not.
+func TestLinesOfMemberlistAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines kit.Log
+		list := log.New(newLogWriter(textLog(&lines), new(counters), heard{}), "", 0)
+		const many = 1000
+		for range many {
+			list.Printf("[ERR] memberlist: Conflicting address for n2")
+		}
+		if n := strings.Count(lines.String(), "\n"); n != restAtOnce {
+			t.Errorf("%d of %d lines at once, want %d", n, many, restAtOnce)
+		}
+		<-time.After(time.Second)
+		list.Printf("[ERR] memberlist: Conflicting address for n2")
+		list.Printf("[ERR] memberlist: Conflicting address for n2")
+		if n := strings.Count(lines.String(), "\n"); n != restAtOnce+1 || !strings.Contains(lines.String(), "(980 lines left out) Conflicting") {
+			t.Errorf("%d lines after a second: %s", n, lines.String())
+		}
+	})
 }
