@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // starting is a server whose start does what is said.
@@ -25,6 +27,8 @@ func TestSignalDuringTheStart(t *testing.T) {
 		return ctx.Err()
 	}
 	works := func(context.Context) error { return nil }
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
 	for name, c := range map[string]struct {
 		start   func(context.Context) error
 		signals int
@@ -45,9 +49,12 @@ func TestSignalDuringTheStart(t *testing.T) {
 		for range c.signals {
 			stop <- syscall.SIGTERM
 		}
-		by, err := startUntil(t.Context(), starting{start: c.start}, log, stop)
+		by, err := startUntil(ctx, starting{start: c.start}, log, stop)
 		if by != c.by || !errors.Is(err, c.err) || len(stop) != c.left {
 			t.Errorf("%s: %v, %v, %d signals left", name, by, err, len(stop))
 		}
+	}
+	if ctx.Err() != nil {
+		t.Error("no signal ends a start that waits")
 	}
 }
