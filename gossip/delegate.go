@@ -21,6 +21,7 @@ var (
 	_ memberlist.Delegate      = delegate{}
 	_ memberlist.EventDelegate = delegate{}
 	_ memberlist.PingDelegate  = delegate{}
+	_ memberlist.AliveDelegate = delegate{}
 )
 
 // memberName is a peer's name in memberlist.
@@ -36,6 +37,18 @@ func peerOf(name string) (tombstone.Peer, bool) {
 	}
 	boot, err := strconv.ParseUint(name[i+1:], 16, 64)
 	return tombstone.Peer{Name: name[:i], Boot: boot}, err == nil
+}
+
+// speaks is the version of memberlist's protocol that every release of this program speaks, and none has one of its own above it.
+const speaks = memberlist.ProtocolVersion2Compatible
+
+// NotifyAlive refuses a member that cannot speak what the others speak. memberlist would take it, and from then on end every exchange of
+// whole states between all others, for they are not of one version together.
+func (delegate) NotifyAlive(n *memberlist.Node) error {
+	if n.PCur != speaks || n.PMin > speaks || n.PMax < speaks || n.DCur != 0 || n.DMin > 0 {
+		return fmt.Errorf("it speaks version %d (%d to %d) and %d (%d to %d), and this cluster %d and 0", n.PCur, n.PMin, n.PMax, n.DCur, n.DMin, n.DMax, speaks)
+	}
+	return nil
 }
 
 // NodeMeta is what this node says of itself.

@@ -57,7 +57,7 @@ func newLogWriter(log *slog.Logger, c *counters, h heard) logWriter {
 		why(&c.refusedSize, refused, "size", "exceeds limit", "larger than limit"),
 		why(&c.refusedFormat, refused, "format", "Failed to decode", "failed to receive", "Failed to receive", "not supported", "invalid checksum",
 			"missing message type byte", "invalid msgType", "Failed to decompress", "Failed to read remote state",
-			"Failed push/pull merge"),
+			"Failed push/pull merge", "ignoring alive message"),
 		why(&c.inboxFull, lost, "inbox_full", "handler queue full", "Too many pending push/pull requests"),
 	}}
 }

@@ -32,7 +32,7 @@ func (g *Gossip) memberlistConfig(ctx context.Context) (*memberlist.Config, erro
 	conf.MetricLabels = []metrics.Label{{Name: MetricLabel, Value: conf.Name}}
 	conf.Keyring = g.keys
 	d := delegate{g}
-	conf.Delegate, conf.Events, conf.Ping = d, d, d
+	conf.Delegate, conf.Events, conf.Ping, conf.Alive = d, d, d, d
 	conf.PushPullInterval = pushPullEvery
 	// Messages are a few hundred bytes: compressing one costs a table of 64 KiB each time and saves next to nothing.
 	conf.EnableCompression = false
