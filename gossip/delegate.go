@@ -180,17 +180,29 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	})
 	g.digests.memberLeft(p)
 	g.company()
-	meta, _ := decodeMeta(n.Meta) // what cannot be read was refused when it joined
-	switch {
-	case p == g.self:
-	case state == StateLeft:
-		g.cfg.Logger.Info("member left", "member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", meta.Release)
-	default:
-		g.counts.membersLost.Add(1)
-		g.cfg.Logger.Warn("member lost: it stopped answering without saying that it leaves",
-			"member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", meta.Release)
+	if p != g.self && state == StateLeft { // else its goodbye may be on its way
+		g.tellLeft(n)
 	}
 	g.kick()
+}
+
+func (g *Gossip) tellLeft(n *memberlist.Node) {
+	p, release := whoIs(n)
+	g.cfg.Logger.Info("member left", "member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", release)
+}
+
+func (g *Gossip) tellLost(n *memberlist.Node) {
+	g.counts.membersLost.Add(1)
+	p, release := whoIs(n)
+	g.cfg.Logger.Warn("member lost: it stopped answering without saying that it leaves",
+		"member", p.Name, "boot", bootText(p), "addr", n.Address(), "release", release)
+}
+
+// whoIs reads what was refused when it joined, if it cannot be read.
+func whoIs(n *memberlist.Node) (p tombstone.Peer, release string) {
+	p, _ = peerOf(n.Name)
+	meta, _ := decodeMeta(n.Meta)
+	return p, meta.Release
 }
 
 // An ack carries the answering member's clocks: version, raw, boot.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/memberlist"
+
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -85,7 +87,9 @@ func (d delegate) farewell(b []byte) {
 	}
 	now := d.g.cfg.Clock()
 	if f.from == f.gone {
-		d.g.inbox.leaves(f.gone, now)
+		if n, untold := d.g.inbox.leaves(f.gone, now); untold {
+			d.g.tellLeft(&n)
+		}
 	} else {
 		d.g.inbox.forceLeave(f.gone, now)
 	}
@@ -148,10 +152,13 @@ type gone struct {
 	seen  time.Time // of its life
 }
 
-// leaves notes that a member said goodbye, before or after memberlist takes it for dead.
-func (b *inbox) leaves(p tombstone.Peer, now clock.Stamp) {
+// leaves notes that a member said goodbye, before or after memberlist takes it for dead. untold: it is gone, and nobody was told yet.
+func (b *inbox) leaves(p tombstone.Peer, now clock.Stamp) (n memberlist.Node, untold bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if m, missing := b.missing[p]; missing {
+		n, untold = m.node, !m.told
+	}
 	b.giveUp(p)
 	if m := b.living[p]; m != nil {
 		m.leaves = true
@@ -159,6 +166,7 @@ func (b *inbox) leaves(p tombstone.Peer, now clock.Stamp) {
 		g.state = StateLeft
 	}
 	b.tidy(now)
+	return n, untold
 }
 
 // forceLeave takes a member that is gone off the list, or keeps one off that this node will only see go.

@@ -207,7 +207,9 @@ func (g *Gossip) checkMembers(now clock.Stamp) {
 		return
 	}
 	s.checked = now
-	g.inbox.giveUpMissing(now)
+	for _, n := range g.inbox.giveUpMissing(now) {
+		g.tellLost(&n)
+	}
 	other := g.inbox.namesake()
 	switch {
 	case other == "":

@@ -218,6 +218,38 @@ func TestLeavingMemberIsNoLostOne(t *testing.T) {
 	}
 }
 
+// memberlist reads the word of a death before a goodbye that came with it. Whose goodbye is read within a second was not lost.
+func TestGoodbyeBehindTheDeath(t *testing.T) {
+	var b inbox
+	now := clock.Stamp{Raw: 1, Boot: 1}
+	none := func(clock.Stamp) tombstone.Output { return tombstone.Output{} }
+	p := tombstone.Peer{Name: "n1", Boot: 1}
+	for name, c := range map[string]struct {
+		goodbye time.Duration // below 0: none
+		lost    int
+		untold  bool
+	}{
+		"at once": {0, 0, true}, "in time": {goodbyeIn - 1, 0, true}, "late": {goodbyeIn + 1, 1, false}, "never": {-1, 1, false},
+	} {
+		b.up(p, &testListed, Meta{}, now, none)
+		gone := now
+		b.down(p, gone, none)
+		lost, untold := 0, false
+		for d := time.Duration(0); d <= 3*goodbyeIn; d += goodbyeIn / 4 {
+			if c.goodbye >= 0 && d >= c.goodbye {
+				if _, u := b.leaves(p, gone.Add(d)); u {
+					untold = true
+				}
+			}
+			lost += len(b.giveUpMissing(gone.Add(d)))
+		}
+		if lost != c.lost || untold != c.untold {
+			t.Errorf("%s: told %d times that it is lost, and then that it left: %v", name, lost, untold)
+		}
+		now = now.Add(time.Hour)
+	}
+}
+
 func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 	nodes := startCluster(t, 3)
 	// It dies: no goodbye, no leave.

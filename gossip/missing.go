@@ -15,22 +15,33 @@ import (
 // always, and what is not answered is repeated and given up as always.
 const missingFor = 30 * time.Second
 
+// goodbyeIn is for how long a goodbye may be read after memberlist took the member for dead: words of its own it reads first.
+const goodbyeIn = time.Second
+
 // missing is a member that stopped answering without saying that it leaves.
 type missing struct {
 	node  memberlist.Node
 	since clock.Stamp
 	left  event // tells the exchange that it is gone
+	told  bool  // that it is lost
 }
 
-// giveUpMissing queues the events about those that have been missing for long enough.
-func (b *inbox) giveUpMissing(now clock.Stamp) {
+// giveUpMissing queues the events about those that have been missing for long enough. lost are those of whom it is to be told that they
+// are: each once, and none whose goodbye may be on its way.
+func (b *inbox) giveUpMissing(now clock.Stamp) (lost []memberlist.Node) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p, m := range b.missing {
+		if !m.told && now.Sub(m.since) >= goodbyeIn {
+			lost = append(lost, m.node)
+			m.told = true
+			b.missing[p] = m
+		}
 		if now.Sub(m.since) >= missingFor {
 			b.giveUp(p)
 		}
 	}
+	return lost
 }
 
 // giveUp queues the event about a member if it is missing.
