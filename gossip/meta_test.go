@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -251,7 +252,8 @@ func TestGoodbyeBehindTheDeath(t *testing.T) {
 }
 
 func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
-	nodes := startCluster(t, 3)
+	var lines kit.Log
+	nodes := startCluster(t, 3, func(_ int, c *Config) { c.Logger = slog.New(slog.NewTextHandler(&lines, nil)) })
 	// It dies: no goodbye, no leave.
 	nodes[2].cancel()
 	kit.Must(t, nodes[2].list.Shutdown())
@@ -263,6 +265,10 @@ func TestLostMemberStaysListedUntilForgotten(t *testing.T) {
 			m, ok := memberNamed(n.Gossip, "n3")
 			return ok && m.State == StateFailed && m.Gone > 0 && !m.Ready
 		})
+	}
+	lines.Await(t, "level=WARN", "member lost", "member=n3")
+	if strings.Contains(lines.String(), "member left") {
+		t.Error("it is told that it left")
 	}
 	for name, want := range map[string]string{"n2": "lives", "n1": "this node itself", "n9": "no failed member"} {
 		if err := nodes[0].ForceLeave(name); err == nil || !strings.Contains(err.Error(), want) {
