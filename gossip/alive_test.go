@@ -88,7 +88,7 @@ func TestForgedVersion(t *testing.T) {
 	for i, versions := range [][]byte{{1, 5, 3, 0, 0, 0}, {1, 5, 1, 0, 0, 0}, {3, 5, 2, 0, 0, 0}, {1, 1, 2, 0, 0, 0}, {1, 5, 2, 0, 9, 9}, {1, 5, 2, 1, 9, 0}, {1, 5, 2}} {
 		refused := n1.Counts().RefusedFormat
 		name := say(i, versions)
-		kit.Until(t, fmt.Sprint("refused: ", versions), func() bool { return n1.Counts().RefusedFormat > refused })
+		kit.Until(t, fmt.Sprintf("refused: %v", versions), func() bool { return n1.Counts().RefusedFormat > refused })
 		if m, taken := memberNamed(n1, name); taken {
 			t.Errorf("%v: taken as %v", versions, m.State)
 		}

@@ -3,7 +3,6 @@ package gossip
 import (
 	"fmt"
 
-	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
 
@@ -34,7 +33,7 @@ func (g *Gossip) Tell(peer vanish.Peer, msg vanish.Message, stream bool) bool {
 		g.cfg.Logger.Error("message about a silent host not sent", "err", err)
 		return false
 	}
-	to, ok := g.inbox.node(tombstone.Peer(peer))
+	to, ok := g.inbox.node(peer)
 	if !ok {
 		return false
 	}

@@ -169,7 +169,7 @@ func (n *node) Members() (all []gossip.Member) {
 
 func (n *node) Tell(to vanish.Peer, m vanish.Message, _ bool) bool {
 	for _, one := range n.net.nodes {
-		if _, mute := n.net.since("", one.name); !mute && vanish.Peer(one.Self()) == to {
+		if _, mute := n.net.since("", one.name); !mute && one.Self() == to {
 			one.Message(m)
 			return true
 		}
@@ -441,7 +441,7 @@ func TestPoll(t *testing.T) {
 		}
 		w.cut("n3")
 		began := time.Now()
-		st, err = w.nodes[0].Poll(w.t.Context(), "10.0.0.2:10911")
+		_, err = w.nodes[0].Poll(w.t.Context(), "10.0.0.2:10911")
 		if took := time.Since(began); err != nil || took > 2*time.Second+pollLook {
 			t.Errorf("%v after %v", err, took)
 		}
