@@ -41,8 +41,12 @@ func TryDial(t testing.TB, addr string) (*Client, error) {
 	return Over(t, conn), nil
 }
 
-// Over makes a client of any connection, whose end is the caller's.
+// Over makes a client of any connection. It is closed when the test ends, if not before: one that nobody holds any more would be
+// closed by the garbage collector, at any moment. Without a test the caller holds it.
 func Over(t testing.TB, conn net.Conn) *Client {
+	if t != nil {
+		t.Cleanup(func() { _ = conn.Close() })
+	}
 	return &Client{Conn: conn, T: t, r: bufio.NewReader(conn), opaque: 100}
 }
 
