@@ -240,6 +240,10 @@ func (l *Lists) entries(members []gossip.Member, away bool, static []netip.AddrP
 		}
 		if since, lost := l.lost[m.Peer]; lost {
 			e.gone = gone(e.addr, now.Sub(since))
+			if !slices.Contains(l.view.Clients, e.addr) {
+				// Another life of it may answer there, which holds nothing yet: what this one said counts no more.
+				e.rank = max(e.rank, serving)
+			}
 		} else {
 			alive++
 		}

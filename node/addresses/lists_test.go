@@ -142,7 +142,7 @@ func TestLost(t *testing.T) {
 	}
 	l.Asked(addr(2), true, now(2*time.Hour))
 	l.Update(in(0), now(2*time.Hour))
-	l.want(t, "it answers again", "123", "123")
+	l.want(t, "somebody answers there again", "13", "123")
 
 	// Silent for long, but lost only now.
 	l.Asked(addr(3), false, now(2*time.Hour))
@@ -182,6 +182,24 @@ func TestUnheard(t *testing.T) {
 	l.Update(in(0, lost(3, keep-ClientsKeep)), now(keep))
 	l.want(t, "unheard for --address-keep", "12", "12")
 	l.Update(in(0, node(3)), now(keep))
+	l.want(t, "heard again", "123", "123")
+}
+
+// One that is back answers at its address before gossip tells of its new life, which holds no broker yet: clients are not told of it again
+// for what its former life said. One that never left the list stays there as long as its address answers.
+func TestBackByItsAddressAlone(t *testing.T) {
+	l := New(keep, Kept{}, born)
+	now := func(d time.Duration) clock.Stamp { return born.Add(time.Hour + d) }
+	l.Update(members(node(1), node(2), node(3)), now(0))
+	l.Update(members(node(1), node(2), lost(3, time.Minute)), now(time.Minute))
+	l.want(t, "gossip alone has lost it", "123", "123")
+	l.Asked(addr(3), false, now(time.Minute))
+	l.Update(members(node(1), node(2), lost(3, 2*time.Minute)), now(2*time.Minute))
+	l.want(t, "lost", "12", "123")
+	l.Asked(addr(3), true, now(2*time.Minute))
+	l.Update(members(node(1), node(2), lost(3, 2*time.Minute)), now(2*time.Minute))
+	l.want(t, "somebody answers there", "12", "123")
+	l.Update(members(node(1), node(2), node(3)), now(2*time.Minute))
 	l.want(t, "heard again", "123", "123")
 }
 
