@@ -129,12 +129,13 @@ func (r *rolling) step(what string, do func() string, like string, doLike func()
 // goClient is a peer on rocketmq-client-go; its HTTP resolver asks by the name unless it is given a list.
 func (f *fleet) goClient(host string, o java.ClientOptions) (c *java.Client) {
 	f.t.Helper()
-	f.host(host).within(func() { c = f.goPeer(o) })
+	start := f.goPeer(o)
+	f.host(host).within(func() { c = start() })
 	return c
 }
 
-// goPeer starts it where the caller is.
-func (f *fleet) goPeer(o java.ClientOptions) *java.Client {
+// goPeer builds it, which may take a download that no namespace has the way for, and returns what starts it where the caller is.
+func (f *fleet) goPeer(o java.ClientOptions) (start func() *java.Client) {
 	f.t.Helper()
 	if f.goBinary == "" {
 		f.goBinary = filepath.Join(f.t.TempDir(), "goclient")
@@ -144,9 +145,11 @@ func (f *fleet) goPeer(o java.ClientOptions) *java.Client {
 			f.t.Fatalf("build goclient: %v\n%s", err, out)
 		}
 	}
-	cmd := exec.Command(f.goBinary, f.asked(o).Args()...)
-	cmd.Env = append(os.Environ(), "HOME="+f.t.TempDir()) // it keeps the last list there
-	return java.NewClient(kit.Start(f.t, cmd))
+	return func() *java.Client {
+		cmd := exec.Command(f.goBinary, f.asked(o).Args()...)
+		cmd.Env = append(os.Environ(), "HOME="+f.t.TempDir()) // it keeps the last list there
+		return java.NewClient(kit.Start(f.t, cmd))
+	}
 }
 
 const freshName = "a new producer and topic each second (Java 5.5.0)"

@@ -44,7 +44,7 @@ func (s *starts) works(way string, h *host, name string) {
 		run    func() *java.Client
 	}{
 		{"Java 5.5.0", func() *java.Client { return java.StartClient(s.t, "Peer", s.classes, s.lib, o) }},
-		{"Go 2.1.2", func() *java.Client { return s.goPeer(o) }},
+		{"Go 2.1.2", s.goPeer(o)},
 	} {
 		var c *java.Client
 		h.within(func() { c = start.run() })
