@@ -64,12 +64,12 @@ func (h *Server) pollVanished(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusTooManyRequests, api.Error{Error: "one broker a second is asked about, and others ask, too; ask again"})
 		return
 	}
-	st, err := s.Poll(r.Context(), broker)
+	st, hosts, err := s.Poll(r.Context(), broker)
 	if errors.Is(err, vanished.ErrUnknown) {
 		writeJSON(w, http.StatusNotFound, api.Error{Error: err.Error()})
 		return
 	}
-	writeJSON(w, http.StatusOK, vanishedOf(h.view, &st, st.Hosts, apiLimitDefault))
+	writeJSON(w, http.StatusOK, vanishedOf(h.view, &st, hosts, apiLimitDefault))
 }
 
 func vanishedOf(view View, st *vanished.Status, hosts []vanish.HostStatus, limit int) api.Vanished {

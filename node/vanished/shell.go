@@ -84,16 +84,28 @@ type Shell struct {
 	inbox  chan vanish.Message
 	tries  sync.WaitGroup
 
+	wake chan struct{} // there is something to carry out
+
 	mu     sync.Mutex // guards the following fields
 	rule   *vanish.Node
-	conns  map[uint64]Conn // that own what the rule knows
-	claims map[vanish.Subject]vanish.Claim
-	reason map[uint64]rpc.Unwatched // of those connections
-	spoken map[uint64]uint64        // how many registrations each has sent: the generation of its claims
-	looked clock.Stamp              // when members and tables were asked last
+	conns  map[uint64]*owner // that own what the rule knows
+	claims map[vanish.Subject]held
+	looked clock.Stamp // when members and tables were asked last
 	counts Counts
 
 	decisions []Decision // newest last
+}
+
+// owner is a connection that claims belong to.
+type owner struct {
+	Conn
+	spoken uint64 // registrations that it has sent: the generation of its claims
+}
+
+// held is a claim, and why its connection is not watched for it.
+type held struct {
+	vanish.Claim
+	why rpc.Unwatched
 }
 
 // Counts are counts since the start.
@@ -117,8 +129,8 @@ func (c *Counts) copied() Counts {
 // New makes a Shell that knows no broker yet. Attach it before anything else is done with it.
 func New(cfg Config) *Shell {
 	return &Shell{
-		cfg: cfg, inbox: make(chan vanish.Message, maxInbox),
-		conns: map[uint64]Conn{}, claims: map[vanish.Subject]vanish.Claim{}, reason: map[uint64]rpc.Unwatched{}, spoken: map[uint64]uint64{},
+		cfg: cfg, inbox: make(chan vanish.Message, maxInbox), wake: make(chan struct{}, 1),
+		conns: map[uint64]*owner{}, claims: map[vanish.Subject]held{},
 		counts: Counts{
 			Kept: map[vanish.Why]uint64{}, Refuted: map[string]uint64{}, Tried: map[connect.Outcome]uint64{},
 			Sent: map[string]uint64{}, Got: map[string]uint64{},
@@ -165,9 +177,14 @@ func (s *Shell) Registered(c Conn, r *routes.Registration) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spoken[c.ID()]++
-	claim := vanish.Claim{Subject: subject, Conn: c.ID(), Generation: s.spoken[c.ID()]}
-	s.conns[c.ID()], s.reason[c.ID()], s.claims[subject] = c, why, claim
+	by := s.conns[c.ID()]
+	if by == nil {
+		by = &owner{Conn: c}
+		s.conns[c.ID()] = by
+	}
+	by.spoken++
+	claim := vanish.Claim{Subject: subject, Conn: c.ID(), Generation: by.spoken}
+	s.claims[subject] = held{claim, why}
 	s.rule.Registered(claim, why == rpc.Watched, s.cfg.Clock())
 }
 
@@ -180,8 +197,6 @@ func (s *Shell) Closed(c Conn) {
 	}
 	s.rule.Closed(c.ID())
 	delete(s.conns, c.ID())
-	delete(s.reason, c.ID())
-	delete(s.spoken, c.ID())
 	for subject, claim := range s.claims {
 		if claim.Conn == c.ID() {
 			delete(s.claims, subject)
@@ -211,8 +226,17 @@ func (s *Shell) Run(ctx context.Context) {
 			s.carryOut(ctx, s.tick())
 		case m := <-s.inbox:
 			s.carryOut(ctx, s.receive(m))
+		case <-s.wake:
+			s.carryOut(ctx, s.take())
 		}
 	}
+}
+
+// take is what the rule wants done.
+func (s *Shell) take() vanish.Output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rule.Take()
 }
 
 // tick looks at what is due, and has the rule judge.
@@ -255,9 +279,13 @@ func (s *Shell) lookBeside(silent map[netip.Addr]bool) {
 	if len(silent) == 0 {
 		return
 	}
+	watched := map[uint64]bool{} // for any broker: the rule hears of them
+	for _, h := range s.claims {
+		watched[h.Conn] = watched[h.Conn] || h.why == rpc.Watched
+	}
 	for c := range s.cfg.Conns() {
 		from := c.SocketAddr().Addr()
-		if !silent[from] || s.reason[c.ID()] == rpc.Watched && s.conns[c.ID()] != nil {
+		if !silent[from] || watched[c.ID()] {
 			continue
 		}
 		if l, ok := c.Look(); ok && !l.Closed {
@@ -308,8 +336,8 @@ func (s *Shell) receive(m vanish.Message) vanish.Output {
 // lookUnwatched is for those that ask about a broker whose connection is not watched here: its life is told all the same.
 func (s *Shell) lookUnwatched(q vanish.Query) {
 	for _, subject := range q.Subjects {
-		claim, held := s.claims[subject]
-		if !held || s.reason[claim.Conn] == rpc.Watched {
+		claim, is := s.claims[subject]
+		if !is || claim.why == rpc.Watched {
 			continue
 		}
 		if l, ok := s.conns[claim.Conn].Look(); ok && !l.Closed {

@@ -79,6 +79,7 @@ type conn struct {
 	id      uint64
 	host    netip.Addr
 	why     rpc.Unwatched
+	whys    map[string]rpc.Unwatched // by advertised address, where that differs
 	began   time.Time
 	mu      sync.Mutex // guards the following
 	forced  time.Time  // the last probe that was answered at once
@@ -119,10 +120,13 @@ func (n *net) heal(key string) {
 func (c *conn) ID() uint64                 { return c.id }
 func (c *conn) Source() mq.Source          { return mq.Source{Addr: c.host} }
 func (c *conn) SocketAddr() netip.AddrPort { return netip.AddrPortFrom(c.host, 40_000) }
-func (c *conn) Watch(string, int64) rpc.Unwatched {
+func (c *conn) Watch(advertised string, _ int64) rpc.Unwatched {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watched++
+	if why, is := c.whys[advertised]; is {
+		return why
+	}
 	return c.why
 }
 
@@ -420,20 +424,40 @@ func TestOff(t *testing.T) {
 	})
 }
 
+// TestStatusOfOne: to ask about one broker leaves what is known of the others as it is.
+func TestStatusOfOne(t *testing.T) {
+	play(t, all(1), func(w *net) {
+		n := w.nodes[0]
+		n.register(&conn{node: n, id: 90, host: host(0), began: time.Now()})
+		r := registration(n.open()[6], host(0))
+		r.Name, r.Addr = "beside", "10.0.0.1:20911"
+		n.Registered(n.open()[6], r)
+		s := n.Status()
+		before := fmt.Sprintf("%+v", s.Hosts)
+		of := s.Of("beside")
+		if len(of) != 1 || len(of[0].Claims) != 1 || of[0].Claims[0].Name != "beside" || len(s.Hosts[0].Claims) != 2 {
+			t.Errorf("%+v", of)
+		}
+		if after := fmt.Sprintf("%+v", s.Hosts); after != before {
+			t.Errorf("%s\nwas\n%s", after, before)
+		}
+	})
+}
+
 // TestPoll: what each node would say is asked and shown, changes nothing, and a node that cannot speak is waited for two seconds.
 func TestPoll(t *testing.T) {
 	play(t, []vanish.Mode{vanish.Observe, vanish.Off, vanish.Observe}, func(w *net) {
-		st, err := w.nodes[0].Poll(w.t.Context(), "broker-10.0.0.2")
-		if err != nil || len(st.Hosts) != 1 || len(st.Hosts[0].Claims[0].Words) != 2 {
-			t.Fatalf("%+v, %v", st.Hosts, err)
+		st, hosts, err := w.nodes[0].Poll(w.t.Context(), "broker-10.0.0.2")
+		if err != nil || len(hosts) != 1 || len(hosts[0].Claims[0].Words) != 2 {
+			t.Fatalf("%+v, %v", hosts, err)
 		}
 		for i, why := range []vanish.Why{vanish.SwitchedOff, vanish.HeardOfLate} {
 			// Also who judges nobody reads for the answer what its kernel knows.
-			if word := st.Hosts[0].Claims[0].Words[i]; word.Answered.IsZero() || word.Why != why || st.At.Sub(word.Life) > 3*time.Second {
+			if word := hosts[0].Claims[0].Words[i]; word.Answered.IsZero() || word.Why != why || st.At.Sub(word.Life) > 3*time.Second {
 				t.Errorf("%+v", word)
 			}
 		}
-		if _, err := w.nodes[0].Poll(w.t.Context(), "nobody"); !errors.Is(err, ErrUnknown) {
+		if _, _, err := w.nodes[0].Poll(w.t.Context(), "nobody"); !errors.Is(err, ErrUnknown) {
 			t.Error(err)
 		}
 		if w.nodes[0].kinds() != "" || w.nodes[0].Status().Hosts[1].Claims[0].Words != nil {
@@ -441,12 +465,12 @@ func TestPoll(t *testing.T) {
 		}
 		w.cut("n3")
 		began := time.Now()
-		_, err = w.nodes[0].Poll(w.t.Context(), "10.0.0.2:10911")
+		_, _, err = w.nodes[0].Poll(w.t.Context(), "10.0.0.2:10911")
 		if took := time.Since(began); err != nil || took > 2*time.Second+pollLook {
 			t.Errorf("%v after %v", err, took)
 		}
 		w.heal("n3")
-		if _, err := w.nodes[1].Poll(w.t.Context(), "broker-10.0.0.2"); err != nil {
+		if _, _, err := w.nodes[1].Poll(w.t.Context(), "broker-10.0.0.2"); err != nil {
 			t.Error(err) // off: it judges nobody, and may ask
 		}
 		if st := w.nodes[1].Status(); st.Mode != vanish.Off || len(st.Hosts) != 6 {
@@ -486,6 +510,35 @@ func TestNotJudged(t *testing.T) {
 		n.Closed(n.conns[6])
 		if len(n.of("broker-"+host(20).String())) != 0 {
 			t.Error("a connection is gone, and its broker is still known")
+		}
+	})
+}
+
+// TestOneConnectionForTwoBrokers: of two brokers on one connection (RocketMQ's BrokerContainer) each has a reason of its own not to be judged, whichever
+// registered last; and the connection is looked at once for all that.
+func TestOneConnectionForTwoBrokers(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		for _, n := range w.nodes {
+			c := n.open()[0]
+			elsewhere := registration(c, host(0))
+			elsewhere.Name, elsewhere.Addr = "elsewhere", "192.0.2.7:10911"
+			c.whys = map[string]rpc.Unwatched{elsewhere.Addr: rpc.UnwatchedSource}
+			n.table.Register(elsewhere)
+			n.Registered(c, elsewhere)
+			s := n.Status()
+			for _, claim := range s.Hosts[0].Claims {
+				want := map[string]string{"elsewhere": rpc.UnwatchedSource.String()}[claim.Name]
+				if got := s.NotJudged(&s.Hosts[0], &claim); got != want {
+					t.Errorf("%s: %q, want %q", claim.Name, got, want)
+				}
+			}
+		}
+		w.cut(host(0).String())
+		pass(9 * time.Second)
+		for _, n := range w.nodes {
+			if n.kinds() != "would_evict;" || n.Status().Decisions[0].Claim.Name != "broker-10.0.0.1" {
+				t.Errorf("%s: %+v", n.name, n.Status().Decisions)
+			}
 		}
 	})
 }

@@ -24,8 +24,8 @@ type Status struct {
 	vanish.Status
 	At        clock.Stamp
 	Counts    Counts
-	Decisions []Decision               // newest first
-	unwatched map[uint64]rpc.Unwatched // by connection
+	Decisions []Decision // newest first
+	unwatched map[vanish.Subject]rpc.Unwatched
 }
 
 // Decision is what this node decided about a silent host, or what became of that.
@@ -64,7 +64,7 @@ func (s *Status) NotJudged(h *vanish.HostStatus, c *vanish.ClaimStatus) string {
 	case s.Mode == vanish.Off:
 		return vanish.SwitchedOff.Name()
 	case !c.Watched:
-		return s.unwatched[c.Conn].String()
+		return s.unwatched[c.Subject].String()
 	case s.AnsweredFor:
 		return vanish.AnsweredFor.Name()
 	case !c.Calibrated:
@@ -89,9 +89,9 @@ func (s *Shell) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Clock()
-	st := Status{Status: s.rule.Status(now), At: now, Counts: s.counts.copied(), unwatched: map[uint64]rpc.Unwatched{}}
-	for id, why := range s.reason {
-		st.unwatched[id] = why
+	st := Status{Status: s.rule.Status(now), At: now, Counts: s.counts.copied(), unwatched: map[vanish.Subject]rpc.Unwatched{}}
+	for subject, h := range s.claims {
+		st.unwatched[subject] = h.why
 	}
 	for i := range s.decisions {
 		st.Decisions = append(st.Decisions, s.decisions[len(s.decisions)-1-i])
@@ -108,10 +108,11 @@ func (s *Shell) note(d Decision) {
 	s.decisions = append(s.decisions, d)
 }
 
-// Of keeps the hosts of brokers of a name, or of an advertised address, and of them those claims alone.
+// Of are the hosts of brokers of a name, or of an advertised address, with those claims alone.
 func (s *Status) Of(broker string) (hosts []vanish.HostStatus) {
+	other := func(c vanish.ClaimStatus) bool { return c.Name != broker && c.Addr != broker }
 	for _, h := range s.Hosts {
-		h.Claims = slices.DeleteFunc(h.Claims, func(c vanish.ClaimStatus) bool { return c.Name != broker && c.Addr != broker })
+		h.Claims = slices.DeleteFunc(slices.Clone(h.Claims), other)
 		if len(h.Claims) > 0 {
 			hosts = append(hosts, h)
 		}
@@ -123,12 +124,12 @@ func (s *Status) Of(broker string) (hosts []vanish.HostStatus) {
 var ErrUnknown = errors.New("no broker of that name, or at that address, is registered here")
 
 // Poll asks all nodes now about the brokers of a name or an advertised address, and waits for their answers, for two seconds at most. It
-// changes nothing. The Words of the claims are the answers.
-func (s *Shell) Poll(ctx context.Context, broker string) (Status, error) {
-	st := s.Status()
-	st.Hosts = st.Of(broker)
-	if len(st.Hosts) == 0 {
-		return st, ErrUnknown
+// changes nothing. The Words of the claims of the hosts are the answers. It needs Run.
+func (s *Shell) Poll(ctx context.Context, broker string) (st Status, hosts []vanish.HostStatus, err error) {
+	st = s.Status()
+	hosts = st.Of(broker)
+	if len(hosts) == 0 {
+		return st, nil, ErrUnknown
 	}
 	type asked struct {
 		into *vanish.ClaimStatus
@@ -137,18 +138,20 @@ func (s *Shell) Poll(ctx context.Context, broker string) (Status, error) {
 	var polls []asked
 	s.mu.Lock()
 	s.catchUp(s.cfg.Clock())
-	for i := range st.Hosts {
-		for j := range st.Hosts[i].Claims {
-			c := &st.Hosts[i].Claims[j]
+	for i := range hosts {
+		for j := range hosts[i].Claims {
+			c := &hosts[i].Claims[j]
 			c.Words = nil
 			if len(polls) < maxAsked {
 				polls = append(polls, asked{c, s.rule.Ask(c.Subject, s.cfg.Clock())})
 			}
 		}
 	}
-	out := s.rule.Take()
 	s.mu.Unlock()
-	s.carryOut(ctx, out)
+	select { // Run carries it out: whoever asks may go away at any time, and what the rule wants done is not only his
+	case s.wake <- struct{}{}:
+	default:
+	}
 	done := func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -170,5 +173,5 @@ func (s *Shell) Poll(ctx context.Context, broker string) (Status, error) {
 	for _, p := range polls {
 		p.into.Words = p.poll.Words(s.cfg.Clock())
 	}
-	return st, nil
+	return st, hosts, nil
 }

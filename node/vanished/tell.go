@@ -19,7 +19,7 @@ func (s *Shell) evict(e *vanish.Eviction) {
 			return false
 		}
 		l, ok := c.Look()
-		return ok && e.Stands(s.claims[e.Subject], !l.Closed, vanish.Reading{Heard: l.Heard})
+		return ok && e.Stands(s.claims[e.Subject].Claim, !l.Closed, vanish.Reading{Heard: l.Heard})
 	}
 	taken, eff := routes.NotTaken, routes.Effects{}
 	if s.cfg.Rule.Mode == vanish.On {
