@@ -346,11 +346,11 @@ func (g *Gossip) send(p *tombstone.Packet) {
 	g.sendStream(&to, b)
 }
 
-// sendStream sends one message by stream, without waiting for it.
-func (g *Gossip) sendStream(to *memberlist.Node, b []byte) {
+// sendStream sends one message by stream, without waiting for it. False: it does not, for too many streams are open.
+func (g *Gossip) sendStream(to *memberlist.Node, b []byte) bool {
 	if !g.takeStream(to.Name) {
 		g.counts.streamsDropped.Add(1)
-		return
+		return false
 	}
 	node := *to
 	g.group.Go(func() {
@@ -359,6 +359,7 @@ func (g *Gossip) sendStream(to *memberlist.Node, b []byte) {
 			g.counts.sendFailed.Add(1)
 		}
 	})
+	return true
 }
 
 func (g *Gossip) takeStream(to string) bool {

@@ -21,9 +21,8 @@ func (d delegate) vanished(b []byte) {
 	d.g.cfg.OnVanish(msg)
 }
 
-// Tell sends a message about hosts that may have vanished to the listed address of a member, and does not wait for it. False: there is no such member, or
-// it was not sent.
-func (g *Gossip) Tell(peer vanish.Peer, msg vanish.Message, stream bool) bool {
+// Tell sends a message about hosts that may have vanished to the listed address of a member, and does not wait for it.
+func (g *Gossip) Tell(peer vanish.Peer, msg vanish.Message, stream bool) vanish.Sent {
 	b, err := encodeVanish(msg)
 	if err == nil && len(b) > vanish.MaxMessage {
 		err = fmt.Errorf("%T of %d bytes, want at most %d", msg, len(b), vanish.MaxMessage)
@@ -31,21 +30,23 @@ func (g *Gossip) Tell(peer vanish.Peer, msg vanish.Message, stream bool) bool {
 	if err != nil {
 		g.counts.unsendable.Add(1)
 		g.cfg.Logger.Error("message about a silent host not sent", "err", err)
-		return false
+		return vanish.NotSent
 	}
 	to, ok := g.inbox.node(peer)
 	if !ok {
-		return false
+		return vanish.NotSent
 	}
 	if stream {
-		g.sendStream(&to, b)
-		return true
+		if !g.sendStream(&to, b) {
+			return vanish.HeldBack
+		}
+		return vanish.Went
 	}
 	if err := g.list.SendBestEffort(&to, b); err != nil {
 		g.counts.sendFailed.Add(1)
-		return false
+		return vanish.NotSent
 	}
-	return true
+	return vanish.Went
 }
 
 // Nodes is how many nodes the cluster has as far as this one knows: the living, and those that are lost (see AllMembers), unless their

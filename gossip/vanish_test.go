@@ -26,7 +26,7 @@ func TestTell(t *testing.T) {
 	for _, stream := range []bool{true, false} {
 		for _, m := range vanishExamples() {
 			kit.Until(t, "heard as it was said", func() bool { // again and again: packets are lost, also on loopback
-				if !first.Tell(to, m, stream) {
+				if first.Tell(to, m, stream) == vanish.NotSent {
 					t.Fatal("not sent")
 				}
 				for {
@@ -42,10 +42,20 @@ func TestTell(t *testing.T) {
 			})
 		}
 	}
-	if to.Boot++; first.Tell(to, vanishExamples()[0], false) {
+	first.streams.mu.Lock()
+	open := first.streams.all
+	first.streams.all = streamsAtOnce
+	first.streams.mu.Unlock()
+	if got := first.Tell(to, vanishExamples()[0], true); got != vanish.HeldBack {
+		t.Errorf("with all streams open: %v", got)
+	}
+	first.streams.mu.Lock()
+	first.streams.all -= streamsAtOnce - open
+	first.streams.mu.Unlock()
+	if to.Boot++; first.Tell(to, vanishExamples()[0], false) != vanish.NotSent {
 		t.Error("another life of that member is told")
 	}
-	if first.Tell(second.Self(), vanish.Alive{From: vanish.Peer{Name: string(make([]byte, vanish.MaxMessage))}}, false) {
+	if first.Tell(second.Self(), vanish.Alive{From: vanish.Peer{Name: string(make([]byte, vanish.MaxMessage))}}, false) != vanish.NotSent {
 		t.Error("a message that is too long is sent")
 	}
 }

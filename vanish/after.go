@@ -14,6 +14,7 @@ const refutedMany = 3 // refuted evictions that put this node on hold
 type eviction struct {
 	subject Subject
 	at      clock.Stamp
+	taken   bool // by the tables; until then nothing has been done that could be refuted
 	back    bool
 }
 
@@ -65,27 +66,39 @@ func (n *Node) evict(k *claim, now clock.Stamp) {
 	n.after.evictions = append(n.after.evictions, k.evicted)
 }
 
+// Pending says that an Eviction is still to be carried out: nothing that was heard of its host since the decision speaks against it. The
+// tables ask it under their lock, with Stands.
+func (n *Node) Pending(e *Eviction, now clock.Stamp) bool {
+	k := n.claims[e.Subject]
+	return k != nil && k.Claim == e.Claim && k.evicted != nil && !k.evicted.taken && k.machine.Silence(n.attention.Since(), now) >= n.times.After
+}
+
 // Took takes what the tables did with an Eviction. When they kept the claim, it goes on being judged as if nothing had been.
 func (n *Node) Took(e Eviction, took bool) {
 	k := n.claims[e.Subject]
-	if k == nil || k.evicted == nil || k.Conn != e.Conn {
-		return
-	}
-	if !took {
-		k.evicted.back = true
-		k.evicted = nil
+	switch {
+	case k == nil || k.Conn != e.Conn:
+	case !took:
+		if k.evicted != nil {
+			k.evicted.back = true
+			k.evicted = nil
+		}
 		n.keep(k, Younger, "", e.Silence)
-		return
+	case k.evicted != nil:
+		k.evicted.taken = true
+		n.counters.Evicted++
+		k.held = n.cfg.Mode != On
 	}
-	n.counters.Evicted++
-	k.held = n.cfg.Mode != On
 }
 
-// refute takes that a claim's eviction was wrong: its host lives.
+// refute takes that a claim's eviction was wrong: its host lives. One that is not carried out yet is called off.
 func (n *Node) refute(k *claim, by string, now clock.Stamp) {
 	e := k.evicted
 	e.back = true
 	k.evicted = nil
+	if !e.taken { // nobody was taken out, and nobody is going to be
+		return
+	}
 	n.counters.Refuted++
 	n.after.holds.Hold(scope{Subject: k.Subject}, now)
 	n.after.holds.Refute(k.Subject, now)

@@ -14,7 +14,7 @@ const (
 	muteAfter  = 3 * time.Second // a member that answered nothing for so long
 	muteAsks   = 6               // in reply to so many questions
 	muteStream = 2 * time.Second // and nothing by stream for so long, or the stream failed
-	streamAsk  = 3               // the question in vain that goes by stream as well
+	streamAsk  = 3               // the question in vain from which on one goes by stream as well
 )
 
 // question is one try, to be answered once, with its own t0.
@@ -125,7 +125,7 @@ func (n *Node) question(now clock.Stamp) {
 				if d.w.asks == 0 {
 					d.w.from, d.w.stream, d.w.streamNo = now, clock.Stamp{}, false
 				}
-				if d.w.asks++; d.w.asks == streamAsk {
+				if d.w.asks++; d.w.asks >= streamAsk && d.w.stream.IsZero() {
 					d.w.stream = now
 					third.add(d.k, d.w)
 				}
@@ -155,11 +155,19 @@ func (n *Node) send(q *question) {
 	n.out.Packets = append(n.out.Packets, Packet{To: q.to, Msg: m, Stream: q.stream})
 }
 
-// StreamFailed takes that a question could not be sent by stream.
-func (n *Node) StreamFailed(nonce uint64) {
-	if q, open := n.open.Find(nonce); open && q.stream {
-		for _, w := range q.words {
-			w.streamNo = w.streamNo || w.stream == q.asked
+// StreamSent takes what became of a question that was to go by stream. One that was held back was not asked: it is tried again.
+func (n *Node) StreamSent(nonce uint64, sent Sent) {
+	q, open := n.open.Find(nonce)
+	if !open || !q.stream {
+		return
+	}
+	for _, w := range q.words {
+		switch {
+		case w.stream != q.asked || sent == Went:
+		case sent == HeldBack:
+			w.stream = clock.Stamp{}
+		default:
+			w.streamNo = true
 		}
 	}
 }

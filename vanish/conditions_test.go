@@ -186,6 +186,106 @@ func TestStands(t *testing.T) {
 	}
 }
 
+// TestHeardBeforeItIsTaken: what is heard of a host between the decision and the tables calls the eviction off. It is no refutation, for nothing was done;
+// and the claim is judged on.
+func TestHeardBeforeItIsTaken(t *testing.T) {
+	decided := func() (*world, *Node, *claim, *Eviction) {
+		w, n, k := agreed(t)
+		k.held = true
+		n.Took(Eviction{Claim: k.Claim}, false)
+		n.Take()
+		n.judge(k, w.at())
+		out := n.Take().Evict
+		if len(out) != 1 || !n.Pending(&out[0], w.at()) {
+			t.Fatalf("%d evictions, or none that is pending", len(out))
+		}
+		return w, n, k, &out[0]
+	}
+	for what, heard := range map[string]func(w *world, n *Node, k *claim){
+		"a new connection": func(w *world, n *Node, k *claim) {
+			a := k.machine.Ask(n.attention.Since(), w.at().Add(time.Second))
+			n.Tried(k.Source, a.Try, Answered, w.at())
+		},
+		"an ACK": func(w *world, n *Node, k *claim) {
+			n.Looked(k.Conn, Reading{Heard: time.Millisecond}, w.at().Add(time.Second))
+		},
+		"another connection": func(w *world, n *Node, k *claim) {
+			n.Heard(k.Source, w.at().Add(-n.times.After+time.Millisecond), w.at())
+		},
+		"its REGISTER":     func(w *world, n *Node, k *claim) { n.Registered(k.Claim, true, w.at()) },
+		"another's":        func(w *world, n *Node, k *claim) { n.Registered(Claim{k.Subject, k.Conn + 100, 1}, true, w.at()) },
+		"its UNREGISTER":   func(w *world, n *Node, k *claim) { n.Ended(k.Subject) },
+		"its connection's": func(w *world, n *Node, k *claim) { n.Closed(k.Conn) },
+	} {
+		w, n, k, e := decided()
+		heard(w, n, k)
+		if n.Pending(e, w.at()) {
+			t.Errorf("%s: the eviction is still pending", what)
+		}
+		n.Took(*e, false)
+		if n.counters.Refuted != 0 || n.after.holding(k.Subject, w.at()) || n.counters.Evicted != 1 || len(n.after.gone(w.at())) != 0 {
+			t.Errorf("%s: refuted %d times, evicted %d times", what, n.counters.Refuted, n.counters.Evicted)
+		}
+	}
+	w, n, k, e := decided()
+	n.Took(*e, true)
+	if n.Pending(e, w.at()) {
+		t.Error("carried out, and pending")
+	}
+	n.Looked(k.Conn, Reading{Heard: time.Millisecond}, w.at().Add(time.Second))
+	if n.counters.Refuted != 1 {
+		t.Errorf("carried out, then heard: refuted %d times", n.counters.Refuted)
+	}
+}
+
+// TestStreams: from the third question in vain on one goes by stream. One that was held back was not asked: it goes with the next; one that failed is as good
+// as two seconds without an answer.
+func TestStreams(t *testing.T) {
+	w, n, k := agreed(t)
+	o := k.asking[0]
+	o.asks, o.stream, o.streamNo = 0, clock.Stamp{}, false
+	now := w.at()
+	ask := func() (nonce uint64, stream bool) {
+		now = now.Add(time.Second)
+		for _, other := range k.asking {
+			other.next = now.Add(time.Minute)
+		}
+		o.next = clock.Stamp{}
+		n.Take()
+		n.question(now)
+		for _, p := range n.Take().Packets {
+			if p.Stream {
+				return p.Msg.(Query).Nonce, true
+			}
+		}
+		return 0, false
+	}
+	for i := 1; i <= 2; i++ {
+		if _, stream := ask(); stream {
+			t.Errorf("question %d by stream", i)
+		}
+	}
+	nonce, stream := ask()
+	if !stream || o.stream != now {
+		t.Fatal("the third not by stream")
+	}
+	if n.StreamSent(nonce, HeldBack); !o.stream.IsZero() || o.streamNo {
+		t.Errorf("held back: %+v", o)
+	}
+	if nonce, stream = ask(); !stream {
+		t.Fatal("held back, and not asked again")
+	}
+	if n.StreamSent(nonce, Went); o.stream != now || o.streamNo {
+		t.Errorf("went: %+v", o)
+	}
+	if _, stream := ask(); stream {
+		t.Error("asked by stream twice")
+	}
+	if n.StreamSent(nonce, NotSent); !o.streamNo {
+		t.Error("a stream that failed is not noted")
+	}
+}
+
 // TestSilenceIsCounted: T of it, and no less.
 func TestSilenceIsCounted(t *testing.T) {
 	for back, want := range map[time.Duration]int{7900 * ms: 0, 8100 * ms: 1} {

@@ -41,6 +41,16 @@ type Message interface {
 	Valid() error
 }
 
+// Sent is what became of a message that was to be sent.
+type Sent uint8
+
+// The outcomes.
+const (
+	NotSent  Sent = iota // that failed, or there is no such member
+	HeldBack             // it was not tried, for too many streams are open
+	Went
+)
+
 // Query asks a member what it knows of subjects, now. Every try has a fresh nonce.
 type Query struct {
 	From     Peer

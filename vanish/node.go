@@ -57,7 +57,7 @@ type Claim struct {
 type Packet struct {
 	To     Peer
 	Msg    Message
-	Stream bool          // by stream: tell StreamFailed if that fails
+	Stream bool          // by stream: tell StreamSent what became of it
 	After  time.Duration // from now
 }
 
@@ -68,7 +68,7 @@ type Connect struct {
 	Try    uint64
 }
 
-// Eviction is a claim to evict. The tables ask Stands under their lock first, and tell the Node by Took what they did.
+// Eviction is a claim to evict. The tables ask Pending and Stands under their lock first, and tell the Node by Took what they did.
 type Eviction struct {
 	Claim
 	After      time.Duration // T
@@ -304,6 +304,9 @@ func (n *Node) Closed(conn uint64) {
 
 func (n *Node) drop(k *claim) {
 	same := func(o *claim) bool { return o == k }
+	if k.evicted != nil && !k.evicted.taken { // it is gone by something else
+		k.evicted.back = true
+	}
 	delete(n.claims, k.Subject)
 	n.order = slices.DeleteFunc(n.order, same)
 	m := k.machine

@@ -343,7 +343,7 @@ func (w *world) carry(i int) {
 			Key:      tombstone.Key{Cluster: e.Cluster, Addr: e.Addr},
 			Identity: tombstone.Identity{Name: e.Name, BrokerID: e.BrokerID, RemoteIP: e.Source}, Owner: e.Conn, Silence: e.After,
 			Still: func() bool {
-				return e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.now - l.heard})
+				return n.Pending(&e, w.at()) && e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.now - l.heard})
 			},
 		})
 		if taken != routes.NotTaken {

@@ -48,7 +48,7 @@ type Members interface {
 	Self() tombstone.Peer
 	Members() []gossip.Member
 	Nodes() int
-	Tell(to vanish.Peer, msg vanish.Message, stream bool) bool
+	Tell(to vanish.Peer, msg vanish.Message, stream bool) vanish.Sent
 }
 
 // Dialer tries new connections, as *connect.Dialer does.
@@ -397,10 +397,11 @@ func (s *Shell) send(p vanish.Packet) {
 	sent := s.gossip.Tell(p.To, p.Msg, p.Stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sent {
+	if sent == vanish.Went {
 		s.counts.Sent[typeOf(p.Msg)]++
-	} else if q, ok := p.Msg.(vanish.Query); ok && p.Stream {
-		s.rule.StreamFailed(q.Nonce)
+	}
+	if q, ok := p.Msg.(vanish.Query); ok && p.Stream {
+		s.rule.StreamSent(q.Nonce, sent)
 	}
 }
 

@@ -43,10 +43,12 @@ type node struct {
 	name     string
 	conns    []*conn
 	draining atomic.Bool
+	full     atomic.Bool // of streams
 	log      text
 	answers  netip.Addr // a canary that answers
 	table    *routes.Table
 	events   []routes.Event // of evictions
+	halt     func()         // ends its Run
 }
 
 // text is a log that may be read while it is written.
@@ -171,14 +173,17 @@ func (n *node) Members() (all []gossip.Member) {
 	return all
 }
 
-func (n *node) Tell(to vanish.Peer, m vanish.Message, _ bool) bool {
+func (n *node) Tell(to vanish.Peer, m vanish.Message, stream bool) vanish.Sent {
+	if stream && n.full.Load() {
+		return vanish.HeldBack
+	}
 	for _, one := range n.net.nodes {
 		if _, mute := n.net.since("", one.name); !mute && one.Self() == to {
 			one.Message(m)
-			return true
+			return vanish.Went
 		}
 	}
-	return false
+	return vanish.NotSent
 }
 
 func (n *node) Try(ctx context.Context, addr netip.AddrPort) connect.Result {
@@ -277,7 +282,10 @@ func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
 			for h := range 6 {
 				n.register(&conn{node: n, id: uint64(i*100 + h + 1), host: host(h), began: time.Now()})
 			}
-			running.Go(func() { n.Run(ctx) })
+			its, end := context.WithCancel(ctx)
+			over := make(chan struct{})
+			n.halt = func() { end(); <-over }
+			running.Go(func() { defer close(over); defer end(); n.Run(its) })
 		}
 		<-time.After(40 * time.Second)
 		synctest.Wait()
@@ -575,18 +583,60 @@ func TestBrake(t *testing.T) {
 	})
 }
 
-// TestTheLastLook: what was decided is told only if the claim stands and its connection shows no life at that moment.
+// TestTheLastLook: what was decided is carried out only if nothing was heard since: neither by the rule nor by a look at that moment, and of the claim as it was
+// judged.
 func TestTheLastLook(t *testing.T) {
-	play(t, all(3), func(w *net) {
+	for what, c := range map[string]struct {
+		since func(w *net, n *node, e *vanish.Eviction)
+		want  uint64
+	}{
+		"nothing":             {func(*net, *node, *vanish.Eviction) {}, 1},
+		"an ACK":              {func(w *net, n *node, _ *vanish.Eviction) { w.heal(host(1).String()) }, 0},
+		"another generation":  {func(_ *net, _ *node, e *vanish.Eviction) { e.Generation++ }, 0},
+		"a new connection":    {func(_ *net, n *node, e *vanish.Eviction) { n.rule.Tried(e.Source, 0, vanish.Answered, n.cfg.Clock()) }, 0},
+		"a closed connection": {func(_ *net, n *node, _ *vanish.Eviction) { n.Closed(n.open()[1]) }, 0},
+	} {
+		play(t, all(3), func(w *net) {
+			n := w.nodes[0]
+			w.cut(host(1).String())
+			pass(5 * time.Second)
+			n.halt() // from here on the test is the loop
+			for began := time.Now(); ; {
+				if pass(vanish.Tick); time.Since(began) > 5*time.Second {
+					t.Fatalf("%s: nothing was decided", what)
+				}
+				for len(n.inbox) > 0 {
+					n.receive(<-n.inbox)
+				}
+				if out := n.tick(); len(out.Evict) > 0 {
+					c.since(w, n, &out.Evict[0])
+					n.evict(&out.Evict[0])
+					break
+				} else {
+					n.carryOut(w.t.Context(), out)
+				}
+			}
+			if got := n.Status().Counts.WouldEvict; got != c.want {
+				t.Errorf("%s: %d evictions, want %d", what, got, c.want)
+			}
+		})
+	}
+}
+
+// TestStreamHeldBack: a member that could not be asked by stream, for too many were open, is not mute; one that could is.
+func TestStreamHeldBack(t *testing.T) {
+	play(t, on(3), func(w *net) {
 		n := w.nodes[0]
-		e := vanish.Eviction{Claim: n.of("broker-10.0.0.2")[0].Claims[0].Claim, After: 8 * time.Second}
-		n.evict(&e)
-		w.cut(host(1).String())
-		pass(9 * time.Second) // it is decided by itself, once
-		other := e
-		other.Generation++
-		n.evict(&other)
-		if n.Status().Counts.WouldEvict != 1 {
+		n.full.Store(true)
+		w.cut("n3")
+		w.cut(host(3).String())
+		pass(12 * time.Second)
+		if n.kinds() != "kept not_answered;" || !n.lists(host(3)) || w.nodes[1].kinds() != "kept not_answered;evicted;" && w.nodes[1].kinds() != "evicted;" {
+			t.Errorf("%s; %s", n.kinds(), w.nodes[1].kinds())
+		}
+		n.full.Store(false)
+		pass(5 * time.Second)
+		if n.lists(host(3)) {
 			t.Error(n.kinds())
 		}
 	})

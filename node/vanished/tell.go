@@ -9,8 +9,8 @@ import (
 	"github.com/epitaph-mq/epitaph/vanish"
 )
 
-// evict takes out what was judged, or with --dead-hosts=observe tells that it would. The claim must stand, by a look made under the
-// lock that evicts.
+// evict takes out what was judged, or with --dead-hosts=observe tells that it would. The claim must stand, by what was heard since and by a
+// look made under the lock that evicts.
 func (s *Shell) evict(e *vanish.Eviction) {
 	s.mu.Lock()
 	still := func() bool {
@@ -19,7 +19,7 @@ func (s *Shell) evict(e *vanish.Eviction) {
 			return false
 		}
 		l, ok := c.Look()
-		return ok && e.Stands(s.claims[e.Subject].Claim, !l.Closed, vanish.Reading{Heard: l.Heard})
+		return ok && s.rule.Pending(e, s.cfg.Clock()) && e.Stands(s.claims[e.Subject].Claim, !l.Closed, vanish.Reading{Heard: l.Heard})
 	}
 	taken, eff := routes.NotTaken, routes.Effects{}
 	if s.cfg.Rule.Mode == vanish.On {
