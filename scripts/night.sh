@@ -23,7 +23,7 @@ model*) figures="$(count ' ticks, .* states, [0-9]+s$') variants as expected" ;;
 esac
 [ -n "$figures" ] || figures="$(count '^--- PASS') tests passed, $(count '^--- FAIL') failed, $(count '^--- SKIP') skipped"
 [ "$status" = 0 ] || figures="FAILED: $figures"
-commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ":!$page" || echo ", changed")
+commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ":!docs" || echo ", changed")
 machine="$(getconf _NPROCESSORS_ONLN) cores, $(awk '/^MemTotal/ {printf "%d GiB", $2 / 1048576 + 0.5}' /proc/meminfo 2>/dev/null), $(uname -sm)"
 row="| $part | $(date -u +%Y-%m-%d) | $commit | $machine | $took min | $figures |"
 
