@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/epitaph-mq/epitaph/cli"
+	"github.com/epitaph-mq/epitaph/packed"
 )
 
 // What must accompany the program, and so is in it. make notice renews the last two.
@@ -14,10 +15,15 @@ var (
 	license string
 	//go:embed NOTICE
 	notice string
-	//go:embed THIRD_PARTY_LICENSES
-	thirdParty string
+	//go:embed THIRD_PARTY_LICENSES.gz
+	thirdParty packed.Text
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args, []string{license, notice, thirdParty}, os.Stdout, os.Stderr))
+	os.Exit(cli.Main(os.Args, papers, os.Stdout, os.Stderr))
+}
+
+func papers() ([]string, error) {
+	libraries, err := thirdParty.Unpack()
+	return []string{license, notice, libraries}, err
 }

@@ -33,7 +33,9 @@ func TestNothingIsTakenAway(t *testing.T) {
 		}
 		Components struct{ Schemas map[string]*schema }
 	}
-	kit.Must(t, json.Unmarshal(OpenAPI, &doc))
+	text, err := OpenAPI.Unpack()
+	kit.Must(t, err)
+	kit.Must(t, json.Unmarshal([]byte(text), &doc))
 	var typeOf func(s *schema) string
 	typeOf = func(s *schema) string {
 		switch {

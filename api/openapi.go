@@ -1,9 +1,13 @@
 package api
 
-import _ "embed" // the description below
+import (
+	_ "embed" // the description below
 
-// OpenAPI describes all that can be asked over HTTP (OpenAPI 3.0). Its schemas are made of the types and comments of this
+	"github.com/epitaph-mq/epitaph/packed"
+)
+
+// OpenAPI describes all that can be asked over HTTP (OpenAPI 3.0): openapi.json, compressed. Its schemas are made of the types and comments of this
 // package by the test that compares them: EPITAPH_ACCEPT=1 go test ./api.
 //
-//go:embed openapi.json
-var OpenAPI []byte
+//go:embed openapi.json.gz
+var OpenAPI packed.Text

@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
@@ -133,7 +133,7 @@ func (v *view) brokersOf(ctx context.Context, server nameServer) error {
 			all = append(all, brokerAddress{b.Cluster, b.BrokerName, a.ID, a.Addr})
 		}
 	}
-	slices.SortFunc(all, func(a, b brokerAddress) int {
+	order.By(all, func(a, b brokerAddress) int {
 		if o := strings.Compare(a.Cluster+"\x00"+a.Broker, b.Cluster+"\x00"+b.Broker); o != 0 {
 			return o
 		}

@@ -18,7 +18,7 @@ type program struct {
 	stdout, stderr io.Writer
 	environ        []string
 	name           string // as it was called
-	licenses       []string
+	licenses       func() ([]string, error)
 	newNode        nodeMaker
 	usual          []string // where sockets of nodes are looked for; nil: where they are by default
 	streams        streams
@@ -28,7 +28,7 @@ type program struct {
 
 // Main runs the command line and returns the exit status. args[0] is the name of the program: called as mqnamesrv it
 // is the original's start program. licenses are the texts that the command of that name prints.
-func Main(args []string, licenses []string, stdout, stderr io.Writer) int {
+func Main(args []string, licenses func() ([]string, error), stdout, stderr io.Writer) int {
 	p := &program{stdout: stdout, stderr: stderr, environ: environ(), licenses: licenses, newNode: newNode, become: becomeSelf}
 	return p.main(args)
 }

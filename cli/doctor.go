@@ -16,6 +16,7 @@ import (
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/survey"
 )
@@ -325,7 +326,7 @@ func (a *doctorAnswer) mask(e *survey.Evidence) {
 	for i, host := range hosts {
 		masks = append(masks, masked{host, fmt.Sprintf("host-%d", i+1), regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(host) + `($|[^\w.-])`)})
 	}
-	slices.SortFunc(masks, func(a, b masked) int { return len(b.host) - len(a.host) }) // the longest first: one may be part of another
+	order.By(masks, func(a, b masked) int { return len(b.host) - len(a.host) }) // the longest first: one may be part of another
 	hide := func(text *string) {
 		for _, m := range masks {
 			if strings.Contains(m.host, ":") {

@@ -17,10 +17,14 @@ func (p *program) licensesCommand() *command.Command {
 		UsageText: "epitaph licenses [--json]",
 		Flags:     []command.Flag{{To: &v.json, Name: "json", Usage: "for programs: JSON, a list of the texts"}},
 		Run: func(context.Context, []string) error {
-			if v.json {
-				return v.printAsJSON(p.licenses)
+			texts, err := p.licenses()
+			if err != nil {
+				return err
 			}
-			_, err := io.WriteString(p.stdout, strings.Join(p.licenses, "\n"))
+			if v.json {
+				return v.printAsJSON(texts)
+			}
+			_, err = io.WriteString(p.stdout, strings.Join(texts, "\n"))
 			return err
 		},
 	}

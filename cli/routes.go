@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
@@ -115,11 +115,11 @@ func routeOf(ctx context.Context, server nameServer, topic string, into *api.Rou
 		for _, a := range b.Addrs {
 			rb.Addrs = append(rb.Addrs, api.RouteAddr(a))
 		}
-		slices.SortFunc(rb.Addrs, func(a, b api.RouteAddr) int { return cmp.Compare(a.ID, b.ID) })
+		order.By(rb.Addrs, func(a, b api.RouteAddr) int { return cmp.Compare(a.ID, b.ID) })
 		into.Brokers = append(into.Brokers, rb)
 	}
 	// A Java NameServer answers in the order of its hash tables.
-	slices.SortStableFunc(into.Queues, func(a, b api.Queue) int { return cmp.Compare(a.Broker, b.Broker) })
-	slices.SortStableFunc(into.Brokers, func(a, b api.RouteBroker) int { return cmp.Compare(a.Broker, b.Broker) })
+	order.Stable(into.Queues, func(a, b api.Queue) int { return cmp.Compare(a.Broker, b.Broker) })
+	order.Stable(into.Brokers, func(a, b api.RouteBroker) int { return cmp.Compare(a.Broker, b.Broker) })
 	return nil
 }

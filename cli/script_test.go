@@ -24,7 +24,9 @@ func TestMain(m *testing.M) {
 		panic(syscall.Exec(os.Args[0], os.Args, os.Environ()))
 	}
 	time.Local = time.UTC // screens show the time of day, and goroutines of other tests may read this one
-	run := func() { os.Exit(Main(os.Args, []string{"the licences\n"}, os.Stdout, os.Stderr)) }
+	run := func() {
+		os.Exit(Main(os.Args, func() ([]string, error) { return []string{"the licences\n"}, nil }, os.Stdout, os.Stderr))
+	}
 	if _, _, ok := asJava(os.Args); ok { // mqnamesrv once more; on the PATH java stays what it is
 		run()
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 const (
@@ -160,7 +161,7 @@ func (h *topHistory) figures() topFigures {
 		one.P50, one.P99 = quantile(times, 0.50), quantile(times, 0.99)
 		f.Codes = append(f.Codes, one)
 	}
-	slices.SortStableFunc(f.Codes, func(a, b topRequest) int { return int(b.Rate - a.Rate) })
+	order.Stable(f.Codes, func(a, b topRequest) int { return int(b.Rate - a.Rate) })
 	return f
 }
 

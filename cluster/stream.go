@@ -3,6 +3,8 @@ package cluster
 import (
 	"slices"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 const (
@@ -36,7 +38,7 @@ type Verdict struct {
 func (w *Watch) Departures() []Departure {
 	all := w.left()
 	all = append(all, w.losses...)
-	slices.SortStableFunc(all, func(a, b Departure) int { return b.At.Compare(a.At) })
+	order.Stable(all, func(a, b Departure) int { return b.At.Compare(a.At) })
 	return all
 }
 

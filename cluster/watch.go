@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 const (
@@ -194,7 +196,7 @@ func (w *Watch) Rows() []Row {
 	for _, r := range w.rows {
 		all = append(all, Row{Key: r.Key, Cells: slices.Clone(r.Cells)})
 	}
-	slices.SortFunc(all, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
+	order.By(all, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
 	return all
 }
 

@@ -1,10 +1,11 @@
 package digest
 
 import (
-	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // For how long something may differ before it is called a divergence. A registration reaches all nodes within milliseconds,
@@ -91,7 +92,7 @@ func (l *Ledger) view(p *peer, now clock.Stamp) PeerView {
 		diff.Settled = l.settled(p, &diff)
 		pv.Differences = append(pv.Differences, diff)
 	}
-	slices.SortFunc(pv.Differences, func(a, b Difference) int { return compareKeys(&a.Key, &b.Key) })
+	order.By(pv.Differences, func(a, b Difference) int { return compareKeys(&a.Key, &b.Key) })
 	return pv
 }
 
@@ -168,7 +169,7 @@ func (l *Ledger) Catchup(now clock.Stamp) (c Catchup) {
 		}
 	}
 	for _, list := range [][]Missing{c.Missing, c.LeftOut} {
-		slices.SortFunc(list, func(a, b Missing) int { return compareKeys(&a.Key, &b.Key) })
+		order.By(list, func(a, b Missing) int { return compareKeys(&a.Key, &b.Key) })
 	}
 	return c
 }

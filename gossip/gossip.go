@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -401,6 +402,6 @@ func (g *Gossip) Members() []Member {
 // that failed stays for a day, or until its name lives again, or until ForceLeave; one that left for ten minutes.
 func (g *Gossip) AllMembers() []Member {
 	all := g.inbox.members(g.cfg.Clock())
-	slices.SortFunc(all, compareMembers)
+	order.By(all, compareMembers)
 	return all
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -200,6 +201,6 @@ func (s *state) sharedSources() (list []SharedSource) {
 			list = append(list, SharedSource{src, slices.Sorted(maps.Keys(of)), ordered[src]})
 		}
 	}
-	slices.SortFunc(list, func(a, b SharedSource) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
+	order.By(list, func(a, b SharedSource) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
 	return list
 }

@@ -3,12 +3,12 @@ package routes
 import (
 	"cmp"
 	"encoding/binary"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -106,7 +106,7 @@ func (s *state) serving() []Serving {
 			})
 		}
 	}
-	slices.SortFunc(list, func(a, b Serving) int {
+	order.By(list, func(a, b Serving) int {
 		return cmp.Or(
 			cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name),
 			cmp.Compare(a.ID, b.ID), cmp.Compare(a.Addr, b.Addr),

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/remoting/body"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Plan is what a look is going to ask for.
@@ -192,7 +194,7 @@ func (r *Result) add(d *Difference, twice bool) {
 
 func (s *Survey) topicsAgain(ctx context.Context, r *Result, t *topics, leftOut map[string]bool, differing []int) error {
 	compared := routesKnown(r.Views)
-	slices.SortFunc(differing, func(a, b int) int { return strings.Compare(t.names[a], t.names[b]) })
+	order.By(differing, func(a, b int) int { return strings.Compare(t.names[a], t.names[b]) })
 	told := 0
 	for n, i := range differing {
 		if s.Progress != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/node/properties"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
@@ -121,7 +122,7 @@ func advertised(views []*View) (all []BrokerSeen) {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b BrokerSeen) int {
+	order.By(all, func(a, b BrokerSeen) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Broker, b.Broker), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Addr, b.Addr))
 	})
 	return all

@@ -9,6 +9,7 @@ import (
 
 	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/node/properties"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting/body"
 )
 
@@ -90,10 +91,10 @@ func (f Facts) addCluster(info *body.ClusterInfo) (groups []Group) {
 			f[Subject{Kind: KindActing, Cluster: b.Cluster, Broker: b.BrokerName}] = "true"
 		}
 		addrs := slices.Clone(b.Addrs)
-		slices.SortFunc(addrs, func(a, b body.BrokerAddr) int { return cmp.Compare(a.ID, b.ID) })
+		order.By(addrs, func(a, b body.BrokerAddr) int { return cmp.Compare(a.ID, b.ID) })
 		groups = append(groups, Group{b.Cluster, b.BrokerName, addrs, b.EnableActingMaster})
 	}
-	slices.SortFunc(groups, func(a, b Group) int {
+	order.By(groups, func(a, b Group) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Broker, b.Broker))
 	})
 	return groups
@@ -167,7 +168,7 @@ func permText(perm int32) string {
 
 func mappingText(m *body.Mapping) string {
 	ids := slices.Clone(m.CurrIDs)
-	slices.SortFunc(ids, func(a, b body.QueueID) int { return cmp.Compare(a.Global, b.Global) })
+	order.By(ids, func(a, b body.QueueID) int { return cmp.Compare(a.Global, b.Global) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s of %d queues, epoch %d", m.Scope.S, m.TotalQueues, m.Epoch)
 	for _, id := range ids {
@@ -248,7 +249,7 @@ func Compare(views []*View) []Difference {
 }
 
 func sortDifferences(all []Difference) {
-	slices.SortFunc(all, func(a, b Difference) int { return compareSubjects(a.Subject, b.Subject) })
+	order.By(all, func(a, b Difference) int { return compareSubjects(a.Subject, b.Subject) })
 }
 
 // differs compares those that are known.

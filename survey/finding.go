@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Degree is how grave a finding is.
@@ -71,7 +73,7 @@ func Examine(e *Evidence, only, skip []string) (all []Finding) {
 			all = append(all, Finding{k.name, degree, about, seen, k.why, k.do})
 		})
 	}
-	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(b.Degree, a.Degree) })
+	order.Stable(all, func(a, b Finding) int { return cmp.Compare(b.Degree, a.Degree) })
 	return all
 }
 

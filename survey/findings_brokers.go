@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 )
 
@@ -212,7 +213,7 @@ func noMaster(e *Evidence, find found) {
 			all = append(all, key)
 		}
 	}
-	slices.SortFunc(all, func(a, b group) int { return strings.Compare(a.cluster+"\x00"+a.broker, b.cluster+"\x00"+b.broker) })
+	order.By(all, func(a, b group) int { return strings.Compare(a.cluster+"\x00"+a.broker, b.cluster+"\x00"+b.broker) })
 	for _, key := range all {
 		if acting[key] {
 			find(Warning, key.broker, "no master is registered; a replica acts for it")

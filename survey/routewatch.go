@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // apart is how long after the first the last NameServer may be asked in a round that is compared.
@@ -141,7 +143,7 @@ func (w *RouteWatch) variously(answers []RouteAnswer) string {
 // served is a route in words.
 func served(topic string, f Facts) string {
 	var parts []string
-	subjects := slices.SortedFunc(maps.Keys(f), compareSubjects)
+	subjects := order.Sorted(maps.Keys(f), compareSubjects)
 	for _, s := range subjects {
 		if s.Kind == KindTopic {
 			parts = append(parts, fmt.Sprintf("%s (%s)", s.Broker, f[s]))
@@ -165,7 +167,7 @@ func changes(before, now Facts) (texts []string) {
 		subjects = Facts{}
 	}
 	maps.Copy(subjects, now)
-	for _, s := range slices.SortedFunc(maps.Keys(subjects), compareSubjects) {
+	for _, s := range order.Sorted(maps.Keys(subjects), compareSubjects) {
 		was, had := before[s]
 		is, has := now[s]
 		name := s.Broker

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Target is one NameServer that is asked.
@@ -61,7 +63,7 @@ func addresses(ctx context.Context, host string, timeout time.Duration) []netip.
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap()
 	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
+	order.By(addrs, netip.Addr.Compare)
 	return slices.Compact(addrs)
 }
 

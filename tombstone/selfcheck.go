@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"container/list"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/hold"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // An eviction is refuted when the very connection that held the evicted registration registers that broker again,
@@ -189,7 +189,7 @@ func (r *selfCheck) held(now clock.Stamp) (list []Hold) {
 	for s, until := range r.holds.All(now) {
 		list = append(list, Hold{s.kind, s.key, s.source, until})
 	}
-	slices.SortFunc(list, func(a, b Hold) int {
+	order.By(list, func(a, b Hold) int {
 		return cmp.Or(cmp.Compare(b.Kind, a.Kind), a.Source.Compare(b.Source),
 			cmp.Compare(a.Key.Cluster, b.Key.Cluster), cmp.Compare(a.Key.Addr, b.Key.Addr))
 	})
@@ -211,7 +211,7 @@ func (r *selfCheck) sweep(now clock.Stamp) []RefutedEviction {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b RefutedEviction) int { return compareDecisions(a.Decision, b.Decision) })
+	order.By(out, func(a, b RefutedEviction) int { return compareDecisions(a.Decision, b.Decision) })
 	for i := range out {
 		out[i].Holds = r.count(out[i].Decision.ID, now)
 	}

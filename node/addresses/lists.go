@@ -16,6 +16,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 const (
@@ -122,7 +123,7 @@ func (l *Lists) Ask(in Input) (all []netip.AddrPort) {
 			all = append(all, m.Serve)
 		}
 	}
-	slices.SortFunc(all, netip.AddrPort.Compare)
+	order.By(all, netip.AddrPort.Compare)
 	all = slices.DeleteFunc(slices.Compact(all), func(a netip.AddrPort) bool { return a == own })
 	maps.DeleteFunc(l.silent, func(a netip.AddrPort, _ clock.Stamp) bool { return !slices.Contains(all, a) })
 	return all
@@ -190,7 +191,7 @@ func (l *Lists) Update(in Input, now clock.Stamp) (clients, brokers bool) {
 
 // replaced is the list to serve from now on: never an empty one after another.
 func replaced(before, now Addrs) (next Addrs, changed bool) {
-	slices.SortFunc(now, func(a, b netip.AddrPort) int { return strings.Compare(a.String(), b.String()) })
+	order.By(now, func(a, b netip.AddrPort) int { return strings.Compare(a.String(), b.String()) })
 	now = slices.Compact(now)
 	if len(now) == 0 || slices.Equal(before, now) {
 		return before, false
@@ -307,7 +308,7 @@ func current(members []gossip.Member) (all []gossip.Member) {
 			byName[m.Name] = m
 		}
 	}
-	return slices.SortedFunc(maps.Values(byName), func(a, b gossip.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return order.Sorted(maps.Values(byName), func(a, b gossip.Member) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // older says that b is a later life of a node than a.
@@ -369,7 +370,7 @@ func conflicts(members []gossip.Member) (all []Conflict) {
 			names[m.Serve] = append(names[m.Serve], m.Name)
 		}
 	}
-	for _, a := range slices.SortedFunc(maps.Keys(names), netip.AddrPort.Compare) {
+	for _, a := range order.Sorted(maps.Keys(names), netip.AddrPort.Compare) {
 		if len(names[a]) > 1 {
 			all = append(all, Conflict{Addr: a, Names: names[a]})
 		}

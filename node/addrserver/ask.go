@@ -6,12 +6,12 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
@@ -183,6 +183,6 @@ func Resolve(ctx context.Context, look func(ctx context.Context, network, host s
 	if len(four) > 0 {
 		six = four
 	}
-	slices.SortFunc(six, netip.AddrPort.Compare)
+	order.By(six, netip.AddrPort.Compare)
 	return six, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/node/vanished"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
 
@@ -42,7 +43,7 @@ func Vanished(view View, limit int, broker string) api.Vanished {
 	hosts := st.Of(broker)
 	if broker == "" {
 		hosts = slices.DeleteFunc(slices.Clone(st.Hosts), func(h vanish.HostStatus) bool { return !h.Silent })
-		slices.SortStableFunc(hosts, func(a, b vanish.HostStatus) int { return cmp.Compare(b.Silence, a.Silence) })
+		order.Stable(hosts, func(a, b vanish.HostStatus) int { return cmp.Compare(b.Silence, a.Silence) })
 	}
 	return vanishedOf(view, &st, hosts, limit)
 }

@@ -1,8 +1,9 @@
 package config
 
 import (
-	"slices"
 	"strings"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Judge looks, after the file was applied, at what somebody set: refused is what cannot be meant or cannot be obeyed, told
@@ -17,7 +18,7 @@ func (t *TLS) Judge() (refused []*Fault, told []string) {
 	if t.Client.Enable {
 		t.judgeClient()
 	}
-	slices.SortStableFunc(t.faults, func(a, b *Fault) int { return strings.Compare(a.Key, b.Key) })
+	order.Stable(t.faults, func(a, b *Fault) int { return strings.Compare(a.Key, b.Key) })
 	return t.faults, t.told
 }
 

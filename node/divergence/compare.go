@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
@@ -66,7 +67,7 @@ func Gather(self string, v *digest.View) []Divergence {
 		}
 		all = append(all, *one)
 	}
-	slices.SortFunc(all, func(a, b Divergence) int {
+	order.By(all, func(a, b Divergence) int {
 		return cmp.Or(cmp.Compare(a.Key.Cluster, b.Key.Cluster), cmp.Compare(a.Key.Name, b.Key.Name),
 			cmp.Compare(a.Key.ID, b.Key.ID), cmp.Compare(a.Key.Addr, b.Key.Addr))
 	})

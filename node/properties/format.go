@@ -7,13 +7,15 @@ import (
 	"maps"
 	"slices"
 	"unicode/utf16"
+
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Format writes key=value lines as MixAll.properties2String does for codes 318 and 319: sorted by key in the order of
 // UTF-16 units, nothing escaped, a line feed behind every line, UTF-8.
 func Format(table map[string]string) []byte {
 	var out bytes.Buffer
-	for _, key := range slices.SortedFunc(maps.Keys(table), compareUTF16) {
+	for _, key := range order.Sorted(maps.Keys(table), compareUTF16) {
 		out.WriteString(key)
 		out.WriteByte('=')
 		out.WriteString(table[key])
@@ -27,7 +29,7 @@ func Format(table map[string]string) []byte {
 // the paths that code 318 may not change (CVE-2023-37582), and a backslash is lost.
 func Store(table map[string]string) []byte {
 	var out []byte
-	for _, key := range slices.SortedFunc(maps.Keys(table), compareUTF16) {
+	for _, key := range order.Sorted(maps.Keys(table), compareUTF16) {
 		out = appendEscaped(out, key, true)
 		out = append(out, '=')
 		out = appendEscaped(out, table[key], false)

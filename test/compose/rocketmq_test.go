@@ -15,8 +15,8 @@ import (
 func (e *engine) testRocketmqImage(t *testing.T) {
 	e.run(t, "docker", "build", "--target", "rocketmq", "-t", "epitaph:rocketmq", ".")
 	size, err := strconv.Atoi(strings.TrimSpace(e.run(t, "docker", "image", "inspect", "--format", "{{.Size}}", "epitaph:rocketmq")))
-	if err != nil || size > 21<<20 {
-		t.Errorf("the image has %d bytes, want less than 21 MB, %v", size, err)
+	if err != nil || size > 20<<20 {
+		t.Errorf("the image has %d bytes, want less than 20 MB, %v", size, err)
 	}
 	t.Logf("image in the place of RocketMQ's: %.1f MB", float64(size)/(1<<20))
 	for i, l := range kit.ContainerStarts(t) {

@@ -41,6 +41,7 @@ func TestNotice(t *testing.T) {
 	papers := papersOfServer(t)
 	kit.Golden(t, filepath.Join(root, "NOTICE"), notice(t, papers))
 	kit.Golden(t, filepath.Join(root, "THIRD_PARTY_LICENSES"), thirdParty(papers))
+	kit.Packed(t, filepath.Join(root, "THIRD_PARTY_LICENSES.gz"), thirdParty(papers))
 	if t.Failed() {
 		t.Log("run: make notice, and look at what changed")
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/epitaph-mq/epitaph/packed"
 )
 
 // Golden compares got with a file that somebody has looked at. To accept a change, look at it first, then run with
@@ -24,6 +26,24 @@ func Golden(t testing.TB, file, got string) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s: seen (-) and got (+):\n%s", file, diff)
 	}
+}
+
+// Packed is Golden for a text that the program embeds compressed. What compressors make of it may differ from one to the next.
+func Packed(t testing.TB, file, got string) {
+	t.Helper()
+	seen, err := os.ReadFile(file)
+	Must(t, err)
+	want, err := packed.Text(seen).Unpack()
+	if err == nil && want == got {
+		return
+	}
+	if os.Getenv("EPITAPH_ACCEPT") == "" {
+		t.Errorf("%s is not what is to be compressed (%v): EPITAPH_ACCEPT=1 makes it anew", file, err)
+		return
+	}
+	made, err := packed.Pack(got)
+	Must(t, err)
+	Must(t, os.WriteFile(file, made, 0o600))
 }
 
 // Listed compares what others rely on (flags, metrics, fields of log lines; one line each) with the list of what there was
