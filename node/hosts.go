@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
@@ -49,9 +48,7 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 
 // claimed says that a subject is registered.
 func (n *Node) claimed(s vanish.Subject) bool {
-	return slices.ContainsFunc(n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), func(who tombstone.Identity) bool {
-		return who.Name == s.Name && who.BrokerID == s.BrokerID && who.RemoteIP == s.Source
-	})
+	return n.table.HeldBy(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}, tombstone.Identity{Name: s.Name, BrokerID: s.BrokerID, RemoteIP: s.Source})
 }
 
 // vanishedEvicted carries out what follows when a broker was taken out because its host has vanished.

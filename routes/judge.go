@@ -39,6 +39,20 @@ func (s *state) judge(
 	return v, eff
 }
 
+// heldBy says that a key is claimed by who.
+func (s *state) heldBy(key tombstone.Key, who *tombstone.Identity) bool {
+	e := s.visible(key)
+	if e == nil {
+		return false
+	}
+	for i := range e.claims {
+		if c := &e.claims[i]; c.identity() == *who {
+			return true
+		}
+	}
+	return false
+}
+
 // holders lists who claims a key, whoever shows first.
 func (s *state) holders(key tombstone.Key) (list []tombstone.Identity) {
 	if e := s.visible(key); e != nil {

@@ -159,6 +159,13 @@ func (t *Table) Holders(key tombstone.Key) []tombstone.Identity {
 	return t.st.holders(key)
 }
 
+// HeldBy says that a key is claimed by who.
+func (t *Table) HeldBy(key tombstone.Key, who tombstone.Identity) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.st.heldBy(key, &who)
+}
+
 // SharedSources lists the addresses from which brokers of several advertised hosts have registered.
 func (t *Table) SharedSources() []SharedSource {
 	t.mu.RLock()

@@ -140,6 +140,8 @@ type Node struct {
 	claims   map[Subject]*claim
 	order    []*claim // in the order of their arrival, so that runs with one seed are alike
 	lines    map[uint64]*line
+	turn     uint64     // of going through all, which is done four times a second and leaves nothing to be collected
+	watched  []*machine // as of the last Tick
 
 	open      nonce.Open[*question]
 	asked     []*question // the same and those answered, oldest first
@@ -159,6 +161,7 @@ type machine struct {
 	claims []*claim
 	silent bool        // told so
 	quiet  clock.Stamp // since when it was then
+	turn   uint64      // in which it was met last
 }
 
 // line is a watched connection.
@@ -166,6 +169,7 @@ type line struct {
 	Line
 	conn    uint64
 	machine *machine
+	turn    uint64 // in which it was met last
 }
 
 // claim is a subject that this node holds, or has evicted by this rule while its connection is open.
@@ -385,10 +389,10 @@ func (n *Node) Due(now clock.Stamp) (conns []uint64) {
 		n.counters.Gaps++
 		n.out.Events = append(n.out.Events, Event{Kind: Gap})
 	}
-	seen := map[*line]bool{}
+	n.turn++
 	for _, k := range n.order {
-		if k.line != nil && !seen[k.line] && k.machine.LookDue(k.line.LastLook(), n.attention.Since(), now) {
-			seen[k.line] = true
+		if k.line != nil && k.line.turn != n.turn && k.machine.LookDue(k.line.LastLook(), n.attention.Since(), now) {
+			k.line.turn = n.turn
 			conns = append(conns, k.line.conn)
 		}
 	}
@@ -421,16 +425,17 @@ func (n *Node) Tick(now clock.Stamp) {
 	}
 }
 
-// inOrder are the watched machines by the arrival of their first claim.
-func (n *Node) inOrder() (all []*machine) {
-	seen := map[*machine]bool{}
+// inOrder are the watched machines by the arrival of their first claim, until it is called again.
+func (n *Node) inOrder() []*machine {
+	n.turn++
+	n.watched = n.watched[:0]
 	for _, k := range n.order {
-		if m := k.machine; m.lines > 0 && !seen[m] {
-			seen[m] = true
-			all = append(all, m)
+		if m := k.machine; m.lines > 0 && m.turn != n.turn {
+			m.turn = n.turn
+			n.watched = append(n.watched, m)
 		}
 	}
-	return all
+	return n.watched
 }
 
 // ask asks a machine for a sign of life, and begins or ends asking the others.

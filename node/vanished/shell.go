@@ -25,12 +25,13 @@ import (
 )
 
 const (
-	maxInbox       = 1024            // messages that wait for the loop; what is dropped is repeated
-	defaultTimeout = 120_000         // of a broker that names none, in ms
-	silentFrom     = 2 * time.Second // silence from which on other connections of a source are looked at
-	lookGrant      = 20 * time.Millisecond
-	canaryEvery    = time.Hour
-	offEvery       = 10 * time.Second // between two looks at the tables of a node that only answers
+	maxInbox       = 1024    // messages that wait for the loop; what is dropped is repeated
+	defaultTimeout = 120_000 // of a broker that names none, in ms
+	// Silence from which on other connections of a source are looked at: more than a host that is well has, less than a vote takes.
+	silentFrom  = 2500 * time.Millisecond
+	lookGrant   = 20 * time.Millisecond
+	canaryEvery = time.Hour
+	offEvery    = 10 * time.Second // between two looks at the tables of a node that only answers
 )
 
 // Conn is a connection, as *rpc.Conn is one.

@@ -228,9 +228,7 @@ func registration(c *conn, host netip.Addr) *routes.Registration {
 
 // claimed is what a node says of its tables.
 func (n *node) claimed(s vanish.Subject) bool {
-	return slices.ContainsFunc(n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), func(who tombstone.Identity) bool {
-		return who.Name == s.Name && who.BrokerID == s.BrokerID && who.RemoteIP == s.Source
-	})
+	return n.table.HeldBy(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}, tombstone.Identity{Name: s.Name, BrokerID: s.BrokerID, RemoteIP: s.Source})
 }
 
 // lists says that the broker of a host is in a node's tables.
