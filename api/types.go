@@ -249,11 +249,11 @@ type Addresses struct {
 	Clients   []string          `json:"clients"`             // HOST:PORT of each, as served; empty: 503 is answered
 	Brokers   []string          `json:"brokers"`             // likewise
 	Still     string            `json:"still,omitempty"`     // why the lists stay as they are, whatever is known
-	LeftOut   []LeftOut         `json:"left_out,omitempty"`  // living members that are in no list
+	LeftOut   []LeftOut         `json:"left_out,omitempty"`  // living members that are left out of a list
 	Conflicts []AddressConflict `json:"conflicts,omitempty"` // addresses under which several members are listed
 }
 
-// LeftOut is a member that is in no list although it lives.
+// LeftOut is a member that is in no list, or not in that of clients, although it lives.
 type LeftOut struct {
 	Member string `json:"member"`
 	Why    string `json:"why"` // with the remedy

@@ -107,7 +107,7 @@ func (v *view) addresses(a *api.Addresses) {
 		v.lines(0, "the lists stay as they are", a.Still)
 	}
 	for _, one := range a.LeftOut {
-		v.lines(0, one.Member+" is in no list", one.Why)
+		v.lines(0, one.Member+" is left out", one.Why)
 	}
 	for _, one := range a.Conflicts {
 		v.lines(0, one.Addr+" is the address of "+strings.Join(one.Members, " and "), "correct --advertise-serve at all but one")

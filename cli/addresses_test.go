@@ -34,7 +34,7 @@ func TestAddresses(t *testing.T) {
 		Conflicts: []api.AddressConflict{{Addr: "10.0.0.1:9876", Members: []string{"n1", "n3"}}},
 	})
 	for _, want := range []string{
-		"clients  none is known yet: 503", "brokers  10.0.0.1:9876\n", "stay as they are, 1 of 3 members", "n2 is in no list, its address is not known",
+		"clients  none is known yet: 503", "brokers  10.0.0.1:9876\n", "stay as they are, 1 of 3 members", "n2 is left out, its address is not known",
 		"10.0.0.1:9876 is the address of n1 and n3, correct",
 	} {
 		if !strings.Contains(b.String(), want) {

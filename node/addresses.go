@@ -28,7 +28,8 @@ func (n *Node) newAddressServer(cfg *config.Config) *addrserver.Server {
 	useClientTLS(&client, &cfg.TLS, log)
 	return addrserver.New(addrserver.Config{
 		Listen: a.Server, Clients: a.Clients, Brokers: a.Brokers, Static: a.Static, Keep: a.Keep,
-		File: filepath.Join(filepath.Dir(cfg.Options.KVConfigPath), addressFile), Members: n.addressees, Client: client, Resolve: n.resolve,
+		File: filepath.Join(filepath.Dir(cfg.Options.KVConfigPath), addressFile), Holder: n.holder,
+		Members: n.addressees, Client: client, Resolve: n.resolve,
 		Clock: cfg.Clock, Logger: log,
 	})
 }

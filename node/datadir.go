@@ -87,7 +87,7 @@ func (n *Node) ownStore() {
 	}
 }
 
-// inheritEvery is how often a node looks whether the one that has its store has ended.
+// inheritEvery is how often a node looks whether the one that has its store, or its place for the socket, has ended.
 const inheritEvery = 5 * time.Second
 
 // inherit takes the store over when the node that has it ends, and keeps it until ctx ends.

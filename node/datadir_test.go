@@ -234,3 +234,15 @@ func TestSharedDataDir(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// A node whose socket is another one's has its own as soon as that one ends: commands find every node.
+func TestSocketOfANodeThatEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	at := func(c *config.Config) { c.Socket = path }
+	first, second := startNode(t, at), startNode(t, at)
+	if first.Socket() != path || second.Socket() != "" {
+		t.Fatalf("the first is at %q, the second at %q", first.Socket(), second.Socket())
+	}
+	kit.Must(t, first.Stop(t.Context()))
+	kit.Until(t, "the second one's socket", func() bool { return second.Socket() == path })
+}

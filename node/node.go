@@ -288,16 +288,33 @@ func (n *Node) Start(ctx context.Context) error {
 	return nil
 }
 
-// openSocket makes the Unix socket for operators. Without one the node serves all the same, and says so.
+// openSocket makes the Unix socket for operators. Without one the node serves all the same, says so, and tries again: what is in the
+// way may go, such as another node.
 func (n *Node) openSocket(ctx context.Context) {
 	path := n.path(int(n.Addr().Port()))
 	if path == "" {
 		return
 	}
 	err := n.admin.StartSocket(ctx, path, n.holder())
-	if err != nil {
-		n.log.Warn("no Unix socket for commands: name another place with --socket, or ask the node by --http", "path", path, "err", err)
+	if err == nil {
+		return
 	}
+	n.log.Warn("no Unix socket for commands: name another place with --socket, or ask the node by --http", "path", path, "err", err)
+	n.goOnStop("socket for commands", func(ctx context.Context) {
+		ticker := time.NewTicker(inheritEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if n.admin.StartSocket(ctx, path, n.holder()) == nil {
+				n.log.Info("Unix socket for commands could be made at last", "path", path)
+				return
+			}
+		}
+	})
 }
 
 func (n *Node) startGossip(ctx context.Context) error {

@@ -56,7 +56,7 @@ type Input struct {
 	Met     bool                          // a member was met since the start, and nobody is being asked yet; or none is looked for
 }
 
-// LeftOut is a member that is in no list although it lives.
+// LeftOut is a member that is in no list, or not in that of clients, although it lives.
 type LeftOut struct{ Name, Why string }
 
 // Conflict is one serve address of several members.
@@ -75,21 +75,22 @@ type View struct {
 
 // Lists are those of one node. Its methods are to be called one at a time.
 type Lists struct {
-	keep    time.Duration // --address-keep
-	started clock.Stamp
-	silent  map[netip.AddrPort]clock.Stamp // since when an address has not answered; those that answer are not in it
-	lost    map[digest.Peer]clock.Stamp    // since when gossip has not heard a member; those that it hears are not in it
-	before  map[string]netip.AddrPort      // members of the last run that were not met in this one
-	trusted Addrs                          // the clients' list of the last run
-	view    View
-	members map[string]netip.AddrPort // of the lists
+	keep     time.Duration // --address-keep
+	started  clock.Stamp
+	silent   map[netip.AddrPort]clock.Stamp // since when an address has not answered; those that answer are not in it
+	answered map[netip.AddrPort]clock.Stamp // when one was asked last that answered
+	lost     map[digest.Peer]clock.Stamp    // since when gossip has not heard a member; those that it hears are not in it
+	before   map[string]netip.AddrPort      // members of the last run that were not met in this one
+	trusted  Addrs                          // the clients' list of the last run
+	view     View
+	members  map[string]netip.AddrPort // of the lists
 }
 
 // New makes the lists of a node that starts now: until it knows better they are what they were before.
 func New(keep time.Duration, kept Kept, now clock.Stamp) *Lists {
 	return &Lists{
-		keep: keep, started: now, silent: map[netip.AddrPort]clock.Stamp{}, before: maps.Clone(kept.Members),
-		trusted: kept.Clients, members: maps.Clone(kept.Members), view: View{Clients: kept.Clients, Brokers: kept.Brokers},
+		keep: keep, started: now, silent: map[netip.AddrPort]clock.Stamp{}, answered: map[netip.AddrPort]clock.Stamp{},
+		before: maps.Clone(kept.Members), trusted: kept.Clients, members: maps.Clone(kept.Members), view: View{Clients: kept.Clients, Brokers: kept.Brokers},
 	}
 }
 
@@ -105,6 +106,7 @@ func (l *Lists) Kept() Kept {
 func (l *Lists) Asked(a netip.AddrPort, answered bool, then clock.Stamp) {
 	if answered {
 		delete(l.silent, a)
+		l.answered[a] = then
 	} else if _, known := l.silent[a]; !known {
 		l.silent[a] = then
 	}
@@ -125,7 +127,9 @@ func (l *Lists) Ask(in Input) (all []netip.AddrPort) {
 	}
 	order.By(all, netip.AddrPort.Compare)
 	all = slices.DeleteFunc(slices.Compact(all), func(a netip.AddrPort) bool { return a == own })
-	maps.DeleteFunc(l.silent, func(a netip.AddrPort, _ clock.Stamp) bool { return !slices.Contains(all, a) })
+	for _, one := range []map[netip.AddrPort]clock.Stamp{l.silent, l.answered} {
+		maps.DeleteFunc(one, func(a netip.AddrPort, _ clock.Stamp) bool { return !slices.Contains(all, a) })
+	}
 	return all
 }
 
@@ -146,6 +150,7 @@ type entry struct {
 	addr netip.AddrPort
 	rank rank
 	gone time.Duration // for how long nobody has seen it: neither gossip nor whoever asks its address
+	mute bool          // clients are not told of it yet, and it does not answer
 }
 
 // Update makes the lists anew, and says which of them changed.
@@ -153,28 +158,31 @@ func (l *Lists) Update(in Input, now clock.Stamp) (clients, brokers bool) {
 	before := l.view
 	members, away := current(in.Members), apart(in.Members)
 	l.lose(members, in.Unheard, now)
+	in.Static = l.strangers(in.Static, members, now)
 	entries, known, alive := l.entries(members, away, in.Static, now)
-	l.view = View{Clients: before.Clients, Brokers: before.Brokers, LeftOut: leftOut(members, away), Conflicts: conflicts(members)}
+	l.view = View{Clients: before.Clients, Brokers: before.Brokers, LeftOut: l.leftOut(members, away), Conflicts: conflicts(members)}
 	if l.view.Still = l.still(in, known, alive); l.view.Still != "" {
 		return false, false
 	}
-	// The best rank is that of somebody who is seen: one that is silent is listed beside those for a while, never in their place.
+	// The best rank is that of somebody who is seen: one that is silent is listed beside those for a while, never in their place,
+	// and not from now on.
 	least, silent := ranks, ranks
 	for _, e := range entries {
 		switch {
-		case e.gone == 0:
+		case e.gone == 0 && !e.mute:
 			least = min(least, e.rank)
 		case e.gone < ClientsKeep:
 			silent = min(silent, e.rank)
 		}
 	}
-	if least == ranks {
+	nobody := least == ranks
+	if nobody {
 		least = silent
 	}
 	var all, best Addrs
 	l.members = map[string]netip.AddrPort{}
 	for _, e := range entries {
-		if e.gone < ClientsKeep && e.rank <= least {
+		if e.gone < ClientsKeep && e.rank <= least && (!e.mute || nobody) {
 			best = append(best, e.addr)
 		}
 		if e.gone < l.keep {
@@ -216,6 +224,26 @@ func (l *Lists) lose(members []gossip.Member, unheard map[digest.Peer]time.Durat
 		}
 	}
 	l.lost = lost
+}
+
+// strangers are the static addresses that are no member's: what a member says of itself counts for its address. That of one that has
+// left is a stranger's again as soon as somebody answers there, such as a Java NameServer that took its place.
+func (l *Lists) strangers(static []netip.AddrPort, members []gossip.Member, now clock.Stamp) (all []netip.AddrPort) {
+	for _, a := range static {
+		if !slices.ContainsFunc(members, func(m gossip.Member) bool {
+			answered, known := l.answered[a]
+			return m.Serve == a && (m.State != gossip.StateLeft || !known || now.Sub(answered) >= m.Gone)
+		}) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// mute says that an address does not answer, and that clients have not been told of it.
+func (l *Lists) mute(a netip.AddrPort) bool {
+	_, silent := l.silent[a]
+	return silent && !slices.Contains(l.view.Clients, a)
 }
 
 // entries are the addresses that may be listed, of members, each once, and others; known and alive count members, this node
@@ -268,6 +296,9 @@ func (l *Lists) entries(members []gossip.Member, away bool, static []netip.AddrP
 	}
 	for _, a := range static {
 		all = append(all, entry{addr: a, rank: witnessed, gone: gone(a, now.Sub(l.started))})
+	}
+	for i := range all {
+		all[i].mute = l.mute(all[i].addr)
 	}
 	return all, known, alive
 }
@@ -338,7 +369,7 @@ func apart(members []gossip.Member) bool {
 const remedy = ": say with --advertise-serve HOST:PORT, there, how brokers and clients reach it"
 
 // leftOut are the living members that cannot be listed, each with the reason and the remedy.
-func leftOut(members []gossip.Member, away bool) (all []LeftOut) {
+func (l *Lists) leftOut(members []gossip.Member, away bool) (all []LeftOut) {
 	for _, m := range members {
 		why := ""
 		host, _, _ := net.SplitHostPort(m.NameServer)
@@ -347,6 +378,9 @@ func leftOut(members []gossip.Member, away bool) (all []LeftOut) {
 		case m.State != gossip.StateAlive || m.Phase == gossip.PhaseStarting || m.Phase == gossip.PhaseStopping:
 		case m.Serve.IsValid() && away && m.Serve.Addr().IsLoopback():
 			why = "its address " + m.Serve.String() + " is one of its own machine, and other members are elsewhere" + remedy
+		case m.Serve.IsValid() && !m.Self && rankOf(&m) <= ready && l.mute(m.Serve):
+			why = "its address " + m.Serve.String() + " does not answer this node, and clients are not told of it before it does: is it " +
+				"right, and not cut off by a firewall?" + remedy
 		case m.Serve.IsValid():
 		case told.Is6() && !told.Is4In6() && !told.IsUnspecified():
 			why = "its address is one of IPv6, which not every client takes: --advertise-ipv6, there, lists it all the same"

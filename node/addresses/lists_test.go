@@ -96,6 +96,10 @@ func TestTheTwoLists(t *testing.T) {
 		"alone":                               {members(node(1)), "1", "1"},
 		"with static ones":                    {Input{Members: []gossip.Member{node(1)}, Static: []netip.AddrPort{addr(8), addr(9)}, Met: true}, "189", "189"},
 		"a static one is a member":            {Input{Members: []gossip.Member{node(1), node(2)}, Static: []netip.AddrPort{addr(2)}, Met: true}, "12", "12"},
+		"a static one is a member that waits": {Input{Members: []gossip.Member{node(1), phase(2, gossip.PhaseWaiting)}, Static: []netip.AddrPort{addr(1), addr(2)}, Met: true}, "1", "12"},
+		"a static one is one that drains":     {Input{Members: []gossip.Member{phase(1, gossip.PhaseDraining), node(2)}, Static: []netip.AddrPort{addr(1), addr(2)}, Met: true}, "2", "12"},
+		"a static one is one that stops":      {Input{Members: []gossip.Member{node(1), phase(2, gossip.PhaseStopping)}, Static: []netip.AddrPort{addr(2)}, Met: true}, "1", "1"},
+		"a static one has left":               {Input{Members: []gossip.Member{node(1), left(2)}, Static: []netip.AddrPort{addr(2)}, Met: true}, "1", "1"},
 		"back under another address":          {members(node(1), with(node(2), func(m *gossip.Member) { m.Boot, m.Age, m.Serve = 2, time.Second, addr(4) }), node(2)), "14", "14"},
 		"back while the old one is lost":      {members(node(1), node(3), with(node(2), func(m *gossip.Member) { m.Boot, m.Serve = 2, addr(4) }), lost(2, time.Hour)), "134", "134"},
 		"an old life of another version":      {members(node(1), with(node(2), func(m *gossip.Member) { m.Boot, m.Meta = 0, gossip.Meta{} }), node(2)), "12", "12"},
@@ -182,7 +186,60 @@ func TestUnheard(t *testing.T) {
 	l.Update(in(0, lost(3, keep-ClientsKeep)), now(keep))
 	l.want(t, "unheard for --address-keep", "12", "12")
 	l.Update(in(0, node(3)), now(keep))
+	l.want(t, "heard again, and does not answer", "12", "123")
+	l.Asked(addr(3), true, now(keep))
+	l.Update(in(0, node(3)), now(keep))
 	l.want(t, "heard again", "123", "123")
+}
+
+// Clients are not told anew of an address that does not answer, whatever its node says of itself; brokers are, and of one that is listed
+// already nothing changes. Where nobody else is left it is better than nobody.
+func TestAnAddressThatDoesNotAnswer(t *testing.T) {
+	l := New(keep, Kept{}, born)
+	all := members(node(1), node(2), node(3))
+	l.Asked(addr(3), false, born)
+	l.Update(all, born)
+	l.want(t, "it never answered", "12", "123")
+	if out := l.View().LeftOut; len(out) != 1 || out[0].Name != "n3" || !strings.Contains(out[0].Why, "10.0.0.3:9876 does not answer") {
+		t.Errorf("told: %+v", out)
+	}
+	l.Update(members(phase(1, gossip.PhaseWaiting), phase(2, gossip.PhaseWaiting), node(3)), born)
+	l.want(t, "only that one is ready", "12", "123")
+	l.Asked(addr(3), true, born)
+	l.Update(all, born)
+	l.want(t, "it answers", "123", "123")
+	l.Asked(addr(3), false, born)
+	l.Update(all, born.Add(time.Hour))
+	l.want(t, "it answers no more, and is heard", "123", "123")
+	if out := l.View().LeftOut; len(out) != 0 {
+		t.Errorf("told: %+v", out)
+	}
+
+	l = New(keep, Kept{}, born)
+	l.Asked(addr(2), false, born)
+	l.Asked(addr(3), false, born)
+	l.Update(members(phase(1, gossip.PhaseStopping), node(2), node(3)), born)
+	l.want(t, "nobody answers", "23", "23")
+}
+
+// A static address is a member's as long as one is there, and that of one that left is a stranger's when somebody answers at it.
+func TestStaticInThePlaceOfOneThatLeft(t *testing.T) {
+	l := New(keep, Kept{}, born)
+	in := func(second gossip.Member) Input {
+		return Input{Members: []gossip.Member{node(1), second, node(3)}, Static: []netip.AddrPort{addr(2)}, Met: true}
+	}
+	l.Asked(addr(2), true, born)
+	l.Update(in(node(2)), born)
+	l.want(t, "a member", "123", "123")
+	now := born.Add(time.Minute)
+	l.Update(in(left(2)), now) // a second ago
+	l.want(t, "it left", "13", "13")
+	l.Asked(addr(2), false, now)
+	l.Update(in(left(2)), now)
+	l.want(t, "it does not answer", "13", "13")
+	l.Asked(addr(2), true, now)
+	l.Update(in(left(2)), now)
+	l.want(t, "a NameServer of another kind is there now", "123", "123")
 }
 
 // One that is back answers at its address before gossip tells of its new life, which holds no broker yet: clients are not told of it again
@@ -207,6 +264,7 @@ func TestBackByItsAddressAlone(t *testing.T) {
 // before anybody could leave its lists.
 func TestCutOffIsUnheardBy(t *testing.T) {
 	l := New(keep, Kept{}, born)
+	l.Update(members(node(1), node(2), node(3), node(4), node(5)), born)
 	for n := 2; n <= 5; n++ {
 		l.Asked(addr(n), false, born)
 	}

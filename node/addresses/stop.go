@@ -55,7 +55,7 @@ func (s *Stop) Reasons() (reasons []string, settled bool) {
 		}
 		if m.Witnessed && (m.Phase == gossip.PhaseReady || waits) {
 			left++
-			if m.Serve.IsValid() {
+			if waits && m.Serve.IsValid() || s.Lists != nil && slices.Contains(s.Lists.Clients, m.Serve) {
 				listed++
 			}
 		}
@@ -78,7 +78,7 @@ func (s *Stop) Reasons() (reasons []string, settled bool) {
 	switch {
 	case left == 0:
 		say("no other node would be left that has held every broker and takes clients")
-	case s.Lists != nil && listed == 0:
+	case s.Lists != nil && s.Lists.Still == "" && listed == 0:
 		say("no node would be left in the clients' list: the others are left out of it (epitaph_address_left_out)")
 	}
 	switch {

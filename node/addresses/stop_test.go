@@ -88,6 +88,8 @@ func TestSafeToStop(t *testing.T) {
 		"it drains alone":          {Stop{Members: []gossip.Member{drains(node(1)), node(2), node(3)}, Digests: known}, "", true},
 		"the lists stay":           {Stop{Members: []gossip.Member{node(1), node(2), node(3)}, Digests: known, Lists: &View{Still: "cut off"}}, "stay as they are: cut off", true},
 		"the others are left out":  {Stop{Members: []gossip.Member{node(1), with(node(2), func(m *gossip.Member) { m.Serve = zero })}, Digests: known, Lists: &View{}}, "no node would be left in the clients' list", true},
+		"the others do not answer": {Stop{Members: []gossip.Member{node(1), node(2)}, Digests: known, Lists: &View{Clients: Addrs{addr(1)}}}, "no node would be left in the clients' list", true},
+		"another one is listed":    {Stop{Members: []gossip.Member{node(1), node(2)}, Digests: known, Lists: &View{Clients: Addrs{addr(1), addr(2)}}}, "", true},
 		"without an addressserver": {Stop{Members: []gossip.Member{node(1), with(node(2), func(m *gossip.Member) { m.Serve = zero })}, Digests: known}, "", true},
 	} {
 		reasons, settled := c.stop.Reasons()

@@ -20,6 +20,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/door"
+	"github.com/epitaph-mq/epitaph/node/lockfile"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 )
 
@@ -35,7 +36,8 @@ type Config struct {
 	Clients, Brokers string   // last part of each list's path
 	Static           []string // HOST:PORT of NameServers that are no members
 	Keep             time.Duration
-	File             string // where the lists are kept over a restart
+	File             string        // where the lists are kept over a restart
+	Holder           func() string // what is said of this node to another one that would keep its lists there
 
 	Members func() addresses.Input                                                // all that gossip knows, this node included; static ones are not among it
 	Client  rpc.ClientConfig                                                      // for asking addresses; its TLS, unless nil, is used where one speaks only TLS
@@ -47,7 +49,10 @@ type Config struct {
 // Server is the address server of one node. Make it with New, then Start, Run and Stop.
 type Server struct {
 	cfg  Config
-	door *door.Door // nil before Start
+	door *door.Door     // nil before Start
+	lock *lockfile.Lock // of the file; nil: there is none
+
+	foreign bool // the file is another node's
 
 	mu     sync.Mutex // guards the following fields
 	lists  *addresses.Lists
@@ -87,6 +92,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--address-server=%s: %w", s.cfg.Listen, err)
 	}
+	s.ownFile()
 	// Clients ask every two minutes, and there are thousands of them: a connection kept for the next time is one too many.
 	s.door = door.OpenToMany(ctx, l, http.HandlerFunc(s.serve), s.cfg.Logger)
 	return nil
@@ -96,7 +102,12 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Addr() netip.AddrPort { return s.door.Addr() }
 
 // Stop closes the port.
-func (s *Server) Stop(ctx context.Context) error { return s.door.Close(ctx) }
+func (s *Server) Stop(ctx context.Context) error {
+	if s.lock != nil {
+		defer s.lock.Release()
+	}
+	return s.door.Close(ctx)
+}
 
 // Run keeps the lists right until ctx ends.
 func (s *Server) Run(ctx context.Context) {

@@ -55,6 +55,7 @@ func member(name, addr string) gossip.Member {
 func settings(t *testing.T, m *members) Config {
 	return Config{
 		Listen: "127.0.0.1:0", Clients: "nsaddr", Brokers: "brokers", Keep: 5 * time.Minute, File: filepath.Join(t.TempDir(), "addresses.json"),
+		Holder:  func() string { return "process 1" },
 		Members: m.get, Client: rpc.DefaultClientConfig(), Clock: clock.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -203,6 +204,26 @@ func TestRestart(t *testing.T) {
 	m.set(true, member("n1", "127.0.0.1:9876"), member("n2", "127.0.0.1:9877"))
 	s.look()
 	m.set(false, member("n1", "127.0.0.1:9876"))
+	// Another node of this machine, perhaps of another cluster, has the same directory.
+	var warned bytes.Buffer
+	beside := cfg
+	beside.Logger = slog.New(slog.NewTextHandler(&warned, nil))
+	other := New(beside)
+	kit.Must(t, other.Start(t.Context()))
+	defer func() { kit.Must(t, other.Stop(context.WithoutCancel(t.Context()))) }()
+	if status, body := get(other, "/rocketmq/nsaddr"); status != http.StatusServiceUnavailable {
+		t.Errorf("the lists of another node are served: %d %s", status, body)
+	}
+	text, err := os.ReadFile(cfg.File)
+	kit.Must(t, err)
+	m.set(true, member("n1", "127.0.0.1:9999"))
+	other.look()
+	m.set(false, member("n1", "127.0.0.1:9876"))
+	if after, err := os.ReadFile(cfg.File); err != nil || !bytes.Equal(after, text) || !strings.Contains(warned.String(), `holder="process 1"`) {
+		t.Errorf("written over what another node keeps, or not told: %s %v\n%s", after, err, warned.String())
+	}
+	cfg.File = filepath.Join(t.TempDir(), "addresses.json")
+	kit.Must(t, os.WriteFile(cfg.File, text, 0o600))
 	again := start(t, cfg)
 	again.look()
 	for _, path := range []string{"nsaddr", "brokers"} {
@@ -222,8 +243,10 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%.50s: %+v, %s", text, s.Status().View, log.String())
 		}
 	}
-	// Where nothing can be written the lists are served all the same, and the log says it once.
+	// Where nothing can be written the lists are served all the same, the log says it once, and it is tried again.
 	var log bytes.Buffer
+	now, blocked := clock.Now(), cfg.File
+	cfg.Clock = func() clock.Stamp { return now }
 	cfg.Logger, cfg.File = slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(cfg.File, "below", "a.json")
 	unkept := New(cfg)
 	for n := range 3 {
@@ -232,6 +255,18 @@ func TestRestart(t *testing.T) {
 	}
 	if unkept.Status().Clients.String() != "127.0.0.1:9002" || strings.Count(log.String(), "cannot be kept") != 1 {
 		t.Errorf("%s: %s", unkept.Status().Clients, log.String())
+	}
+	kit.Must(t, os.Remove(blocked))
+	kit.Must(t, os.MkdirAll(filepath.Dir(cfg.File), 0o700))
+	for _, step := range []struct {
+		after time.Duration
+		kept  bool
+	}{{keepAgain - 1, false}, {1, true}} {
+		now = now.Add(step.after)
+		unkept.look()
+		if _, err := os.Stat(cfg.File); (err == nil) != step.kept {
+			t.Errorf("%v later it is written: %v", step.after, err == nil)
+		}
 	}
 }
 
@@ -271,7 +306,7 @@ func TestLog(t *testing.T) {
 	said("one address of two", "address lists change again", `level=ERROR msg="several nodes are listed under one address`, "list=clients", "list=brokers")
 	three[1].Serve = netip.MustParseAddrPort("127.0.0.1:1")
 	m.set(true, three...)
-	said("loopback", `level=WARN msg="a node is in no address list" member=n2 why="its address 127.0.0.1:1`)
+	said("loopback", `level=WARN msg="a node is left out of an address list" member=n2 why="its address 127.0.0.1:1`)
 }
 
 // The port of the address server is taken.

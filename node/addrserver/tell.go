@@ -11,9 +11,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/node/addresses"
 	"github.com/epitaph-mq/epitaph/node/atomicfile"
+	"github.com/epitaph-mq/epitaph/node/lockfile"
 )
 
 // told is what the log has said, and what the file holds.
@@ -22,6 +25,7 @@ type told struct {
 	conflicts map[string]bool
 	kept      addresses.Kept
 	fault     string // why the file could not be written
+	tried     clock.Stamp
 }
 
 // tell writes one line for each change. The caller holds mu.
@@ -48,7 +52,7 @@ func (s *Server) tell(before *addresses.View, met bool) {
 	out := map[addresses.LeftOut]bool{}
 	for _, one := range now.LeftOut {
 		if out[one] = true; !s.told.leftOut[one] {
-			log.Warn("a node is in no address list", "member", one.Name, "why", one.Why)
+			log.Warn("a node is left out of an address list", "member", one.Name, "why", one.Why)
 		}
 	}
 	s.told.leftOut = out
@@ -63,25 +67,43 @@ func (s *Server) tell(before *addresses.View, met bool) {
 	s.told.conflicts = same
 }
 
-// keep writes the file when something in it has changed. The caller holds mu.
-func (s *Server) keep() {
-	kept := s.lists.Kept()
-	if slices.Equal(kept.Clients, s.told.kept.Clients) && slices.Equal(kept.Brokers, s.told.kept.Brokers) &&
-		maps.Equal(kept.Members, s.told.kept.Members) || len(kept.Brokers) == 0 {
+// ownFile makes the file this node's. That of another node of this machine holds the lists of that one, perhaps of another cluster:
+// they are neither served nor written over.
+func (s *Server) ownFile() {
+	var err error
+	if s.lock, err = lockfile.Take(s.cfg.File+".lock", s.cfg.Holder()); err == nil {
 		return
 	}
+	if held, ok := errors.AsType[*lockfile.Held](err); ok {
+		s.cfg.Logger.Warn("the address lists of the last run are another node's, so they are not served, and those of this node are not kept for "+
+			"the next start; give each node its own --data", "path", s.cfg.File, "holder", held.Holder)
+		s.lists, s.foreign = addresses.New(s.cfg.Keep, addresses.Kept{}, s.cfg.Clock()), true
+		s.publish()
+	} // else that they cannot be kept is told with the first that would be
+}
+
+// keepAgain is how often what could not be written is tried again.
+const keepAgain = 30 * time.Second
+
+// keep writes the file when something in it has changed. The caller holds mu.
+func (s *Server) keep() {
+	kept, now := s.lists.Kept(), s.cfg.Clock()
+	same := slices.Equal(kept.Clients, s.told.kept.Clients) && slices.Equal(kept.Brokers, s.told.kept.Brokers) && maps.Equal(kept.Members, s.told.kept.Members)
+	if s.foreign || len(kept.Brokers) == 0 || same && (s.told.fault == "" || now.Sub(s.told.tried) < keepAgain) {
+		return
+	}
+	s.told.kept, s.told.tried = kept, now
 	text, err := json.MarshalIndent(kept, "", "  ")
 	if err == nil {
 		err = atomicfile.Replace(s.cfg.File, text)
 	}
-	if err != nil && err.Error() != s.told.fault {
-		s.told.fault = err.Error()
-		s.cfg.Logger.Warn("the address lists cannot be kept for the next start", "path", s.cfg.File, "err", err)
+	fault := ""
+	if err != nil {
+		if fault = err.Error(); fault != s.told.fault {
+			s.cfg.Logger.Warn("the address lists cannot be kept for the next start; it is tried again", "path", s.cfg.File, "err", err)
+		}
 	}
-	if err == nil {
-		s.told.fault = ""
-	}
-	s.told.kept = kept // what could not be written is not tried at every look
+	s.told.fault = fault
 }
 
 // maxKept is far beyond the lists of as many members as gossip takes.

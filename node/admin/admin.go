@@ -67,10 +67,12 @@ type Server struct {
 	counts  *Counts
 	metrics func() (*metrics, error) // made when it is first needed: without HTTP and gossip that is mostly never
 	http    *door.Door               // nil: off, or not started
-	socket  *door.Door               // nil: none
-	lock    *lockfile.Lock
-	path    string // of the socket
 	reaches *rate.Limiter
+
+	mu     sync.Mutex // guards the following fields
+	socket *door.Door // nil: none
+	lock   *lockfile.Lock
+	path   string // of the socket
 }
 
 // New makes the server and binds nothing. addr (HOST:PORT) is that of HTTP, empty is off. counts is what the node feeds; it
@@ -103,6 +105,8 @@ func (h *Server) Start(ctx context.Context) error {
 // Stop lets requests under way finish, but waits for none that will not: a client that never ends its request, a long
 // profile.
 func (h *Server) Stop(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	err := errors.Join(h.http.Close(ctx), h.socket.Close(ctx))
 	if h.lock != nil {
 		h.lock.Release()

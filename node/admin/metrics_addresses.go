@@ -21,7 +21,7 @@ func addressSeries() (all []series) {
 		gauge(size, sizeHelp, func(r *reading) uint64 { return uint64(len(r.addresses.Brokers)) }).with("list", "brokers"),
 		gauge("address_lists_still", "1 while the lists stay as they are, for this node may be the one that is cut off.",
 			func(r *reading) uint64 { return flag(r.addresses.Still != "") }),
-		gauge("address_left_out", "Living members that are in no list, for their address is not known or would help nobody.",
+		gauge("address_left_out", "Living members that are left out of a list, for their address is not known, would help nobody or does not answer.",
 			func(r *reading) uint64 { return uint64(len(r.addresses.LeftOut)) }),
 		gauge("address_conflicts", "Addresses under which several living members are listed.",
 			func(r *reading) uint64 { return uint64(len(r.addresses.Conflicts)) }))

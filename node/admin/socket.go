@@ -39,12 +39,18 @@ func (h *Server) StartSocket(ctx context.Context, path, holder string) error {
 		lock.Release()
 		return err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.lock, h.path, h.socket = lock, path, door.Open(ctx, l, readyPath, h.SocketHandler(), h.log)
 	return nil
 }
 
 // Socket is the path of the Unix socket; empty where there is none.
-func (h *Server) Socket() string { return h.path }
+func (h *Server) Socket() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.path
+}
 
 // listenUnix takes the place of a socket that nobody listens at, and of nothing else. Whoever calls it has the lock.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {

@@ -23,6 +23,12 @@ const turn = 8
 // writeStep is what one call to the socket may have: whoever reads at all takes it within stallTime.
 const writeStep = 64 << 10
 
+// Pauses after an accept that failed.
+const (
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
 // visitors is a listener that always has room for whoever comes next, a health check above all: when there are too many
 // connections, the oldest one that nothing is answered on gives way. It also ends those who do not read, and tells of clients
 // whose request was never finished: net/http closes their connections without a word.
@@ -33,7 +39,7 @@ type visitors struct {
 	left  chan struct{} // has one when a connection has gone
 	log   *slog.Logger
 
-	slow, full, stuck rate.Sometimes // whoever reaches the port could fill the log otherwise
+	slow, full, stuck, failed rate.Sometimes // whoever reaches the port could fill the log otherwise
 
 	mu   sync.Mutex // guards the following field
 	open []*visitor // in the order they came
@@ -41,16 +47,25 @@ type visitors struct {
 
 func newVisitors(l net.Listener, many bool, stall time.Duration, log *slog.Logger) *visitors {
 	each := func() rate.Sometimes { return rate.Sometimes{First: 3, Interval: 10 * time.Second} }
-	return &visitors{Listener: l, many: many, stall: stall, left: make(chan struct{}, 1), log: log, slow: each(), full: each(), stuck: each()}
+	return &visitors{Listener: l, many: many, stall: stall, left: make(chan struct{}, 1), log: log, slow: each(), full: each(), stuck: each(), failed: each()}
 }
 
-// Accept waits for the next connection.
+// Accept waits for the next connection. Whatever else than its end keeps the listener from one passes: net/http would give up for good
+// where memory for a socket is short.
 func (l *visitors) Accept() (net.Conn, error) {
+	pause := time.Duration(0)
 	for {
 		conn, err := l.Listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil, err
 		}
+		if err != nil {
+			pause = min(max(2*pause, acceptPauseMin), acceptPauseMax)
+			l.failed.Do(func() { l.log.Warn("http: accept failed", "err", err, "retry_in", pause) })
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
 		v := &visitor{Conn: conn, all: l, from: sourceOf(conn), since: time.Now()}
 		gone, ok := l.admit(v)
 		for l.many && !ok {

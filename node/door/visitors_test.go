@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -307,4 +309,36 @@ func TestLimits(t *testing.T) {
 	kit.Must(t, err)
 	_ = resp.Body.Close()
 	want(t, "large header", resp.StatusCode, http.StatusRequestHeaderFieldsTooLarge)
+}
+
+// tired is a listener that fails before it lets somebody in.
+type tired struct {
+	net.Listener
+	faults []error
+}
+
+func (l *tired) Accept() (net.Conn, error) {
+	if len(l.faults) > 0 {
+		err := l.faults[0]
+		l.faults = l.faults[1:]
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+// An accept that fails is tried again, whatever the reason: net/http goes on by itself for want of files alone.
+func TestAcceptFails(t *testing.T) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	kit.Must(t, err)
+	log := &kit.Log{}
+	faults := []error{syscall.EMFILE, os.NewSyscallError("accept4", syscall.ENOBUFS), syscall.ENOMEM, syscall.EPERM, errors.New("another")}
+	d := Open(t.Context(), &tired{l, faults}, "", http.NotFoundHandler(), slog.New(slog.NewTextHandler(log, nil)))
+	if status, _ := kit.Get("http://" + l.Addr().String()); status != http.StatusNotFound {
+		t.Errorf("not served: %d", status)
+	}
+	kit.Must(t, d.Close(t.Context()))
+	if !strings.Contains(log.String(), `msg="http: accept failed" err="too many open files"`) {
+		t.Errorf("not told: %s", log.String())
+	}
 }
