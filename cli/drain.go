@@ -79,7 +79,8 @@ func (v *view) drain(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	if wait <= 0 {
-		_, err := fmt.Fprintln(v.out, "draining: clients go elsewhere, and everybody is served as before")
+		_, err := fmt.Fprintln(v.out, "draining: everybody is served as before. Clients that ask an address server\n"+
+			"leave within two minutes, those with a list of their own stay.")
 		return err
 	}
 	err := again(ctx, wait, func() (bool, error) {

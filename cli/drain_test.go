@@ -35,7 +35,7 @@ func TestDrainCommands(t *testing.T) {
 		{"safe-to-stop --json --ignore b --ignore c", `"safe": false`, command.Failed},
 		{"safe-to-stop --wait -1s", "--wait=-1s: want a time of 0 or more", command.Usage},
 		{"drain --wait=-5m", "--wait=-5m0s: want a time of 0 or more", command.Usage},
-		{"drain", "draining: clients go elsewhere", command.OK},
+		{"drain", "draining: everybody is served as before", command.OK},
 		{"health", "s; no client has asked for a route since)", command.Failed},
 		{"members", "draining", command.OK},
 		{"drain --wait 1h", "drained: no client has asked for a route for", command.OK},

@@ -116,3 +116,28 @@ func (p placed) Socket() string           { return "" }
 func (p placed) KVFault() error           { return nil }
 func (p placed) OptionsFault() error      { return p.options }
 func (p placed) HTTPAddr() netip.AddrPort { return p.addr }
+
+// A value that cannot be parsed is told with what would be right, by flag and by variable.
+func TestValuesThatCannotBeParsed(t *testing.T) {
+	for _, c := range []struct{ args, env, want string }{
+		{"serve --drain-on-stop 160", "", `--drain-on-stop="160": want a time with its unit, such as 30s or 5m`},
+		{"serve", "EPITAPH_DRAIN_ON_STOP=160", `EPITAPH_DRAIN_ON_STOP="160": want a time with its unit`},
+		{"serve --max-connections 1k", "", `--max-connections="1k": want a whole number`},
+		{"serve --dead-host-brake half", "", `--dead-host-brake="half": want a number, such as 0.5`},
+		{"serve --gossip-insecure=maybe", "", `--gossip-insecure="maybe": want true or false`},
+		{"serve", "EPITAPH_READ_ONLY_CONFIG=maybe", `EPITAPH_READ_ONLY_CONFIG="maybe": want true or false`},
+		{"drain --wait 160", "", `--wait="160": want a time with its unit`},
+		{"doctor -n x --timeout=", "", `--timeout="": want a time with its unit`},
+	} {
+		if name, value, ok := strings.Cut(c.env, "="); ok {
+			t.Setenv(name, value)
+		}
+		status, _, errs := run(strings.Fields(c.args)...)
+		if status != command.Usage || !strings.Contains(errs, c.want) || !strings.Contains(errs, "--help") {
+			t.Errorf("%s %s: status %d, %q, want %q", c.env, c.args, status, errs, c.want)
+		}
+		if name, _, ok := strings.Cut(c.env, "="); ok {
+			kit.Must(t, os.Unsetenv(name))
+		}
+	}
+}

@@ -115,7 +115,7 @@ func (v *view) read(status int, body []byte, into any) (done bool, err error) {
 			return false, fmt.Errorf("%s: %s", v.node, told.Error)
 		}
 		line, _, _ := strings.Cut(string(body), "\n")
-		return false, fmt.Errorf("%s answers %d: %s", v.node, status, shorten(printable(line), screenWidth))
+		return false, fmt.Errorf("%s answers %d: %s", v.node, status, shorten(printable(line), 3*screenWidth))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return false, fmt.Errorf("%s answers something that is not of this version of epitaph: %w", v.node, err)

@@ -87,7 +87,7 @@ func (v *view) showStatus(ctx context.Context, s *surveyed) (err error) {
 	case err != nil:
 		return err
 	case len(c.Problems) > 0:
-		return errors.New(plural(len(c.Problems), "thing is", "things are") + " not as they should be")
+		return errors.New(plural(len(c.Problems), "thing is not as it should be", "things are not as they should be"))
 	case len(c.Missing) > 0:
 		return &command.Exit{Status: command.Silent, Err: errors.New("not everything could be asked")}
 	}

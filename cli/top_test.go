@@ -90,7 +90,7 @@ func TestMoreCommandsAskANode(t *testing.T) {
 		{"top --json -a " + s.http, command.OK, `"per_second"`, ""},
 		{"force-leave --data " + data + " n2", command.Failed, "", "no failed member has the name"},
 		{"force-leave n1 --data " + data, command.Failed, "", "this node itself"},
-		{"force-leave -a " + s.http + " n1", command.Failed, "", "answers 403: not by HTTP, which only reads"},
+		{"force-leave -a " + s.http + " n1", command.Failed, "", "answers 403: not by HTTP, which only reads: on the Unix socket of the node (epitaph on its own machine, or curl"},
 		{"force-leave -a " + s.http, command.Usage, "", "force-leave takes one MEMBER"},
 		{"top -a " + answering(t, 404, "404 page not found\n"), command.Failed, "", "answers 404"},
 		{"conflicts -a " + answering(t, 200, `{"total":1,"conflicts":[{"kind":"loopback_address"}]}`), command.Failed, "set brokerIP1", ""},

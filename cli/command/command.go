@@ -4,10 +4,13 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"time"
 
 	urfave "github.com/urfave/cli/v2"
@@ -121,7 +124,7 @@ func (c *Command) below(program string) *urfave.Command {
 	path := program + " " + c.Name
 	made := &urfave.Command{
 		Name: c.Name, Usage: c.Usage, UsageText: c.UsageText, Description: c.Description, Hidden: c.Hidden, SkipFlagParsing: c.Raw,
-		OnUsageError: func(_ *urfave.Context, err error, _ bool) error { return wrong(err, path) },
+		OnUsageError: func(_ *urfave.Context, err error, _ bool) error { return wrong(c.wanted(err), path) },
 		Action: func(made *urfave.Context) error {
 			args := made.Args()
 			switch {
@@ -143,6 +146,29 @@ func (c *Command) below(program string) *urfave.Command {
 		made.Flags = append(made.Flags, c.Flags[i].urfave())
 	}
 	return made
+}
+
+// wanted says what a value should be, where the library says only that it cannot be parsed.
+func (c *Command) wanted(err error) error {
+	misfit := regexp.MustCompile(`^(?:invalid (?:boolean )?value (".*") for (?:flag )?-([^ :]+)|could not parse (".*") as .* value from environment variable "([^"]+)" for flag ([^ :]+)): `)
+	m := misfit.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
+	}
+	i := slices.IndexFunc(c.Flags, func(f Flag) bool { return f.Name == m[2]+m[5] || f.Short != "" && f.Short == m[2] })
+	if i < 0 {
+		return err
+	}
+	want := "a whole number"
+	switch c.Flags[i].To.(type) {
+	case *bool:
+		want = "true or false"
+	case *float64:
+		want = "a number, such as 0.5"
+	case *time.Duration:
+		want = "a time with its unit, such as 30s or 5m"
+	}
+	return fmt.Errorf("%s=%s: want %s", cmp.Or(m[4], "--"+c.Flags[i].Name), m[1]+m[3], want)
 }
 
 func wrong(err error, path string) error {

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrNoTable says that a file is JSON but has no configTable object.
-var ErrNoTable = errors.New(`no "configTable" object in it; restore it from its .bak file or remove it`)
+var ErrNoTable = errors.New(`no "configTable" object in it`)
 
 // decodeFile reads what encodeFile and the original write, and what people make of it by hand and the original reads:
 // fastjson2, as 5.5.0 uses it, or fastjson 1.2 of 4.9. An empty file and null hold no table, and nil comes of them; null

@@ -21,11 +21,14 @@ type Fault struct {
 }
 
 func (f *Fault) Error() string {
-	text := fmt.Sprintf("load kv config %s: %v", f.Path, f.Wrong)
-	if f.Bak == "" {
-		return text
+	remedy := "mend it, or move it away to start with no values"
+	switch {
+	case errors.Is(f.Wrong, fs.ErrPermission): // what it holds is newer than the .bak
+		remedy = "let the user that runs epitaph read it (chown, chmod)"
+	case f.Bak != "":
+		remedy = atomicfile.PutBack(f.Bak, f.Path) + ", or move both away to start with no values"
 	}
-	return fmt.Sprintf("%s; %s, or move both away to start with no values", text, atomicfile.PutBack(f.Bak, f.Path))
+	return fmt.Sprintf("load kv config %s: %v; %s", f.Path, f.Wrong, remedy)
 }
 
 func (f *Fault) Unwrap() error { return f.Wrong }

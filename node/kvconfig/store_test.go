@@ -3,6 +3,7 @@ package kvconfig
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,6 +249,19 @@ func TestOpenRefusesWhatAFormerStoreLeft(t *testing.T) {
 		}
 		if got, want := fault.EmptyToOriginal(), name != "zeros" && name != "torn"; got != want {
 			t.Errorf("%s: the original starts empty: %v", name, got)
+		}
+	}
+}
+
+// Each fault is told with its remedy. A file that cannot be read holds what is newer than the .bak, which is not to take its place.
+func TestFaultsHaveARemedy(t *testing.T) {
+	for want, f := range map[string]*Fault{
+		"let the user that runs epitaph read it": {Path: "p", Bak: "p.bak", Wrong: &fs.PathError{Op: "open", Path: "p", Err: syscall.EACCES}},
+		"mend it, or move it away":               {Path: "p", Wrong: ErrNoTable},
+		"cp -p p.bak p":                          {Path: "p", Bak: "p.bak", Wrong: ErrNoTable},
+	} {
+		if text := f.Error(); !strings.Contains(text, want) || strings.Contains(text, "cp -p") != strings.HasPrefix(want, "cp -p") {
+			t.Errorf("%s, want %s", text, want)
 		}
 	}
 }
