@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"node/addresses":    {"clock", "digest", "gossip", "order"},
 	"node/connect":      {},
 	"node/door":         {},
-	"node/addrserver":   {"clock", "gossip", "node/addresses", "node/atomicfile", "node/door", "remoting", "remoting/rpc", "order"},
+	"node/addrserver":   {"clock", "gossip", "node/addresses", "node/atomicfile", "node/door", "node/lockfile", "remoting", "remoting/rpc", "order"},
 	"node/departures":   {"clock", "tombstone", "gossip", "remoting/rpc", "routes"},
 	"node/vanished":     {"clock", "mq", "tombstone", "vanish", "gossip", "remoting/rpc", "routes", "node/connect"},
 	"node/divergence":   {"clock", "digest", "mq", "tombstone", "gossip", "routes", "node/config", "node/kvconfig", "order"},
