@@ -20,6 +20,7 @@ type ConvergeReport struct {
 	Without     []*SettingResult `json:"without_gossip"` // the same plan at nodes that do not gossip
 	Idle        []*IdleResult    `json:"idle,omitempty"`
 	Storms      []*StormResult   `json:"storms,omitempty"`
+	Vanish      *VanishReport    `json:"vanish,omitempty"` // hosts that vanish
 	Interrupted bool             `json:"interrupted,omitempty"`
 	Failures    []string         `json:"failures,omitempty"`
 }
@@ -38,10 +39,16 @@ func RunConvergence(ctx context.Context, c ConvergeConfig, progress io.Writer) (
 	r := &ConvergeReport{When: time.Now().UTC(), Machine: thisMachine(), Load: loadAverage(), Seed: c.Seed, Targets: c.Targets}
 	run := &convergence{config: c, report: r, progress: p}
 	var err error
-	if len(c.Targets) > 0 {
+	switch {
+	case c.From != "":
+		err = ReadJSON(c.From, r)
+	case len(c.Targets) > 0:
 		err = run.targets(ctx)
-	} else {
+	default:
 		err = run.own(ctx)
+	}
+	if c.Vanish && err == nil && ctx.Err() == nil {
+		r.Vanish, err = runVanish(ctx, &c, p)
 	}
 	r.Interrupted = ctx.Err() != nil
 	if r.empty() && err != nil {
@@ -60,6 +67,9 @@ func RunConvergence(ctx context.Context, c ConvergeConfig, progress io.Writer) (
 	}
 	if c.Plot != "" && !r.empty() {
 		err = errors.Join(err, r.PlotConvergence(c.Plot))
+		if r.Vanish != nil && len(r.Vanish.Settings) > 0 {
+			err = errors.Join(err, r.Vanish.plot(vanishPlot(c.Plot)))
+		}
 	}
 	return r, err
 }

@@ -50,6 +50,8 @@ type ConvergeConfig struct {
 	Storm     int           // UNREGISTERs a second at one node meanwhile; 0: none
 	StormTime time.Duration
 	Complete  bool   // at three nodes also every fault, a delay and a partition: what docs/convergence.md holds
+	Vanish    bool   // also hosts that vanish, at up to 33 nodes; when complete, at 0, 10 and 30 % loss and with every fault
+	From      string // .json of an earlier run, to which vanished hosts alone are added
 	Seed      uint64 // the same seed makes the same plan: who leaves, where, who misses it
 	Plot      string // .svg or .png
 	JSON      string
@@ -122,6 +124,9 @@ func (c *ConvergeConfig) Validate() error {
 	if c.Storm > 0 && (c.StormTime < time.Second || c.StormTime > 10*time.Minute) {
 		bad("storm-time: %v is not within 1s to 10m", c.StormTime)
 	}
+	if c.From != "" && !c.Vanish {
+		bad("from: adds hosts that vanish to an earlier report; give --vanish, or leave --from out")
+	}
 	if c.Plot != "" {
 		if err := checkPlotPath(c.Plot); err != nil {
 			faults = append(faults, err)
@@ -170,8 +175,8 @@ func (c *ConvergeConfig) validateTargets(bad func(string, ...any)) {
 		bad("targets: loss, delay, partition and the fault %s are put in between nodes of this process; between nodes that already run "+
 			"they are the network's: leave them out, or leave --targets out", OriginDies)
 	}
-	if c.Idle > 0 || c.Storm > 0 || c.Complete {
-		bad("targets: idle, storm and complete measure nodes of this process; leave them out, or leave --targets out")
+	if c.Idle > 0 || c.Storm > 0 || c.Complete || c.Vanish {
+		bad("targets: idle, storm, complete and vanish measure nodes of this process; leave them out, or leave --targets out")
 	}
 }
 
@@ -184,6 +189,12 @@ func (c *ConvergeConfig) files() (most int) {
 			n = j.nodes * (j.brokers + 1)
 		}
 		most = max(most, n)
+	}
+	if c.Vanish {
+		for _, s := range c.vanishSettings() {
+			const ofHost = 2 + 2*4 // both ends of its connection, and new ones that are tried
+			most = max(most, s.Nodes*(ofHost*s.Hosts+ofEach))
+		}
 	}
 	return most + 2*stormConns
 }

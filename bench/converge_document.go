@@ -51,7 +51,16 @@ func (r *ConvergeReport) WriteDocument(path, plot string) error {
 		if err != nil {
 			shown = plot
 		}
-		fmt.Fprintf(&b, "\n![distribution](%s)\n", filepath.ToSlash(shown))
+		plot = filepath.ToSlash(shown)
+		fmt.Fprintf(&b, "\n![distribution](%s)\n", plot)
+	}
+	if r.Vanish != nil && len(r.Vanish.Settings) > 0 {
+		if plot != "" {
+			plot = vanishPlot(plot)
+		}
+		if err := r.Vanish.writeSection(&b, plot); err != nil {
+			return err
+		}
 	}
 	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write the document: %w", err)
@@ -62,12 +71,6 @@ func (r *ConvergeReport) WriteDocument(path, plot string) error {
 // convergenceGoals is the table of what was asked for and what was measured.
 func (r *ConvergeReport) convergenceGoals() *Table {
 	t := &Table{Header: []string{"goal", "asked for", "measured", "by the node", "reached"}}
-	reached := func(yes bool) string {
-		if yes {
-			return "yes"
-		}
-		return "**no**"
-	}
 	for _, g := range convergenceGoals {
 		name, asked := fmt.Sprintf("gone at every node, %d nodes, %d %% loss, p99", g.nodes, g.loss), fmt.Sprintf("<= %g ms", g.p99)
 		s := r.find(g.nodes, float64(g.loss)/100, MissAllButOne)

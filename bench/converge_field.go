@@ -35,6 +35,8 @@ type field struct {
 	net     *impair.Network // between the nodes; nil where they do not gossip, or run elsewhere
 	profile Profile
 	dir     string
+	change  func(node int, c *config.Config)
+	play    func(node int) node.HostPlay
 }
 
 type fieldNode struct {
@@ -66,8 +68,15 @@ func targetField(ctx context.Context, targets []string, brokers int) (*field, er
 }
 
 // startField starts n nodes of this process on loopback and waits until each knows all others.
-func startField(ctx context.Context, n, brokers int, gossips bool, seed uint64) (f *field, err error) {
-	f = &field{nodes: make([]fieldNode, n), profile: convergeProfile(brokers)}
+func startField(ctx context.Context, n, brokers int, gossips bool, seed uint64) (*field, error) {
+	return startFieldWith(ctx, n, brokers, gossips, seed, func(int, *config.Config) {}, nil)
+}
+
+// startFieldWith is startField of nodes whose configuration is changed first, and which hear of hosts as play says; nil: as their kernel does.
+func startFieldWith(
+	ctx context.Context, n, brokers int, gossips bool, seed uint64, change func(node int, c *config.Config), play func(node int) node.HostPlay,
+) (f *field, err error) {
+	f = &field{nodes: make([]fieldNode, n), profile: convergeProfile(brokers), change: change, play: play}
 	if f.dir, err = os.MkdirTemp("", "epitaph-convergence-"); err != nil {
 		return nil, fmt.Errorf("make a directory for the nodes: %w", err)
 	}
@@ -125,9 +134,13 @@ func (f *field) startNode(ctx context.Context, i int) error {
 		}
 		cfg.Gossip = &g
 	}
+	f.change(i, &cfg)
 	n, err := node.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
+	}
+	if f.play != nil {
+		n.Play(f.play(i))
 	}
 	if err := n.Start(ctx); err != nil {
 		return err

@@ -19,42 +19,62 @@ const (
 	plotLines  = 10 // of more settings only the plain ones are drawn
 )
 
+// share is a line of the picture.
+type share struct {
+	name   string
+	times  []float64
+	trials int
+}
+
 // PlotConvergence draws one line for each setting: the share of departures that was gone everywhere by then.
 func (r *ConvergeReport) PlotConvergence(path string) error {
-	p := newPlot("A broker left, and one or more nodes did not hear it", "time until it is gone at every node", "departures that are gone everywhere")
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, milliTicks{}
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = plotFrom, plotTo, 0, 1
+	p := sharePlot("A broker left, and one or more nodes did not hear it", "departures that are gone everywhere")
+	p.X.Tick.Marker = milliTicks{}
+	p.X.Min, p.X.Max = plotFrom, plotTo
+	var lines []share
+	for _, s := range r.Settings {
+		if s.Trials > 0 && (len(r.Settings) <= plotLines || s.Fault == MissAllButOne && s.DelayMS+s.PartMS == 0) {
+			lines = append(lines, share{s.Name(), s.Wire.All, s.Trials})
+		}
+	}
+	return drawShares(p, path, lines)
+}
+
+// sharePlot is a picture of shares over times, without its lines.
+func sharePlot(title, y string) *plot.Plot {
+	p := newPlot(title, "time until it is gone at every node", y)
+	p.X.Scale, p.Y.Min, p.Y.Max = plot.LogScale{}, 0, 1
 	p.Y.Tick.Marker = plot.ConstantTicks{
 		{Value: 0, Label: "0 %"}, {Value: 0.25, Label: "25 %"}, {Value: 0.5, Label: "50 %"}, {Value: 0.75, Label: "75 %"}, {Value: 1, Label: "100 %"},
 	}
 	// Words to the right of their lines: they stay clear of them with wider fonts than the one that is measured with here.
 	p.Legend.Top, p.Legend.Left = false, true
 	p.Legend.XOffs, p.Legend.YOffs = vg.Points(250), vg.Points(14)
-	shown := slices.DeleteFunc(slices.Clone(r.Settings), func(s *SettingResult) bool {
-		return s.Trials == 0 || len(r.Settings) > plotLines && (s.Fault != MissAllButOne || s.DelayMS+s.PartMS > 0)
-	})
-	drawn := 0
-	for i, s := range shown {
-		line, err := plotter.NewLine(cumulative(s.Wire.All, s.Trials))
+	return p
+}
+
+// drawShares draws the lines, and the original beside them.
+func drawShares(p *plot.Plot, path string, lines []share) error {
+	if len(lines) == 0 {
+		return errors.New("draw the plot: nothing was measured")
+	}
+	for i, s := range lines {
+		line, err := plotter.NewLine(cumulative(s.times, s.trials, p.X.Min, p.X.Max))
 		if err != nil {
-			return fmt.Errorf("draw %s: %w", s.Name(), err)
+			return fmt.Errorf("draw %s: %w", s.name, err)
 		}
 		line.Color, line.Width = palette(i/2), vg.Points(2)
 		if i%2 == 1 {
 			line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
 		}
-		if len(shown) <= 4 {
+		if len(lines) <= 4 {
 			line.Color, line.Dashes = palette(i), nil
 		}
 		p.Add(line)
-		p.Legend.Add(s.Name(), line)
-		drawn++
+		p.Legend.Add(s.name, line)
 	}
-	if drawn == 0 {
-		return errors.New("draw the plot: nothing was measured")
-	}
-	// Without gossip nothing happens until the expiry; it is drawn up to there, although the run watched for a shorter time.
-	original, err := plotter.NewLine(plotter.XYs{{X: plotFrom, Y: 0}, {X: originalMS, Y: 0}, {X: originalMS, Y: 1}, {X: plotTo, Y: 1}})
+	// Nothing happens there until the expiry; it is drawn up to there, although no run watched for so long.
+	original, err := plotter.NewLine(plotter.XYs{{X: p.X.Min, Y: 0}, {X: originalMS, Y: 0}, {X: originalMS, Y: 1}, {X: p.X.Max, Y: 1}})
 	if err != nil {
 		return fmt.Errorf("draw the original: %w", err)
 	}
@@ -70,13 +90,13 @@ func (r *ConvergeReport) PlotConvergence(path string) error {
 }
 
 // cumulative are the corners of a staircase that rises at each of the times; those that never converged leave it below 1.
-func cumulative(times []float64, trials int) plotter.XYs {
-	points := plotter.XYs{{X: plotFrom, Y: 0}}
+func cumulative(times []float64, trials int, from, to float64) plotter.XYs {
+	points := plotter.XYs{{X: from, Y: 0}}
 	for i, t := range slices.Sorted(slices.Values(times)) {
-		x := min(max(t, plotFrom), plotTo)
+		x := min(max(t, from), to)
 		points = append(points, plotter.XY{X: x, Y: float64(i) / float64(trials)}, plotter.XY{X: x, Y: float64(i+1) / float64(trials)})
 	}
-	return append(points, plotter.XY{X: plotTo, Y: float64(len(times)) / float64(trials)})
+	return append(points, plotter.XY{X: to, Y: float64(len(times)) / float64(trials)})
 }
 
 // milliTicks labels a logarithmic axis of milliseconds with times.

@@ -30,6 +30,11 @@ func (r *ConvergeReport) WriteText(w io.Writer) error {
 	}
 	r.writeWithout(w)
 	r.writeFurther(w)
+	if r.Vanish != nil && len(r.Vanish.Settings) > 0 {
+		if err := r.Vanish.writeText(w); err != nil {
+			return err
+		}
+	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "\nFAILED: %s\n", f)
 	}

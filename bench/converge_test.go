@@ -46,7 +46,7 @@ func TestPercentilesAreMeasuredValues(t *testing.T) {
 
 // The staircase of a setting in which one of four did not converge ends at three quarters.
 func TestCumulativeEndsWhereItShould(t *testing.T) {
-	points := cumulative([]float64{3, 1, 2}, 4)
+	points := cumulative([]float64{3, 1, 2}, 4, plotFrom, plotTo)
 	if first, last := points[0], points[len(points)-1]; first.Y != 0 || last.Y != 0.75 || last.X != plotTo {
 		t.Errorf("%+v", points)
 	}

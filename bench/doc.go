@@ -17,6 +17,7 @@
 //	fleet*.go       thousands of polling clients: fleet_schedule.go plans, fleet_crowd.go drives their connections,
 //	                fleet_queues.go says what is due, fleet_scenes.go what happens, fleet_report.go the page
 //	converge*.go    nodes of one process (or elsewhere), brokers that leave, clients that watch
+//	vanish*.go      the same nodes, and hosts that vanish: addresses of another network namespace that are taken away
 //	story*.go       the same as a story in the terminal
 //	window*.go      real clients and brokers while one of these goes: window_cluster.go runs them, window_tally.go adds up what
 //	                they say, window_report.go makes the page

@@ -96,6 +96,18 @@ func WriteJSON(path string, v any) error {
 	return nil
 }
 
+// ReadJSON reads a report of WriteJSON into v.
+func ReadJSON(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return fmt.Errorf("read report: %w", err)
+	}
+	return nil
+}
+
 func (r *LoadReport) plot(path string) error {
 	series := []Series{{Name: r.Addr, Points: r.Target.Curve}}
 	if r.Ceiling != nil {

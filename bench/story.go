@@ -133,6 +133,7 @@ func (s *story) scenes(ctx context.Context, brokers [2][]*broker) error {
 	s.screen.say("   The tombstone is still there, and touches only what is older than itself.")
 	s.screen.say("")
 	s.screen.say("Next: epitaph-bench convergence --nodes 3,9 --loss 0,0.3   with figures")
+	s.screen.say("      epitaph-bench story --vanish                        when a host vanishes")
 	s.screen.say("      epitaph cluster --demo-brokers 4                    to play with")
 	return nil
 }

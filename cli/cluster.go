@@ -49,7 +49,8 @@ connection, and below that who left and what the others did. Elsewhere it writes
 
 --demo-brokers brings synthetic brokers that speak RocketMQ's protocol as real ones do, come, go and crash.
 Some of their UNREGISTERs miss one node on purpose, whose connection stays open: watch that node evict
-the broker within milliseconds.
+the broker within milliseconds. The host of one vanishes now and then: the nodes find it out together (as
+with --dead-hosts on; what kernels tell is played), and not when one of them alone hears nothing.
 
 Examples:
     something to see at once:
@@ -230,7 +231,8 @@ func (p *program) clusterExplained(cfg cluster.Config, nodes int, addrs []string
 			"Brokers register at every node. Every few seconds one leaves, and often one",
 			"node does not hear it (its connection there stays open). A Java NameServer",
 			"would hand that broker out for up to 2 more minutes; watch the cell of that",
-			"node turn to EVICTED, and after how long. Others crash, or fall silent.",
+			"node turn to EVICTED, and after how long. Others crash, or their host vanishes:",
+			"the nodes agree on that within 9 s, and keep one that any of them hears.",
 			try,
 		}
 	}

@@ -156,6 +156,11 @@ func (s *clusterScreen) cell(c *cluster.Cell, width int) string {
 		} else if now.Sub(c.At) > freshFor {
 			text = " evicted " + gone + " ago"
 		}
+	case cluster.Vanished:
+		text, mark = " VANISHED "+gone+" ago", bold
+		if width < fullCell {
+			text = "VANISHED"
+		}
 	case cluster.Left:
 		text, mark = " left "+gone+" ago", dim
 	case cluster.Lost:
@@ -163,7 +168,7 @@ func (s *clusterScreen) cell(c *cluster.Cell, width int) string {
 	case cluster.Expired:
 		text, mark = " expired "+gone+" ago", dim
 	}
-	if width < fullCell && c.State != cluster.Here && c.State != cluster.Never && c.State != cluster.Evicted {
+	if width < fullCell && c.State != cluster.Here && c.State != cluster.Never && c.State != cluster.Evicted && c.State != cluster.Vanished {
 		text = " gone"
 	}
 	if mark == bold && now.Sub(c.At) > freshFor {
@@ -205,7 +210,7 @@ func (s *clusterScreen) stream(count int, now time.Time) []string {
 	var lines []string
 	for i := range all[:min(count, len(all))] {
 		line := departureLine(&all[i])
-		if now.Sub(all[i].At) < freshFor && hasEviction(&all[i]) {
+		if now.Sub(all[i].At) < freshFor && (all[i].How == cluster.Vanished || hasEviction(&all[i])) {
 			line = bold + line + plainText
 		}
 		lines = append(lines, line)
@@ -231,6 +236,14 @@ func departureLine(d *cluster.Departure) string {
 		return line + "lost at " + where + ": its connection closed"
 	case cluster.Expired:
 		return line + "expired at " + where + ": silent for too long"
+	case cluster.Vanished:
+		return line + "VANISHED: " + where + " heard nothing of its host for " + span(d.Silence) + " and agreed"
+	case cluster.Unheard:
+		line += "kept at " + where + ", where its host was silent for " + span(d.Silence) + ": "
+		if d.By != "" {
+			return line + d.By + " hears it"
+		}
+		return line + d.Why
 	}
 	line += "unregistered at " + where
 	for _, v := range d.Others {

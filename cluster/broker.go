@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -31,6 +33,8 @@ type broker struct {
 	topics  []string
 	started time.Time
 	conns   []*rpc.Client // one for each node, in their order
+	host    net.IP        // where it connects from: a loopback address of its own
+	deaf    int           // the node that hears nothing of it; -1: none
 }
 
 // newBroker is the i-th broker, before it connects.
@@ -38,7 +42,7 @@ func newBroker(i int, now time.Time) *broker {
 	name := "demo-" + strconv.Itoa(i+1)
 	return &broker{
 		name: name, addr: fmt.Sprintf("192.0.2.%d:10911", i+1), ha: fmt.Sprintf("192.0.2.%d:10912", i+1), started: now,
-		topics: []string{demoTopic, name, DemoCluster},
+		topics: []string{demoTopic, name, DemoCluster}, host: net.IPv4(127, 77, 0, byte(i+1)), deaf: -1,
 	}
 }
 
@@ -46,14 +50,23 @@ func newBroker(i int, now time.Time) *broker {
 func (b *broker) connect(ctx context.Context, nodes []string) error {
 	for _, addr := range nodes {
 		dialing, cancel := context.WithTimeout(ctx, callTime)
-		c, err := rpc.Dial(dialing, addr, rpc.DefaultClientConfig())
+		c, err := b.dial(dialing, addr)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("broker %s: %w", b.name, err)
 		}
-		b.conns = append(b.conns, c)
+		b.conns = append(b.conns, rpc.NewClient(c, rpc.DefaultClientConfig()))
 	}
 	return b.register(ctx)
+}
+
+// dial connects from the broker's own address, where this machine has it: only then its host can fall silent.
+func (b *broker) dial(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: b.host}}
+	if c, err := d.DialContext(ctx, "tcp", addr); err == nil {
+		return c, nil
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 }
 
 // register is a REGISTER at every node: the broker's periodic sign of life.
@@ -71,7 +84,7 @@ func (b *broker) register(ctx context.Context) error {
 		})
 	}
 	content := body.AppendRegister(nil, &reg)
-	return b.call(ctx, remoting.RegisterBroker, header, content, nil)
+	return b.call(ctx, remoting.RegisterBroker, header, content, func(node int) bool { return node == b.deaf })
 }
 
 // unregister is an UNREGISTER at every node but the one that misses it (none: -1).
@@ -89,7 +102,7 @@ func (b *broker) header() map[string]string {
 func (b *broker) call(ctx context.Context, code int32, header map[string]string, content []byte, skip func(int) bool) error {
 	var errs []error
 	for i, c := range b.conns {
-		if skip != nil && skip(i) {
+		if skip(i) {
 			continue
 		}
 		asking, cancel := context.WithTimeout(ctx, callTime)
@@ -104,6 +117,9 @@ func (b *broker) call(ctx context.Context, code int32, header map[string]string,
 	}
 	return errors.Join(errs...)
 }
+
+// advertised is the address that the broker's host is known by.
+func (b *broker) advertised() netip.Addr { return netip.MustParseAddrPort(b.addr).Addr() }
 
 // close drops all connections, as the end of a process does.
 func (b *broker) close() {

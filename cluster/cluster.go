@@ -15,6 +15,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/node/memory"
+	"github.com/epitaph-mq/epitaph/node/played"
 )
 
 // Name is the gossip cluster that the nodes of one process form.
@@ -26,6 +27,7 @@ type Cluster struct {
 	names []string
 	nodes []*node.Node // those that started, in order
 	demo  *demo        // nil: none asked for, or not started
+	hosts played.Hosts // of the demo brokers
 }
 
 // New checks the configuration. It binds nothing.
@@ -51,6 +53,9 @@ func (c *Cluster) Start(ctx context.Context) error {
 		}
 		n, err := node.New(cfg, c.cfg.Logger.With("node", name))
 		if err == nil {
+			if c.playsHosts() {
+				n.Play(c.hosts.At(name))
+			}
 			err = n.Start(ctx)
 		}
 		if err != nil {
@@ -60,10 +65,13 @@ func (c *Cluster) Start(ctx context.Context) error {
 		seeds = append(seeds, n.Gossip().Addr())
 	}
 	if c.cfg.DemoBrokers > 0 {
-		c.demo = startDemo(c.cfg.DemoBrokers, c.addrs(), c.cfg.Logger.With("component", "demo"))
+		c.demo = startDemo(c.cfg.DemoBrokers, c.names, c.addrs(), &c.hosts, c.cfg.Logger.With("component", "demo"))
 	}
 	return nil
 }
+
+// playsHosts says that hosts of demo brokers vanish, and the nodes find it out together.
+func (c *Cluster) playsHosts() bool { return c.cfg.DemoBrokers > 0 && c.cfg.Nodes > 1 }
 
 func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
 	cfg := config.Default(c.cfg.System)
@@ -94,6 +102,9 @@ func (c *Cluster) nodeConfig(i int, seeds []string) (config.Config, error) {
 	g.Bind, g.Seeds = net.JoinHostPort(host, strconv.Itoa(nth(port, i))), seeds
 	g.Cluster, g.Name = Name, c.names[i]
 	cfg.Gossip = &g
+	if c.playsHosts() {
+		cfg.DeadHosts.Mode = config.DeadHostsOn
+	}
 	return cfg, nil
 }
 

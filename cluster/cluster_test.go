@@ -90,6 +90,34 @@ func TestDemoEvicts(t *testing.T) {
 	}
 }
 
+// A host that only one node does not hear is kept; one that vanishes is gone at all nodes.
+func TestDemoVanishes(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("SKIPPED: -short; nodes judge nobody in their first 30 s; make test has it")
+	}
+	cfg := testConfig(t)
+	cfg.DemoBrokers = 4
+	c := start(t, cfg)
+	defer stop(t, c)
+	w := &Watch{}
+	var vanished, unheard bool
+	kit.Await(t, 3*kit.Patience, "a host that vanished, and one that was kept", func() error {
+		w.Take(time.Now(), c.Look())
+		for _, d := range w.Departures() {
+			vanished = vanished || d.How == Vanished && len(d.Nodes) == 3
+			unheard = unheard || d.How == Unheard && d.Why == "contradicted" && d.By != ""
+			if d.How == Expired {
+				t.Fatalf("nothing expires within two minutes: %+v", d)
+			}
+		}
+		if !vanished || !unheard {
+			return fmt.Errorf("vanished %v, kept %v: %+v", vanished, unheard, w.Departures())
+		}
+		return nil
+	})
+}
+
 func get(t *testing.T, n *node.Node, path string) string {
 	t.Helper()
 	status, body := kit.Get("http://" + n.HTTPAddr().String() + path)
@@ -168,15 +196,17 @@ func TestPlan(t *testing.T) {
 	missing := map[int]int{}
 	for turn := range 3 * len(fates) {
 		e := plan(turn, 3)
-		if (e.fate == fateMissed) != (e.missing >= 0) {
+		if (e.fate == fateMissed || e.fate == fateUnheard) != (e.missing >= 0) {
 			t.Errorf("turn %d: %+v", turn, e)
 		}
-		missing[e.missing]++
-		if e := plan(turn, 1); e.fate == fateMissed {
+		if e.fate == fateMissed {
+			missing[e.missing]++
+		}
+		if e := plan(turn, 1); e.fate == fateMissed || e.fate == fateUnheard {
 			t.Errorf("turn %d with one node: %+v", turn, e)
 		}
 	}
-	if missing[0] != 4 || missing[1] != 4 || missing[2] != 4 {
+	if missing[0] != 6 || missing[1] != 6 || missing[2] != 6 {
 		t.Errorf("who missed how often: %v", missing)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/node/played"
 )
 
 // How the demo brokers live. A real broker registers every 30 s and expires after 120 s of silence.
@@ -13,37 +15,45 @@ const (
 	demoEvery    = 3 * time.Second  // from one leaving to the next
 	demoRegister = time.Second      // from REGISTER to REGISTER
 	demoAway     = 7 * time.Second  // from leaving to coming back
-	demoSilence  = 10 * time.Second // after which a broker that is going to vanish expires
+	demoSilence  = 10 * time.Second // after which a broker that is going to vanish expires, where one node alone never takes a host for vanished
 	demoGone     = 25 * time.Second // from vanishing to coming back: longer than silence and scan
+	demoUnheard  = 12 * time.Second // for which one node hears nothing of a host that lives
 )
 
 // fate is how a life of a demo broker ends.
 type fate int
 
 const (
-	fateMissed fate = iota // it unregisters, but one node does not hear it
-	fateCrash              // its connections close: every node sees it by itself
-	fateLeft               // it unregisters everywhere
-	fateVanish             // its host is gone: the connections stay open and nothing comes any more
+	fateMissed  fate = iota // it unregisters, but one node does not hear it
+	fateCrash               // its connections close: every node sees it by itself
+	fateLeft                // it unregisters everywhere
+	fateVanish              // its host is gone: the connections stay open and nothing comes any more
+	fateUnheard             // it lives on, and one node hears nothing of its host for a while
 )
 
-// fates is the order in which the brokers end, whichever is next. What epitaph is for comes first and most.
-var fates = []fate{fateMissed, fateMissed, fateCrash, fateMissed, fateLeft, fateMissed, fateVanish}
+// fates is the order in which the brokers end, whichever is next. What epitaph is for comes first and most. Nodes judge no host in their first 30 s, and
+// only one that is silent among these few: so the last two are far apart.
+var fates = []fate{
+	fateMissed, fateMissed, fateCrash, fateMissed, fateLeft, fateMissed, fateLeft, fateUnheard, fateMissed, fateCrash, fateMissed, fateLeft, fateVanish,
+}
 
 // ending is one step of the plan.
 type ending struct {
 	fate    fate
-	missing int // with fateMissed: the node that does not hear it; else -1
+	missing int // with fateMissed and fateUnheard: the node that does not hear it; else -1
 }
 
 // plan is the turn-th ending: the nodes, from the second on, miss theirs in turn. With one node there is nothing to miss.
 func plan(turn, nodes int) ending {
 	e := ending{fate: fates[turn%len(fates)], missing: -1}
-	if e.fate != fateMissed {
+	switch {
+	case e.fate != fateMissed && e.fate != fateUnheard:
 		return e
-	}
-	if nodes < 2 {
+	case nodes < 2:
 		e.fate = fateLeft
+		return e
+	case e.fate == fateUnheard:
+		e.missing = turn % nodes
 		return e
 	}
 	missed := 0 // so far
@@ -58,15 +68,17 @@ func plan(turn, nodes int) ending {
 
 // demo is a set of synthetic brokers that come, go and crash until stopped.
 type demo struct {
-	nodes  []string
+	names  []string // of the nodes
+	nodes  []string // where they listen
+	hosts  *played.Hosts
 	log    *slog.Logger
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 }
 
-func startDemo(brokers int, nodes []string, log *slog.Logger) *demo {
+func startDemo(brokers int, names, nodes []string, hosts *played.Hosts, log *slog.Logger) *demo {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &demo{nodes: nodes, log: log, cancel: cancel}
+	d := &demo{names: names, nodes: nodes, hosts: hosts, log: log, cancel: cancel}
 	ends := make([]chan ending, brokers)
 	for i := range ends {
 		ends[i] = make(chan ending)
@@ -132,6 +144,7 @@ func (d *demo) lives(ctx context.Context, i int, ends <-chan ending) {
 		}
 		wait(ctx, away)
 		b.close() // what is left of it: the next life has connections of its own
+		d.hosts.Heal("", b.advertised())
 	}
 }
 
@@ -139,13 +152,34 @@ func (d *demo) lives(ctx context.Context, i int, ends <-chan ending) {
 func (d *demo) live(ctx context.Context, b *broker, ends <-chan ending) fate {
 	beat := time.NewTicker(demoRegister)
 	defer beat.Stop()
+	heal := time.NewTimer(demoUnheard)
+	defer heal.Stop()
+	heard := func() {
+		if b.deaf >= 0 {
+			d.hosts.Heal(d.names[b.deaf], b.advertised())
+			b.deaf = -1
+		}
+	}
+	defer heard()
 	for {
+		next := ends
+		if b.deaf >= 0 { // one thing at a time
+			next = nil
+		}
 		select {
+		case <-heal.C:
+			heard()
 		case <-beat.C:
 			if err := b.register(ctx); err != nil && ctx.Err() == nil {
 				d.log.Warn("demo broker cannot register", "err", err)
 			}
-		case e := <-ends:
+		case e := <-next:
+			if e.fate == fateUnheard {
+				b.deaf = e.missing
+				d.hosts.Silence(d.names[b.deaf], b.advertised())
+				heal.Reset(demoUnheard)
+				continue
+			}
 			d.end(ctx, b, e)
 			return e.fate
 		case <-ctx.Done(): // the cluster stops: it leaves in order
@@ -162,9 +196,12 @@ func (d *demo) end(ctx context.Context, b *broker, e ending) {
 		err = b.unregister(ctx, e.missing)
 	case fateCrash:
 		b.close()
-	case fateVanish: // nothing comes after this, and nobody should have to wait two minutes to see what that does
-		b.timeout = demoSilence
-		err = b.register(ctx)
+	case fateVanish:
+		if len(d.nodes) < 2 { // nobody should have to wait two minutes to see what that does
+			b.timeout = demoSilence
+			err = b.register(ctx)
+		}
+		d.hosts.Silence("", b.advertised())
 	}
 	if err != nil {
 		d.log.Warn("demo broker cannot say what it has to", "err", err)

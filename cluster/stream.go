@@ -21,9 +21,12 @@ const (
 type Departure struct {
 	Key
 	At     time.Time
-	How    State     // Left, Lost or Expired
+	How    State     // Left, Lost, Expired, Vanished or Unheard
 	Nodes  []string  // that saw it themselves, in their order
 	Others []Verdict // with Left: what the others did, in their order
+
+	Silence time.Duration // Vanished and Unheard: of the host, at the first of the nodes when it decided
+	Why, By string        // Unheard: why it is kept, and the node that hears it, if one is the reason
 }
 
 // Verdict is what a node did that was told of a departure.
@@ -36,8 +39,8 @@ type Verdict struct {
 
 // Departures are those that the nodes still know, newest first.
 func (w *Watch) Departures() []Departure {
-	all := w.left()
-	all = append(all, w.losses...)
+	all := append(w.left(), w.losses...)
+	all = append(all, w.vanished()...)
 	order.Stable(all, func(a, b Departure) int { return b.At.Compare(a.At) })
 	return all
 }
@@ -95,6 +98,40 @@ func (w *Watch) judged(d *Departure) {
 	}
 }
 
+// vanished puts together what the nodes decided about silent hosts, each for itself.
+func (w *Watch) vanished() []Departure {
+	var all []Departure
+	for i := range w.looks {
+		for _, h := range slices.Backward(w.looks[i].Hosts) {
+			how := Unheard
+			if h.Evicted {
+				how = Vanished
+			}
+			d := find(all, h.Key, how, h.At)
+			if d == nil {
+				all = append(all, Departure{Key: h.Key, At: h.At, How: how, Silence: h.Silence})
+				d = &all[len(all)-1]
+			}
+			if !h.Evicted && (d.Why == "" || h.By != "") {
+				d.Why, d.By = h.Why, h.By
+			}
+			if h.At.Before(d.At) {
+				d.At, d.Silence = h.At, h.Silence
+			}
+			if !slices.Contains(d.Nodes, w.looks[i].Name) {
+				d.Nodes = append(d.Nodes, w.looks[i].Name)
+			}
+		}
+	}
+	// What a node kept at first and took out a moment later was no false alarm.
+	told := slices.Clone(all)
+	return slices.DeleteFunc(all, func(d Departure) bool {
+		return d.How == Unheard && slices.ContainsFunc(told, func(v Departure) bool {
+			return v.How == Vanished && v.Key == d.Key && v.At.Sub(d.At).Abs() <= reach(Vanished)
+		})
+	})
+}
+
 // lost notes that a node lost a broker without an UNREGISTER.
 func (w *Watch) lost(k Key, name string, c *Cell) {
 	d := find(w.losses, k, c.State, c.At)
@@ -118,9 +155,9 @@ func find(all []Departure, k Key, how State, at time.Time) *Departure {
 	return nil
 }
 
-// reach is how far apart in time one departure may be seen: expiry waits for the next scan.
+// reach is how far apart in time one departure may be seen: expiry waits for the next scan, and of silence each node judges for itself.
 func reach(how State) time.Duration {
-	if how == Expired {
+	if how == Expired || how == Vanished || how == Unheard {
 		return 2 * together
 	}
 	return together

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
-
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/order"
 )
 
@@ -38,6 +38,32 @@ type Look struct {
 	Why        string // Ready in words
 	Brokers    api.Brokers
 	Tombstones api.Tombstones
+	Hosts      []HostDecision // newest first
+}
+
+// HostDecision is what a node decided about the silent host of a broker.
+type HostDecision struct {
+	Key
+	At      time.Time
+	Evicted bool          // else it was kept
+	Silence time.Duration // of the host by then
+	Agreed  []string      // the nodes that agreed
+	Why, By string        // why it was kept, and the node that is the reason, if one is
+}
+
+// decisions are those of a node, but for what they came to.
+func decisions(s *vanished.Status, now time.Time) (all []HostDecision) {
+	for i := range s.Decisions {
+		d := &s.Decisions[i]
+		if d.Kind != vanished.Evicted && d.Kind != vanished.Kept {
+			continue
+		}
+		all = append(all, HostDecision{
+			Key: Key{d.Claim.Cluster, d.Claim.Name, d.Claim.BrokerID, d.Claim.Addr}, At: now.Add(-s.At.Sub(d.At)).Round(time.Millisecond),
+			Evicted: d.Kind == vanished.Evicted, Silence: d.Silence, Agreed: d.Agreed, Why: d.Why.Name(), By: d.By,
+		})
+	}
+	return all
 }
 
 // Look asks every node.
@@ -50,6 +76,8 @@ func (c *Cluster) Look() []Look {
 		// In this order: whoever is gone from the table has left its tombstone by then.
 		l.Brokers = n.Registrations(lookLimit)
 		l.Tombstones = n.Tombstones(lookLimit)
+		hosts := n.Vanished()
+		l.Hosts = decisions(&hosts, time.Now())
 		all = append(all, l)
 	}
 	return all
@@ -60,12 +88,14 @@ type State int
 
 // The states of a broker at a node.
 const (
-	Never   State = iota // it never registered here
-	Here                 // it is registered
-	Left                 // it unregistered here
-	Evicted              // another node's tombstone removed it
-	Lost                 // its connection closed
-	Expired              // nothing came for too long
+	Never    State = iota // it never registered here
+	Here                  // it is registered
+	Left                  // it unregistered here
+	Evicted               // another node's tombstone removed it
+	Lost                  // its connection closed
+	Expired               // nothing came for too long
+	Vanished              // the nodes took its host for vanished
+	Unheard               // of a stream alone: its host was silent here, and it is kept
 )
 
 // Cell is one broker at one node.
@@ -80,7 +110,7 @@ type Cell struct {
 
 	// When gone.
 	At    time.Time
-	After time.Duration // Evicted: the age of the departure then
+	After time.Duration // Evicted: the age of the departure then; Vanished: the silence of the host
 
 	registered time.Time
 	told       bool // the loss is in the stream
@@ -140,8 +170,14 @@ func (w *Watch) takeNode(i int) {
 // only when the next look finds no tombstone either.
 func (w *Watch) gone(k Key, i int, c *Cell) {
 	first := c.State == Here
-	if !first && c.told || c.State == Left || c.State == Evicted {
+	if !first && c.told || c.State == Left || c.State == Evicted || c.State == Vanished {
 		return
+	}
+	for _, d := range w.looks[i].Hosts {
+		if d.Key == k && d.Evicted && d.At.After(c.registered) {
+			c.State, c.At, c.After = Vanished, d.At, d.Silence
+			return
+		}
 	}
 	if state, at, after := w.tombstone(k, i, c.registered.Add(-slack)); state != Never {
 		c.State, c.At, c.After = state, at, after

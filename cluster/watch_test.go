@@ -122,3 +122,35 @@ func TestWatchTellsLosses(t *testing.T) {
 		t.Errorf("back: %v", got)
 	}
 }
+
+// Nodes that take a host for vanished each for itself are told as one; who kept it at first is no false alarm, and who keeps what others hear is one.
+func TestWatchTellsVanishedHosts(t *testing.T) {
+	w := &Watch{}
+	none := api.Brokers{}
+	w.Take(noon, looks(registered(noon), registered(noon), registered(noon)))
+	at := noon.Add(20 * time.Second)
+	other := Key{Cluster: "C", Broker: "other", Addr: "10.0.0.8:10911"}
+	l := looks(none, none, registered(noon))
+	l[0].Hosts = []HostDecision{
+		{Key: key, At: at.Add(time.Second), Evicted: true, Silence: 9 * time.Second},
+		{Key: key, At: at, Why: "young", Silence: 8 * time.Second},
+		{Key: key, At: noon.Add(-time.Hour), Evicted: true, Silence: 8 * time.Second}, // of a former life
+	}
+	l[1].Hosts = []HostDecision{{Key: key, At: at.Add(400 * time.Millisecond), Evicted: true, Silence: 8 * time.Second}}
+	l[2].Hosts = []HostDecision{
+		{Key: other, At: at.Add(time.Minute), Why: "contradicted", By: "n1", Silence: 8 * time.Second},
+		{Key: other, At: at.Add(time.Minute - time.Second), Why: "braked", Silence: 8 * time.Second},
+	}
+	w.Take(at.Add(2*time.Second), l)
+	if got := states(w); !cmp.Equal(got, []State{Vanished, Vanished, Here}) {
+		t.Errorf("%v", got)
+	}
+	want := []Departure{
+		{Key: other, At: at.Add(time.Minute - time.Second), How: Unheard, Nodes: []string{"n3"}, Silence: 8 * time.Second, Why: "contradicted", By: "n1"},
+		{Key: key, At: at.Add(400 * time.Millisecond), How: Vanished, Nodes: []string{"n1", "n2"}, Silence: 8 * time.Second},
+		{Key: key, At: noon.Add(-time.Hour), How: Vanished, Nodes: []string{"n1"}, Silence: 8 * time.Second},
+	}
+	if diff := cmp.Diff(want, w.Departures()); diff != "" {
+		t.Error(diff)
+	}
+}

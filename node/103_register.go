@@ -108,7 +108,7 @@ func (n *Node) registerBroker(c *rpc.Conn, req *remoting.Request, resp *remoting
 	n.apply(eff)
 	if n.depart != nil && named {
 		n.depart.Registered(c, &r)
-		n.vanished.Registered(c, &r)
+		n.vanished.Registered(n.heard(c), &r)
 	}
 	if res.Refused {
 		resp.Fail(remoting.SystemError, "register broker failed")

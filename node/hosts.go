@@ -11,6 +11,7 @@ import (
 	"github.com/epitaph-mq/epitaph/node/connect"
 	"github.com/epitaph-mq/epitaph/node/readiness"
 	"github.com/epitaph-mq/epitaph/node/vanished"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
@@ -24,11 +25,11 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 	d := &cfg.DeadHosts
 	c := vanished.Config{
 		Rule:   vanish.Config{After: d.After, Nodes: d.Nodes, Brake: d.Brake, Nonce: random64},
-		Canary: d.Canary, Claimed: n.claimed, Dialer: connect.New(triesAtOnce), Clock: cfg.Clock,
+		Canary: d.Canary, Claimed: n.claimed, Dialer: &n.tries, Clock: cfg.Clock,
 		Conns: func() iter.Seq[vanished.Conn] {
 			return func(yield func(vanished.Conn) bool) {
 				for c := range n.server.Conns() {
-					if !yield(c) {
+					if !yield(n.heard(c)) {
 						return
 					}
 				}
@@ -42,8 +43,29 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 	case config.DeadHostsOn:
 		c.Rule.Mode, c.Tables, c.Evicted = vanish.On, n.table, n.vanishedEvicted
 	}
+	n.tries.Dialer = connect.New(triesAtOnce)
 	n.vanished = vanished.New(c)
 	g.OnVanish = n.vanished.Message
+}
+
+// HostPlay stands between a node and its kernel where hosts are played: see package played.
+type HostPlay interface {
+	vanished.Dialer
+	Conn(c vanished.Conn) vanished.Conn
+}
+
+// tries is what tries new connections.
+type tries struct{ vanished.Dialer }
+
+// Play has the node hear of brokers' hosts by p, not by its kernel, from its Start on: for demonstrations on one machine, where no host can vanish.
+func (n *Node) Play(p HostPlay) { n.play, n.tries.Dialer = p, p }
+
+// heard is a connection as what watches hosts sees it.
+func (n *Node) heard(c *rpc.Conn) vanished.Conn {
+	if n.play != nil {
+		return n.play.Conn(c)
+	}
+	return c
 }
 
 // claimed says that a subject is registered.

@@ -2,15 +2,26 @@ package node
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/epitaph-mq/epitaph/api"
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
+	"github.com/epitaph-mq/epitaph/node/played"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting"
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/test/kit"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
@@ -50,5 +61,86 @@ func TestNotJudgedAreCounted(t *testing.T) {
 		if !slices.Equal(v.NotJudged, []api.NotJudged{{Reason: "local", Registrations: 2}}) {
 			t.Errorf("%q: %+v", query, v.NotJudged)
 		}
+	}
+}
+
+// TestVanishedIsTold: hosts are played, all else is real. What two of three nodes took out and the third, which only observes, still holds is told as that at
+// all three, and not in the 3 s in which each judges for itself.
+func TestVanishedIsTold(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64 // of the clock that the nodes share: a young one judges nobody
+	var hosts played.Hosts
+	var nodes []*Node
+	var seeds []string
+	for i := range 3 {
+		cfg := config.Default(config.System{UserHome: t.TempDir()})
+		cfg.Options.BindAddress, cfg.Options.ListenPort, cfg.ReadyAfter, cfg.HTTP = "127.0.0.1", 0, 0, "127.0.0.1:0"
+		cfg.Clock = func() clock.Stamp { return clock.Now().Add(time.Duration(ahead.Load())) }
+		g := gossip.DefaultConfig()
+		g.Bind, g.Cluster, g.Name, g.Seeds = "127.0.0.1:0", t.Name(), fmt.Sprintf("n%d", i+1), slices.Clone(seeds)
+		cfg.Gossip, cfg.DeadHosts.Mode = &g, config.DeadHostsOn
+		if i == 2 {
+			cfg.DeadHosts.Mode = config.DeadHostsObserve
+		}
+		n, err := New(cfg, slog.New(slog.DiscardHandler))
+		kit.Must(t, err)
+		n.Play(hosts.At(g.Name))
+		kit.Launch(t, n)
+		nodes, seeds = append(nodes, n), append(seeds, n.Gossip().Addr())
+	}
+	for _, n := range nodes {
+		kit.Until(t, "all members", func() bool { return len(n.Gossip().Members()) == 3 })
+	}
+	ahead.Store(int64(31 * time.Second))
+	for i := range 4 {
+		header := maps.Clone(brokerHeader("0"))
+		header["brokerName"], header["brokerAddr"] = fmt.Sprintf("b%d", i), fmt.Sprintf("10.1.1.%d:10911", i+1)
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 77, 1, byte(i+1))}}
+		for _, n := range nodes {
+			conn, err := d.DialContext(t.Context(), "tcp", n.Addr().String())
+			if err != nil {
+				t.Skipf("SKIPPED, not proven on this machine: no connection comes from a loopback address of its own: %v", err)
+			}
+			c := rpc.NewClient(conn, rpc.DefaultClientConfig())
+			t.Cleanup(func() { c.Close() })
+			ask(t, c, remoting.RegisterBroker, header, twoTopics)
+		}
+	}
+	kit.Until(t, "every host to be judged", func() bool {
+		judged := 0
+		for _, n := range nodes {
+			s := n.Vanished()
+			for _, h := range s.Hosts {
+				if h.Claims[0].Why == vanish.HeardOfLate {
+					judged++
+				}
+			}
+		}
+		return judged == 12
+	})
+	// One node's fault first.
+	hosts.Silence("n1", netip.MustParseAddr("10.1.1.2"))
+	kit.Until(t, "n1 to be contradicted", func() bool {
+		d := nodes[0].Vanished().Decisions
+		return len(d) > 0 && d[0].Kind == vanished.Kept && d[0].Why == vanish.Contradicted && d[0].Claim.Name == "b1"
+	})
+	hosts.Heal("n1", netip.MustParseAddr("10.1.1.2"))
+	hosts.Silence("", netip.MustParseAddr("10.1.1.1"))
+	kit.Until(t, "n1 and n2 to take b0 out", func() bool { return registrations(nodes[0]) == 3 && registrations(nodes[1]) == 3 })
+	took := time.Now()
+	for i, want := range []string{"n1 took the broker out", "n2 took the broker out", "which has not taken the broker out as n1, n2 may have"} {
+		kit.Until(t, "the reason at "+nodes[i].Gossip().Self().Name, func() bool {
+			v := diffOf(t, nodes[i], "")
+			if len(v.Brokers) == 0 {
+				return false
+			}
+			if b := v.Brokers[0]; b.Reason != "vanished" || !strings.Contains(b.Why, want) || b.Broker != "b0" || b.LastsMS < 3_000 {
+				t.Fatalf("%s after %v: %+v", nodes[i].Gossip().Self().Name, time.Since(took), b)
+			}
+			return true
+		})
+	}
+	if registrations(nodes[2]) != 4 {
+		t.Error("who observes has taken a broker out")
 	}
 }

@@ -42,6 +42,8 @@ type Node struct {
 	notify   *notifier
 	depart   *departures.Shell // nil: the node gossips with nobody
 	vanished *vanished.Shell   // likewise
+	play     HostPlay          // nil: its kernel tells of hosts
+	tries    tries
 	faults   *repeats
 	shares   *shares
 	admins   mq.Networks    // who may change something for others; nil: everybody
@@ -269,7 +271,7 @@ func (n *Node) Start(ctx context.Context) error {
 		n.goOnStop("silent hosts", n.vanished.Run)
 		n.goOnStop("readiness", n.watchReadiness)
 		n.goOnStop("divergence", func(ctx context.Context) {
-			divergence.Watch(ctx, n.Gossip(), view{n}.Up, n.log)
+			divergence.Watch(ctx, n.Gossip(), view{n}.Up, n.vanished.Status, n.log)
 		})
 	}
 	if n.advertise != "" {

@@ -64,3 +64,11 @@ func (n *Node) Registrations(limit int) api.Brokers { return admin.Brokers(view{
 
 // Tombstones is what /v1/tombstones answers, likewise.
 func (n *Node) Tombstones(limit int) api.Tombstones { return admin.Tombstones(view{n}, limit) }
+
+// Vanished is what the node knows of hosts that fall silent and has decided about them, likewise; nothing without gossip.
+func (n *Node) Vanished() (s vanished.Status) {
+	if n.vanished != nil {
+		s = n.vanished.Status()
+	}
+	return s
+}

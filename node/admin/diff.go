@@ -50,16 +50,10 @@ func Diff(ctx context.Context, view View, limit int, broker string) api.Diff {
 		}
 	}
 	v.Complete = len(v.Nodes) > 1 && !slices.ContainsFunc(v.Nodes, func(n api.DiffNode) bool { return !n.Compared })
-	c := divergence.CluesOf(g, &known, view.Up())
-	for _, d := range divergence.Gather(v.Node, &known) {
-		if !d.Settled {
-			v.Settling++
-			continue
-		}
-		v.Total++
-		if len(v.Brokers) < limit {
-			v.Brokers = append(v.Brokers, diffBroker(&d, c))
-		}
+	found, settling := divergence.Find(v.Node, &known, clues(view, &known))
+	v.Total, v.Settling = len(found), settling
+	for i := range found[:min(limit, len(found))] {
+		v.Brokers = append(v.Brokers, diffBroker(&found[i]))
 	}
 	for _, d := range divergence.Drifts(&known) {
 		v.Drifts = append(v.Drifts, api.Drift{What: d.What, Node: d.Node, LastsMS: millis(d.Lasts)})
@@ -95,12 +89,19 @@ func tooMany(who string, brokers int) string {
 	return fmt.Sprintf("%s serves %d broker addresses, and %d of one node are compared", who, brokers, digest.MaxCompared)
 }
 
-func diffBroker(d *divergence.Divergence, c *divergence.Clues) api.DiffBroker {
+// clues reads what the node knows of why nodes differ.
+func clues(view View, known *digest.View) func() *divergence.Clues {
+	return func() *divergence.Clues {
+		hosts := view.Vanished().Status()
+		return divergence.CluesOf(view.Departures().Gossip(), known, view.Up(), &hosts)
+	}
+}
+
+func diffBroker(d *divergence.Found) api.DiffBroker {
 	b := api.DiffBroker{
 		Cluster: d.Key.Cluster, Broker: d.Key.Name, ID: d.Key.ID, Addr: d.Key.Addr,
-		Since: time.Now().Add(-d.Lasts).Round(time.Millisecond), LastsMS: millis(d.Lasts),
+		Since: time.Now().Add(-d.Lasts).Round(time.Millisecond), LastsMS: millis(d.Lasts), Reason: d.Kind, Why: d.Why,
 	}
-	b.Reason, b.Why = d.Reason(c)
 	for i := range d.Held {
 		h := &d.Held[i]
 		one := api.DiffHolding{Node: h.Node, Held: h.Has}

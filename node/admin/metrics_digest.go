@@ -28,12 +28,11 @@ func readDigests(view View) (r digestReading) {
 	g := d.Gossip()
 	r.counts, r.bytes = g.DigestCounts()
 	v, _ := g.Digests()
-	for _, d := range divergence.Gather(g.Self().Name, &v) {
-		if d.Settled {
-			r.divergent++
-			r.longest = max(r.longest, d.Lasts)
-		}
+	found, _ := divergence.Find(g.Self().Name, &v, clues(view, &v))
+	for i := range found {
+		r.longest = max(r.longest, found[i].Lasts)
 	}
+	r.divergent = len(found)
 	for _, d := range divergence.Drifts(&v) {
 		if d.What == divergence.KV {
 			r.kv++

@@ -13,8 +13,10 @@ import (
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
 )
 
 // Holding is what one node has of a key; a node of which nothing is known has none.
@@ -74,6 +76,38 @@ func Gather(self string, v *digest.View) []Divergence {
 	return all
 }
 
+// Found is a divergence that has lasted for so long that it is told, and its likely reason: a name for programs and words for people.
+type Found struct {
+	Divergence
+	Kind, Why string
+}
+
+// Find is every divergence that is to be told, key by key, and how many more there are that may be over by themselves. clues is called at most once.
+func Find(self string, v *digest.View, clues func() *Clues) (found []Found, settling int) {
+	var c *Clues
+	for _, d := range Gather(self, v) {
+		if !d.Settled {
+			settling++
+			continue
+		}
+		if c == nil {
+			c = clues()
+		}
+		kind, why := d.Reason(c)
+		if kind == vanishedKind && d.Lasts < vanishing {
+			settling++
+			continue
+		}
+		found = append(found, Found{d, kind, why})
+	}
+	return found, settling
+}
+
+const (
+	vanishedKind = "vanished"
+	vanishing    = 3 * time.Second // each node judges for itself that a host has vanished, and not at one moment
+)
+
 // nodes are the names of those, sorted, so that every node tells it in the same words.
 func (d *Divergence) nodes(which func(*Holding) bool) (names []string) {
 	for i := range d.Held {
@@ -103,12 +137,15 @@ func (d *Divergence) unlike(figure func(*digest.Item) int64) []string {
 	return d.nodes(func(h *Holding) bool { return h.Has && figure(&h.Item) != most })
 }
 
-// Clues are what this node knows of departures and of the others' ages: the likely reason where one lacks what another holds.
+// Clues are what this node knows of departures, of silent hosts and of the others' ages: the likely reason where one lacks what another holds.
 type Clues struct {
-	self  string
-	left  map[tombstone.Key]departure // the newest of each key
-	by    map[handled]time.Duration   // who handled a departure of which key itself, and how long ago at least
-	young map[string]time.Duration    // ages of nodes that have not been there for as long as a registration takes
+	self   string
+	left   map[tombstone.Key]departure  // the newest of each key
+	by     map[handled]time.Duration    // who handled a departure of which key itself, and how long ago at least
+	young  map[string]time.Duration     // ages of nodes that have not been there for as long as a registration takes
+	gone   map[digest.Key]time.Duration // how long ago this node took the broker out, for its host had vanished, of which it heard nothing since
+	silent map[digest.Key]time.Duration // for how long the broker's host has been silent here
+	kept   map[digest.Key]string        // why this node keeps it all the same
 }
 
 // handled is a node that handled an UNREGISTER of the key.
@@ -126,12 +163,16 @@ type departure struct {
 }
 
 func newClues(self string) *Clues {
-	return &Clues{self: self, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}, young: map[string]time.Duration{}}
+	return &Clues{
+		self: self, left: map[tombstone.Key]departure{}, by: map[handled]time.Duration{}, young: map[string]time.Duration{},
+		gone: map[digest.Key]time.Duration{}, silent: map[digest.Key]time.Duration{}, kept: map[digest.Key]string{},
+	}
 }
 
-// CluesOf reads them. up is how long this node has been there.
-func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
+// CluesOf reads them. up is how long this node has been there, hosts what it knows of silent ones.
+func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration, hosts *vanished.Status) *Clues {
 	c := newClues(g.Self().Name)
+	c.hear(hosts)
 	s := g.Status(1000)
 	for i := range s.Decisions {
 		d := &s.Decisions[i]
@@ -156,6 +197,31 @@ func CluesOf(g *gossip.Gossip, v *digest.View, up time.Duration) *Clues {
 		}
 	}
 	return c
+}
+
+// hear reads what this node knows of silent hosts.
+func (c *Clues) hear(hosts *vanished.Status) {
+	of := func(s *vanish.Subject) digest.Key {
+		return digest.Key{Cluster: s.Cluster, Name: s.Name, Addr: s.Addr, ID: s.BrokerID}
+	}
+	for i := range hosts.Hosts {
+		h := &hosts.Hosts[i]
+		for j := range h.Claims {
+			claim := &h.Claims[j]
+			key := of(&claim.Subject)
+			if !claim.EvictedAt.IsZero() {
+				c.gone[key] = hosts.At.Sub(claim.EvictedAt)
+			}
+			if h.Silent {
+				c.silent[key] = h.Silence
+			}
+		}
+	}
+	for i := len(hosts.Decisions) - 1; i >= 0; i-- { // the newest is last
+		if d := &hosts.Decisions[i]; d.Kind == vanished.Kept {
+			c.kept[of(&d.Claim.Subject)] = strings.TrimSuffix(d.Why.Name()+" by "+d.By, " by ")
+		}
+	}
 }
 
 // note keeps the newest departure of a key. A broker unregisters from one node after the other, so one that this node handled
@@ -187,6 +253,9 @@ func (d *Divergence) Reason(c *Clues) (kind, words string) {
 	if len(lack) == 0 {
 		return d.content()
 	}
+	if gone := d.vanished(c, lack); gone != "" {
+		return vanishedKind, gone
+	}
 	if missed := d.missed(c); missed != "" {
 		return "missed_unregister", missed
 	}
@@ -197,6 +266,29 @@ func (d *Divergence) Reason(c *Clues) (kind, words string) {
 	}
 	return "no_connection", fmt.Sprintf("no connection: the broker registers at %s and not at %s",
 		strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 3), ", "), strings.Join(firstOf(lack, 3), ", "))
+}
+
+// vanished says that nodes do not judge alike that the broker's host has vanished, and is empty when this one knows of nothing like that. Nobody tells another
+// what he took out: a node knows what it took out itself, and that a host is silent whose broker others do not have any more.
+func (d *Divergence) vanished(c *Clues, lack []string) string {
+	holders := strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 3), ", ")
+	if ago, gone := c.gone[d.Key]; gone && slices.Contains(lack, c.self) {
+		left, known := c.left[tombstone.Key{Cluster: d.Key.Cluster, Addr: d.Key.Addr}]
+		if known && left.id.Name == d.Key.Name && left.id.BrokerID == d.Key.ID && left.age < ago {
+			return "" // it said goodbye since
+		}
+		return fmt.Sprintf("host vanished: %s took the broker out %s ago; %s hears its host, or has not judged it, or it is back there", c.self, Seconds(ago), holders)
+	}
+	silence, silent := c.silent[d.Key]
+	if !silent || slices.Contains(lack, c.self) || d.Lasts > silence { // what differed before has another reason
+		return ""
+	}
+	words := fmt.Sprintf("host vanished: nothing was heard of it for %s at %s, which has not taken the broker out as %s may have", Seconds(silence), c.self,
+		strings.Join(firstOf(lack, 3), ", "))
+	if why := c.kept[d.Key]; why != "" {
+		words += " (" + why + ")"
+	}
+	return words
 }
 
 // missed says who handled the departure that some nodes missed, and what those made of it that hold the broker. It is empty

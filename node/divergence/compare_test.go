@@ -1,13 +1,17 @@
 package divergence
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
 )
 
 // The likely reasons, for what is not easily made to happen.
@@ -90,6 +94,65 @@ func TestReasonAfterADeparture(t *testing.T) {
 		}
 		if kind != want || !strings.Contains(words, c.want) {
 			t.Errorf("%s: %s, %q", name, kind, words)
+		}
+	}
+}
+
+// A broker that this node took out because its host vanished is told as that, and so is one that others took out and whose host is silent here; each after
+// 3 s, for nodes judge one after the other.
+func TestVanishedIsNamed(t *testing.T) {
+	key := digest.Key{Cluster: "c", Name: "b", Addr: "10.0.0.1:10911"}
+	subject := vanish.Subject{Cluster: key.Cluster, Name: key.Name, Addr: key.Addr, Source: netip.MustParseAddr("10.0.0.1")}
+	at := clock.Stamp{Raw: int64(time.Hour), Boot: int64(time.Hour)}
+	status := func(silent bool, evicted clock.Stamp, decisions ...vanished.Decision) *vanished.Status {
+		h := vanish.HostStatus{
+			Source: subject.Source, Silent: silent, Silence: 9 * time.Second,
+			Claims: []vanish.ClaimStatus{{Claim: vanish.Claim{Subject: subject}, EvictedAt: evicted}},
+		}
+		s := &vanished.Status{At: at, Decisions: decisions}
+		s.Hosts = []vanish.HostStatus{h}
+		return s
+	}
+	kept := vanished.Decision{Kind: vanished.Kept, Claim: vanish.Claim{Subject: subject}, Why: vanish.Contradicted, By: "n2"}
+	former := vanished.Decision{Kind: vanished.Kept, Claim: vanish.Claim{Subject: subject}, Why: vanish.TooFew}
+	left := departure{id: tombstone.ID{Key: tombstone.Key{Cluster: key.Cluster, Addr: key.Addr}, Identity: tombstone.Identity{Name: key.Name}}, age: time.Second}
+	for name, c := range map[string]struct {
+		self  string // n1 lacks it
+		hosts *vanished.Status
+		lasts time.Duration
+		left  departure
+		kind  string
+		words string
+	}{
+		"taken out here":                    {"n1", status(true, at.Add(-4*time.Second)), 4 * time.Second, departure{}, "vanished", "n1 took the broker out 4 s ago; n2 hears its host"},
+		"taken out here, and it left since": {"n1", status(true, at.Add(-4*time.Second)), 4 * time.Second, left, "no_connection", ""},
+		"back, or never taken out":          {"n1", status(false, clock.Stamp{}), 4 * time.Second, departure{}, "no_connection", ""},
+		"silent here, kept":                 {"n2", status(true, clock.Stamp{}, kept, former), 4 * time.Second, departure{}, "vanished", "for 9 s at n2, which has not taken the broker out as n1 may have (contradicted by n2)"},
+		"silent here, not judged yet":       {"n2", status(true, clock.Stamp{}), 4 * time.Second, departure{}, "vanished", "as n1 may have"},
+		"it differed before":                {"n2", status(true, clock.Stamp{}), time.Minute, departure{}, "no_connection", ""},
+		"heard here":                        {"n2", status(false, clock.Stamp{}, kept), 4 * time.Second, departure{}, "no_connection", ""},
+	} {
+		clues := newClues(c.self)
+		clues.hear(c.hosts)
+		if c.left.age > 0 {
+			clues.note(c.left)
+		}
+		d := Divergence{Key: key, Lasts: c.lasts, Held: []Holding{{"n1", false, digest.Item{}}, {"n2", true, digest.Item{}}}}
+		if kind, words := d.Reason(clues); kind != c.kind || !strings.Contains(words, c.words) {
+			t.Errorf("%s: %s, %q", name, kind, words)
+		}
+	}
+	for lasts, want := range map[time.Duration]int{vanishing - time.Millisecond: 0, vanishing: 1} {
+		v := digest.View{Peers: []digest.PeerView{{
+			Peer: digest.Peer{Name: "n2"}, Compared: true, Differences: []digest.Difference{{Key: key, HasThere: true, For: lasts, Settled: true}},
+		}}}
+		found, settling := Find("n1", &v, func() *Clues {
+			clues := newClues("n1")
+			clues.hear(status(true, at.Add(-lasts)))
+			return clues
+		})
+		if len(found) != want || settling != 1-want {
+			t.Errorf("after %v: %+v, and %d that may be over by themselves", lasts, found, settling)
 		}
 	}
 }

@@ -11,16 +11,17 @@ import (
 
 	"github.com/epitaph-mq/epitaph/digest"
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/node/vanished"
 )
 
 // watchEvery is how often changes are looked for, for the log.
 const watchEvery = 500 * time.Millisecond
 
-// Watch writes one line for each change until ctx ends. up says how long this node has been there.
-func Watch(ctx context.Context, g *gossip.Gossip, up func() time.Duration, log *slog.Logger) {
+// Watch writes one line for each change until ctx ends. up says how long this node has been there, hosts what it knows of silent ones.
+func Watch(ctx context.Context, g *gossip.Gossip, up func() time.Duration, hosts func() vanished.Status, log *slog.Logger) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	w := watch{gossip: g, up: up, log: log}
+	w := watch{gossip: g, up: up, hosts: hosts, log: log}
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,6 +38,7 @@ func Watch(ctx context.Context, g *gossip.Gossip, up func() time.Duration, log *
 type watch struct {
 	gossip *gossip.Gossip
 	up     func() time.Duration
+	hosts  func() vanished.Status
 	log    *slog.Logger
 	told   map[string]line // of what differs; with a kind those that were told
 	before map[string]bool // what differed at the last look
@@ -55,20 +57,17 @@ type line struct {
 // its way at the first.
 func (w *watch) look(v *digest.View) {
 	found := map[string]line{}
-	var clues *Clues
-	for _, d := range Gather(w.gossip.Self().Name, v) {
-		if !d.Settled {
-			continue
-		}
-		if clues == nil {
-			clues = CluesOf(w.gossip, v, w.up())
-		}
-		kind, words := d.Reason(clues)
+	all, _ := Find(w.gossip.Self().Name, v, func() *Clues {
+		hosts := w.hosts()
+		return CluesOf(w.gossip, v, w.up(), &hosts)
+	})
+	for i := range all {
+		d := &all[i]
 		name := fmt.Sprintf("%s/%s id %d at %s", d.Key.Cluster, d.Key.Name, d.Key.ID, d.Key.Addr)
 		found[name] = line{
 			"nodes differ about a broker", "nodes agree about a broker again",
-			[]any{"cluster", d.Key.Cluster, "broker", d.Key.Name, "id", d.Key.ID, "addr", d.Key.Addr}, kind,
-			[]any{"held_by", strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 5), ","), "reason", kind, "why", words}, d.Stale,
+			[]any{"cluster", d.Key.Cluster, "broker", d.Key.Name, "id", d.Key.ID, "addr", d.Key.Addr}, d.Kind,
+			[]any{"held_by", strings.Join(firstOf(d.nodes(func(h *Holding) bool { return h.Has }), 5), ","), "reason", d.Kind, "why", d.Why}, d.Stale,
 		}
 	}
 	for _, d := range Drifts(v) {

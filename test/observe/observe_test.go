@@ -154,6 +154,13 @@ func TestBoardIsKnown(t *testing.T) {
 	if used < 20 {
 		t.Errorf("the board looks at %d series only", used)
 	}
+	// Whatever alerts look at can be looked at.
+	text, alerts := read(t, "observe", "grafana", "dashboards", "epitaph.json"), read(t, "observe", "rules.yml")
+	for _, m := range regexp.MustCompile(`epitaph_dead_host_\w+`).FindAllString(alerts, -1) {
+		if !strings.Contains(text, m+"{") && !strings.Contains(text, m+" ") {
+			t.Errorf("an alert looks at %s, and the board does not show it", m)
+		}
+	}
 	provisioned := read(t, "observe", "grafana", "provisioning", "datasources", "prometheus.yml")
 	if uid := regexp.MustCompile(`"uid": "(\w+)"`).FindAllStringSubmatch(read(t, "observe", "grafana", "dashboards", "epitaph.json"), -1); len(uid) > 0 {
 		for _, u := range uid {

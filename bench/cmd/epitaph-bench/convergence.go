@@ -31,6 +31,7 @@ there its connection stays open and silent, so that nothing but a tombstone can 
 time. Each report has the same run without gossip beside it.
 Faults: miss-one (all nodes but one hear it), miss-all-but-one (only one hears it), origin-dies (two hear it, the first
 is cut off at once), mass (all brokers leave at once and one node misses it).
+With --vanish hosts then lose their addresses without a word, and nodes with --dead-hosts on find it out together.
 Never give the targets of NameServers that serve anybody: the synthetic brokers show up in their routes.`,
 		Flags: []command.Flag{
 			{To: &story, Name: "story", Usage: "tell it in the terminal, with and without tombstones, in 20 seconds"},
@@ -49,6 +50,8 @@ Never give the targets of NameServers that serve anybody: the synthetic brokers 
 			{To: &cfg.Storm, Name: "storm", Usage: "at the end, `N` UNREGISTERs a second at one node: limits, memory, queues, membership"},
 			{To: &cfg.StormTime, Name: "storm-time", Usage: "how long"},
 			{To: &cfg.Complete, Name: "complete", Usage: "at three nodes also every fault, a delay and a partition"},
+			{To: &cfg.Vanish, Name: "vanish", Usage: "also hosts that vanish, in a network namespace (Linux, ip, iptables for loss), at up to 33 nodes"},
+			{To: &cfg.From, Name: "from", Usage: "add --vanish to the report in `FILE` of an earlier --json, and measure nothing else"},
 			{To: &cfg.Seed, Name: "seed", Usage: "the same seed makes the same plan: who leaves, where, who misses it"},
 			{To: &cfg.Plot, Name: "plot", Usage: "draw the distribution to `FILE`.svg or .png"},
 			{To: &cfg.JSON, Name: "json", Usage: "write the report to `FILE`"},

@@ -15,7 +15,10 @@ import (
 	"github.com/epitaph-mq/epitaph/cli/command"
 )
 
-func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
+func main() {
+	bench.Private()
+	os.Exit(run(os.Args, os.Stdout, os.Stderr))
+}
 
 func run(args []string, stdout, stderr io.Writer) int {
 	// The first Ctrl-C ends the measurement, so that what was measured until then can be printed.

@@ -12,17 +12,19 @@ import (
 
 func storyCommand(stdout, stderr io.Writer) *command.Command {
 	cfg := bench.DefaultWindowConfig()
-	var clients bool
+	var clients, vanish bool
 	var scenes, json, document string
 	return &command.Command{
 		Name:      "story",
 		Usage:     "what a departure is to clients: told in 20 seconds, or measured with real ones",
-		UsageText: "epitaph-bench story\n   epitaph-bench story --clients [flags]        (make bench-clients fetches brokers and clients first)",
-		Description: `Without flags it is the story that convergence --story tells. With --clients, real producers and consumers (Java 5.5.0 and
+		UsageText: "epitaph-bench story [--vanish]\n   epitaph-bench story --clients [flags]        (make bench-clients fetches brokers and clients first)",
+		Description: `Without flags it is the story that convergence --story tells. With --vanish a broker's host vanishes, and the nodes find it out
+together; what their kernels tell them is played. With --clients, real producers and consumers (Java 5.5.0 and
 4.9.7, Go 2.1.2) send to two real brokers under three NameServers, Java ones and ours in turn, while one of the brokers
 leaves unheard by one NameServer, and while it is killed: sends that failed or were retried, p99, and how long clients'
 routes named the broker. Needs Java; what this machine lacks is named in the report. A round takes a quarter of an hour.`,
 		Flags: []command.Flag{
+			{To: &vanish, Name: "vanish", Usage: "tell what nodes do about a host that vanishes, and about a false alarm, in half a minute"},
 			{To: &clients, Name: "clients", Usage: "measure with real brokers and clients"},
 			{To: &cfg.Rounds, Name: "rounds", Usage: "`N` rounds; everything is started afresh in each"},
 			{To: &scenes, Name: "scenes", Default: "all", Usage: "`SCENE,...` of " + fmt.Sprint(bench.WindowScenes())},
@@ -35,7 +37,10 @@ routes named the broker. Needs Java; what this machine lacks is named in the rep
 			{To: &document, Name: "document", Usage: "write method, goals, figures and picture to `FILE`.md and img beside it"},
 		},
 		Run: func(ctx context.Context, _ []string) (err error) {
-			if !clients {
+			switch {
+			case vanish:
+				return bench.StoryVanish(ctx, stdout)
+			case !clients:
 				return bench.Story(ctx, stdout)
 			}
 			var faults []error

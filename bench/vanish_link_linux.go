@@ -1,0 +1,175 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	nodesAddr  = "10.79.0.1" // of all nodes
+	switchAddr = "10.79.0.2" // of the hosts' end of the link
+	hostsNet   = "10.79.1.0/24"
+	brokerPort = 10911
+)
+
+// ownNetwork starts a process in a network of its own, in which it may do what root may.
+func ownNetwork() (*syscall.SysProcAttr, error) {
+	a := dieWithParent()
+	a.Cloneflags = syscall.CLONE_NEWNET
+	if uid := os.Geteuid(); uid != 0 {
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	}
+	return a, nil
+}
+
+// hostLink is a wire between the nodes, which are in this process's network, and the hosts of brokers, which are addresses of another network. A host whose address is
+// taken away says nothing any more: its kernel answers neither what comes on its connections nor new ones, nor who asks for its link address.
+type hostLink struct {
+	work  chan func() // for the thread that is in the hosts' network
+	locks string      // a folder for iptables
+	ports net.Listener
+}
+
+// openLink makes the hosts' network and the wire. This process's own network must be nobody else's.
+func openLink() (l *hostLink, err error) {
+	l = &hostLink{work: make(chan func())}
+	thread := make(chan int)
+	go func() {
+		runtime.LockOSThread() // for good: the thread, and with it the network, ends with this goroutine
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("make a network of the hosts: %w", err)
+			close(thread)
+			return
+		}
+		thread <- unix.Gettid()
+		for f := range l.work {
+			f()
+		}
+	}()
+	id, made := <-thread
+	if !made {
+		return nil, err
+	}
+	if l.locks, err = os.MkdirTemp("", "epitaph-vanish-"); err == nil {
+		err = errors.Join(
+			ip("link set lo up", "link add nodes type veth peer name hosts netns "+strconv.Itoa(id), "address add "+nodesAddr+"/16 dev nodes", "link set nodes up"),
+			l.among(func() error {
+				return errors.Join(ip("link set lo up", "address add "+switchAddr+"/16 dev hosts", "link set hosts up"),
+					os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0o600))
+			}))
+	}
+	if err == nil {
+		err = l.listen()
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// listen is what brokers do at their ports; who connects is only there.
+func (l *hostLink) listen() error {
+	err := l.among(func() (err error) {
+		l.ports, err = net.Listen("tcp4", net.JoinHostPort("", strconv.Itoa(brokerPort)))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.ports.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				c.Close()
+			}
+		}
+	}()
+	return nil
+}
+
+func (l *hostLink) close() {
+	if l.ports != nil {
+		l.ports.Close()
+	}
+	close(l.work)
+	_ = os.RemoveAll(l.locks) // a leftover below the temporary directory harms nobody
+}
+
+// among runs f in the hosts' network: sockets that it opens and programs that it starts stay there.
+func (l *hostLink) among(f func() error) error {
+	done := make(chan error)
+	l.work <- func() { done <- f() }
+	return <-done
+}
+
+// ip runs commands of the program of that name in the network of the calling thread.
+func ip(commands ...string) error {
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(commands, "; "), err, out)
+	}
+	return nil
+}
+
+func (l *hostLink) addresses(do string, all []netip.Addr) error {
+	commands := make([]string, len(all))
+	for i, a := range all {
+		commands[i] = "address " + do + " " + a.String() + "/32 dev hosts"
+	}
+	return l.among(func() error { return ip(commands...) })
+}
+
+// appear gives hosts their addresses.
+func (l *hostLink) appear(all []netip.Addr) error { return l.addresses("replace", all) }
+
+// vanish takes them away.
+func (l *hostLink) vanish(all []netip.Addr) error { return l.addresses("del", all) }
+
+// dial connects from a host.
+func (l *hostLink) dial(host netip.Addr, addr string) (c net.Conn, err error) {
+	err = l.among(func() error {
+		d := net.Dialer{Timeout: dialTimeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(host, 0))}
+		c, err = d.DialContext(context.Background(), "tcp4", addr)
+		return err
+	})
+	return c, err
+}
+
+// lose has a share of what hosts and nodes send each other lost, each way.
+func (l *hostLink) lose(share float64) error {
+	set := func(match ...string) error {
+		all := [][]string{{"-F", "INPUT"}}
+		if share > 0 {
+			all = append(all, append(append([]string{"-A", "INPUT"}, match...), "-p", "tcp",
+				"-m", "statistic", "--mode", "random", "--probability", strconv.FormatFloat(share, 'f', 3, 64), "-j", "DROP"))
+		}
+		for _, args := range all {
+			cmd := exec.Command("iptables", append([]string{"-w"}, args...)...)
+			cmd.Env = append(os.Environ(), "XTABLES_LOCKFILE="+filepath.Join(l.locks, "lock"))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("loss between hosts and nodes: iptables %s: %w: %s", strings.Join(args, " "), err, out)
+			}
+		}
+		return nil
+	}
+	return errors.Join(set("-s", hostsNet), l.among(func() error { return set("-d", hostsNet) }))
+}
