@@ -125,7 +125,7 @@ func TestVanishedIsNamed(t *testing.T) {
 		words string
 	}{
 		"taken out here":                    {"n1", status(true, at.Add(-4*time.Second)), 4 * time.Second, departure{}, "vanished", "n1 took the broker out 4 s ago; n2 hears its host"},
-		"taken out here, and it left since": {"n1", status(true, at.Add(-4*time.Second)), 4 * time.Second, left, "no_connection", ""},
+		"taken out here, and it left since": {"n1", status(true, at.Add(-4*time.Second)), 4 * time.Second, left, "missed_unregister", "handled it 1 s ago"},
 		"back, or never taken out":          {"n1", status(false, clock.Stamp{}), 4 * time.Second, departure{}, "no_connection", ""},
 		"silent here, kept":                 {"n2", status(true, clock.Stamp{}, kept, former), 4 * time.Second, departure{}, "vanished", "for 9 s at n2, which has not taken the broker out as n1 may have (contradicted by n2)"},
 		"silent here, not judged yet":       {"n2", status(true, clock.Stamp{}), 4 * time.Second, departure{}, "vanished", "as n1 may have"},
