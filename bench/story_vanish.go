@@ -61,13 +61,13 @@ func (s *vanishStory) tell(ctx context.Context) (err error) {
 	if err := s.register(); err != nil {
 		return err
 	}
-	s.screen.say("Three NameServers, A, B and C, with --dead-hosts on, in this process on loopback.")
-	s.screen.say("Nodes, gossip and rule are real. What kernels tell of the hosts is played, and the")
-	s.screen.say("clocks are set half a minute on, before which no node judges anybody.")
+	s.screen.say("Three NameServers, A, B and C, with --dead-hosts on, in this process. Nodes,")
+	s.screen.say("gossip and rule are real. What kernels tell of the hosts is played, and the")
+	s.screen.say("clocks are set half a minute on: a younger node judges nobody.")
 	s.screen.say("")
-	s.screen.say("1. %d brokers register at A, B and C, each from a host of its own. Every node has", storyHosts)
-	s.screen.say("   each host's kernel answer a probe now and then, and tries a new connection:")
-	s.screen.say("   only what has answered can fall silent.")
+	s.screen.say("1. %d brokers register at A, B and C, each from a host of its own. Every node", storyHosts)
+	s.screen.say("   has each host's kernel answer probes, and tries a new connection: only what")
+	s.screen.say("   has answered can fall silent.")
 	if err := s.until(ctx, "the hosts to answer", func() bool { return s.judged() == storyNodes*storyHosts }); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *vanishStory) until(ctx context.Context, what string, holds func() bool)
 // dies is a host that loses power.
 func (s *vanishStory) dies(ctx context.Context, b *broker) error {
 	s.screen.say("")
-	s.screen.say("2. The host of %s loses power. No UNREGISTER, no FIN: its connections stand.", b.broker)
+	s.screen.say("2. The host of %s loses power: no UNREGISTER, and no connection closes.", b.broker)
 	f := s.follow(b)
 	s.hosts.Silence("", b.host())
 	if err := s.until(ctx, "every node to take "+b.broker+" out", func() bool { f.look(); return f.decided == storyNodes }); err != nil {
@@ -157,8 +157,8 @@ func (s *vanishStory) dies(ctx context.Context, b *broker) error {
 	if listed, err := s.listed(ctx, b); err != nil || listed != 0 {
 		return errors.Join(err, fmt.Errorf("%d nodes list %s, which all have taken out: please report this", listed, b.broker))
 	}
-	s.screen.say("   Gone at A, B and C after %.1f s: each judged for itself. RocketMQ's NameServer lists", took.Seconds())
-	s.screen.say("   it for 120 s.")
+	s.screen.say("   Gone at A, B and C after %.1f s: each judged for itself. RocketMQ's", took.Seconds())
+	s.screen.say("   NameServer lists it for 120 s.")
 	return nil
 }
 

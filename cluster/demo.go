@@ -18,6 +18,7 @@ const (
 	demoSilence  = 10 * time.Second // after which a broker that is going to vanish expires, where one node alone never takes a host for vanished
 	demoGone     = 25 * time.Second // from vanishing to coming back: longer than silence and scan
 	demoUnheard  = 12 * time.Second // for which one node hears nothing of a host that lives
+	demoKnown    = 8 * time.Second  // from registering until every node may judge the host
 )
 
 // fate is how a life of a demo broker ends.
@@ -79,12 +80,12 @@ type demo struct {
 func startDemo(brokers int, names, nodes []string, hosts *played.Hosts, log *slog.Logger) *demo {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &demo{names: names, nodes: nodes, hosts: hosts, log: log, cancel: cancel}
-	ends := make([]chan ending, brokers)
+	ends, silences := make([]chan ending, brokers), make([]chan ending, brokers)
 	for i := range ends {
-		ends[i] = make(chan ending)
-		d.group.Go(func() { d.lives(ctx, i, ends[i]) })
+		ends[i], silences[i] = make(chan ending), make(chan ending)
+		d.group.Go(func() { d.lives(ctx, i, ends[i], silences[i]) })
 	}
-	d.group.Go(func() { d.run(ctx, ends) })
+	d.group.Go(func() { d.run(ctx, ends, silences) })
 	return d
 }
 
@@ -96,8 +97,8 @@ func (d *demo) stop() {
 	}
 }
 
-// run ends one broker after the other.
-func (d *demo) run(ctx context.Context, ends []chan ending) {
+// run ends one broker after the other; by silence only one that has been there for a while.
+func (d *demo) run(ctx context.Context, ends, silences []chan ending) {
 	timer := time.NewTimer(demoFirst)
 	defer timer.Stop()
 	for turn, next := 0, 0; ; {
@@ -106,7 +107,11 @@ func (d *demo) run(ctx context.Context, ends []chan ending) {
 			return
 		case <-timer.C:
 		}
-		if who := offer(ends, next, plan(turn, len(d.nodes))); who >= 0 {
+		e, to := plan(turn, len(d.nodes)), ends
+		if e.fate == fateVanish || e.fate == fateUnheard {
+			to = silences
+		}
+		if who := offer(to, next, e); who >= 0 {
 			turn, next = turn+1, who+1
 		}
 		timer.Reset(demoEvery)
@@ -127,7 +132,7 @@ func offer(ends []chan ending, next int, e ending) int {
 }
 
 // lives is one broker, life after life, until ctx ends.
-func (d *demo) lives(ctx context.Context, i int, ends <-chan ending) {
+func (d *demo) lives(ctx context.Context, i int, ends, silences <-chan ending) {
 	for ctx.Err() == nil {
 		b := newBroker(i, time.Now())
 		if err := b.connect(ctx, d.nodes); err != nil {
@@ -139,7 +144,7 @@ func (d *demo) lives(ctx context.Context, i int, ends <-chan ending) {
 			continue
 		}
 		away := demoAway
-		if d.live(ctx, b, ends) == fateVanish {
+		if d.live(ctx, b, ends, silences) == fateVanish {
 			away = demoGone
 		}
 		wait(ctx, away)
@@ -149,7 +154,7 @@ func (d *demo) lives(ctx context.Context, i int, ends <-chan ending) {
 }
 
 // live registers b again and again until its end comes, and ends it.
-func (d *demo) live(ctx context.Context, b *broker, ends <-chan ending) fate {
+func (d *demo) live(ctx context.Context, b *broker, ends, silences <-chan ending) fate {
 	beat := time.NewTicker(demoRegister)
 	defer beat.Stop()
 	heal := time.NewTimer(demoUnheard)
@@ -162,30 +167,35 @@ func (d *demo) live(ctx context.Context, b *broker, ends <-chan ending) fate {
 	}
 	defer heard()
 	for {
-		next := ends
+		next, silence := ends, silences
 		if b.deaf >= 0 { // one thing at a time
-			next = nil
+			next, silence = nil, nil
+		} else if time.Since(b.started) < demoKnown {
+			silence = nil
 		}
+		var e ending
 		select {
 		case <-heal.C:
 			heard()
+			continue
 		case <-beat.C:
 			if err := b.register(ctx); err != nil && ctx.Err() == nil {
 				d.log.Warn("demo broker cannot register", "err", err)
 			}
-		case e := <-next:
-			if e.fate == fateUnheard {
-				b.deaf = e.missing
-				d.hosts.Silence(d.names[b.deaf], b.advertised())
-				heal.Reset(demoUnheard)
-				continue
-			}
-			d.end(ctx, b, e)
-			return e.fate
+			continue
+		case e = <-next:
+		case e = <-silence:
 		case <-ctx.Done(): // the cluster stops: it leaves in order
 			d.end(context.WithoutCancel(ctx), b, ending{fate: fateLeft, missing: -1})
 			return fateLeft
 		}
+		if e.fate != fateUnheard {
+			d.end(ctx, b, e)
+			return e.fate
+		}
+		b.deaf = e.missing
+		d.hosts.Silence(d.names[b.deaf], b.advertised())
+		heal.Reset(demoUnheard)
 	}
 }
 
