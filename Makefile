@@ -150,7 +150,7 @@ NIGHT := sh scripts/night.sh
 DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
-.PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model night-claims night-vanish \
+.PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model night-claims night-vanish night-hosts \
 	night-differential night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
@@ -165,8 +165,13 @@ night-fuzz: ## every fuzz target for 200000 inputs
 night-model: ## the Spin model with 3 ticks
 	$(NIGHT) model $(MAKE) model LONG=1
 
-night-vanish: ## the rule about dead hosts: all worlds of three nodes, and a million random schedules
-	$(NIGHT) vanish env MODEL=full VANISH_SCHEDULES=1000000 $(GO) test -count=1 -timeout 900m -v -run 'TestRule|TestSchedules' ./test/model/vanish ./vanish
+night-vanish: ## PART=1/2: the rule about dead hosts: all worlds of three nodes (in the first part), and a million random schedules of the day
+	$(NIGHT) "vanish $(PART)" env MODEL=full VANISH_SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) \
+		$(GO) test -count=1 -timeout 900m -v -run '$(if $(filter 1/%,$(PART)),TestRule|)TestSchedules' ./test/model/vanish ./vanish
+
+night-hosts: ## PART=1/2: a million schedules of the day in which hosts vanish beside tombstones
+	$(NIGHT) "hosts $(PART)" env HOST_SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) GOGC=400 \
+		$(GO) test -count=1 -timeout 900m -v -run TestNoScheduleOfDeadHosts ./test/sim
 
 night-claims: ## all worlds of every configuration of claims; MODEL=largest: the four largest, hours and gigabytes
 	$(NIGHT) claims-$(or $(MODEL),full) env MODEL=$(or $(MODEL),full) $(GO) test -count=1 -timeout 600m -v ./test/model/claims
@@ -220,7 +225,7 @@ night-rolling: ## make rolling
 	$(NIGHT) rolling $(MAKE) rolling
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
-	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model night-vanish night-claims "night-claims MODEL=largest" \
+	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model "night-vanish PART=1/2" "night-vanish PART=2/2" "night-hosts PART=1/2" "night-hosts PART=2/2" night-claims "night-claims MODEL=largest" \
 		night-differential night-mutants night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 

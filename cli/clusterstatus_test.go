@@ -36,7 +36,7 @@ func TestStatusJudges(t *testing.T) {
 		"well": {func(*nodeAnswers) {}, "", "", ""},
 		"not ready": {func(a *nodeAnswers) {
 			l := a.loads["10.0.0.2:9886"]
-			l.load.Ready, l.load.Why = false, "not ready: waits for 2 brokers"
+			l.load.Ready, l.load.Why = false, "waits for 2 brokers"
 			a.loads["10.0.0.2:9886"] = l
 		}, "n2 is not ready: waits for 2 brokers", "", ""},
 		"not ready, and without HTTP": {func(a *nodeAnswers) {

@@ -239,7 +239,7 @@ func (c *clusterStatus) add(one memberStatus, l memberLoad) {
 		ahead := float64(l.load.At.Sub(l.asked.Add(l.came.Sub(l.asked)/2)).Microseconds()) / 1000
 		one.ClockMS = &ahead
 		if !one.Ready {
-			c.Problems = append(c.Problems, fmt.Sprintf("%s is not ready: %s", one.Name, strings.TrimPrefix(l.load.Why, "not ready: ")))
+			c.Problems = append(c.Problems, fmt.Sprintf("%s is not ready: %s", one.Name, l.load.Why))
 		}
 		if n := l.load.SharedSources; n > 0 {
 			c.Notes = append(c.Notes, fmt.Sprintf("%s sees brokers of several hosts come from %s (NAT, a balancer): its log says which; see --tombstones-from",

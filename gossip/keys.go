@@ -63,11 +63,6 @@ func openToOthers(path string) bool {
 // LoadKeys reads a key file: base64 of 16, 24 or 32 bytes, one key a line; blank lines and lines that begin with #
 // are passed over. The first key is used for sending, all of them for receiving.
 func LoadKeys(path string) ([][]byte, error) {
-	// A pipe, such as <(pass show key) of a shell, is empty the second time, or waits for ever for who would write into it.
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		return nil, fmt.Errorf("--gossip-key-file %s: it is no file that can be read again: write the keys into one, or give them in the variable %s",
-			path, KeyVariable)
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("--gossip-key-file: %w; epitaph keygen FILE makes one, the same for every node", err)

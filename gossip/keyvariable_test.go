@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -47,14 +46,5 @@ func TestKeysOfTheEnvironment(t *testing.T) {
 	kit.Must(t, err)
 	if keys := g.Keys(); len(keys) != 1 || g.ReloadKeys() != nil {
 		t.Errorf("%v in use", keys)
-	}
-}
-
-// A pipe can be read once, or hangs: it is refused at once.
-func TestKeysOfAPipe(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "keys")
-	kit.Must(t, syscall.Mkfifo(pipe, 0o600))
-	if _, err := LoadKeys(pipe); err == nil || !strings.Contains(err.Error(), "no file that can be read again") || !strings.Contains(err.Error(), KeyVariable) {
-		t.Errorf("got %v", err)
 	}
 }

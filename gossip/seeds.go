@@ -188,7 +188,7 @@ func (g *Gossip) try(ctx context.Context, s *seed, limit time.Duration) {
 	}
 	if err != nil {
 		g.counts.rejoinsFailed.Add(1)
-		g.trouble(s, LookUpFault(err, limit))
+		g.trouble(s, explainLookUp(err, limit))
 		return
 	}
 	members := map[string]bool{}
@@ -312,8 +312,8 @@ func (g *Gossip) lookUp(ctx context.Context, seed string, limit time.Duration) (
 	return all, err
 }
 
-// LookUpFault says in words why a name has no address, the same words for the same reason: whoever tells what is new compares them.
-func LookUpFault(err error, limit time.Duration) string {
+// explainLookUp says in words why a name has no address.
+func explainLookUp(err error, limit time.Duration) string {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -321,11 +321,7 @@ func LookUpFault(err error, limit time.Duration) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &dns) && dns.IsTimeout:
 		return fmt.Sprintf("its name cannot be looked up: DNS did not answer within %v", limit)
 	case dns != nil:
-		text := cmp.Or(dns.Err, err.Error())
-		if i := strings.LastIndex(text, "->"); i >= 0 { // this node's port, before it, is another one each time
-			text = "DNS at " + text[i+len("->"):]
-		}
-		return "its name cannot be looked up: " + text
+		return "its name cannot be looked up: " + cmp.Or(dns.Err, err.Error())
 	}
 	return "its name cannot be looked up: " + err.Error()
 }

@@ -276,17 +276,3 @@ func TestKeysOfTheSameTimeAreSeen(t *testing.T) {
 		t.Error(text)
 	}
 }
-
-// The same fault of DNS is told once, whatever port the question was sent from.
-func TestLookUpFault(t *testing.T) {
-	for want, err := range map[string]error{
-		"its name cannot be looked up: DNS at 10.0.0.53:53: read: connection refused": &net.DNSError{Err: "read udp 10.0.0.1:57834->10.0.0.53:53: read: connection refused"},
-		"its name cannot be looked up: server misbehaving":                            &net.DNSError{Err: "server misbehaving"},
-		"there is no such name in DNS: is it mistyped, or is its host not there yet?": &net.DNSError{IsNotFound: true},
-		"its name cannot be looked up: DNS did not answer within 2s":                  context.DeadlineExceeded,
-	} {
-		if got := LookUpFault(err, 2*time.Second); got != want {
-			t.Errorf("%v: %s", err, got)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package vanish
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -110,13 +111,14 @@ func (w *world) fault(r *rand.Rand) {
 
 // TestSchedules: whatever happens, nobody is evicted whom some node heard that can say so (V-13 of docs/spec/deadhosts.md).
 func TestSchedules(t *testing.T) {
-	n := 300
+	n, from, began := 300, uint64(1), time.Now()
 	if v := os.Getenv("VANISH_SCHEDULES"); v != "" {
 		n, _ = strconv.Atoi(v)
+		from, _ = strconv.ParseUint(cmp.Or(os.Getenv("SEED"), "1"), 10, 63)
 	}
-	if e := schedules(t, 1, n); e < n/10 {
+	if e := schedules(t, from, n); e < n/10 {
 		t.Error(fmt.Sprint("only ", e, " evictions"))
 	} else {
-		t.Logf("%d schedules, %d evictions", n, e)
+		t.Logf("%d schedules in %v: the seeds %d to %d: %d evictions", n, time.Since(began).Round(time.Second), from, from+uint64(n)-1, e)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"regexp"
+	"slices"
 	"time"
 
 	urfave "github.com/urfave/cli/v2"
@@ -147,35 +148,27 @@ func (c *Command) below(program string) *urfave.Command {
 	return made
 }
 
-// wanted says what a value should be, where the library says only that it cannot be parsed: `invalid value "x" for flag -NAME: ...`,
-// `invalid boolean value "x" for -NAME: ...`, `could not parse "x" as ... from environment variable "NAME" for flag NAME: ...`.
+// wanted says what a value should be, where the library says only that it cannot be parsed.
 func (c *Command) wanted(err error) error {
-	text, variable := err.Error(), ""
-	value, rest, ok := strings.Cut(text, " for ")
-	if value, ok = strings.CutPrefix(value, "could not parse "); ok {
-		value, variable, _ = strings.Cut(value, " as ")
-		_, variable, _ = strings.Cut(variable, " from environment variable ")
-	} else {
-		_, value, _ = strings.Cut(value, "value ")
+	misfit := regexp.MustCompile(`^(?:invalid (?:boolean )?value (".*") for (?:flag )?-([^ :]+)|could not parse (".*") as .* value from environment variable "([^"]+)" for flag ([^ :]+)): `)
+	m := misfit.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
 	}
-	name, _, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(rest, "flag "), "-"), ":")
-	for i := range c.Flags {
-		f := &c.Flags[i]
-		if !ok || f.Name != name && (f.Short == "" || f.Short != name) {
-			continue
-		}
-		want := "a whole number"
-		switch f.To.(type) {
-		case *bool:
-			want = "true or false"
-		case *float64:
-			want = "a number, such as 0.5"
-		case *time.Duration:
-			want = "a time with its unit, such as 30s or 5m"
-		}
-		return fmt.Errorf("%s=%s: want %s", cmp.Or(strings.Trim(variable, `"`), "--"+f.Name), value, want)
+	i := slices.IndexFunc(c.Flags, func(f Flag) bool { return f.Name == m[2]+m[5] || f.Short != "" && f.Short == m[2] })
+	if i < 0 {
+		return err
 	}
-	return err
+	want := "a whole number"
+	switch c.Flags[i].To.(type) {
+	case *bool:
+		want = "true or false"
+	case *float64:
+		want = "a number, such as 0.5"
+	case *time.Duration:
+		want = "a time with its unit, such as 30s or 5m"
+	}
+	return fmt.Errorf("%s=%s: want %s", cmp.Or(m[4], "--"+c.Flags[i].Name), m[1]+m[3], want)
 }
 
 func wrong(err error, path string) error {

@@ -385,7 +385,7 @@ func (l *Lists) leftOut(members []gossip.Member, away bool) (all []LeftOut) {
 		case told.Is6() && !told.Is4In6() && !told.IsUnspecified():
 			why = "its address is one of IPv6, which not every client takes: --advertise-ipv6, there, lists it all the same"
 		case m.Self:
-			why = "its address is not known: --advertise-serve HOST:PORT, there, says how brokers and clients reach it; a name must be in DNS"
+			why = "its address is not known" + remedy
 		default:
 			why = "it tells no address to be listed under: it is of a former release, or its log says why"
 		}

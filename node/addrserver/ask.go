@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
@@ -171,7 +170,7 @@ func Resolve(ctx context.Context, look func(ctx context.Context, network, host s
 	defer cancel()
 	ips, err := look(ctx, "ip", host)
 	if err != nil {
-		return nil, errors.New(gossip.LookUpFault(err, resolveTime))
+		return nil, err
 	}
 	var four, six []netip.AddrPort
 	for _, ip := range ips {

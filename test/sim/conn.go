@@ -31,6 +31,9 @@ func (n *node) Accept(c *world.Conn) bool {
 	mine := &conn{Conn: c, node: n}
 	c.End = mine
 	n.conns[c.ID] = mine
+	if n.judges {
+		c.Begin(n.clock)
+	}
 	mine.openEarly()
 	return true
 }

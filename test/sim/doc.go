@@ -23,6 +23,18 @@
 //   - INV-10: An eviction is refuted when its own connection goes on registering the broker, also every 30 s or more often, and only
 //     then. (At every refutation, and every 5 s for those that do not come.)
 //
+// Some schedules have nodes with --dead-hosts (hosts.go; package world has the hosts' kernels). There the ghosts know when each host's newest sign of
+// life reached each node, and what was told to whom, and check the rules about dead hosts beside the others (docs/spec/deadhosts.md#rules):
+//
+//   - V-1: After the faults have ended a host that dies is gone at every node that judges it in less than 9 s. (At the end.)
+//   - V-3, V-4, V-5, V-6, V-13, V-14, V-15: At every eviction a quorum had not heard the host, the node hears another one, neither it nor too many
+//     others were refuted of late, no node that could say so heard it within 5 s, whoever was told of life within them has kept it, nothing of it was
+//     registered within 8 s, and no other host goes on registering it.
+//   - V-13: No node tells of less life than its kernel knows. (In every answer.)
+//   - V-16: A tombstone and a vanished host that meet about one claim leave the same tables in either order (whenever they do), and the UNREGISTER of
+//     what was evicted makes a tombstone (at each).
+//   - V-17: Who is told to do nothing asks nothing and sends answers only; INV-3 holds for it and for who observes.
+//
 // The million was played in two parts, without a violation: on 2026-11-25 seeds 20261125 to 20436124 (175,000 schedules, 342,149
 // tombstones, 73,267 evictions, 55 minutes), on 2026-11-26 with SCHEDULES=825000 SEED=20436125 the seeds to 21261124 (1,609,596
 // tombstones, 346,252 evictions, 110 minutes; about 35 minutes of both cores, the machine was shared). The program and the

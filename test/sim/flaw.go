@@ -139,6 +139,7 @@ func (n *node) flawedUnregister(c *conn, k tombstone.Key) *routes.Conn {
 func (n *node) connLost(c *conn) {
 	n.touched = true
 	eff := n.table.ConnLost(c.ID)
+	n.noted(everything, c.Proc.IP(), func(t *routes.Table) { t.ConnLost(c.ID) }, byBroker)
 	if n.twin != nil {
 		n.twin.ConnLost(c.ID)
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/world"
@@ -142,6 +143,9 @@ func (w *World) Settle() {
 	w.Run(3 * time.Second)
 	if more := w.evictions() - before; more > 0 {
 		w.Fail(5, false, "%d evictions by a replay of what had been said", more)
+	}
+	if slices.ContainsFunc(w.nodes, func(n *node) bool { return n.judges }) {
+		w.lastDeath()
 	}
 	for _, n := range w.nodes {
 		n.touched = true

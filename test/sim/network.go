@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/gossip"
+	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -74,6 +76,9 @@ func (w *World) replay(n int) {
 	for _, p := range w.old.Some(w.Rng, n) {
 		w.deliver(p)
 	}
+	for _, m := range w.oldWords.Some(w.Rng, n) {
+		w.hear(m)
+	}
 }
 
 func (w *World) byPeer(p tombstone.Peer) *node {
@@ -92,6 +97,9 @@ func (w *World) reachable(a, b *node) bool {
 
 func (w *World) memberUp(at, who *node) {
 	p := who.peer()
+	if at.members[p.Name] != p {
+		at.members[p.Name], at.changed = p, w.now
+	}
 	at.when(w.now, func() { at.output(at.x.MemberUp(p, at.stamp())) })
 }
 
@@ -106,10 +114,19 @@ func (w *World) suspect(a, b *node) {
 }
 
 func (w *World) forget(at *node, p tombstone.Peer) {
+	at.left(p)
 	at.when(w.now, func() {
 		at.x.MemberLeft(p, at.stamp())
 		at.ticks()
 	})
+}
+
+// left takes a member from the list.
+func (n *node) left(p tombstone.Peer) {
+	if n.members[p.Name] == p {
+		delete(n.members, p.Name)
+		n.changed = n.w.now
+	}
 }
 
 // rejoin lets a and b find each other, as the rejoin loop does, and exchange their states.
@@ -176,7 +193,11 @@ func (w *World) scan() {
 				n.twin.Expire()
 			}
 			n.touched = true
-			n.effects(n.table.Expire())
+			eff := n.table.Expire()
+			if len(eff.Events) > 0 {
+				n.noted(everything, netip.Addr{}, func(t *routes.Table) { t.Expire() }, byBroker)
+			}
+			n.effects(eff)
 			n.overdue()
 		})
 	}
@@ -193,6 +214,7 @@ func (w *World) restart(n *node, away time.Duration) {
 	for _, o := range w.nodes {
 		if o != n {
 			o.when(w.now+int64(w.Between(0, 6*time.Second)), func() {
+				o.left(old)
 				o.x.MemberLeft(old, o.stamp())
 				o.ticks()
 			})

@@ -10,6 +10,7 @@ import (
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
 )
 
 // node is one NameServer: its machine, and the process of the moment with the real tables and the real exchange.
@@ -34,6 +35,15 @@ type node struct {
 	wake   int64 // next tick
 
 	touched bool // the tables may have changed since they were checked
+
+	members map[string]tombstone.Peer // that it takes to be alive
+	judges  bool                      // whether hosts are dead, or answers those that do
+	mode    vanish.Mode
+	watch   *watch  // nil: not in this life
+	told    []entry // what the tables were told
+	began   int64   // true time of the start of this life
+	changed int64   // and at which something came between this node and others, or ended
+	froze   int64   // and until which its clocks stood still
 }
 
 func newNode(w *World, i int) *node {
@@ -53,6 +63,7 @@ func (n *node) start() {
 		delete(o.heard, n.index)
 	}
 	n.heard = map[int]int64{}
+	n.members, n.told, n.watch, n.began = map[string]tombstone.Peer{}, nil, nil, n.w.now
 	tables := routes.Config{
 		Clock: n.stamp, Encode: func(b []byte, _ *routes.Route, _ bool) []byte { return b },
 		TombstoneTTL: tombstone.TTL,
@@ -65,6 +76,9 @@ func (n *node) start() {
 	n.x = x
 	n.wake = 0
 	n.ticks()
+	if n.judges {
+		n.listen(0)
+	}
 }
 
 func (n *node) name() string         { return world.NodeName(n.index) }
@@ -165,6 +179,7 @@ func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, 
 	if v.Took() {
 		n.twin = nil
 	}
+	n.noted(id.Key, who.RemoteIP, func(t *routes.Table) { t.Judge(id.Key, who, b) }, byTombstone)
 	n.judged(id, g, v)
 	n.sync()
 	return v, eff
@@ -181,6 +196,7 @@ func (n *node) register(c *conn, f *world.Frame) {
 	}
 	n.touched = true
 	n.table.Register(&r)
+	n.noted(f.Key, p.IP(), func(t *routes.Table) { t.Register(&r) }, byBroker)
 	if n.twin != nil {
 		n.twin.Register(&r)
 	}
@@ -192,6 +208,9 @@ func (n *node) register(c *conn, f *world.Frame) {
 	}
 	who := tombstone.Identity{Name: f.Name, BrokerID: f.ID, RemoteIP: p.IP()}
 	n.x.Registered(c.ID, f.Key, who, n.stamp())
+	if n.watch != nil {
+		n.watch.registered(c, f)
+	}
 	c.reply(world.Write{Asks: 1})
 }
 
@@ -209,6 +228,10 @@ func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 	}
 	n.touched = true
 	left, eff := n.table.Unregister(&u)
+	n.noted(f.Key, c.Proc.IP(), func(t *routes.Table) { t.Unregister(&u) }, byBroker)
+	if n.watch != nil {
+		n.watch.unregistered(c, f, left.Leaving)
+	}
 	if n.twin != nil {
 		n.twin.Unregister(&u)
 	}
@@ -257,6 +280,9 @@ func (n *node) lost(c *conn) {
 		n.removedLocally(c, k, g, true)
 	}
 	n.x.Closed(c.ID)
+	if n.watch != nil {
+		n.watch.closed(c)
+	}
 }
 
 func (n *node) effects(eff routes.Effects) {
@@ -283,6 +309,10 @@ func (n *node) halt(d time.Duration, stopped world.Stopped) {
 		return
 	}
 	n.until = n.w.now + int64(d)
+	n.changed = n.until
+	if stopped != world.Runs {
+		n.froze = n.until
+	}
 	n.clock.Stop(stopped)
 	n.w.At(n.until, func() { n.clock.Stop(world.Runs) })
 }

@@ -10,8 +10,8 @@ import (
 // verbs are what ops do to the nodes and their network, beside what they do to the world.
 var verbs = map[string]func(w *World, a [4]int64){
 	"wait":       func(w *World, a [4]int64) { w.Run(time.Duration(a[0])) },
-	"cut":        func(w *World, a [4]int64) { w.suspect(w.nodes[a[0]], w.nodes[a[1]]) },
-	"join":       func(w *World, a [4]int64) { w.rejoin(w.nodes[a[0]], w.nodes[a[1]], 15*time.Second) },
+	"cut":        func(w *World, a [4]int64) { w.between(a); w.suspect(w.nodes[a[0]], w.nodes[a[1]]) },
+	"join":       func(w *World, a [4]int64) { w.between(a); w.rejoin(w.nodes[a[0]], w.nodes[a[1]], 15*time.Second) },
 	"replay":     func(w *World, _ [4]int64) { w.replay(1) },
 	"replay-all": func(w *World, _ [4]int64) { w.replay(world.Replayable) },
 	"freeze":     (*World).opFreeze,
@@ -19,7 +19,14 @@ var verbs = map[string]func(w *World, a [4]int64){
 	"pause":      func(w *World, a [4]int64) { w.nodes[a[0]].halt(time.Duration(a[1]), world.Runs) },
 	"slew":       func(w *World, a [4]int64) { w.nodes[a[0]].clock.Slew(a[1]) },
 	"restart":    (*World).opRestart,
+	"dead-hosts": (*World).opDeadHosts,
+	"answered":   func(w *World, a [4]int64) { w.nodes[a[0]].answeredFor() },
+	"noudp":      (*World).between,
+	"udp":        (*World).between,
 }
+
+// between notes that something has come between two nodes, or has ended.
+func (w *World) between(a [4]int64) { w.nodes[a[0]].changed, w.nodes[a[1]].changed = w.now, w.now }
 
 // Apply takes one step.
 func (w *World) Apply(op world.Op) {

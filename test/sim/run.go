@@ -12,6 +12,8 @@ type Result struct {
 	Tombstones int
 	Evicted    int
 	Refuted    int
+
+	Vanished, HostsBack, Farewells, Races, Deaths int // of World
 }
 
 // Run plays a schedule and settles.
@@ -27,14 +29,23 @@ func Run(s world.Schedule, flaw Flaw, residual world.Residual, log func(string, 
 	if len(w.Failures) == 0 && flaw == NoFlaw {
 		w.Settle()
 	}
-	return Result{Failures: w.Failures, Tombstones: len(w.Marks), Evicted: w.Evicted, Refuted: w.Contradicted}
+	return Result{
+		Failures: w.Failures, Tombstones: len(w.Marks), Evicted: w.Evicted, Refuted: w.Contradicted,
+		Vanished: w.Vanished, HostsBack: w.HostsBack, Farewells: w.Farewells, Races: w.Races, Deaths: w.Deaths,
+	}
 }
 
-// Shrink leaves out ops of a failing schedule as long as it fails: first large parts of it, then single ops.
+// Shrink leaves out ops of a failing schedule as long as it breaks the same invariant: first large parts of it, then single ops.
 func Shrink(s world.Schedule, flaw Flaw, residual world.Residual) world.Schedule {
-	fails := func(ops []world.Op) bool {
-		return len(Run(world.Schedule{Nodes: s.Nodes, Seed: s.Seed, Ops: ops}, flaw, residual, nil).Failures) > 0
+	broken := func(ops []world.Op) int {
+		f := Run(world.Schedule{Nodes: s.Nodes, Seed: s.Seed, Ops: ops}, flaw, residual, nil).Failures
+		if len(f) == 0 {
+			return 0
+		}
+		return f[0].Invariant
 	}
+	first := broken(s.Ops)
+	fails := func(ops []world.Op) bool { return broken(ops) == first }
 	for size := len(s.Ops) / 2; size > 0; {
 		shorter := false
 		for at := 0; at+size <= len(s.Ops); {

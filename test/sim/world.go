@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/world"
+	"github.com/epitaph-mq/epitaph/vanish"
 )
 
 // World is one run. Everything happens in the goroutine that calls Apply; true time is nanoseconds since its start.
@@ -15,11 +16,17 @@ type World struct {
 	nodes []*node
 	early map[openedFor]opened
 	old   world.Heard[packet]
+
+	asked    map[uint64][]vanish.Subject // by the nonces of questions
+	oldWords world.Heard[words]
+	brakes   int // how often one began
+
+	Vanished, HostsBack, Farewells, Races, Deaths int // evictions of hosts, those refuted, and what was checked beside
 }
 
 // NewWorld makes n nodes that know each other and have exchanged one reading of their clocks.
 func NewWorld(n int, seed uint64, flaw Flaw, residual world.Residual) *World {
-	w := &World{flaw: flaw, early: map[openedFor]opened{}}
+	w := &World{flaw: flaw, early: map[openedFor]opened{}, asked: map[uint64][]vanish.Subject{}}
 	w.World = world.New(&w.timeline, seed, 0x6570, n)
 	w.Residual, w.ResetIsAck = residual, flaw == FlawResetIsAck
 	w.stop = func() bool { return len(w.Failures) > 0 }

@@ -56,6 +56,9 @@ func (m *machine) Accept(c *world.Conn) bool {
 	}
 	c.ID, c.End = mine.ID, mine
 	mine.Conn = c
+	if m.mode != "" {
+		c.Begin(m.clock)
+	}
 	m.life.ready[c.Proc.Host()] = m.open(c.Proc.IP())
 	if c.Proc.Kind == world.Proxied {
 		mine.arriveBytes(proxyHeader(mine.remote, &net.TCPAddr{IP: m.ip(), Port: brokerPort}))
@@ -78,6 +81,7 @@ func (m *machine) open(from netip.Addr) *conn {
 	m.life.accepted++
 	c.ID = m.life.accepted
 	m.life.conns = append(m.life.conns, c)
+	m.life.byPort[uint16(c.remote.Port)] = c
 	return c
 }
 

@@ -34,6 +34,8 @@ func (l *life) handles(c *conn, f *frame) {
 		return
 	}
 	w.Logf("%s reads the register of %s by %s", l.m.name(), f.Key.Cluster, c.Proc.Name())
+	delete(l.vanished, f.Key)
+	w.Sign(c.Proc.Host(), l.m.index)
 	l.ghosts.Registered(c.Conn, &f.Frame)
 }
 
@@ -47,6 +49,9 @@ func (l *life) changed(e *routes.Event) {
 		if g := l.ghosts[key]; g != nil {
 			l.evicted[key] = g
 		}
+		delete(l.ghosts, key)
+	case routes.BrokerVanished:
+		l.hostEvicted(key)
 		delete(l.ghosts, key)
 	case routes.BrokerUnregistered, routes.BrokerLost, routes.BrokerExpired:
 		delete(l.ghosts, key)
@@ -70,6 +75,10 @@ func (l *life) made(id tombstone.ID) {
 		}
 	}
 	m := w.Mark(u.conn.Conn, &u.frame, id, u.begun, life)
+	if l.vanished[id.Key].owner == u.conn.Conn {
+		w.farewells++
+		delete(l.vanished, id.Key)
+	}
 	for i := range u.conn.unasked {
 		if f := &u.conn.unasked[i]; f.Seq == u.frame.Seq {
 			f.mark = m
@@ -136,6 +145,7 @@ func (w *World) check() {
 		if !m.plain && !m.stoodStill {
 			w.Overdue(m.index, 0)
 		}
+		l.checkFarewells()
 		w.mu.Unlock()
 	}
 }

@@ -27,8 +27,11 @@ type machine struct {
 	clock *world.Clock
 
 	// World.mu guards the following fields.
-	life       *life // nil: no node runs
-	plain      bool  // it runs without gossip
+	life       *life                   // nil: no node runs
+	plain      bool                    // it runs without gossip
+	mode       nodeconfig.DeadHostMode // what it does about dead hosts; empty: nobody in this world does anything
+	braked     bool                    // as it told last
+	onHold     bool
 	until      time.Time
 	stoodStill bool      // its clocks have lost time once
 	quiet      time.Time // since then everybody can hear its clocks
@@ -48,9 +51,12 @@ type life struct {
 	accepted uint64
 	conns    []*conn
 	ready    map[int]*conn // by host, open and silent
+	byPort   map[uint16]*conn
 	ghosts   world.Ghosts
 	evicted  world.Ghosts // by a tombstone that the next decision names
 	leaving  map[tombstone.Key]leaving
+	vanished map[tombstone.Key]takenOut // what the rule about dead hosts took
+	ended    map[int]int64              // true time of the newest end of a connection of each host
 }
 
 func (w *World) newMachine(i int) *machine {
@@ -90,7 +96,7 @@ func (m *machine) start() {
 	w := m.w
 	l := &life{
 		m: m, endpoint: w.endpoint(m), ghosts: world.Ghosts{}, evicted: world.Ghosts{},
-		ready: map[int]*conn{}, leaving: map[tombstone.Key]leaving{},
+		ready: map[int]*conn{}, byPort: map[uint16]*conn{}, leaving: map[tombstone.Key]leaving{}, vanished: map[tombstone.Key]takenOut{}, ended: map[int]int64{},
 	}
 	l.listener = &listener{m: m, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
 	g := gossip.DefaultConfig()
@@ -109,6 +115,9 @@ func (m *machine) start() {
 	cfg := nodeconfig.Default(nodeconfig.System{UserHome: home})
 	cfg.Options.ServerChannelMaxIdleTimeSeconds = 24 * 3600 // brokers here say nothing for as long as the schedule likes
 	cfg.Listener, cfg.Clock, cfg.OnEvent = l.listener, m.clock.Creep, l.changed
+	if m.mode != "" {
+		cfg.DeadHosts.Mode, cfg.DeadHosts.Nodes = m.mode, len(w.machine)
+	}
 	if m.plain {
 		_ = l.endpoint.Shutdown() // nobody listens
 	} else {
@@ -118,6 +127,9 @@ func (m *machine) start() {
 	if l.node, err = node.New(cfg, slog.New(ears{l})); err != nil {
 		w.tb.Fatal(err)
 	}
+	if m.mode != "" {
+		l.node.Play(kernels{l})
+	}
 	if err := l.node.Start(context.Background()); err != nil {
 		w.tb.Fatal(err)
 	}
@@ -126,6 +138,7 @@ func (m *machine) start() {
 	m.lives++
 	l.number = m.lives
 	m.life, m.quiet = l, time.Now()
+	m.braked, m.onHold = false, false
 	w.Logf("%s starts", m.name())
 }
 
@@ -196,6 +209,7 @@ func (e ears) Handle(_ context.Context, r slog.Record) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lines[r.Message]++
+	e.l.m.tells(&r)
 	if r.Level >= slog.LevelWarn {
 		text := fmt.Sprintf("%v %s: %s", time.Since(w.started), e.l.m.name(), r.Message)
 		r.Attrs(func(a slog.Attr) bool {

@@ -13,6 +13,8 @@ type result struct {
 	failures            []world.Failure
 	tombstones, evicted int
 	report              string
+
+	vanished, farewells, deaths int // of World
 }
 
 // maxNodes is how many machines a schedule gets here.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	nodeconfig "github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/test/world"
 	"github.com/epitaph-mq/epitaph/tombstone"
 )
@@ -31,6 +32,9 @@ type World struct {
 	lines        map[string]int // of the nodes' logs
 	warned       []string       // of them, those that warn, whole
 	log          []string
+
+	back                        map[string]bool // names of brokers whose eviction was refuted
+	vanished, farewells, deaths int             // evictions of hosts, tombstones of what they took, and deaths timed
 }
 
 // config of a World.
@@ -41,6 +45,7 @@ type config struct {
 	busy       float64
 	resetIsAck bool
 	script     bool
+	hosts      []nodeconfig.DeadHostMode // what each node does about dead hosts
 }
 
 // Now is the true time since the world began.
@@ -58,7 +63,7 @@ func (w *World) At(t int64, do func()) {
 // newWorld starts the nodes and waits until all know all and have heard each other's clocks.
 func newWorld(t testing.TB, cfg config) *World {
 	w := &World{
-		tb: t, started: time.Now(), dir: t.TempDir(), script: cfg.script, at: map[string]*endpoint{}, lines: map[string]int{},
+		tb: t, started: time.Now(), dir: t.TempDir(), script: cfg.script, at: map[string]*endpoint{}, lines: map[string]int{}, back: map[string]bool{},
 	}
 	w.World = world.New(w, cfg.seed, 0x77686f6c65, cfg.nodes+1) // one for a stranger
 	w.Step = 1                                                  // timers of one moment run in any order
@@ -67,6 +72,9 @@ func newWorld(t testing.TB, cfg config) *World {
 	for i := range cfg.nodes {
 		w.machine = append(w.machine, w.newMachine(i))
 		w.Nodes = append(w.Nodes, w.machine[i])
+		if cfg.hosts != nil {
+			w.machine[i].mode = cfg.hosts[i]
+		}
 	}
 	for _, m := range w.machine {
 		m.start()

@@ -71,7 +71,7 @@ func (p *Proc) Name() string { return fmt.Sprintf("p%d", p.Num) }
 
 // IP is the source address of the process's host.
 func (p *Proc) IP() netip.Addr {
-	return netip.AddrFrom4([4]byte{10, 0, byte(p.host >> 8), byte(p.host)})
+	return netip.AddrFrom4([4]byte{198, 18, byte(p.host >> 8), byte(p.host)})
 }
 
 // Host is the number of the process's host.
@@ -159,10 +159,12 @@ type Conn struct {
 	lastArrival int64
 	lastTaken   int64
 	lastAnswer  int64
-	held        []Frame // while the path is stalled
+	held        []Frame // while the way is shut
 	answers     []int   // replies held on the way back, as indexes of Writes
 	withheld    []int   // acknowledgements that do not come (yet)
 	lostFrames  bool    // the host vanished: what is held never arrives
+	lostAt      int64   // true time at which it lost its power; 0: it did not
+	forgotten   bool    // something on the way has forgotten the connection, and drops what belongs to it
 	reset       bool    // an RST came: what has not arrived never will
 
 	// what the node's end has done
@@ -170,6 +172,7 @@ type Conn struct {
 	taken     map[tombstone.Key]*taken
 	FirstByte int64 // true time at which the first byte of its first frame was read; 0: none yet
 	Writes    []Write
+	Kernel    Kernel
 }
 
 // Write is a reply written by the node.
@@ -198,7 +201,12 @@ type End interface {
 // pathState is the way between a host and a node.
 type pathState struct {
 	stalled bool
+	mute    bool // what the host sends is lost
+	deaf    bool // what the node sends is lost
 	acks    ackMode
+
+	heard int64 // true time at which the host's newest sign of life reached the node; 0: none yet
+	broke int64 // of one that came after a silence
 }
 
 // path is the way between a broker's host and a node.
@@ -231,7 +239,7 @@ func (p *Proc) connect(node int) *Conn {
 	if c := p.conns[node]; c != nil && !c.closed && c.Life == life {
 		return c
 	}
-	if life == 0 || p.w.path(p.host, node).stalled {
+	if life == 0 || !p.w.inward(p.host, node) || !p.w.outward(p.host, node) {
 		return nil
 	}
 	c := &Conn{w: p.w, Proc: p, Node: node, Life: life, Open: true}
@@ -264,12 +272,18 @@ func (c *Conn) send(f Frame) {
 	} else if !f.FIN {
 		c.asking++
 	}
-	if c.path().stalled {
+	if !c.outward() {
 		c.held = append(c.held, f)
+		if c.forgotten && !f.FIN && !f.Unregister {
+			c.w.After(registerTimeout, c.close)
+		}
 		return
 	}
-	c.travel(f, c.w.delay())
+	c.travel(f, c.w.delay()+c.w.again(c.Proc.host))
 }
+
+// registerTimeout is how long Java waits for the answer to a REGISTER before it closes the connection.
+const registerTimeout = 24 * time.Second
 
 // timeout closes the socket of a call that was not answered within 3 s, as the Java client does.
 func (c *Conn) timeout() {
@@ -303,9 +317,10 @@ func (c *Conn) travel(f Frame, d time.Duration) {
 
 // arrive puts the frame into the node's receive buffer; it is read in order, sometimes late.
 func (c *Conn) arrive(f Frame) {
-	if c.reset || c.End.Dead() {
+	if c.reset || c.End.Dead() || c.tooLate(c.w.Time.Now()) {
 		return
 	}
+	c.Kernel.hears(true)
 	c.lastTaken = max(c.lastTaken+c.w.Step, c.w.Time.Now())
 	if c.w.Chance(c.w.Busy) {
 		c.lastTaken += int64(c.w.Between(0, 200*time.Millisecond))
@@ -317,6 +332,15 @@ func (c *Conn) arrive(f Frame) {
 		c.lastTaken += c.w.Step + int64(c.w.retransmission())
 	}
 	c.w.Taken = max(c.w.Taken, c.lastTaken)
+	if at := c.lastTaken; f.Part == Rest && c.Kernel.On() {
+		c.w.Time.At(at, func() {
+			if !c.End.Dead() && !c.tooLate(at) {
+				c.Kernel.hears(true)
+				c.End.Take(f, at)
+			}
+		})
+		return
+	}
 	c.End.Take(f, c.lastTaken)
 }
 
@@ -332,8 +356,9 @@ func (c *Conn) Reply(wr Write) {
 	now := c.w.Time.Now()
 	wr.At = now
 	c.Writes = append(c.Writes, wr)
+	c.Kernel.wrote()
 	i := len(c.Writes) - 1
-	if c.path().stalled {
+	if !c.inward() {
 		c.answers = append(c.answers, i)
 		return
 	}
@@ -348,7 +373,7 @@ func (c *Conn) Reply(wr Write) {
 // answered is a reply that reaches the broker's host.
 func (c *Conn) answered(i int) {
 	st := c.path()
-	if st.stalled {
+	if !c.inward() {
 		c.answers = append(c.answers, i)
 		return
 	}
@@ -376,6 +401,7 @@ func (c *Conn) resetArrives() {
 		return
 	}
 	c.reset = true
+	c.Kernel.closed = true
 	if c.w.ResetIsAck {
 		for i := range c.Writes {
 			c.acked(i)
@@ -387,12 +413,13 @@ func (c *Conn) resetArrives() {
 
 // acked is an acknowledgement that reaches the node's kernel: of everything up to write i.
 func (c *Conn) acked(i int) {
-	if c.End.Dead() || c.path().stalled {
+	if c.End.Dead() || !c.outward() {
 		return
 	}
 	for j := range c.Writes[:i+1] {
 		c.Writes[j].Acked = true
 	}
+	c.Kernel.hears(false)
 	c.End.Acked(&c.Writes[i])
 }
 
@@ -434,23 +461,32 @@ func (w *World) ExitAll() {
 // heal lets a stalled path go on: every connection retransmits at its own time.
 func (w *World) heal(host, node int) {
 	st := w.path(host, node)
-	if !st.stalled {
+	if !st.stalled && !st.mute && !st.deaf {
 		return
 	}
-	st.stalled = false
+	st.stalled, st.mute, st.deaf = false, false, false
+	w.flush(host, node)
+}
+
+// flush sends what has waited, as far as the way is open.
+func (w *World) flush(host, node int) {
 	for c := range w.ways(host, node) {
 		resume := w.Between(0, 2*time.Second)
-		for _, f := range c.held {
-			c.travel(f, resume)
-			if w.Busy > 0 {
-				resume += w.Between(0, 20*time.Millisecond)
+		if c.outward() {
+			for _, f := range c.held {
+				c.travel(f, resume)
+				if w.Busy > 0 {
+					resume += w.Between(0, 20*time.Millisecond)
+				}
 			}
+			c.held = nil
 		}
-		c.held = nil
-		for _, i := range c.answers {
-			w.After(resume, func() { c.answered(i) })
+		if c.inward() {
+			for _, i := range c.answers {
+				w.After(resume, func() { c.answered(i) })
+			}
+			c.answers = nil
 		}
-		c.answers = nil
 	}
 }
 

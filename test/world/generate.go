@@ -39,6 +39,7 @@ type generator struct {
 	active   int // nodes that brokers talk to and faults hit; the others are witnesses, and the faults meet more often
 	next     int // number of the next process
 	ops      []Op
+	staying  [][2]int64 // processes that never leave, and their hosts
 }
 
 func (g *generator) one(in int) bool { return g.rng.IntN(in) == 0 }

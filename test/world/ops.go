@@ -18,7 +18,7 @@ type Op struct {
 }
 
 // verbs are how ops are written, one letter for each argument (p process, n node, h host, k kind, b broker, d duration,
-// % percent, a way of acknowledging), and what they do; those that do nothing here are the nodes' and their network's.
+// % percent, a way of acknowledging, m what a node does about dead hosts), and what they do; those that do nothing here are the nodes' and their network's.
 var verbs = map[string]struct {
 	args string
 	do   func(w *World, a [4]int64)
@@ -32,6 +32,15 @@ var verbs = map[string]struct {
 	"forge":      {"hnb", (*World).opForge},
 	"stall":      {"hn", func(w *World, a [4]int64) { w.path(int(a[0]), int(a[1])).stalled = true }},
 	"heal":       {"hn", func(w *World, a [4]int64) { w.heal(int(a[0]), int(a[1])) }},
+	"mute":       {"hn", func(w *World, a [4]int64) { w.path(int(a[0]), int(a[1])).mute = true }},
+	"deaf":       {"hn", func(w *World, a [4]int64) { w.path(int(a[0]), int(a[1])).deaf = true }},
+	"forget":     {"hn", (*World).opForget},
+	"die":        {"h", (*World).opDie},
+	"reboot":     {"h", (*World).opReboot},
+	"still":      {"hd", (*World).opStill},
+	"lossy":      {"h%", func(w *World, a [4]int64) { w.host(int(a[0])).loss = float64(a[1]) / 100 }},
+	"filter":     {"h", func(w *World, a [4]int64) { w.host(int(a[0])).filtered = true }},
+	"unfilter":   {"h", func(w *World, a [4]int64) { w.host(int(a[0])).filtered = false }},
 	"acks":       {"hna", (*World).opAcks},
 	"busy":       {"%", func(w *World, a [4]int64) { w.Busy = float64(a[0]) / 100 }},
 	"loss":       {"%", func(w *World, a [4]int64) { w.Net.Loss = float64(a[0]) / 100 }},
@@ -51,6 +60,8 @@ var verbs = map[string]struct {
 	"pause":      {args: "nd"},
 	"slew":       {args: "n%"},
 	"restart":    {args: "nd"},
+	"dead-hosts": {args: "nm"},
+	"answered":   {args: "n"},
 }
 
 func set(ways [][]bool, a [4]int64, blocked bool) {
@@ -89,6 +100,8 @@ func (op Op) String() string {
 			words = append(words, fmt.Sprintf("%d%%", a))
 		case 'a':
 			words = append(words, ackNames[a])
+		case 'm':
+			words = append(words, modeNames[a])
 		}
 	}
 	return strings.Join(words, " ")
@@ -138,6 +151,8 @@ func parseArg(kind rune, s string) (int64, error) {
 		return named(kindNames[:])
 	case 'a':
 		return named(ackNames)
+	case 'm':
+		return named(modeNames)
 	case 'd':
 		d, err := time.ParseDuration(s)
 		return int64(d), err
@@ -149,13 +164,13 @@ func parseArg(kind rune, s string) (int64, error) {
 	}
 }
 
-// BrokerKey is where broker n registers.
+// BrokerKey is where broker n registers: at host n, as further brokers of that host, n+100 and so on.
 func BrokerKey(n int64) tombstone.Key {
-	return tombstone.Key{Cluster: fmt.Sprintf("b%d", n), Addr: fmt.Sprintf("10.9.9.%d:10911", n)}
+	return tombstone.Key{Cluster: fmt.Sprintf("b%d", n), Addr: fmt.Sprintf("198.18.0.%d:%d", n%100, 10911+n/100)}
 }
 
 func (w *World) with(num int64, do func(p *Proc)) {
-	if p := w.procs[int(num)]; p != nil && p.Alive {
+	if p := w.procs[int(num)]; p != nil && p.Alive && !w.host(p.host).still {
 		do(p)
 	}
 }
@@ -168,7 +183,7 @@ func (w *World) opStart(a [4]int64) {
 		w: w, Num: int(a[0]), Kind: Kind(a[1]), host: int(a[2]), key: BrokerKey(a[3]),
 		Alive: true, conns: map[int]*Conn{}, Flagged: w.Residual == ResidualProxyBuffers,
 	}
-	if w.procs[p.Num] != nil || p.Kind == V5Keeps && w.Residual != ResidualKeepsSocket {
+	if w.procs[p.Num] != nil || p.Kind == V5Keeps && w.Residual != ResidualKeepsSocket || !w.host(p.host).runs() {
 		return
 	}
 	var before []*Proc

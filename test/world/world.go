@@ -41,6 +41,7 @@ type World struct {
 	procs   map[int]*Proc
 	forgers []*Proc             // numbered below zero: before every life of a broker
 	paths   map[path]*pathState // broker host to node
+	hosts   map[int]*Host
 
 	Marks        []*Mark // tombstones made, for the ghosts
 	byID         map[tombstone.ID]*Mark
@@ -65,13 +66,27 @@ type Failure struct {
 	Flagged   bool // it involves a broker for which a residual case was switched on
 }
 
-func (f Failure) String() string { return fmt.Sprintf("INV-%d: %s", f.Invariant, f.Text) }
+func (f Failure) String() string {
+	if f.Invariant > hostRules {
+		return fmt.Sprintf("V-%d: %s", f.Invariant-hostRules, f.Text)
+	}
+	return fmt.Sprintf("INV-%d: %s", f.Invariant, f.Text)
+}
+
+// hostRules is where the numbers of the rules about dead hosts begin (docs/spec/deadhosts.md#rules).
+const hostRules = 100
+
+// FailHost notes that rule V-v is broken.
+func (w *World) FailHost(v int, format string, args ...any) {
+	w.Fail(hostRules+v, false, format, args...)
+}
 
 // New is a world for n nodes, which the caller adds to Nodes.
 func New(t Time, seed, stream uint64, n int) *World {
 	w := &World{
 		Time: t, Rng: rand.New(rand.NewPCG(seed, stream)), procs: map[int]*Proc{}, paths: map[path]*pathState{},
-		byID: map[tombstone.ID]*Mark{},
+		hosts: map[int]*Host{},
+		byID:  map[tombstone.ID]*Mark{},
 	}
 	w.Net.init(w.Rng, n)
 	return w

@@ -1,0 +1,402 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/test/world"
+	"github.com/epitaph-mq/epitaph/tombstone"
+	"github.com/epitaph-mq/epitaph/vanish"
+)
+
+// watch is the rule about dead hosts at one process of a node, and what package node/vanished is around it.
+type watch struct {
+	n       *node
+	mode    vanish.Mode
+	rule    *vanish.Node
+	claims  map[vanish.Subject]vanish.Claim
+	spoken  map[uint64]uint64 // how many registrations each connection has sent
+	watched map[vanish.Subject]bool
+	telling int64 // true time at which the rule hears of the newest REGISTER
+	looked  clock.Stamp
+
+	answered bool // something answers for others
+
+	// The truth:
+	told    map[vanish.Subject]map[int]told // by whom
+	taken   map[vanish.Subject]taken        // by the rule, and not registered since
+	refuted map[vanish.Subject]int64        // true time
+	ended   map[int]int64                   // true time of the newest end of a connection of each host: what it said last nobody has looked at
+}
+
+// told is what another node has told of a host, as true times.
+type told struct {
+	boot         uint64
+	life, passed int64 // 0: nothing
+	came         int64 // when the newest of both came
+}
+
+// taken is a claim that the rule took.
+type taken struct {
+	conn uint64
+	at   int64 // true time
+}
+
+// evictAfter is the silence that an eviction takes, and vote the one from which on a node says silent.
+const (
+	evictAfter = 8 * time.Second
+	vote       = evictAfter * 5 / 8
+)
+
+// opDeadHosts begins the rule at a node that has listened for half a minute.
+func (w *World) opDeadHosts(a [4]int64) {
+	n := w.nodes[a[0]]
+	n.judges, n.mode = true, vanish.Mode(a[1])
+	n.listen(30 * time.Second)
+}
+
+// listen begins the rule in the present life of the node.
+func (n *node) listen(already time.Duration) {
+	now := n.stamp()
+	rule, err := vanish.New(vanish.Config{Self: n.peer(), Mode: n.mode, After: evictAfter, Nonce: n.w.Rng.Uint64}, now.Add(-already))
+	if err != nil {
+		panic(err) // the simulation's own mistake
+	}
+	h := &watch{
+		n: n, mode: n.mode, rule: rule, claims: map[vanish.Subject]vanish.Claim{}, spoken: map[uint64]uint64{}, watched: map[vanish.Subject]bool{},
+		told: map[vanish.Subject]map[int]told{}, taken: map[vanish.Subject]taken{}, refuted: map[vanish.Subject]int64{},
+		ended: map[int]int64{},
+	}
+	n.watch = h
+	n.when(n.w.now+int64(n.w.Between(0, vanish.Tick)), h.loop)
+}
+
+func (h *watch) loop() {
+	h.tick()
+	every := vanish.Tick
+	if h.mode == vanish.Off {
+		every = 10 * time.Second
+	}
+	h.n.when(h.n.w.now+int64(every), h.loop)
+}
+
+func (h *watch) tick() {
+	now := h.n.stamp()
+	h.catchUp(now)
+	if h.mode == vanish.Off {
+		return
+	}
+	silent := map[int]bool{}
+	for _, id := range h.rule.Due(now) {
+		if c := h.n.conns[id]; c != nil && h.look(c) >= 2*time.Second {
+			silent[c.Proc.Host()] = true
+		}
+	}
+	if len(silent) > 0 {
+		watched := map[uint64]bool{}
+		for s, claim := range h.claims {
+			watched[claim.Conn] = watched[claim.Conn] || h.watched[s]
+		}
+		for _, id := range slices.Sorted(maps.Keys(h.n.conns)) {
+			if c := h.n.conns[id]; silent[c.Proc.Host()] && !watched[id] && c.Proc.Kind != world.Proxied {
+				h.lookBeside(c)
+			}
+		}
+	}
+	h.rule.Tick(h.n.stamp())
+	h.carryOut()
+}
+
+// look reads a watched connection's TCP_INFO.
+func (h *watch) look(c *conn) (heard time.Duration) {
+	r, _ := c.Kernel.Look()
+	h.rule.Looked(c.ID, r, h.n.stamp())
+	return r.Heard
+}
+
+// lookBeside reads that of another connection of the same host.
+func (h *watch) lookBeside(c *conn) {
+	if r, closed := c.Kernel.Look(); !closed {
+		now := h.n.stamp()
+		h.rule.Heard(c.Proc.IP(), now.Add(-max(r.Heard-20*time.Millisecond, 0)), now)
+	}
+}
+
+func (h *watch) catchUp(now clock.Stamp) {
+	if !h.looked.IsZero() && now.Sub(h.looked) < vanish.LookEvery {
+		return
+	}
+	h.looked = now
+	var others []vanish.Peer
+	for _, o := range h.n.w.nodes {
+		if p, listed := h.n.members[o.name()]; listed && o != h.n {
+			others = append(others, p)
+		}
+	}
+	h.rule.Members(others, len(h.n.w.nodes))
+	for s := range h.claims {
+		if !h.claimed(s) {
+			h.rule.Ended(s)
+			delete(h.claims, s)
+		}
+	}
+}
+
+func (h *watch) claimed(s vanish.Subject) bool {
+	who := tombstone.Identity{Name: s.Name, BrokerID: s.BrokerID, RemoteIP: s.Source}
+	return slices.Contains(h.n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), who)
+}
+
+// registered tells the rule of a REGISTER that the tables have, sometimes late.
+func (h *watch) registered(c *conn, f *world.Frame) {
+	s := vanish.Subject{Cluster: f.Key.Cluster, Addr: f.Key.Addr, Name: f.Name, BrokerID: f.ID, Source: c.Proc.IP()}
+	delete(h.taken, s)
+	h.n.w.Sign(c.Proc.Host(), h.n.index)
+	h.spoken[c.ID]++
+	claim := vanish.Claim{Subject: s, Conn: c.ID, Generation: h.spoken[c.ID]}
+	tell := func() {
+		if !c.Open {
+			return
+		}
+		watched := h.mode != vanish.Off && c.Proc.Kind != world.Proxied && strings.HasPrefix(s.Addr, s.Source.String()+":")
+		if watched {
+			c.Kernel.Watch()
+		}
+		h.claims[s], h.watched[s] = claim, watched
+		h.rule.Registered(claim, watched, h.n.stamp())
+		h.carryOut()
+	}
+	w := h.n.w
+	h.telling = max(h.telling, w.now) // in order
+	if w.Chance(0.1) {
+		h.telling += int64(w.Between(0, 20*time.Millisecond))
+	}
+	if h.telling == w.now {
+		tell()
+	} else {
+		h.n.when(h.telling, tell)
+	}
+}
+
+func (h *watch) closed(c *conn) {
+	h.ended[c.Proc.Host()] = h.n.w.now
+	h.rule.Closed(c.ID)
+	delete(h.spoken, c.ID)
+	for s, claim := range h.claims {
+		if claim.Conn == c.ID {
+			delete(h.claims, s)
+		}
+	}
+	for s, t := range h.taken {
+		if t.conn == c.ID {
+			delete(h.taken, s)
+		}
+	}
+}
+
+// carryOut does what the rule wants.
+func (h *watch) carryOut() {
+	n, w := h.n, h.n.w
+	out := h.rule.Take()
+	for _, id := range out.Probes {
+		if c := n.conns[id]; c != nil {
+			c.Kernel.Probe()
+		}
+	}
+	for _, t := range out.Connects {
+		_, host := w.HostAt(t.Source)
+		answered, after := w.Try(n.index, host)
+		n.when(w.now+int64(after), func() {
+			outcome := vanish.Unanswered
+			switch {
+			case w.Chance(0.01):
+				outcome = vanish.Failed // no descriptor, no port
+			case answered:
+				outcome = vanish.Answered
+			}
+			if outcome == vanish.Answered && !h.answered {
+				w.Sign(host, n.index)
+			}
+			h.rule.Tried(t.Source, t.Try, outcome, n.stamp())
+			h.carryOut()
+		})
+	}
+	for _, p := range out.Packets {
+		if p.After == 0 {
+			h.send(p)
+		} else {
+			n.when(w.now+int64(p.After), func() { h.send(p) })
+		}
+	}
+	for _, e := range out.Evict {
+		decided := w.now
+		if w.Chance(0.3) {
+			n.when(w.now+int64(w.Between(0, 60*time.Millisecond)), func() { h.evict(e, decided) })
+		} else {
+			h.evict(e, decided)
+		}
+	}
+	for i := range out.Events {
+		h.event(&out.Events[i])
+	}
+	if h.mode == vanish.Off && (len(out.Probes)+len(out.Connects)+len(out.Evict) > 0 || slices.ContainsFunc(out.Packets, func(p vanish.Packet) bool {
+		_, answers := p.Msg.(vanish.View)
+		return !answers
+	})) {
+		w.FailHost(17, "%s is off, and wants %+v", n.name(), out)
+	}
+}
+
+func (h *watch) event(e *vanish.Event) {
+	w, n := h.n.w, h.n
+	switch e.Kind {
+	case vanish.Kept:
+		w.Logf("%s keeps %s: %s %s", n.name(), e.Claim.Cluster, e.Why.Name(), e.By)
+	case vanish.BrakeBegan:
+		w.brakes++
+	case vanish.Refuted:
+		h.isRefuted(e)
+	}
+}
+
+// send gives a message to the network, as gossip.Tell does.
+func (h *watch) send(p vanish.Packet) {
+	n, w := h.n, h.n.w
+	to, sent := w.byPeer(p.To), vanish.Went
+	switch {
+	case n.members[p.To.Name] != p.To:
+		sent = vanish.NotSent
+	case p.Stream && w.Chance(0.02):
+		sent = vanish.HeldBack
+	case to != nil:
+		w.say(words{from: n.index, to: to.index, msg: p.Msg, at: w.now}, p.Stream)
+	}
+	if q, ok := p.Msg.(vanish.Query); ok && p.Stream {
+		h.rule.StreamSent(q.Nonce, sent)
+	}
+}
+
+// words are a message about silent hosts on its way.
+type words struct {
+	from, to int
+	msg      vanish.Message
+	at       int64
+}
+
+// say takes a message on its way, or loses it.
+func (w *World) say(m words, stream bool) {
+	if err := m.msg.Valid(); err != nil {
+		w.FailHost(9, "%s sends what nobody accepts: %v", w.nodes[m.from].name(), err)
+		return
+	}
+	switch msg := m.msg.(type) {
+	case vanish.Query:
+		w.asked[msg.Nonce] = msg.Subjects
+	case vanish.View:
+		w.honest(m.from, msg)
+	}
+	w.oldWords.Keep(w.Rng, m)
+	switch {
+	case w.Net.Cut[m.from][m.to]:
+	case stream:
+		late := w.Between(time.Millisecond, 5*time.Millisecond)
+		if w.Net.Loss > 0 {
+			late += w.Between(0, 700*time.Millisecond)
+		}
+		w.After(late, func() { w.hear(m) })
+	case w.Net.Lost(m.from, m.to) || w.Net.Damaged():
+	default:
+		w.Net.Delays(func(d time.Duration) { w.After(d, func() { w.hear(m) }) })
+	}
+}
+
+func (w *World) hear(m words) {
+	to := w.nodes[m.to]
+	if w.Net.Cut[m.from][m.to] || to.clock.Stopped() == world.Frozen && w.Chance(0.5) {
+		return
+	}
+	to.when(w.now, func() {
+		if to.watch != nil {
+			to.watch.receive(m)
+		}
+	})
+}
+
+func (h *watch) receive(m words) {
+	h.catchUp(h.n.stamp())
+	if q, ok := m.msg.(vanish.Query); ok {
+		for _, id := range h.rule.LooksFor(q) {
+			if c := h.n.conns[id]; c != nil {
+				h.look(c)
+			}
+		}
+		for _, s := range q.Subjects {
+			if claim, held := h.claims[s]; held && !h.watched[s] {
+				if c := h.n.conns[claim.Conn]; c != nil && c.Proc.Kind != world.Proxied {
+					h.lookBeside(c)
+				}
+			}
+		}
+	}
+	before := h.rule.Counters().RefusedNonce
+	h.rule.Receive(m.msg, h.n.stamp())
+	if h.rule.Counters().RefusedNonce == before {
+		h.hears(m)
+	}
+	h.carryOut()
+}
+
+// evict takes out what was judged at a true time, unless it is not as it was judged any more.
+func (h *watch) evict(e vanish.Eviction, decided int64) {
+	n, w := h.n, h.n.w
+	_, host := w.HostAt(e.Source)
+	key := tombstone.Key{Cluster: e.Cluster, Addr: e.Addr}
+	stands := false
+	v := routes.Vanished{
+		Key: key, Identity: tombstone.Identity{Name: e.Name, BrokerID: e.BrokerID, RemoteIP: e.Source}, Owner: e.Conn, Silence: e.After,
+	}
+	v.Still = func() bool {
+		c := n.conns[e.Conn]
+		if c == nil {
+			return false
+		}
+		r, closed := c.Kernel.Look()
+		stands = h.rule.Pending(&e, n.stamp()) && e.Stands(h.claims[e.Subject], !closed, r)
+		return stands
+	}
+	if h.mode != vanish.On {
+		took := v.Still()
+		if took {
+			h.checkEviction(&e, host, decided)
+		}
+		h.rule.Took(e, took)
+		return
+	}
+	g := n.ghosts[key]
+	n.touched = true
+	taken, eff := n.table.Vanish(&v)
+	w.Logf("%s judges the host of %s dead (silence %v, agreed %v, mute %v): %v", n.name(), e.Cluster, e.Silence, e.Agreed, e.Mute, taken)
+	v.Still = func() bool { return stands || taken == routes.NotTaken }
+	n.noted(key, e.Source, func(t *routes.Table) { t.Vanish(&v) }, byVanish)
+	if taken != routes.NotTaken {
+		n.twin = nil
+		h.checkEviction(&e, host, decided)
+		h.tookOut(&e, host, g, taken)
+	}
+	h.rule.Took(e, taken != routes.NotTaken)
+	n.effects(eff)
+	n.check()
+	h.carryOut()
+}
+
+// answeredFor is something on the way that answers for hosts that are not there.
+func (n *node) answeredFor() {
+	if n.watch != nil {
+		n.watch.answered = true
+		n.watch.rule.AnsweredFor(true)
+	}
+}
