@@ -238,6 +238,23 @@ func TestHeardBeforeItIsTaken(t *testing.T) {
 	}
 }
 
+// TestSleepIsNoSignOfLife: kernels count no time in which their machine sleeps. So a reading after that says that the host was heard later than it was, by the
+// clock that does count it: an eviction is not refuted by that.
+func TestSleepIsNoSignOfLife(t *testing.T) {
+	w, n, k := agreed(t)
+	asleep := w.at()
+	n.Took(Eviction{Claim: k.Claim}, true)
+	asleep.Boot += int64(time.Minute)
+	n.Looked(k.Conn, Reading{Heard: 9 * time.Second}, asleep.Add(time.Second))
+	if n.counters.Refuted != 0 {
+		t.Error("refuted, and nothing was heard")
+	}
+	n.Looked(k.Conn, Reading{Heard: time.Millisecond}, asleep.Add(2*time.Second))
+	if n.counters.Refuted != 1 {
+		t.Errorf("heard, and refuted %d times", n.counters.Refuted)
+	}
+}
+
 // TestStreams: from the third question in vain on one goes by stream. One that was held back was not asked: it goes with the next; one that failed is as good
 // as two seconds without an answer.
 func TestStreams(t *testing.T) {

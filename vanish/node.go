@@ -338,7 +338,7 @@ func (n *Node) Looked(conn uint64, r Reading, now clock.Stamp) {
 	l.Look(r, now)
 	life, _ := l.Life()
 	for _, k := range l.machine.claims {
-		if e := k.evicted; e != nil && k.line == l && life.Sub(e.at) > 0 {
+		if e := k.evicted; e != nil && k.line == l && e.at.Before(life) {
 			n.refute(k, "ack", now)
 		}
 	}
