@@ -1,6 +1,7 @@
 package vanish
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -265,6 +266,9 @@ func (n *Node) say(s Subject, to Peer, now clock.Stamp) Answer {
 	a := Answer{Life: Never, PassedOn: Never, Why: uint8(NotHeld)}
 	k := n.claims[s]
 	if k == nil {
+		if len(n.told) < maxTold+len(n.claims) {
+			n.tells(s, to, now)
+		}
 		return a
 	}
 	m := k.machine
@@ -277,13 +281,33 @@ func (n *Node) say(s Subject, to Peer, now clock.Stamp) Answer {
 	}
 	why := n.abstains(k, now)
 	a.Holds, a.Why, a.Silent = k.line != nil, uint8(why), why == Votes
-	if a.Silent {
-		k.told[to] = now
+	if a.Life >= n.times.Vote {
+		n.tells(s, to, now)
 	}
 	if k.line != nil && now.Elapsed(m.Life()) > time.Second && m.Probe(now) {
 		n.out.Probes = append(n.out.Probes, k.line.conn)
 	}
 	return a
+}
+
+// tells notes that a member was told of no life, whatever else: for as long as that answer counts, it takes news of life to come by itself.
+func (n *Node) tells(s Subject, to Peer, now clock.Stamp) {
+	if n.cfg.Mode == Off { // it says nothing unasked
+		return
+	}
+	if n.told[s] == nil {
+		n.told[s] = map[Peer]clock.Stamp{}
+	}
+	n.told[s][to] = now
+}
+
+func (n *Node) forgetTold(now clock.Stamp) {
+	for s, told := range n.told {
+		maps.DeleteFunc(told, func(_ Peer, at clock.Stamp) bool { return now.Sub(at) >= toldFor })
+		if len(told) == 0 {
+			delete(n.told, s)
+		}
+	}
 }
 
 // age is how long ago something was at least, rounded towards young.

@@ -345,11 +345,11 @@ func TestLimits(t *testing.T) {
 // TestLifeIsTold: whoever was told silent is told of life, three times.
 func TestLifeIsTold(t *testing.T) {
 	w, n, k := agreed(t)
-	if len(k.told) == 0 {
+	if len(n.told[k.Subject]) == 0 {
 		t.Fatal("nobody was told silent")
 	}
 	n.Take()
-	told := len(k.told)
+	told := len(n.told[k.Subject])
 	n.Heard(k.Source, w.at(), w.at())
 	sent := 0
 	for _, p := range n.Take().Packets {
@@ -363,6 +363,48 @@ func TestLifeIsTold(t *testing.T) {
 	n.Heard(k.Source, w.at(), w.at())
 	if len(n.Take().Packets) > 0 {
 		t.Error("told again")
+	}
+}
+
+// TestLifeIsToldWhateverWasSaid: so is whoever was told of no life by a node that does not vote, or did not hold the claim; not by one that judges nobody, and
+// not after half a minute. What is asked of a stranger's subjects is bounded.
+func TestLifeIsToldWhateverWasSaid(t *testing.T) {
+	news := func(n *Node) (count int) {
+		for _, p := range n.Take().Packets {
+			if _, ok := p.Msg.(Alive); ok {
+				count++
+			}
+		}
+		return count
+	}
+	for what, c := range map[string]struct {
+		before func(n *Node, k *claim)
+		pause  time.Duration
+		want   int
+	}{
+		"it does not vote":    {func(n *Node, _ *claim) { n.Drain(true) }, 0, 3},
+		"it does not hold it": {func(n *Node, k *claim) { n.Closed(k.Conn) }, 0, 3},
+		"29 s later":          {func(n *Node, k *claim) { n.Closed(k.Conn) }, 29 * time.Second, 3},
+		"31 s later":          {func(n *Node, k *claim) { n.Closed(k.Conn) }, 31 * time.Second, 0},
+		"it judges nobody":    {func(n *Node, k *claim) { n.Closed(k.Conn); n.cfg.Mode = Off }, 0, 0},
+		"many others were asked about": {func(n *Node, k *claim) {
+			n.Closed(k.Conn)
+			for i := range maxTold + len(n.claims) {
+				n.say(Subject{Name: "stranger", BrokerID: int64(i), Source: source(0)}, n.members[0], clock.Stamp{Raw: 1, Boot: 1})
+			}
+		}, 0, 0},
+	} {
+		w, n, k := agreed(t)
+		clear(n.told)
+		c.before(n, k)
+		n.Receive(Query{From: n.members[0], Nonce: 1, Nodes: 3, Subjects: []Subject{k.Subject}}, w.at())
+		now := w.at().Add(c.pause)
+		n.forgetTold(now)
+		news(n)
+		n.Registered(Claim{k.Subject, k.Conn + 100, 1}, true, now)
+		if got := news(n); got != c.want {
+			t.Errorf("%s: told %d times, want %d", what, got, c.want)
+		}
 	}
 }
 

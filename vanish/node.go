@@ -32,7 +32,8 @@ const (
 	askRate       = 2_000            // questions sent in a second
 	answerRate    = 4_000            // questions answered in a second
 	remember      = 10 * time.Minute // evictions count for the brake
-	toldFor       = 30 * time.Second // who was told silent is told of life
+	toldFor       = 30 * time.Second // whoever was told of no life is told of it
+	maxTold       = 4_096            // subjects that this node does not hold and was asked about, likewise
 	questionsKept = 5 * time.Second  // answers later than this say nothing that counts
 )
 
@@ -140,8 +141,9 @@ type Node struct {
 	claims   map[Subject]*claim
 	order    []*claim // in the order of their arrival, so that runs with one seed are alike
 	lines    map[uint64]*line
-	turn     uint64     // of going through all, which is done four times a second and leaves nothing to be collected
-	watched  []*machine // as of the last Tick
+	told     map[Subject]map[Peer]clock.Stamp // who asked when, and was told of no life younger than D
+	turn     uint64                           // of going through all, which is done four times a second and leaves nothing to be collected
+	watched  []*machine                       // as of the last Tick
 
 	open      nonce.Open[*question]
 	asked     []*question // the same and those answered, oldest first
@@ -179,7 +181,6 @@ type claim struct {
 	line    *line // nil: not watched
 	words   map[string]*word
 	asking  []*word // the same, in the order of the members
-	told    map[Peer]clock.Stamp
 	held    bool
 	evicted *eviction // not refuted
 	kept    uint32    // reasons that were told in this silence, a bit for each
@@ -205,7 +206,8 @@ func New(c Config, now clock.Stamp) (*Node, error) {
 	}
 	return &Node{
 		cfg: c, times: TimesOf(c.After), started: now, nodes: 1,
-		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{}, open: nonce.Of[*question](),
+		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{},
+		told: map[Subject]map[Peer]clock.Stamp{}, open: nonce.Of[*question](),
 		asking: rate.NewLimiter(askRate, askRate), answering: rate.NewLimiter(answerRate, answerRate),
 		after: afterwards{holds: hold.New[Subject, scope](maxEvictions)},
 	}, nil
@@ -233,7 +235,7 @@ func (n *Node) Registered(c Claim, watched bool, now clock.Stamp) {
 	m := n.machine(c.Source, now)
 	k := n.claims[c.Subject]
 	if k == nil {
-		k = &claim{machine: m, told: map[Peer]clock.Stamp{}}
+		k = &claim{machine: m}
 		n.claims[c.Subject] = k
 		n.order = append(n.order, k)
 		m.claims = append(m.claims, k)
@@ -366,20 +368,21 @@ func (n *Node) Tried(source netip.Addr, number uint64, outcome Tried, now clock.
 	n.heard(m, now, now)
 }
 
-// heard takes a sign of life of a machine, and tells it to whom this node said silent.
+// heard takes a sign of life of a machine, and tells it to whom this node said that there was none.
 func (n *Node) heard(m *machine, life, now clock.Stamp) {
 	m.Alive(life)
 	if now.Elapsed(m.Life()) >= n.times.Vote {
 		return
 	}
 	for _, k := range m.claims {
+		told := n.told[k.Subject]
 		for _, p := range n.members {
-			at, was := k.told[p]
+			at, was := told[p]
 			if was && now.Sub(at) < toldFor {
 				n.tellAlive(k, p, now)
 			}
 		}
-		clear(k.told)
+		delete(n.told, k.Subject)
 	}
 }
 
@@ -406,6 +409,7 @@ func (n *Node) Tick(now clock.Stamp) {
 	if n.cfg.Mode == Off {
 		return
 	}
+	n.forgetTold(now)
 	machines := n.inOrder()
 	for _, m := range machines {
 		n.ask(m, now)
