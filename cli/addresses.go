@@ -53,9 +53,9 @@ func (s addressSettings) into(cfg *config.Config) {
 	}
 }
 
-// listOf takes apart what has commas in it.
+// listOf takes apart what has commas in it, or semicolons, as RocketMQ has them between addresses.
 func listOf(text string) (all []string) {
-	for _, one := range strings.Split(text, ",") {
+	for one := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ';' }) {
 		if one = strings.TrimSpace(one); one != "" {
 			all = append(all, one)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -72,11 +73,22 @@ func (p *program) run(ctx context.Context, cfg config.Config, log *slog.Logger, 
 		ready(n)
 		return func() {}
 	})
-	// Gossip's message has a remedy of its own, with its flag.
-	if errors.Is(err, syscall.EADDRINUSE) && !strings.Contains(err.Error(), "another program has this port") {
-		err = fmt.Errorf("%w: another program has this port, perhaps a NameServer that still runs; stop it or choose another port", err)
+	return by, explainListen(err)
+}
+
+// explainListen adds the remedy to why a port could not be opened. Gossip's message has one of its own, with its flag.
+func explainListen(err error) error {
+	op, opening := errors.AsType[*net.OpError](err)
+	switch opening = opening && op.Op == "listen"; {
+	case errors.Is(err, syscall.EADDRINUSE) && !strings.Contains(err.Error(), "another program has this port"):
+		return fmt.Errorf("%w: another program has this port, perhaps a NameServer that still runs; stop it or choose another port", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: this machine has no such address; give one that it has, or 0.0.0.0 for all of them, and say with --advertise (gossip) and "+
+			"--advertise-serve (address lists) how others reach it", err)
+	case opening && errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE (AmbientCapabilities= of a unit); choose another one", err)
 	}
-	return by, err
+	return err
 }
 
 // runServer starts n, calls ready once it listens, and stops it at the first signal to stop or when ctx ends; then done

@@ -3,11 +3,15 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -56,5 +60,28 @@ func TestSignalDuringTheStart(t *testing.T) {
 	}
 	if ctx.Err() != nil {
 		t.Error("no signal ends a start that waits")
+	}
+}
+
+// What keeps a port from being opened is told with its remedy, whichever port it is.
+func TestWhyAPortCannotBeOpened(t *testing.T) {
+	for flags, want := range map[string]string{
+		"--listen 203.0.113.9:0":                                                                   "bind: cannot assign requested address: this machine has no such address",
+		"--listen 127.0.0.1:0 --http 203.0.113.9:0":                                                "--http=203.0.113.9:0: listen tcp 203.0.113.9:0: bind: cannot assign requested address: this machine has no such address",
+		"--listen 127.0.0.1:0 --gossip 203.0.113.9:0 --cluster c --gossip-insecure":                "--advertise (gossip)",
+		"--listen 127.0.0.1:0 --address-server 203.0.113.9:0":                                      "this machine has no such address",
+		"--listen 127.0.0.1:0 --gossip 127.0.0.1:0 --cluster c --join 10.0.0.1:7946|10.0.0.2:7946": "several stand with commas between them",
+	} {
+		status, _, errs := run(strings.Fields("serve --data " + t.TempDir() + " " + flags)...)
+		if status == command.OK || !strings.Contains(errs, want) {
+			t.Errorf("%s: status %d, %s, want %q", flags, status, errs, want)
+		}
+	}
+	err := explainListen(fmt.Errorf("start: %w", &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)}))
+	if !strings.Contains(err.Error(), "CAP_NET_BIND_SERVICE") {
+		t.Error(err)
+	}
+	if all := listOf("10.0.0.1:1; 10.0.0.2:1,,10.0.0.3:1"); len(all) != 3 || all[1] != "10.0.0.2:1" {
+		t.Errorf("%q", all)
 	}
 }

@@ -79,7 +79,7 @@ func (c *Config) Validate() error {
 	}
 	for _, s := range c.Seeds {
 		if _, _, err := splitHostPort(s); err != nil {
-			fault("--join=%q: %w", s, err)
+			fault("--join=%q: %w; several stand with commas between them", s, err)
 		}
 	}
 	if c.Cluster == "" || len(c.Cluster) > 255 {
