@@ -100,7 +100,12 @@ func (v *view) drain(ctx context.Context, wait time.Duration) error {
 	} else if d.Quiet {
 		_, err = fmt.Fprintf(v.out, "drained: no client has asked for a route for %s\n", span(milliseconds(d.UnaskedMS)))
 	}
-	if err == nil && !d.Quiet {
+	switch {
+	case err != nil || d.Quiet:
+	case d.UnaskedMS >= d.ForMS:
+		err = fmt.Errorf("no client has asked this node for a route since the drain began, %s ago, which is less than its --drain-quiet; it goes on draining",
+			span(milliseconds(d.ForMS)))
+	default:
 		err = fmt.Errorf("clients still ask this node for routes, the last one %s ago; it goes on draining", span(milliseconds(d.UnaskedMS)))
 	}
 	return err

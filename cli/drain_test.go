@@ -77,3 +77,21 @@ func TestSecondSignalEndsADrain(t *testing.T) {
 	s.stop(t, syscall.SIGTERM)
 	s.log.AwaitText(t, `msg="drain cut short"`)
 }
+
+// A drain that is not quiet in time is told with who still asks, if anybody does.
+func TestDrainThatIsNotQuiet(t *testing.T) {
+	for answer, want := range map[string]string{
+		`{"draining":true,"for_ms":2000,"unasked_ms":100,"quiet":false}`:  "clients still ask this node for routes, the last one 100ms ago",
+		`{"draining":true,"for_ms":2000,"unasked_ms":2000,"quiet":false}`: "no client has asked this node for a route since the drain began, 2.0s ago",
+	} {
+		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, err := w.Write([]byte(answer))
+			kit.Must(t, err)
+		}))
+		status, out, errs := run("drain", "--wait", "1ms", "-a", strings.TrimPrefix(node.URL, "http://"))
+		if status != command.Failed || !strings.Contains(errs, want) || out != "" {
+			t.Errorf("status %d, %s%s, want %q", status, out, errs, want)
+		}
+		node.Close()
+	}
+}

@@ -143,8 +143,11 @@ func (n *Node) awaitQuiet(ctx context.Context) {
 		d := n.Draining()
 		if d.Quiet || d.For >= n.drain.onStop {
 			why := "the time is over (--drain-on-stop), and clients still ask"
-			if d.Quiet {
+			switch {
+			case d.Quiet:
 				why = "no client has asked for a route of late"
+			case !d.Asked:
+				why = "the time is over (--drain-on-stop), and no client has asked for a route in it"
 			}
 			n.log.Info("drained", "took", d.For, "unasked", d.Unasked, "why", why)
 			return

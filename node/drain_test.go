@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -226,6 +227,11 @@ func TestDrainOnStop(t *testing.T) {
 	kit.Must(t, n.StartDrain())
 	enough()
 	<-stopped
+	book := &kit.Log{}
+	drained(startNodeTo(t, slog.NewTextHandler(book, nil), func(c *config.Config) { c.DrainOnStop, c.DrainQuiet = time.Millisecond, long }))
+	if !strings.Contains(book.String(), "no client has asked for a route in it") {
+		t.Errorf("nobody asked, and the log says: %s", book)
+	}
 	cut, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	n = began(long, long)
