@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
 )
 
 //go:embed vanish_method.md
@@ -42,7 +43,11 @@ func (r *VanishReport) goals() *Table {
 				t.Add(name, asked, "-", "-", "not measured")
 				continue
 			}
-			t.Add(name, asked, inSeconds(s.Wire.P99), inSeconds(s.Decided.P99), reached(s.Wire.P99 < g.p99*1e3 && s.Gone == s.Vanished && s.Vanished > 0))
+			measured := inSeconds(s.Wire.P99)
+			if s.Gone < s.Vanished {
+				measured = fmt.Sprintf("%d of %d not within %g s", s.Vanished-s.Gone, s.Vanished, s.LimitS)
+			}
+			t.Add(name, asked, measured, inSeconds(s.Decided.P99), reached(s.Wire.P99 < g.p99*1e3 && s.Gone == s.Vanished && s.Vanished > 0))
 		}
 	}
 	wrong := 0
@@ -85,11 +90,17 @@ func (r *VanishReport) table(narrow bool) *Table {
 			name = strings.Replace(name, " nodes,", ",", 1)
 		}
 		cells := []string{name, fmt.Sprintf("%d/%d", s.Gone, s.Vanished)}
+		seconds := func(v float64) string {
+			if s.Gone == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%.2f", v/1e3)
+		}
 		for _, v := range []float64{s.Wire.P50, s.Wire.P90, s.Wire.P99, s.Wire.Max} {
-			cells = append(cells, fmt.Sprintf("%.2f", v/1e3))
+			cells = append(cells, seconds(v))
 		}
 		if narrow {
-			t.Add(append(cells, fmt.Sprintf("%.2f", s.Decided.P99/1e3))...)
+			t.Add(append(cells, seconds(s.Decided.P99))...)
 			continue
 		}
 		var kept []string
@@ -97,7 +108,7 @@ func (r *VanishReport) table(narrow bool) *Table {
 			kept = append(kept, fmt.Sprintf("%s %d", why, n))
 		}
 		slices.Sort(kept)
-		t.Add(append(cells, fmt.Sprintf("%.2f", s.Decided.P50/1e3), fmt.Sprintf("%.2f", s.Decided.P99/1e3), fmt.Sprintf("%.0f", s.Messages),
+		t.Add(append(cells, seconds(s.Decided.P50), seconds(s.Decided.P99), fmt.Sprintf("%.0f", s.Messages),
 			fmt.Sprint(s.Gaps), strings.Join(kept, ", "))...)
 	}
 	return t
@@ -137,16 +148,17 @@ func vanishPlot(path string) string {
 }
 
 // Times of the picture of vanished hosts, in milliseconds.
-const vanishFrom, vanishTo = 5_000, 200_000
+const vanishFrom, vanishTo = 4_000, 200_000
 
 // plot draws one line for each setting: the share of hosts that was gone everywhere by then.
 func (r *VanishReport) plot(path string) error {
 	p := sharePlot("A broker's host vanished without a word", "hosts that are gone everywhere")
 	p.X.Min, p.X.Max = vanishFrom, vanishTo
 	p.X.Tick.Marker = plot.ConstantTicks{
-		{Value: 5e3, Label: "5 s"}, {Value: 6e3, Label: "6 s"}, {Value: 7e3, Label: "7 s"}, {Value: 8e3, Label: "8 s"}, {Value: 9e3}, {Value: 10e3, Label: "10 s"},
+		{Value: 4e3, Label: "4 s"}, {Value: 5e3}, {Value: 6e3, Label: "6 s"}, {Value: 7e3}, {Value: 8e3, Label: "8 s"}, {Value: 9e3}, {Value: 10e3, Label: "10 s"},
 		{Value: 20e3, Label: "20 s"}, {Value: 50e3, Label: "50 s"}, {Value: 100e3, Label: "100 s"}, {Value: 200e3, Label: "200 s"},
 	}
+	p.Legend.XOffs = vg.Points(205)
 	var lines []share
 	for _, s := range r.Settings {
 		if !s.Off && s.Nodes != 9 && s.Fault != ZoneDies {
