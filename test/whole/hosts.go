@@ -245,6 +245,8 @@ func (w *World) lastDeath() {
 		case l == nil || slices.ContainsFunc(w.machine, func(o *machine) bool { return o.braked }) || can < vanish.Quorum(len(w.machine)):
 		case holds:
 			w.FailHost(1, "%s holds %s nine seconds after its host has died", m.name(), key.Cluster)
+		case l.vanished[key].owner == nil:
+			w.FailHost(1, "%s has taken %s out and told nobody", m.name(), key.Cluster)
 		default:
 			w.deaths++
 		}

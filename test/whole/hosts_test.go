@@ -49,7 +49,7 @@ func runHosts(t *testing.T, s world.Schedule) (r result) {
 // TestNoScheduleOfDeadHostsBreaksAnInvariant plays schedules in which nodes judge dead hosts beside tombstones: a twentieth of what
 // TestNoScheduleBreaksAnInvariant plays, or as many as HOST_SCHEDULES says.
 func TestNoScheduleOfDeadHostsBreaksAnInvariant(t *testing.T) {
-	few := max(world.ReadPlan(t, 20).Count/20, 2)
+	few := max(world.ReadPlan(t, 20).Count/20, 4)
 	p := world.Plan{First: world.Number(t, "SEED", 1), Count: int(world.Number(t, "HOST_SCHEDULES", uint64(few)))}
 	vanished, farewells, deaths, tombstones := 0, 0, 0, 0
 	played := world.Play(p, func(seed uint64) result {
