@@ -62,7 +62,7 @@ func (l *visitors) Accept() (net.Conn, error) {
 		if err != nil {
 			pause = min(max(2*pause, acceptPauseMin), acceptPauseMax)
 			l.failed.Do(func() { l.log.Warn("http: accept failed", "err", err, "retry_in", pause) })
-			time.Sleep(pause)
+			<-time.After(pause)
 			continue
 		}
 		pause = 0
