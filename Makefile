@@ -11,7 +11,7 @@ FUZZTIME      ?= 200000x
 TESTFLAGS     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-clients bench-all check rolling compose-test compose-test-long skew
+.PHONY: help build dist manifests notice release run test race fuzz lint bench interop interop-long netns netns-long differential sim whole model bench-compare bench-convergence bench-fleet bench-clients bench-all check rolling deadhosts compose-test compose-test-long skew
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ netns-long: ## the same with 30 restarts, 30,000 simulated ones, a partition of 
 rolling: ## every node replaced under brokers and clients that know one name; writes docs/rolling.md (a quarter of an hour; needs root, Java, Maven)
 	EPITAPH_NETNS=1 EPITAPH_ROLLING=$(CURDIR)/docs/rolling.md $(GO) test -count=1 -timeout 60m -v -run 'TestRolling$$' ./test/netns
 
+deadhosts: ## one fault after another befalls brokers' machines, at our nodes and a Java NameServer; writes docs/deadhosts.md (ten minutes; needs root, Java, Maven)
+	EPITAPH_NETNS=1 EPITAPH_DEADHOSTS=$(CURDIR)/docs/deadhosts.md $(GO) test -count=1 -timeout 40m -v -run 'TestFaults$$' ./test/netns
+
 compose-test: ## docker-compose.yml on a real engine, in namespaces of its own (needs root and Docker; Java for the brokers)
 	EPITAPH_COMPOSE=1 $(GO) test -count=1 -timeout 20m -v ./test/compose
 
@@ -151,7 +154,7 @@ DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
 .PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model night-claims night-vanish night-hosts \
-	night-differential night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients
+	night-differential night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-deadhosts night-install night-fleet night-clients
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -224,9 +227,12 @@ night-netns: ## make netns-long
 night-rolling: ## make rolling
 	$(NIGHT) rolling $(MAKE) rolling
 
+night-deadhosts: ## make deadhosts
+	$(NIGHT) deadhosts $(MAKE) deadhosts
+
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model "night-vanish PART=1/2" "night-vanish PART=2/2" "night-hosts PART=1/2" "night-hosts PART=2/2" night-claims "night-claims MODEL=largest" \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-deadhosts night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)

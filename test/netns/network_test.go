@@ -44,6 +44,8 @@ type host struct {
 	IP   string
 	IPv6 string // where the network has it
 	ns   string
+	net  *network
+	port string // of the bridge, where it is connected
 	// resolver is the resolv.conf of what is started there; empty: that of the machine.
 	resolver string
 }
@@ -69,17 +71,51 @@ func (n *network) namespace(name string) string {
 func (n *network) host(name string) *host {
 	n.t.Helper()
 	n.hosts++
-	h := &host{t: n.t, name: name, IP: fmt.Sprintf("10.77.0.%d", n.hosts), ns: n.namespace(name)}
-	port := fmt.Sprintf("port%d", n.hosts)
-	run(n.t, "ip", "-n", n.bridge, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
-	run(n.t, "ip", "-n", n.bridge, "link", "set", port, "master", "br0", "up")
-	run(n.t, "ip", "-n", h.ns, "address", "add", h.IP+"/24", "dev", "eth0")
+	h := &host{t: n.t, name: name, IP: fmt.Sprintf("10.77.0.%d", n.hosts), ns: n.namespace(name), net: n, port: fmt.Sprintf("port%d", n.hosts)}
+	h.connect()
 	if n.six {
 		h.IPv6 = fmt.Sprintf("fd77::%d", n.hosts)
 		run(n.t, "ip", "-n", h.ns, "address", "add", h.IPv6+"/64", "dev", "eth0", "nodad")
 	}
 	run(n.t, "ip", "-n", h.ns, "link", "set", "eth0", "up")
 	return h
+}
+
+// connect makes the host's interface, which is still down.
+func (h *host) connect() {
+	h.t.Helper()
+	run(h.t, "ip", "-n", h.net.bridge, "link", "add", h.port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
+	run(h.t, "ip", "-n", h.net.bridge, "link", "set", h.port, "master", "br0", "up")
+	run(h.t, "ip", "-n", h.ns, "address", "add", h.IP+"/24", "dev", "eth0")
+}
+
+// vanish takes the interface away for good, port and all.
+func (h *host) vanish() {
+	h.t.Helper()
+	run(h.t, "ip", "-n", h.ns, "link", "del", "eth0")
+}
+
+// successor is a machine with the addresses of one that has vanished, and a kernel that knows nothing of its connections.
+func (h *host) successor(mac string) *host {
+	h.t.Helper()
+	s := *h
+	s.ns = h.net.namespace(h.name + "-again")
+	s.connect()
+	run(h.t, "ip", "-n", s.ns, "link", "set", "eth0", "address", mac, "up")
+	return &s
+}
+
+// mac is the address of the host's interface.
+func (h *host) mac() (mac string) {
+	h.t.Helper()
+	h.within(func() {
+		i, err := net.InterfaceByName("eth0")
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		mac = i.HardwareAddr.String()
+	})
+	return mac
 }
 
 func run(t testing.TB, program string, args ...string) {
@@ -173,6 +209,12 @@ func (h *host) output(program string, args ...string) (out string, err error) {
 func (h *host) link(state string) {
 	h.t.Helper()
 	run(h.t, "ip", "-n", h.ns, "link", "set", "eth0", state)
+}
+
+// cable takes the host's port at the bridge up or down, of which the host sees no more than that there is no carrier.
+func (h *host) cable(state string) {
+	h.t.Helper()
+	run(h.t, "ip", "-n", h.net.bridge, "link", "set", h.port, state)
 }
 
 // rule is one line of a host's firewall.

@@ -64,7 +64,13 @@ func newWorld(t testing.TB, names ...string) *world {
 // newWorldWith is newWorld with more flags for each node.
 func newWorldWith(t testing.TB, flags []string, names ...string) *world {
 	t.Helper()
-	w := &world{network: newNetwork(t), t: t, key: filepath.Join(t.TempDir(), "gossip.keys")}
+	return newWorldOn(t, newNetwork(t), flags, names...)
+}
+
+// newWorldOn is newWorldWith on a network that may have other worlds, with keys of their own.
+func newWorldOn(t testing.TB, on *network, flags []string, names ...string) *world {
+	t.Helper()
+	w := &world{network: on, t: t, key: filepath.Join(t.TempDir(), "gossip.keys")}
 	run(t, kit.Binary(t), "keygen", w.key)
 	var hosts []*host
 	var seeds []string

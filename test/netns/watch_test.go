@@ -22,9 +22,16 @@ type watch struct {
 	polls    int
 	here     map[string]bool      // broker name@address
 	since    map[string]time.Time // of the last change
+	changes  map[string][]change  // all of them
 	expected map[string]time.Time // what must be listed, from that moment on
 	missing  []string             // what was not, although expected
 	err      error
+}
+
+// change is one that came, or went.
+type change struct {
+	here bool
+	at   time.Time
 }
 
 // expect says that a broker's REGISTER was answered: from now on it must be listed, until release.
@@ -49,7 +56,7 @@ func (w *watch) missed() []string {
 }
 
 func (s *server) watch(t testing.TB, every time.Duration) *watch {
-	w := &watch{server: s, every: every, here: map[string]bool{}, since: map[string]time.Time{}, expected: map[string]time.Time{}}
+	w := &watch{server: s, every: every, here: map[string]bool{}, since: map[string]time.Time{}, changes: map[string][]change{}, expected: map[string]time.Time{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { w.run(ctx) })
@@ -115,16 +122,27 @@ func (w *watch) note(all map[string]map[string]string, asked time.Time, err erro
 			w.expected[key] = now.Add(time.Hour) // told once
 		}
 	}
+	turn := func(key string, here bool) {
+		w.here[key], w.since[key] = here, now
+		w.changes[key] = append(w.changes[key], change{here, now})
+	}
 	for key := range found {
 		if !w.here[key] {
-			w.here[key], w.since[key] = true, now
+			turn(key, true)
 		}
 	}
 	for key, here := range w.here {
 		if here && !found[key] {
-			w.here[key], w.since[key] = false, now
+			turn(key, false)
 		}
 	}
+}
+
+// history is how a broker came and went after a moment.
+func (w *watch) history(key string, after time.Time) []change {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.changes[key]), func(c change) bool { return c.at.Before(after) })
 }
 
 // state says whether a broker is listed, and since when.
