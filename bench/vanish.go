@@ -64,15 +64,14 @@ const privateVariable = "EPITAPH_BENCH_VANISH"
 
 const noNetwork = "no network for hosts that vanish"
 
-// Private does what this process was started for by another of this program, and ends it then; else it does nothing. Call it first in main.
-func Private() {
-	text, is := os.LookupEnv(privateVariable)
-	if !is {
-		return
+// Private does what this process was started for by another of this program, if it was, and says so, with the status to end with. Call it first in main.
+func Private() (was bool, status int) {
+	text, was := os.LookupEnv(privateVariable)
+	if !was {
+		return false, 0
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	status := 0
 	var a vanishAnswer
 	var plan vanishPlan
 	err := json.Unmarshal([]byte(text), &plan)
@@ -85,7 +84,7 @@ func Private() {
 	if err := json.NewEncoder(os.Stdout).Encode(a); err != nil {
 		status = 1
 	}
-	os.Exit(status)
+	return true, status
 }
 
 // inPrivate runs this program again in a network of its own, where addresses can be taken away from hosts.
@@ -149,7 +148,7 @@ func measureVanish(ctx context.Context, plan vanishPlan, p *Progress) (*VanishRe
 		v := &vanishing{VanishResult: &VanishResult{VanishSetting: *s, LimitS: (s.After + vanishLimit).Seconds()}, link: link, progress: p, seed: plan.Seed + uint64(i)}
 		err := v.run(ctx)
 		if ctx.Err() != nil {
-			return r, nil //nolint:nilerr // what was measured until then is all there is to say
+			return r, nil // what was measured until then is all there is to say
 		}
 		if err != nil {
 			return r, fmt.Errorf("%s: %w", s.Name(), err)

@@ -16,7 +16,9 @@ import (
 )
 
 func main() {
-	bench.Private()
+	if was, status := bench.Private(); was {
+		os.Exit(status)
+	}
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
