@@ -120,8 +120,8 @@ func (r *VanishReport) title() string {
 
 // writeText writes the report for people.
 func (r *VanishReport) writeText(w io.Writer) error {
-	fmt.Fprintf(w, "\n%s\n\nHosts that vanish, from just before their address is taken away until a route query\nat every node no longer named the broker, in seconds "+
-		"(a NameServer in Java: 120\nand up to its next scan):\n\n", r.title())
+	fmt.Fprintf(w, "\n%s\n\n%s\n", r.title(), wrapped("Hosts that vanish, from just before their address is taken away until a route query at every node no longer named "+
+		"the broker, in seconds (a NameServer in Java: 120 and up to its next scan):"))
 	return r.table(true).WriteText(w)
 }
 
