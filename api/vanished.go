@@ -73,7 +73,7 @@ type VanishedWord struct {
 // VanishedDecision is what this node decided about a silent host, or what became of that.
 type VanishedDecision struct {
 	At         time.Time `json:"at"`
-	Kind       string    `json:"kind"` // "evicted", "would_evict", "kept", or "refuted" (it was heard again)
+	Kind       string    `json:"kind"` // "evicted", "would_evict", "kept", "refuted" (it was heard again), or "restored" (and was put back as it was)
 	Cluster    string    `json:"cluster"`
 	Broker     string    `json:"broker"`
 	ID         int64     `json:"id"`
@@ -81,7 +81,7 @@ type VanishedDecision struct {
 	Source     string    `json:"source"`
 	Why        string    `json:"why,omitempty"` // it was kept, what refuted, or "heir": its claim went, and another source's keeps it
 	By         string    `json:"by,omitempty"`  // the node that is the reason
-	SilenceMS  float64   `json:"silence_ms"`    // of the host; when refuted, the time since the decision
+	SilenceMS  float64   `json:"silence_ms"`    // of the host; when refuted or restored, the time since it was taken out
 	Unanswered int       `json:"unanswered,omitempty"`
 	Connects   int       `json:"connects,omitempty"`
 	Agreed     []string  `json:"agreed,omitempty"` // nodes

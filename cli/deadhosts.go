@@ -17,12 +17,13 @@ type deadHostSettings struct {
 	after        time.Duration
 	nodes        int
 	brake        float64
+	restore      bool
 }
 
 // deadHostFlags say how a node finds out that a broker's host has vanished.
 func deadHostFlags(s *deadHostSettings) []command.Flag {
 	usual := config.DefaultDeadHosts()
-	s.after, s.brake = usual.After, usual.Brake
+	s.after, s.brake, s.restore = usual.After, usual.Brake, usual.Restore
 	flags := []command.Flag{
 		{To: &s.mode, Name: "dead-hosts", Default: "off",
 			Usage: "`MODE`: observe tells which brokers would be taken out because their hosts are silent at a majority of all nodes, and changes nothing; on takes them out"},
@@ -34,6 +35,8 @@ func deadHostFlags(s *deadHostSettings) []command.Flag {
 			Usage: "`ADDRESS,...` where nobody may answer: if somebody does, something on the way answers for hosts that are gone"},
 		{To: &s.brake, Name: "dead-host-brake",
 			Usage: "`SHARE` of hosts, silent or gone, from which on nobody is judged"},
+		{To: &s.restore, Name: "dead-host-restore",
+			Usage: "put a broker back as it was when its host is heard again on the same connection, unless somebody touched it since; as a rule so, =false waits for its next REGISTER"},
 	}
 	for i := range flags {
 		flags[i].Category = categoryDeadHosts
@@ -55,7 +58,7 @@ func (s deadHostSettings) into(cfg *config.Config) error {
 	if s.mode != "" {
 		d.Mode = config.DeadHostMode(s.mode)
 	}
-	d.After, d.Nodes, d.Brake = s.after, s.nodes, s.brake
+	d.After, d.Nodes, d.Brake, d.Restore = s.after, s.nodes, s.brake, s.restore
 	if s.canary == "" {
 		return nil
 	}

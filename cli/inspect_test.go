@@ -63,6 +63,7 @@ func sampleVanished() *api.Vanished {
 				SilenceMS: 8040, Unanswered: 24, Connects: 20, Agreed: []string{"n2", "n3"}, Mute: []string{"n4"}, Nodes: 4, Quorum: 3},
 			{At: before(2 * time.Minute), Kind: "kept", Cluster: "DefaultCluster", Broker: "broker-a", Addr: "10.0.0.9:10911", Source: "10.0.0.9",
 				SilenceMS: 8020, Why: "contradicted", By: "n2"},
+			{At: before(3 * time.Minute), Kind: "restored", Cluster: "DefaultCluster", Broker: "broker-c", Addr: "10.0.0.11:10911", Source: "10.0.0.11", SilenceMS: 14500},
 		},
 	}
 }

@@ -222,6 +222,8 @@ func (v *view) vanishedDecision(d *api.VanishedDecision, now time.Time) {
 		v.lines(6, why, silence)
 	case "refuted":
 		v.lines(6, "heard again "+span(milliseconds(d.SilenceMS))+" after that: "+saysWords(d.Why))
+	case "restored":
+		v.lines(6, "put back as it was "+span(milliseconds(d.SilenceMS))+" after that")
 	default:
 		v.lines(6, d.Kind, silence)
 	}

@@ -41,7 +41,7 @@ func (n *Node) watchHosts(cfg *config.Config, g *gossip.Config) {
 	case config.DeadHostsObserve:
 		c.Rule.Mode = vanish.Observe
 	case config.DeadHostsOn:
-		c.Rule.Mode, c.Tables, c.Evicted = vanish.On, n.table, n.vanishedEvicted
+		c.Rule.Mode, c.Tables, c.Evicted, c.PutBack = vanish.On, n.table, n.vanishedEvicted, n.apply
 	}
 	n.tries.Dialer = connect.New(triesAtOnce)
 	n.vanished = vanished.New(c)
@@ -79,6 +79,14 @@ func (n *Node) vanishedEvicted(silence time.Duration, eff routes.Effects) {
 	if n.admin != nil {
 		n.admin.Evicted(silence)
 	}
+}
+
+// asideBytes is the budget for what vanished hosts lost and may be put back.
+func asideBytes(d *config.DeadHosts) int64 {
+	if d.Mode == config.DeadHostsOn && d.Restore {
+		return routes.DefaultAsideBytes
+	}
+	return 0
 }
 
 // random64 is for nonces: nobody can guess it.

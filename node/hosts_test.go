@@ -22,7 +22,9 @@ import (
 	"github.com/epitaph-mq/epitaph/node/vanished"
 	"github.com/epitaph-mq/epitaph/remoting"
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
+	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/kit"
+	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
 )
 
@@ -38,6 +40,38 @@ func TestWhoObserves(t *testing.T) {
 		})
 		if got := n.vanished.Status().Mode; got != want {
 			t.Errorf("%s: %v, want %v", mode, got, want)
+		}
+	}
+}
+
+// TestWhoPutsBack: a node that takes out sets aside, unless told otherwise; and asks for a tombstone of what it has set aside, which ends that.
+func TestWhoPutsBack(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(d *config.DeadHosts)
+		want   bool
+	}{
+		"on":               {func(d *config.DeadHosts) { d.Mode = config.DeadHostsOn }, true},
+		"on, =false":       {func(d *config.DeadHosts) { d.Mode, d.Restore = config.DeadHostsOn, false }, false},
+		"who observes":     {func(d *config.DeadHosts) { d.Mode = config.DeadHostsObserve }, false},
+		"who does nothing": {func(*config.DeadHosts) {}, false},
+	} {
+		n := startNodeTo(t, slog.DiscardHandler, func(c2 *config.Config) {
+			g := gossip.DefaultConfig()
+			g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), "n1"
+			c2.Gossip = &g
+			c.change(&c2.DeadHosts)
+		})
+		ask(t, dial(t, n), remoting.RegisterBroker, brokerHeader("0"), "")
+		r := n.table.Registrations()[0]
+		key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
+		who := n.table.Holders(key)[0]
+		n.table.Vanish(&routes.Vanished{Key: key, Identity: who, Owner: r.Owner.ID, Still: func() bool { return true }})
+		if n.table.Holds(key) || n.table.SetAside(key) != c.want || n.depart.Holds(key) != c.want {
+			t.Errorf("%s: listed %v, set aside %v, tombstones are asked for: %v", what, n.table.Holds(key), n.table.SetAside(key), n.depart.Holds(key))
+		}
+		v, _ := n.depart.Judge(tombstone.ID{Key: key, Identity: who}, tombstone.Bounds{Asked: n.clock(), Life: 1, HasLife: true})
+		if n.depart.Holds(key) || v.Outcome != tombstone.NotHeld {
+			t.Errorf("%s: its tombstone has come: %v", what, v.Outcome)
 		}
 	}
 }

@@ -128,6 +128,8 @@ func TestLogFields(t *testing.T) {
 	if n.vanishedEvicted(8*time.Second, eff); taken != routes.TakenOut {
 		t.Errorf("the broker of a vanished host is not taken out: %v", taken)
 	}
+	eff.Events[0].Kind = routes.BrokerRestored // as the tables tell it, of the same
+	n.apply(eff)
 	old.by.Store(int64(10 * time.Minute))
 	n.apply(n.table.Expire())
 

@@ -130,6 +130,7 @@ func New(cfg config.Config, log *slog.Logger) (*Node, error) {
 		Encode:       encodeRoute,
 		OrderConf:    n.orderConf,
 		CacheBytes:   cacheBytes(cfg.Memory.Routes),
+		AsideBytes:   asideBytes(&cfg.DeadHosts),
 		TombstoneTTL: tombstone.TTL,
 		Options:      tableOptions(&cfg.Options),
 	})

@@ -29,6 +29,7 @@ func (s *state) queryDataVersion(
 // writePerm changes the permission of every queue setting of a broker: wiping clears the write bit, adding sets exactly
 // read and write, whatever other bits were there.
 func (s *state) writePerm(name string, add bool) (n int, eff Effects) {
+	s.void(tombstone.Key{}, name)
 	b := s.byName[name]
 	if b == nil {
 		return 0, eff
@@ -43,6 +44,7 @@ func (s *state) writePerm(name string, add bool) (n int, eff Effects) {
 }
 
 func (s *state) deleteTopic(name, cluster string) (eff Effects) {
+	s.voidTopic(name)
 	t, ok := s.names.Load(name)
 	if !ok {
 		return eff
@@ -66,6 +68,9 @@ func (s *state) deleteTopic(name, cluster string) (eff Effects) {
 // registerTopics applies entries in order up to the first unknown broker. Of a topic that is new all brokers must be known,
 // else nothing is stored; nor where there is no room for all.
 func (s *state) registerTopics(name string, queues []TopicQueue, limit int64) (eff Effects, room bool) {
+	for i := range queues {
+		s.void(tombstone.Key{}, queues[i].Broker.S)
+	}
 	t, known := s.names.Load(name)
 	if !known {
 		for i := range queues {

@@ -14,7 +14,7 @@ func (t *Table) Check() error {
 
 func checkInvariants(s *state) error {
 	for _, check := range []func(*state) error{
-		checkBrokers, checkClusters, checkMembers, checkLives, checkClaims, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies, checkMappings, checkSizes,
+		checkBrokers, checkClusters, checkMembers, checkLives, checkClaims, checkConns, checkTopics, checkReverse, checkSettings, checkCache, checkTallies, checkMappings, checkSizes, checkAsides,
 	} {
 		if err := check(s); err != nil {
 			return err

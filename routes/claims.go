@@ -86,12 +86,13 @@ func (e *live) ownedBy(conn uint64) *claim {
 }
 
 // claimed takes note of a REGISTER: its claim shows from now on, and its connection owns it unless that is older than the
-// owner. What was not listed begins anew.
+// owner. What was not listed begins anew. A remembered owner of the key and the source ends here.
 func (s *state) claimed(e *live, r *Registration, now clock.Stamp, listed bool, eff *Effects) {
 	if !listed {
 		s.endClaims(e)
 	}
 	src := r.Conn.Source
+	s.forget(claimKey{e.key, src})
 	if listed && e.shown().source() != src {
 		eff.Events = append(eff.Events, e.sources(r.Conn, e.shown().source()))
 	}

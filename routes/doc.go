@@ -45,6 +45,8 @@
 //     topic of M has none, or more than topicMappings, and of one giver and name there is one.
 //  16. A registration has 1 to 8 claims of different sources, the one that registered last first.
 //  17. What the tables are said to take is the sum of what each thing in them does, on the account of a broker of A each.
+//  18. What is set aside has one claim, is of a key that is not in L, and of a broker name as it was left; it is within its bounds, and
+//     counted.
 //
 // # Deviations from the original
 //
@@ -56,5 +58,5 @@
 // source's claim is ignored (docs/spec/nameserver.md#dev-11). A registration on such a connection does not change that owner
 // (docs/spec/nameserver.md#dev-13). A lost connection ends its own source's claim; when that shows, one of another source that
 // registered within the window keeps the registration (docs/spec/nameserver.md#dev-13). With --dead-hosts=on the claim of a
-// vanished host ends in the same way while its connection is open (docs/spec/deadhosts.md).
+// vanished host ends in the same way while its connection is open, and is put back when that host is heard (docs/spec/deadhosts.md).
 package routes

@@ -44,6 +44,7 @@ const (
 	BrokerExpired                          // no sign of life for its timeout
 	BrokerEvicted                          // by a tombstone
 	BrokerVanished                         // its host has vanished
+	BrokerRestored                         // put back as it was, for its host is heard again
 	BrokerMoved                            // an address has another id now; OldID is the former one
 	TopicsChanged                          // a registration added, changed or removed queue settings
 	RegisterRefused                        // a single topic before the first full registration
@@ -73,6 +74,7 @@ var eventTexts = [EventKinds]struct{ name, words string }{
 	BrokerExpired:         {"broker_expired", "broker expired"},
 	BrokerEvicted:         {"broker_evicted", "broker evicted by tombstone"},
 	BrokerVanished:        {"broker_vanished", "broker evicted: its host has vanished"},
+	BrokerRestored:        {"broker_restored", "broker put back: its host is heard again"},
 	BrokerMoved:           {"broker_id_changed", "broker id changed"},
 	TopicsChanged:         {"topics_changed", "broker topics changed"},
 	RegisterRefused:       {"registration_refused", "registration refused: single topic before the first full registration"},

@@ -9,11 +9,15 @@ import (
 // judge has the rule (tombstone.Decide) look at the claim that the tombstone's source has on a key and, where it says so, takes
 // that away: whatever shows, and whatever others claim. Unless another source inherits, the registration goes with the side
 // effects of an UNREGISTER. The connection stays open: other brokers may share it. Its owner stays remembered: its own
-// UNREGISTER may still come here, and then makes a tombstone of this node's own.
+// UNREGISTER may still come here, and then makes a tombstone of this node's own. What is set aside is judged alike, and is not put back when it
+// left.
 func (s *state) judge(
 	key tombstone.Key, id tombstone.Identity, lo tombstone.Bounds, now clock.Stamp,
 ) (v tombstone.Verdict, eff Effects) {
-	e := s.visible(key)
+	e, aside := s.visible(key), s.asideAt(key)
+	if aside >= 0 {
+		e = s.asides[aside].e
+	}
 	if e == nil {
 		return v, eff
 	}
@@ -22,6 +26,10 @@ func (s *state) judge(
 		c = e.shown() // of another source: kept
 	}
 	v = tombstone.Decide(c.entry(), id, lo, now)
+	if aside >= 0 && v.Outcome == tombstone.Evicted { // it is not listed, and is not put back any more
+		s.void(key, c.name)
+		return tombstone.Verdict{}, eff
+	}
 	switch v.Outcome {
 	case tombstone.Evicted:
 		s.remember(key, c, now)

@@ -13,6 +13,7 @@ import (
 // unregister applies an UNREGISTER and says what it means for tombstones.
 func (s *state) unregister(u *Unregistration, now clock.Stamp) (left Left, eff Effects) {
 	key := tombstone.Key{Cluster: u.Cluster, Addr: u.Addr}
+	s.void(key, u.Name)
 	if u.OwnOnly && !s.touchesOwn(key, u) {
 		left.NotOwn = true
 		return left, eff
@@ -148,6 +149,7 @@ func (s *state) leaving(key tombstone.Key, u *Unregistration, now clock.Stamp) L
 
 // remove takes a registration away as RouteInfoManager.unRegisterBroker does for (cluster, address, name, id).
 func (s *state) remove(key tombstone.Key, name string, id int64, why EventKind, eff *Effects) {
+	s.void(key, name)
 	e, b := s.visible(key), s.byName[name]
 	if e != nil {
 		eff.Events = append(eff.Events, e.event(why))
@@ -218,6 +220,9 @@ func (s *state) removeBroker(b *broker) {
 func (s *state) lose(e *live, why EventKind, eff *Effects) {
 	eff.Events = append(eff.Events, e.event(why))
 	byName := func(a, b *broker) int { return cmp.Compare(a.name, b.name) }
+	if why != BrokerVanished { // that can be undone, the last first
+		s.voidBacks(e)
+	}
 	for _, b := range slices.SortedFunc(slices.Values(e.backs), byName) {
 		s.leaveBroker(b, e.key.Addr, b.members[b.byAddr(e.key.Addr)].id, eff)
 	}
@@ -228,6 +233,7 @@ func (s *state) lose(e *live, why EventKind, eff *Effects) {
 
 // connLost ends what a connection owns, oldest registration first.
 func (s *state) connLost(conn uint64, now clock.Stamp) (eff Effects) {
+	s.voidWhere(func(a *aside) bool { return a.e.shown().owner.ID == conn })
 	refs := s.conns[conn]
 	if refs == nil {
 		return eff
@@ -246,6 +252,7 @@ func (s *state) connLost(conn uint64, now clock.Stamp) (eff Effects) {
 // expire removes what gave no sign of life for its timeout, and says which connections to close for it. It also ends what was
 // inherited and has not been registered since: no connection is closed for that.
 func (s *state) expire(now clock.Stamp) (eff Effects) {
+	s.voidWhere(func(a *aside) bool { return a.over(now) })
 	for key, rem := range s.remembered {
 		if now.Sub(rem.since) > s.ttl {
 			s.forget(key)

@@ -12,7 +12,8 @@ const topicMappings = 1024
 // or there is no room.
 func (s *state) putMapping(b *broker, m *Mapping, limit int64, c *counts) {
 	list := s.mappings[m.Topic]
-	g := given{BrokerMapping{Broker: m.Broker, Info: m.Info}, b, m.Size}
+	s.given++
+	g := given{BrokerMapping{Broker: m.Broker, Info: m.Info}, b, m.Size, s.given}
 	grows := g.bytes() + len(m.Topic)
 	i := slices.IndexFunc(list, func(o given) bool { return o.from == b && o.Broker == m.Broker })
 	if i >= 0 {

@@ -22,6 +22,7 @@ func (r *Registration) single() bool { return r.HasTopics && len(r.Topics) == 1 
 // A registration that is dropped or refused half-way keeps what was done before: its place in the cluster's set, the
 // broker's new description, and that the address has left its former id.
 func (s *state) register(r *Registration, known comparison, now clock.Stamp) (res RegisterResult, eff Effects) {
+	s.void(r.key(), r.Name)
 	b := s.byName[r.Name]
 	if s.noRoom(r) {
 		res.NoRoom = true
@@ -146,10 +147,8 @@ func (s *state) dropped(b *broker, r *Registration, eff *Effects) bool {
 	return true
 }
 
-// admit finds or makes the live entry of the key; listed says that it was in the live table already. A remembered owner
-// of the key and the source ends here: a claim begins anew.
+// admit finds or makes the live entry of the key; listed says that it was in the live table already.
 func (s *state) admit(b *broker, r *Registration, now clock.Stamp, eff *Effects) (e *live, listed bool) {
-	s.forget(claimKey{r.key(), r.Conn.Source})
 	e = s.lives[r.key()]
 	if e == nil {
 		if loopbackFromElsewhere(r) {

@@ -72,7 +72,9 @@ type stepper struct {
 
 func newStepper() *stepper {
 	start := clock.Stamp{Raw: int64(time.Hour), Boot: int64(time.Hour)}
-	return &stepper{s: newState(Options{}, 10*time.Minute, 1<<20), now: start, conns: map[uint64]*Conn{}}
+	p := &stepper{s: newState(Options{}, 10*time.Minute, 1<<20), now: start, conns: map[uint64]*Conn{}}
+	p.s.asideBudget = DefaultAsideBytes
+	return p
 }
 
 // args are the words of a step: plain ones in order, and key=value ones by key.
@@ -95,7 +97,7 @@ func (p *stepper) step(t *testing.T, where, line string) []string {
 	verbs := map[string]func(*args){
 		"conn": p.conn, "register": p.register, "repeat": p.repeat, "unregister": p.unregister, "lost": p.lost,
 		"advance": p.advance, "expire": p.expire, "heartbeat": p.heartbeat, "version": p.version, "wipe": p.wipe,
-		"add": p.add, "delete": p.delete, "topic": p.topic, "options": p.options, "judge": p.judge, "vanish": p.vanish,
+		"add": p.add, "delete": p.delete, "topic": p.topic, "options": p.options, "judge": p.judge, "vanish": p.vanish, "restore": p.restore,
 		"route": p.route, "clusters": p.clusters, "group": p.group, "lists": p.lists, "live": p.live,
 	}
 	verb := verbs[a.word(0)]
@@ -400,6 +402,24 @@ func (p *stepper) vanish(a *args) {
 		a.t.Fatalf("%s: taken after %d looks", a.where, looked)
 	}
 	p.say("%s", [...]string{NotTaken: "kept", Inherited: "inherited", TakenOut: "taken out"}[taken])
+	p.effects(eff)
+}
+
+func (p *stepper) restore(a *args) {
+	ip, err := netip.ParseAddr(a.get("ip", "10.9.9.9"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	looked := 0
+	done, eff := p.s.restore(&Restoration{
+		Key:      tombstone.Key{Cluster: a.get("cluster", "C1"), Addr: a.word(3)},
+		Identity: tombstone.Identity{Name: a.word(1), BrokerID: a.num(a.word(2)), RemoteIP: ip},
+		Owner:    uint64(a.num(a.get("conn", "1"))), Alive: func() bool { looked++; return a.get("silent", "") == "" },
+	}, p.now)
+	if done == PutBack && looked != 1 {
+		a.t.Fatalf("%s: put back after %d looks", a.where, looked)
+	}
+	p.say("%s", [...]string{NothingAside: "nothing aside", NotYet: "not yet", PutBack: "put back"}[done])
 	p.effects(eff)
 }
 

@@ -72,8 +72,13 @@ func (tt *topicTable) growthBy(t *topic, b *broker, name int) int {
 	return sizeOfEntry
 }
 
-// fits says that there is room for n bytes more. A limit of 0 is none.
-func (tt *topicTable) fits(limit, n int64) bool { return limit == 0 || tt.size+n <= limit }
+// fits says that there is room for n bytes more: what is set aside gives way. A limit of 0 is none.
+func (s *state) fits(limit, n int64) bool {
+	for limit > 0 && len(s.asides) > 0 && s.size+s.asideBytes+n > limit {
+		s.dropAside(0)
+	}
+	return limit == 0 || s.size+n <= limit
+}
 
 // noRoom says that a registration cannot be taken for want of memory. That of an address that its broker has is taken always:
 // of what it brings, what finds no room is left out (docs/spec/nameserver.md#dev-22).

@@ -25,9 +25,14 @@ type state struct {
 	clusters map[string]map[*broker]struct{} // C
 	lives    map[tombstone.Key]*live         // L and F
 	mappings map[string][]given              // M, each list in the order in which they were given
+	given    uint64                          // how many were, ever
 
 	conns      map[uint64]*connRefs
 	remembered map[claimKey]*remembered
+
+	asides      []*aside // oldest first
+	asideBytes  int64
+	asideBudget int64 // 0: nothing is set aside
 }
 
 // broker is an entry of A. Its index names it in topic entries.
@@ -50,8 +55,9 @@ type broker struct {
 // given is a mapping, and the broker that gave it by a registration: with that one it goes (docs/spec/nameserver.md#dev-21).
 type given struct {
 	BrokerMapping
-	from *broker
-	size int // bytes of Info
+	from  *broker
+	size  int    // bytes of Info
+	count uint64 // state.given, when it was
 }
 
 // member is one address of a broker, kept alive by the registration it was last made by.

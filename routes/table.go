@@ -24,6 +24,8 @@ type Config struct {
 	OrderConf func(topic string) (conf string, ok bool)
 	// CacheBytes is the budget for encoded routes. Zero keeps none.
 	CacheBytes int64
+	// AsideBytes is the budget for what is kept of registrations that vanished hosts lost, so that it can be put back. Zero keeps none.
+	AsideBytes int64
 	// TombstoneTTL is how long the owner of a registration that a tombstone evicted is remembered.
 	TombstoneTTL time.Duration
 	Options      Options
@@ -41,7 +43,9 @@ type Table struct {
 
 // New makes empty tables.
 func New(cfg Config) *Table {
-	return &Table{cfg: cfg, st: newState(cfg.Options, cfg.TombstoneTTL, cfg.CacheBytes)}
+	t := &Table{cfg: cfg, st: newState(cfg.Options, cfg.TombstoneTTL, cfg.CacheBytes)}
+	t.st.asideBudget = cfg.AsideBytes
+	return t
 }
 
 // Register applies a registration (RouteInfoManager.registerBroker).

@@ -45,6 +45,7 @@ type machine struct {
 func newMachine(t *rapid.T) *machine {
 	m := &machine{now: clock.Stamp{Raw: 1e9, Boot: 1e9}}
 	m.s = newState(Options{}, 10*time.Minute, 1<<20)
+	m.s.asideBudget = DefaultAsideBytes // what is set aside shows nowhere
 	m.table = &Table{cfg: Config{Encode: plain}, st: m.s}
 	m.w = newTwin(Options{}, 10*time.Minute)
 	for range 6 {

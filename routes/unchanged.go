@@ -17,6 +17,7 @@ func (s *state) registerUnchanged(r *Registration, now clock.Stamp) (res Registe
 	if b == nil || e == nil || !s.sameAgain(b, e, r) {
 		return res, eff, false
 	}
+	s.void(r.key(), r.Name)
 	changedA := b.describe(r)
 	s.renew(e, r, now, true, &eff)
 	if changedA {

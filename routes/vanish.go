@@ -31,7 +31,7 @@ const (
 
 // vanish takes the claim of a vanished host away, as the loss of its owner would: the registration goes with every address that it keeps
 // alive, unless another source inherits. The connection stays open and goes on being watched: what it says next shows whether that was
-// right. Its owner stays remembered, as after a tombstone's eviction.
+// right, and then the registration is put back (restore). Its owner stays remembered, as after a tombstone's eviction.
 func (s *state) vanish(v *Vanished, now clock.Stamp) (taken Taken, eff Effects) {
 	e := s.visible(v.Key)
 	if e == nil {
@@ -45,7 +45,14 @@ func (s *state) vanish(v *Vanished, now clock.Stamp) (taken Taken, eff Effects) 
 	if s.outlives(e, c, now, &eff) {
 		return Inherited, eff
 	}
+	a, taking := s.asideOf(e, now), *c
+	if a == nil {
+		s.voidBacks(e)
+	}
 	s.lose(e, BrokerVanished, &eff)
+	if a != nil {
+		s.setAside(a, taking)
+	}
 	return TakenOut, eff
 }
 

@@ -87,8 +87,22 @@ func (n *Node) Took(e Eviction, took bool) {
 	case k.evicted != nil:
 		k.evicted.taken = true
 		n.counters.Evicted++
-		k.held = n.cfg.Mode != On
+		if n.cfg.Mode == On {
+			k.held, k.out = false, k.evicted
+		}
 	}
+}
+
+// Restored takes what the tables did with a Restoration: whether the claim is back, or will not be before its next REGISTER.
+func (n *Node) Restored(r *Restoration, back bool) {
+	if k := n.claims[r.Subject]; k != nil && k.out != nil && k.Claim == r.Claim {
+		k.out, k.held = nil, back
+	}
+}
+
+// Stands is asked under the lock that puts back, with a reading made there: the connection is open, and was heard after the eviction.
+func (r *Restoration) Stands(open bool, l Reading, now clock.Stamp) bool {
+	return open && l.Heard+lookError < now.Elapsed(r.Evicted)
 }
 
 // refute takes that a claim's eviction was wrong: its host lives. One that is not carried out yet is called off.

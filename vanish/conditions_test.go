@@ -1,6 +1,7 @@
 package vanish
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -300,6 +301,89 @@ func TestStreams(t *testing.T) {
 	}
 	if n.StreamSent(nonce, NotSent); !o.streamNo {
 		t.Error("a stream that failed is not noted")
+	}
+}
+
+// TestRestorationStands: the connection is open, and was heard after the eviction, by more than the kernel's word may be wrong.
+func TestRestorationStands(t *testing.T) {
+	r := Restoration{Evicted: at(10 * time.Second)}
+	for _, c := range []struct {
+		open        bool
+		heard       time.Duration
+		now         time.Duration
+		want        bool
+		description string
+	}{
+		{true, 100 * ms, 12 * time.Second, true, "heard of late"},
+		{false, 100 * ms, 12 * time.Second, false, "closed"},
+		{true, 1900 * ms, 12 * time.Second, true, "heard just after it"},
+		{true, 1990 * ms, 12 * time.Second, false, "heard at that moment"},
+		{true, 2100 * ms, 12 * time.Second, false, "heard before"},
+	} {
+		if got := r.Stands(c.open, Reading{Heard: c.heard}, at(c.now)); got != c.want {
+			t.Errorf("%s: %v", c.description, got)
+		}
+	}
+	awake := at(12 * time.Second)
+	awake.Boot += int64(time.Minute)
+	if r.Stands(true, Reading{Heard: 9 * time.Second}, awake) {
+		t.Error("heard before, and this node's own machine slept since")
+	}
+}
+
+// TestWhatIsToBePutBack: what this node took out, once its host is heard on the very connection, until the tables have said what becomes of it.
+func TestWhatIsToBePutBack(t *testing.T) {
+	heard := func(n *Node, k *claim, now clock.Stamp) []Restoration {
+		n.Take()
+		n.Looked(k.Conn, Reading{Heard: time.Millisecond}, now)
+		return n.Take().Restore
+	}
+	for what, c := range map[string]struct {
+		before func(w *world, n *Node, k *claim, now clock.Stamp)
+		want   int
+	}{
+		"nothing":                    {func(*world, *Node, *claim, clock.Stamp) {}, 1},
+		"the tables wait for more":   {func(_ *world, n *Node, k *claim, now clock.Stamp) { heard(n, k, now) }, 1},
+		"an answer, and no word yet": {func(_ *world, n *Node, k *claim, now clock.Stamp) { n.Tried(k.Source, 0, Answered, now) }, 1},
+		"its REGISTER":               {func(_ *world, n *Node, k *claim, now clock.Stamp) { n.Registered(k.Claim, true, now) }, 0},
+		"its connection's end":       {func(_ *world, n *Node, k *claim, _ clock.Stamp) { n.Closed(k.Conn) }, 0},
+		"it is put back": {func(w *world, n *Node, k *claim, now clock.Stamp) {
+			r := heard(n, k, now)
+			if n.Restored(&r[0], true); !k.held {
+				t.Error("put back, and not judged again")
+			}
+		}, 0},
+		"there is nothing to put back": {func(w *world, n *Node, k *claim, now clock.Stamp) {
+			r := heard(n, k, now)
+			if n.Restored(&r[0], false); k.held {
+				t.Error("not put back, and judged")
+			}
+		}, 0},
+		"another was put back": {func(_ *world, n *Node, k *claim, _ clock.Stamp) {
+			r := Restoration{Claim: k.Claim}
+			r.Generation++
+			n.Restored(&r, true)
+		}, 1},
+	} {
+		w, n, k := agreed(t)
+		now := w.at().Add(time.Second)
+		n.Take()
+		n.Looked(k.Conn, Reading{Heard: 5 * time.Second}, now)
+		asleep := now
+		asleep.Boot += int64(time.Minute)
+		n.Looked(k.Conn, Reading{Heard: 5 * time.Second}, asleep)
+		if out := n.Take(); len(out.Restore) > 0 || k.out == nil {
+			t.Errorf("%s: to be put back by a sign of life before: %+v", what, out.Restore)
+		}
+		c.before(w, n, k, now)
+		if got := heard(n, k, now.Add(time.Second)); len(got) != c.want || c.want > 0 && got[0].Claim != k.Claim {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	w, n, k := agreed(t)
+	n.Take()
+	if n.Tried(k.Source, 0, Answered, w.at()); len(n.Take().Probes) != 1 || !slices.Contains(n.Due(w.at().Add(Tick)), k.Conn) {
+		t.Error("an answer came: its connection is neither asked at once nor looked at")
 	}
 }
 

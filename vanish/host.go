@@ -29,7 +29,10 @@ const (
 	maxTries   = 32                     // new connections in one silence
 	triesOnce  = 4                      // of them at once
 	tryInVain  = 500 * time.Millisecond // from which age on a new connection counts as unanswered
-	evictedGap = time.Second            // between two of each kind once a registration was evicted
+
+	// Once a registration was evicted: what is put back is to be back within a second.
+	evictedProbe = 500 * time.Millisecond // between two probes
+	evictedTry   = time.Second            // between two new connections
 
 	firstTry    = time.Second      // from the first REGISTER to the first try of a new connection
 	tryAgain    = 5 * time.Minute  // between two
@@ -107,7 +110,7 @@ func (h *Host) Ask(listening, now clock.Stamp) (a Asks) {
 	}
 	probeGap, tryGap, most := probeEvery, h.times.Connect, maxTries
 	if h.evicted {
-		probeGap, tryGap, most = evictedGap, evictedGap, len(h.tries)+1
+		probeGap, tryGap, most = evictedProbe, evictedTry, len(h.tries)+1
 	}
 	if (h.probed < maxProbes || h.evicted) && now.Sub(h.nextProbe) >= 0 {
 		a.Probe = true

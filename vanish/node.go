@@ -82,12 +82,20 @@ type Eviction struct {
 	Quorum     int      // Q
 }
 
+// Restoration is a claim whose host is heard again on the very connection. The tables ask Stands under their lock, and the Node is told by
+// Restored what they did, unless they wait for more.
+type Restoration struct {
+	Claim
+	Evicted clock.Stamp
+}
+
 // Output is what the shell has to carry out. What is lost is repeated.
 type Output struct {
 	Probes   []uint64 // connections whose kernel is to ask at once
 	Connects []Connect
 	Packets  []Packet
 	Evict    []Eviction
+	Restore  []Restoration
 	Events   []Event
 }
 
@@ -183,6 +191,7 @@ type claim struct {
 	asking  []*word // the same, in the order of the members
 	held    bool
 	evicted *eviction // not refuted
+	out     *eviction // it is out of the tables by this one, and may be put back
 	kept    uint32    // reasons that were told in this silence, a bit for each
 }
 
@@ -248,7 +257,7 @@ func (n *Node) Registered(c Claim, watched bool, now clock.Stamp) {
 		}
 	}
 	n.after.registered(c.Subject)
-	k.Claim, k.held = c, true
+	k.Claim, k.held, k.out = c, true, nil
 	n.watch(k, watched)
 	n.heard(m, now, now)
 }
@@ -343,6 +352,9 @@ func (n *Node) Looked(conn uint64, r Reading, now clock.Stamp) {
 		if e := k.evicted; e != nil && k.line == l && e.at.Before(life) {
 			n.refute(k, "ack", now)
 		}
+		if e := k.out; e != nil && e.at.Before(life) && k.line == l {
+			n.out.Restore = append(n.out.Restore, Restoration{Claim: k.Claim, Evicted: e.at})
+		}
 	}
 	n.heard(l.machine, life, now)
 }
@@ -363,6 +375,7 @@ func (n *Node) Tried(source netip.Addr, number uint64, outcome Tried, now clock.
 	for _, k := range m.claims {
 		if k.evicted != nil && k.line != nil {
 			n.refute(k, "connect", now)
+			n.out.Probes = append(n.out.Probes, k.line.conn) // to be put back it has to be heard there
 		}
 	}
 	n.heard(m, now, now)
@@ -394,7 +407,7 @@ func (n *Node) Due(now clock.Stamp) (conns []uint64) {
 	}
 	n.turn++
 	for _, k := range n.order {
-		if k.line != nil && k.line.turn != n.turn && k.machine.LookDue(k.line.LastLook(), n.attention.Since(), now) {
+		if k.line != nil && k.line.turn != n.turn && (k.out != nil || k.machine.LookDue(k.line.LastLook(), n.attention.Since(), now)) {
 			k.line.turn = n.turn
 			conns = append(conns, k.line.conn)
 		}

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/routes"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // gone says at how many living nodes a host is evicted.
@@ -192,6 +196,71 @@ func TestFreeze(t *testing.T) {
 		w.run(8 * time.Minute)
 		if w.gone(1) != 0 || w.nodes[0].kept[OnHold] != 1 {
 			t.Errorf("%d s: gone at %d nodes although refuted within ten minutes, on hold %d", s, w.gone(1), w.nodes[0].kept[OnHold])
+		}
+		w.clean(t)
+	}
+}
+
+// TestRestored is V-18 of docs/spec/deadhosts.md: a broker whose host stood still and is heard again on the same connection is back within a second, without a
+// word of its own, at every node; unless somebody touched it there, or its own time is over.
+func TestRestored(t *testing.T) {
+	key := tombstone.Key{Cluster: subject(1).Cluster, Addr: subject(1).Addr}
+	who := tombstone.Identity{Name: subject(1).Name, BrokerID: subject(1).BrokerID, RemoteIP: subject(1).Source}
+	evicted := func(phase int, still time.Duration) *world {
+		w := newWorld(uint64(phase), 3, 4)
+		w.run(20*time.Second + time.Duration(phase)*150*ms)
+		w.die(1)
+		w.hosts[1].mute = true
+		if w.run(still); w.gone(1) != 3 {
+			t.Fatalf("gone at %d nodes", w.gone(1))
+		}
+		return w
+	}
+	for phase := range 40 {
+		w := evicted(phase, 9*time.Second+time.Duration(phase)*190*ms)
+		w.rise(1)
+		w.run(time.Second)
+		for i, n := range w.nodes {
+			if !n.table.Holds(key) || n.back[1] != 1 {
+				t.Errorf("phase %d: node %d has not put it back", phase, i)
+			}
+		}
+		w.listed()
+		if w.run(100 * time.Second); w.gone(1) != 0 {
+			t.Error("evicted again, on hold")
+		}
+		w.clean(t)
+	}
+	at := func(w *world, conn uint64, c Subject) *routes.Conn {
+		return &routes.Conn{ID: conn, Source: mq.Source{Addr: c.Source}}
+	}
+	for what, touch := range map[string]func(w *world, n *wnode, l *link){
+		"its UNREGISTER": func(w *world, n *wnode, l *link) {
+			n.table.Unregister(&routes.Unregistration{Cluster: key.Cluster, Addr: key.Addr, Name: who.Name, Conn: at(w, l.conn, subject(1)), At: w.at()})
+		},
+		"a tombstone": func(w *world, n *wnode, _ *link) {
+			n.table.Judge(key, who, tombstone.Bounds{Asked: w.at(), Life: time.Millisecond, HasLife: true})
+		},
+		"its name, registered by another host": func(w *world, n *wnode, _ *link) {
+			n.table.Register(&routes.Registration{Cluster: key.Cluster, Addr: "10.9.9.9:10911", Name: who.Name, HasTopics: true, Conn: at(w, 1<<40, subject(2))})
+		},
+		"an operator": func(_ *world, n *wnode, _ *link) { n.table.WipeWritePerm(who.Name) },
+		"its connection's end": func(_ *world, n *wnode, l *link) {
+			n.table.ConnLost(l.conn)
+			n.Closed(l.conn)
+			l.conn = 0
+		},
+		"its own time": func(w *world, _ *wnode, _ *link) { w.run(120 * time.Second) },
+	} {
+		w := evicted(1, 10*time.Second)
+		touch(w, w.nodes[0], w.links[0][1])
+		w.rise(1)
+		w.run(2 * time.Second)
+		if w.nodes[0].back[1] != 0 || w.nodes[0].table.Holds(key) {
+			t.Errorf("%s: put back", what)
+		}
+		if n := w.nodes[1]; what != "its own time" && n.back[1] != 1 {
+			t.Errorf("%s: not put back elsewhere", what)
 		}
 		w.clean(t)
 	}

@@ -40,20 +40,22 @@ type world struct {
 
 type wnode struct {
 	*Node
-	peer    Peer
-	gone    bool // its machine is dead
-	asleep  bool // suspended: its clocks go on
-	next    time.Duration
-	started time.Duration
-	evicted map[int]time.Duration // hosts, newest time
-	times   map[int]int           // evictions of each host
-	kept    map[Why]int
-	events  map[EventKind]int
-	by      map[string]int // refutations
-	packets int
-	table   *routes.Table
-	out     map[int]bool // hosts whose broker was taken out and has not registered since
-	tells   []told       // REGISTERs that the tables have and the rule has not heard of yet
+	peer     Peer
+	gone     bool // its machine is dead
+	asleep   bool // suspended: its clocks go on
+	next     time.Duration
+	started  time.Duration
+	evicted  map[int]time.Duration // hosts, newest time
+	times    map[int]int           // evictions of each host
+	takenOut map[int]time.Duration // hosts, newest time, refuted or not
+	kept     map[Why]int
+	events   map[EventKind]int
+	by       map[string]int // refutations
+	packets  int
+	table    *routes.Table
+	out      map[int]bool // hosts whose broker was taken out, is not put back and has not registered since
+	back     map[int]int  // hosts whose broker was put back
+	tells    []told       // REGISTERs that the tables have and the rule has not heard of yet
 }
 
 // told is a REGISTER that the rule hears of at a time.
@@ -71,18 +73,19 @@ type whost struct {
 }
 
 type link struct {
-	up       bool          // both ways
-	oneWay   bool          // what the node sends is lost; what the host sends arrives
-	since    time.Duration // that it is
-	flow     bool          // the old connection passes
-	fresh    bool          // new connections pass
-	answered time.Duration // when the kernel answered on the old connection last
-	heard    time.Duration // ACK or data at the node
-	probes   uint8         // unanswered
-	probe    time.Duration // next
-	conn     uint64
-	truth    time.Duration // newest sign of life that reached the node by any way
-	broke    time.Duration // when one came after a silence of D, last
+	up         bool          // both ways
+	oneWay     bool          // what the node sends is lost; what the host sends arrives
+	since      time.Duration // that it is
+	flow       bool          // the old connection passes
+	fresh      bool          // new connections pass
+	answered   time.Duration // when the kernel answered on the old connection last
+	heard      time.Duration // ACK or data at the node
+	probes     uint8         // unanswered
+	probe      time.Duration // next
+	conn       uint64
+	registered time.Duration // by the newest REGISTER
+	truth      time.Duration // newest sign of life that reached the node by any way
+	broke      time.Duration // when one came after a silence of D, last
 }
 
 type letter struct {
@@ -151,8 +154,8 @@ func (w *world) start(i int, boot uint64) {
 	}
 	w.nodes[i] = &wnode{
 		Node: n, peer: c.Self, started: w.now, next: w.now + time.Duration(w.rng.IntN(5))*w.step,
-		evicted: map[int]time.Duration{}, times: map[int]int{}, kept: map[Why]int{}, events: map[EventKind]int{}, by: map[string]int{},
-		out: map[int]bool{}, table: routes.New(routes.Config{Clock: w.at, TombstoneTTL: tombstone.TTL}),
+		evicted: map[int]time.Duration{}, times: map[int]int{}, takenOut: map[int]time.Duration{}, kept: map[Why]int{}, events: map[EventKind]int{}, by: map[string]int{},
+		out: map[int]bool{}, back: map[int]int{}, table: routes.New(routes.Config{Clock: w.at, TombstoneTTL: tombstone.TTL, AsideBytes: routes.DefaultAsideBytes}),
 	}
 }
 
@@ -198,10 +201,10 @@ func (w *world) registers(i, h int) {
 	}
 	w.hosts[h].gen++
 	w.sign(l)
-	l.heard, l.probes, l.probe = w.now, 0, w.now+2*time.Second
+	l.heard, l.registered, l.probes, l.probe = w.now, w.now, 0, w.now+2*time.Second
 	c := Claim{subject(h), l.conn, w.hosts[h].gen}
 	n.table.Register(&routes.Registration{
-		Cluster: c.Cluster, Addr: c.Addr, Name: c.Name, HasTopics: true, Conn: &routes.Conn{ID: l.conn, Source: mq.Source{Addr: c.Source}},
+		Cluster: c.Cluster, Addr: c.Addr, Name: c.Name, HasTopics: true, Conn: &routes.Conn{ID: l.conn, FirstByte: w.at(), Source: mq.Source{Addr: c.Source}},
 	})
 	delete(n.out, h)
 	late := time.Duration(0)
@@ -349,10 +352,13 @@ func (w *world) carry(i int) {
 		if taken != routes.NotTaken {
 			w.oracle(i, h, e)
 			n.evicted[h] = w.now
-			n.out[h] = true
+			n.out[h], n.takenOut[h] = true, w.now
 			n.times[h]++
 		}
 		n.Took(e, taken != routes.NotTaken)
+	}
+	for _, r := range out.Restore {
+		w.restore(i, &r)
 	}
 	for _, e := range out.Events {
 		n.events[e.Kind]++
@@ -392,6 +398,29 @@ func (w *world) carry(i int) {
 		n.Tried(c.Source, c.Try, outcome, w.at())
 		w.carry(i)
 	}
+}
+
+// restore lets the tables of node i put back, and judges that: only what no REGISTER has come for since it was taken out, and whose host was heard since
+// on the connection that its last REGISTER came by, two minutes ago at most.
+func (w *world) restore(i int, r *Restoration) {
+	n, h := w.nodes[i], slices.IndexFunc(w.hosts, func(s *whost) bool { return s == w.host(r.Subject) })
+	l := w.links[i][h]
+	done, _ := n.table.Restore(&routes.Restoration{
+		Key:      tombstone.Key{Cluster: r.Cluster, Addr: r.Addr},
+		Identity: tombstone.Identity{Name: r.Name, BrokerID: r.BrokerID, RemoteIP: r.Source}, Owner: r.Conn,
+		Alive: func() bool { return r.Stands(l.conn == r.Conn, Reading{Heard: w.now - l.heard}, w.at()) },
+	})
+	if done != routes.NotYet {
+		n.Restored(r, done == routes.PutBack)
+	}
+	if done != routes.PutBack {
+		return
+	}
+	n.back[h]++
+	if !n.out[h] || l.conn != r.Conn || l.heard <= n.takenOut[h] || w.now-l.registered > 120*time.Second {
+		w.wrong = append(w.wrong, fmt.Sprintf("%v: node %d puts host %d back (%+v): out %v by connection %d, heard at %v", w.now, i, h, r, n.out[h], l.conn, l.heard))
+	}
+	delete(n.out, h)
 }
 
 func (w *world) host(s Subject) *whost {

@@ -59,6 +59,8 @@ func vanishedSeries() []series {
 			})),
 		counter("dead_host_evictions_total", "Brokers that were taken out, for their hosts were taken for vanished (--dead-hosts=on).",
 			count(func(r *vanishedReading) uint64 { return r.Counts.Evicted })),
+		counter("dead_host_restored_total", "Brokers that were put back as they were, for their hosts were heard again (--dead-host-restore).",
+			count(func(r *vanishedReading) uint64 { return r.Counts.Restored })),
 		counter("dead_host_would_evict_total", "Brokers that would have been taken out, for their hosts were taken for vanished.",
 			count(func(r *vanishedReading) uint64 { return r.Counts.WouldEvict })),
 		counter("dead_host_gaps_total", "Times that this node was not running for half a second or was suspended: silences counted anew.",

@@ -28,12 +28,14 @@ type DeadHosts struct {
 	Canary []netip.Addr
 	// Brake is the share of hosts, silent or gone, from which on nobody is judged.
 	Brake float64
+	// Restore says that what was taken out is put back when its host is heard again on the same connection.
+	Restore bool
 }
 
 // DefaultDeadHosts is off. The addresses are those of documentation (RFC 5737, RFC 3849).
 func DefaultDeadHosts() DeadHosts {
 	return DeadHosts{
-		Mode: DeadHostsOff, After: 8 * time.Second, Brake: 0.5,
+		Mode: DeadHostsOff, After: 8 * time.Second, Brake: 0.5, Restore: true,
 		Canary: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
 	}
 }

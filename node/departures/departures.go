@@ -80,9 +80,9 @@ func (d *Shell) Stop(ctx context.Context) error {
 	return d.gossip.Stop(ctx)
 }
 
-// Holds says whether a registration of k exists here.
+// Holds says whether a registration of k exists here, or is set aside to be put back.
 func (d *Shell) Holds(k tombstone.Key) bool {
-	return d.table.Holds(k)
+	return d.table.Holds(k) || d.table.SetAside(k)
 }
 
 // Judge evicts where the rule says so. What an eviction demands outside of the tables comes to decided.

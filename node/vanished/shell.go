@@ -61,6 +61,7 @@ type Dialer interface {
 // Tables are those that brokers are taken out of, as *routes.Table.
 type Tables interface {
 	Vanish(v *routes.Vanished) (routes.Taken, routes.Effects)
+	Restore(r *routes.Restoration) (routes.Restored, routes.Effects)
 }
 
 // Config is what a Shell needs. Tables is the only thing by which a table could be changed, and one that observes is not given it.
@@ -70,6 +71,7 @@ type Config struct {
 	Claimed func(vanish.Subject) bool
 	Tables  Tables                                          // in mode On alone, as the next
 	Evicted func(silence time.Duration, eff routes.Effects) // carries out what follows; no lock is held
+	PutBack func(eff routes.Effects)                        // likewise
 	Conns   func() iter.Seq[Conn]                           // all that are open
 	Dialer  Dialer
 	// Draining says that the node is to be left, or does not serve. It is called with the Shell's lock held.
@@ -114,6 +116,7 @@ type Counts struct {
 	Evicted    uint64 // claims, what an heir keeps included
 	WouldEvict uint64
 	Kept       map[vanish.Why]uint64
+	Restored   uint64
 	Refuted    map[string]uint64
 	Tried      map[connect.Outcome]uint64
 	Sent, Got  map[string]uint64 // messages by type
@@ -389,8 +392,15 @@ func (s *Shell) carryOut(ctx context.Context, out vanish.Output) {
 	for i := range out.Evict {
 		s.evict(&out.Evict[i])
 	}
+	back := map[vanish.Subject]bool{}
+	for i := range out.Restore {
+		if r := &out.Restore[i]; s.restore(r) {
+			back[r.Subject] = true
+		}
+	}
 	for i := range out.Events {
-		s.tell(&out.Events[i])
+		e := &out.Events[i]
+		s.tell(e, back[e.Claim.Subject])
 	}
 }
 

@@ -47,7 +47,7 @@ type node struct {
 	log      text
 	answers  netip.Addr // a canary that answers
 	table    *routes.Table
-	events   []routes.Event // of evictions
+	events   []routes.Event // of what was taken out and put back
 	halt     func()         // ends its Run
 }
 
@@ -236,8 +236,14 @@ func (n *node) lists(host netip.Addr) bool {
 	return n.table.Holds(tombstone.Key{Cluster: "c", Addr: netip.AddrPortFrom(host, 10911).String()})
 }
 
-// play has nodes of those modes watch six hosts for 40 s, and then calls f.
+// play has nodes of those modes watch six hosts for 40 s, and then calls f. Their tables put nothing back.
 func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
+	t.Helper()
+	playAside(t, modes, 0, f)
+}
+
+// playAside is play with tables that may set so many bytes aside.
+func playAside(t *testing.T, modes []vanish.Mode, aside int64, f func(w *net)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &net{t: t, dead: map[string]time.Time{}}
@@ -250,7 +256,7 @@ func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
 		var running sync.WaitGroup
 		for i, mode := range modes {
 			n := &node{net: w, name: fmt.Sprintf("n%d", i+1)}
-			n.table = routes.New(routes.Config{Clock: stamp, TombstoneTTL: tombstone.TTL})
+			n.table = routes.New(routes.Config{Clock: stamp, TombstoneTTL: tombstone.TTL, AsideBytes: aside})
 			nonce := uint64(i) << 32
 			cfg := Config{
 				Rule:    vanish.Config{Mode: mode, After: 8 * time.Second, Nonce: func() uint64 { nonce++; return nonce }},
@@ -268,7 +274,8 @@ func play(t *testing.T, modes []vanish.Mode, f func(w *net)) {
 			}
 			if mode == vanish.On { // who observes has nothing to change a table by
 				cfg.Tables = n.table
-				cfg.Evicted = func(_ time.Duration, eff routes.Effects) { n.events = append(n.events, eff.Events...) }
+				cfg.PutBack = func(eff routes.Effects) { n.events = append(n.events, eff.Events...) }
+				cfg.Evicted = func(_ time.Duration, eff routes.Effects) { cfg.PutBack(eff) }
 			}
 			n.Shell = New(cfg)
 			if err := n.Attach(n); err != nil {
@@ -679,6 +686,102 @@ func TestOn(t *testing.T) {
 			if n.kinds() != "evicted;refuted;kept on_hold;" || !n.lists(host(3)) {
 				t.Errorf("%s: %s", n.name, n.kinds())
 			}
+		}
+	})
+}
+
+// TestPutBack (V-18 of docs/spec/deadhosts.md): a host stood still for 15 s, and its broker is listed by every node within a second, without a word of its own. What is put back is known as
+// before. A node at which the broker said goodbye meanwhile, and one to which the connection is lost, do not put it back.
+func TestPutBack(t *testing.T) {
+	playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
+		w.cut(host(3).String())
+		w.cut(host(4).String())
+		pass(15 * time.Second)
+		for _, n := range w.nodes {
+			if n.lists(host(3)) || n.lists(host(4)) {
+				t.Fatalf("%s: %s", n.name, n.kinds())
+			}
+		}
+		first := w.nodes[0]
+		c := first.open()[4]
+		r := registration(c, host(4))
+		first.table.Unregister(&routes.Unregistration{Cluster: r.Cluster, Addr: r.Addr, Name: r.Name, Conn: r.Conn})
+		w.heal(host(3).String())
+		w.heal(host(4).String())
+		pass(time.Second)
+		for _, n := range w.nodes {
+			s := n.Status()
+			want := uint64(2)
+			if n == first {
+				want = 1
+			}
+			if !n.lists(host(3)) || n.lists(host(4)) != (n != first) || s.Counts.Restored != want || strings.Count(n.kinds(), "restored;") != int(want) {
+				t.Errorf("%s: %s, %+v", n.name, n.kinds(), s.Counts)
+			}
+			if last := n.events[len(n.events)-1]; last.Kind != routes.BrokerRestored || uint64(len(n.events)) != 2+want {
+				t.Errorf("%s: %+v", n.name, n.events)
+			}
+			for _, d := range s.Decisions {
+				if d.Kind == Restored && (d.Silence < 6*time.Second || d.Silence > 10*time.Second) {
+					t.Errorf("%s: %+v", n.name, d)
+				}
+			}
+		}
+		n := w.nodes[1]
+		n.table.ConnLost(n.open()[3].id)
+		pass(2 * time.Second)
+		if len(n.of("broker-10.0.0.4")) != 0 || len(n.of("broker-10.0.0.5")) != 1 {
+			t.Error("what was put back is not known as before")
+		}
+	})
+}
+
+// TestPutBackByTheConnectionAlone: an answer to a new connection refutes, and puts nothing back: the broker's own has to be heard. Then that is told, by the
+// line about the refutation where it is the same.
+func TestPutBackByTheConnectionAlone(t *testing.T) {
+	for _, connects := range []bool{false, true} {
+		playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
+			n := w.nodes[0]
+			w.cut(host(1).String())
+			pass(10 * time.Second)
+			n.halt() // from here on the test is the loop
+			c, subject := n.open()[1], n.of("broker-10.0.0.2")[0].Claims[0].Subject
+			if connects {
+				n.rule.Tried(subject.Source, 0, vanish.Answered, n.cfg.Clock())
+				out := n.take()
+				n.carryOut(w.t.Context(), out)
+				if n.lists(host(1)) || !slices.Contains(out.Probes, c.id) || !strings.Contains(n.log.String(), "by=connect") || !strings.Contains(n.log.String(), "restored=false") {
+					t.Errorf("%+v\n%s", out, n.log.String())
+				}
+			}
+			w.heal(host(1).String())
+			c.Probe()
+			pass(vanish.Tick)
+			out := n.tick()
+			if len(out.Restore) != 1 {
+				t.Fatalf("%+v", out)
+			}
+			n.carryOut(w.t.Context(), out)
+			if !n.lists(host(1)) || strings.Contains(n.log.String(), "restored=true") == connects {
+				t.Error(n.log.String())
+			}
+			if again := n.restore(&out.Restore[0]); again {
+				t.Error("put back twice")
+			}
+		})
+	}
+	playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
+		n := w.nodes[0]
+		w.cut(host(1).String())
+		pass(10 * time.Second)
+		n.halt()
+		w.heal(host(1).String())
+		n.open()[1].Probe()
+		pass(vanish.Tick)
+		out := n.tick()
+		n.Closed(n.open()[1])
+		if len(out.Restore) != 1 || n.restore(&out.Restore[0]) || n.lists(host(1)) {
+			t.Errorf("by a connection that is closed: %+v", out)
 		}
 	})
 }

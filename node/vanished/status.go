@@ -33,9 +33,9 @@ type Decision struct {
 	At      clock.Stamp
 	Kind    Kind
 	Claim   vanish.Claim
-	Why     vanish.Why // of Kept; of Evicted: Heir, or nothing
-	By      string     // of Kept: the member that is the reason, if one is; of Refuted: what refuted it
-	Silence time.Duration
+	Why     vanish.Why    // of Kept; of Evicted: Heir, or nothing
+	By      string        // of Kept: the member that is the reason, if one is; of Refuted: what refuted it
+	Silence time.Duration // of the host; of Refuted and Restored: the time since the eviction
 	// Of Evicted and WouldEvict alone:
 	Unanswered, Connects, Nodes, Quorum int
 	Agreed, Mute                        []string
@@ -50,6 +50,7 @@ const (
 	WouldEvict Kind = "would_evict"
 	Kept       Kind = "kept"
 	Refuted    Kind = "refuted"
+	Restored   Kind = "restored"
 )
 
 // NotJudged are the reasons why the host of a registered broker may not be judged, for programs.

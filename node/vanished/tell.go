@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/tombstone"
 	"github.com/epitaph-mq/epitaph/vanish"
@@ -68,8 +69,39 @@ func (s *Shell) evict(e *vanish.Eviction) {
 	}
 }
 
-// tell counts and logs an event.
-func (s *Shell) tell(e *vanish.Event) {
+// restore puts back what was taken out, for its host is heard again on the very connection: by a look made under the lock that puts back.
+func (s *Shell) restore(r *vanish.Restoration) (back bool) {
+	s.mu.Lock()
+	alive := func() bool {
+		c := s.conns[r.Conn]
+		if c == nil {
+			return false
+		}
+		l, ok := c.Look()
+		return ok && r.Stands(!l.Closed, vanish.Reading{Heard: l.Heard}, s.cfg.Clock())
+	}
+	done, eff := s.cfg.Tables.Restore(&routes.Restoration{
+		Key:      tombstone.Key{Cluster: r.Cluster, Addr: r.Addr},
+		Identity: tombstone.Identity{Name: r.Name, BrokerID: r.BrokerID, RemoteIP: r.Source},
+		Owner:    r.Conn, Alive: alive,
+	})
+	if back = done == routes.PutBack; back {
+		s.claims[r.Subject] = held{r.Claim, rpc.Watched}
+		s.counts.Restored++
+		s.note(Decision{Kind: Restored, Claim: r.Claim, Silence: s.cfg.Clock().Sub(r.Evicted)})
+	}
+	if done != routes.NotYet {
+		s.rule.Restored(r, back)
+	}
+	s.mu.Unlock()
+	if back {
+		s.cfg.PutBack(eff)
+	}
+	return back
+}
+
+// tell counts and logs an event. restored says that its claim has just been put back.
+func (s *Shell) tell(e *vanish.Event, restored bool) {
 	host, log := e.Claim.Source, s.cfg.Logger
 	s.mu.Lock()
 	switch e.Kind {
@@ -89,7 +121,8 @@ func (s *Shell) tell(e *vanish.Event) {
 	case vanish.Kept:
 		log.Info("silent host kept", "host", host, "broker", e.Claim.Name, "addr", e.Claim.Addr, "why", e.Why.Name(), "by", e.By, "silence", round(e.Silence))
 	case vanish.Refuted:
-		log.Warn("eviction of a vanished host refuted: it is heard again", "broker", e.Claim.Name, "addr", e.Claim.Addr, "by", e.By, "after", round(e.Silence))
+		log.Warn("eviction of a vanished host refuted: it is heard again", "broker", e.Claim.Name, "addr", e.Claim.Addr, "by", e.By, "after", round(e.Silence),
+			"restored", restored)
 	case vanish.HoldBegan:
 		log.Error("dead-host evictions on hold for ten minutes: three were refuted within ten minutes; raise --dead-host-after or look for freezes")
 	case vanish.BrakeBegan:
