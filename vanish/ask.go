@@ -26,6 +26,7 @@ type question struct {
 	claims []*claim
 	words  []*word // of each claim; a claim that asks anew has others
 	stream bool
+	also   []*word // of the same member, of claims that needed a stream while this one waited: it is as good as one of their own
 }
 
 // word is what a member said of a claim in this silence.
@@ -126,7 +127,7 @@ func (n *Node) question(now clock.Stamp) {
 				if d.w.asks == 0 {
 					d.w.from, d.w.stream, d.w.streamNo = now, clock.Stamp{}, false
 				}
-				if d.w.asks++; d.w.asks >= streamAsk && d.w.stream.IsZero() {
+				if d.w.asks++; d.w.asks >= streamAsk && d.w.stream.IsZero() && !n.waits(d.w, now) {
 					d.w.stream = now
 					third.add(d.k, d.w)
 				}
@@ -135,9 +136,34 @@ func (n *Node) question(now clock.Stamp) {
 			n.send(q)
 			if len(third.claims) > 0 {
 				n.send(third)
+				n.streams[p] = third
 			}
 			rest = rest[part:]
 		}
+	}
+}
+
+// waits says that a stream to the word's member is under way, and lets the word wait with it: a member that cannot speak about one claim cannot
+// about another, and streams to it are few.
+func (n *Node) waits(w *word, now clock.Stamp) bool {
+	q := n.streams[w.peer]
+	if q == nil || now.Elapsed(q.asked) >= muteStream {
+		return false
+	}
+	w.stream = q.asked
+	q.also = append(q.also, w)
+	return true
+}
+
+// streamEnds takes that a stream says nothing any more: it was answered, or held back. What waited with it asks by another.
+func (n *Node) streamEnds(q *question) {
+	for _, w := range q.also {
+		if w.stream == q.asked {
+			w.stream = clock.Stamp{}
+		}
+	}
+	if n.streams[q.to] == q {
+		delete(n.streams, q.to)
 	}
 }
 
@@ -162,7 +188,7 @@ func (n *Node) StreamSent(nonce uint64, sent Sent) {
 	if !open || !q.stream {
 		return
 	}
-	for _, w := range q.words {
+	for _, w := range slices.Concat(q.words, q.also) {
 		switch {
 		case w.stream != q.asked || sent == Went:
 		case sent == HeldBack:
@@ -171,12 +197,19 @@ func (n *Node) StreamSent(nonce uint64, sent Sent) {
 			w.streamNo = true
 		}
 	}
+	if sent != Went && n.streams[q.to] == q {
+		delete(n.streams, q.to)
+	}
 }
 
 func (n *Node) forgetQuestions(now clock.Stamp) {
 	old := 0
 	for old < len(n.asked) && now.Sub(n.asked[old].asked) > questionsKept {
-		n.open.Drop(n.asked[old].nonce)
+		q := n.asked[old]
+		n.open.Drop(q.nonce)
+		if n.streams[q.to] == q {
+			delete(n.streams, q.to)
+		}
 		old++
 	}
 	n.asked = slices.Delete(n.asked, 0, old)
@@ -211,6 +244,9 @@ func (n *Node) view(v View, now clock.Stamp) {
 	if !ok {
 		n.counters.RefusedNonce++
 		return
+	}
+	if q.stream {
+		n.streamEnds(q)
 	}
 	for i, a := range v.Answers {
 		q.words[i].take(a, v.Nodes, t0, n.times.Vote, now) // where the claim asks anew, this is nobody's word any more

@@ -387,6 +387,66 @@ func TestWhatIsToBePutBack(t *testing.T) {
 	}
 }
 
+// TestStreamIsShared: whoever needs a stream to a member while another one to it is under way, for less than two seconds, waits with that: streams are few,
+// and a rack has many hosts. When it is answered, the member can speak, and is asked by a stream of one's own; when it fails, it has failed for both.
+func TestStreamIsShared(t *testing.T) {
+	for what, c := range map[string]struct {
+		before func(w *world, n *Node, q Query) // the second one needs its stream
+		after  func(w *world, n *Node, q Query)
+		shares bool // what the second one waits with is the stream of the first
+		want   func(o *word, first clock.Stamp) bool
+	}{
+		"under way": {nil, nil, true, func(o *word, first clock.Stamp) bool { return o.stream == first && !o.streamNo }},
+		"it fails":  {nil, func(_ *world, n *Node, q Query) { n.StreamSent(q.Nonce, NotSent) }, true, func(o *word, _ clock.Stamp) bool { return o.streamNo }},
+		"held back": {nil, func(_ *world, n *Node, q Query) { n.StreamSent(q.Nonce, HeldBack) }, true, func(o *word, _ clock.Stamp) bool { return o.stream.IsZero() }},
+		"answered later": {nil, func(w *world, n *Node, q Query) {
+			n.Receive(View{From: n.members[0], Nonce: q.Nonce, Nodes: 3, Answers: []Answer{{Life: Never, PassedOn: Never, Why: uint8(NotHeld)}}}, w.at())
+		}, true, func(o *word, _ clock.Stamp) bool { return o.stream.IsZero() }},
+		"answered before": {func(w *world, n *Node, q Query) {
+			n.Receive(View{From: n.members[0], Nonce: q.Nonce, Nodes: 3, Answers: []Answer{{Life: Never, PassedOn: Never, Why: uint8(NotHeld)}}}, w.at())
+		}, nil, false, func(o *word, first clock.Stamp) bool { return o.stream == first }}, // of the same moment, and its own
+		"2.1 s old": {func(w *world, _ *Node, _ Query) { w.now += 2100 * ms }, nil, false, func(o *word, first clock.Stamp) bool { return o.stream != first }},
+	} {
+		w, n, _ := agreed(t)
+		w.die(2)
+		w.run(6 * time.Second)
+		first, second := n.claims[subject(1)], n.claims[subject(2)]
+		third := func(k *claim) (q Query, stream bool) {
+			for _, o := range slices.Concat(first.asking, second.asking) {
+				o.next, o.asks = w.at().Add(time.Minute), 0
+			}
+			o := k.words[n.members[0].Name]
+			o.next, o.asks, o.stream, o.streamNo = clock.Stamp{}, streamAsk-1, clock.Stamp{}, false
+			n.Take()
+			n.question(w.at())
+			for _, p := range n.Take().Packets {
+				if p.Stream {
+					return p.Msg.(Query), true
+				}
+			}
+			return q, false
+		}
+		clear(n.streams)
+		q, stream := third(first)
+		asked := w.at()
+		if !stream || len(q.Subjects) != 1 {
+			t.Fatalf("%s: the first one does not ask by stream: %v", what, q)
+		}
+		if c.before != nil {
+			c.before(w, n, q)
+		}
+		if _, stream = third(second); stream == c.shares {
+			t.Errorf("%s: the second one asks by stream: %v", what, stream)
+		}
+		if c.after != nil {
+			c.after(w, n, q)
+		}
+		if o := second.words[n.members[0].Name]; !c.want(o, asked) {
+			t.Errorf("%s: %+v, the first stream at %v", what, o, asked)
+		}
+	}
+}
+
 // TestSilenceIsCounted: T of it, and no less.
 func TestSilenceIsCounted(t *testing.T) {
 	for back, want := range map[time.Duration]int{7900 * ms: 0, 8100 * ms: 1} {

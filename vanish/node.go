@@ -153,6 +153,7 @@ type Node struct {
 	turn     uint64                           // of going through all, which is done four times a second and leaves nothing to be collected
 	watched  []*machine                       // as of the last Tick
 
+	streams   map[Peer]*question // the newest question to each that went by stream, while it may be answered
 	open      nonce.Open[*question]
 	asked     []*question // the same and those answered, oldest first
 	asking    *rate.Limiter
@@ -216,7 +217,7 @@ func New(c Config, now clock.Stamp) (*Node, error) {
 	return &Node{
 		cfg: c, times: TimesOf(c.After), started: now, nodes: 1,
 		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{},
-		told: map[Subject]map[Peer]clock.Stamp{}, open: nonce.Of[*question](),
+		told: map[Subject]map[Peer]clock.Stamp{}, streams: map[Peer]*question{}, open: nonce.Of[*question](),
 		asking: rate.NewLimiter(askRate, askRate), answering: rate.NewLimiter(answerRate, answerRate),
 		after: afterwards{holds: hold.New[Subject, scope](maxEvictions)},
 	}, nil
