@@ -14,9 +14,12 @@ const (
 	settled   = 10 * time.Minute // an owner of a registration that old never gives way
 )
 
-// crowd is who has most connections, made at most once in a step of the sweeper. Only Serve's goroutine touches it.
+// crowd is who has most connections. It is made once in a step of the sweeper, and again when all of many have given way: never for a few of a
+// crowd. Only Serve's goroutine touches it.
 type crowd struct {
 	at     int64
+	all    int // connections,
+	many   int // and those that could give way, when it was made
 	counts map[netip.Addr]int
 	top    netip.Addr // the source that has most
 	give   []place    // of top, in the order in which they give way, the first last
@@ -55,25 +58,40 @@ func (s *Server) makeRoom(c *Conn) bool {
 	if open >= s.cfg.MaxConns+s.cfg.MaxConns/16+8 { // those that gave way are not yet gone
 		return false
 	}
-	if more || full && source == v.top {
-		for n := len(v.give); n > 0; n = len(v.give) {
-			last := v.give[n-1]
-			if !more && last.rank != never {
-				break // a newcomer of the same source is worth no more
-			}
-			v.give = v.give[:n-1]
-			if last.conn.closing.Load() != nil {
-				continue
-			}
-			s.giveWay(last.conn, v)
-			if !more {
-				c.probation.Store(now + steps(probation))
-			}
-			return true
+	if !more && (!full || source != v.top) {
+		c.probation.Store(now + steps(probation))
+		return !full
+	}
+	gives := v.first(more)
+	if gives == nil && len(v.give) == 0 && v.many > v.all/8 {
+		*v = s.lookAround(now)
+		v.counts[source]++
+		gives = v.first(more)
+	}
+	if gives == nil || !more {
+		c.probation.Store(now + steps(probation))
+	}
+	if gives == nil {
+		return !full
+	}
+	s.giveWay(gives, v)
+	return true
+}
+
+// first is who gives way next, and is no more among those who will; nil: nobody. Only those that never asked give way to a newcomer of
+// the same source, which is worth no more.
+func (v *crowd) first(toOthers bool) *Conn {
+	for n := len(v.give); n > 0; n = len(v.give) {
+		last := v.give[n-1]
+		if !toOthers && last.rank != never {
+			return nil
+		}
+		v.give = v.give[:n-1]
+		if last.conn.closing.Load() == nil && (last.rank != never || last.conn.wire.meter.requests.Load() == 0) { // else it has asked since
+			return last.conn
 		}
 	}
-	c.probation.Store(now + steps(probation))
-	return !full
+	return nil
 }
 
 func (s *Server) giveWay(c *Conn, v *crowd) {
@@ -89,6 +107,7 @@ func (s *Server) giveWay(c *Conn, v *crowd) {
 func (s *Server) lookAround(now int64) crowd {
 	v := crowd{at: now, counts: map[netip.Addr]int{}}
 	all := s.snapshot()
+	v.all = len(all)
 	for _, c := range all {
 		v.counts[c.source()]++
 	}
@@ -111,6 +130,7 @@ func (s *Server) lookAround(now int64) crowd {
 		}
 		v.give = append(v.give, p)
 	}
+	v.many = len(v.give)
 	slices.SortFunc(v.give, func(a, b place) int {
 		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.age, a.age), cmp.Compare(b.read, a.read))
 	})

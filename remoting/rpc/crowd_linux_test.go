@@ -38,6 +38,7 @@ func TestWhoGivesWay(t *testing.T) {
 	asked := from(t, s, "127.0.0.1")
 	asked.Put(request(206, 1, 0, ""))
 	asked.wantHeader(`"opaque":1,`)
+	kit.Until(t, "that is counted", func() bool { return s.Stats().Requests == 1 })
 	for range 30 { // as many as a source likes, while there is room
 		from(t, s, "127.0.0.1")
 	}
@@ -57,7 +58,7 @@ func TestWhoGivesWay(t *testing.T) {
 	for range 100 {
 		from(t, s, "127.0.0.1")
 	}
-	kit.Until(t, "no more than may be", func() bool { return s.ConnCount() <= 40 })
+	kit.Until(t, "all have come, and no more than may be are there", func() bool { return s.Stats().Accepted == 134 && s.ConnCount() <= 40 })
 	for i, p := range []*peer{asked, broker, other} { // those that never asked went first
 		p.Put(request(206, 5+i, 0, ""))
 		p.wantHeader(`"opaque":` + itoa(5+i) + `,`)
@@ -119,5 +120,51 @@ func TestMuteConnections(t *testing.T) {
 			wantWithin(t, newcomer, probation)
 			wantWithin(t, newcomer+lives(t, first[0]), mute)
 		})
+	}
+}
+
+// TestCrowdThatHasGivenWay: in one step of the sweeper too, who has asked since the crowd was looked at gives no way as one that never did, and when all of many
+// have given way those that came since are found.
+func TestCrowdThatHasGivenWay(t *testing.T) {
+	s := bank(t, mb)
+	s.cfg.MaxConns = 8
+	s.open.Store(8)
+	var many []*Conn
+	for range 4 {
+		many = append(many, shareholder(t, s, "192.0.2.1", false))
+	}
+	come := func(source string) *Conn {
+		c := shareholder(t, s, source, false)
+		if !s.makeRoom(c) {
+			t.Errorf("one from %s is refused", source)
+		}
+		return c
+	}
+	closed := func(of ...*Conn) (n int) {
+		for _, c := range of {
+			if c.closing.Load() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	come("192.0.2.2")
+	if closed(many...) != 1 {
+		t.Fatalf("%d have given way", closed(many...))
+	}
+	for _, c := range many { // those that are left
+		c.wire.meter.requests.Store(1)
+	}
+	var later []*Conn
+	for range 4 {
+		later = append(later, shareholder(t, s, "192.0.2.1", false))
+	}
+	come("192.0.2.2")
+	if closed(many...) != 1 || closed(later...) > 1 {
+		t.Errorf("of those that have asked %d have given way, of those that never did %d", closed(many...)-1, closed(later...))
+	}
+	come("192.0.2.2")
+	if closed(many...) != 1 || closed(later...) == 0 {
+		t.Errorf("of those that have asked %d have given way, of those that never did %d", closed(many...)-1, closed(later...))
 	}
 }

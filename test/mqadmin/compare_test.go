@@ -71,6 +71,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([.,]\d+)?`), "<time>"},
 	{regexp.MustCompile(`\b1[78]\d{11}\b`), "<milliseconds>"},
 	{regexp.MustCompile(`<127\.0\.0\.1:\d+>`), "<peer>"},
+	{regexp.MustCompile(`^(TOOLS_CONSUMER +\d+) .*`), "$1 <of a command before, which may not have left yet>"},
 	{regexp.MustCompile(`(wait response on the channel|connect to|send request to) +\S+( failed| timeout)?`), "$1 <peer>$2"},
 }
 

