@@ -369,9 +369,9 @@ func TestWhatIsToBePutBack(t *testing.T) {
 		now := w.at().Add(time.Second)
 		n.Take()
 		n.Looked(k.Conn, Reading{Heard: 5 * time.Second}, now)
-		asleep := now
-		asleep.Boot += int64(time.Minute)
-		n.Looked(k.Conn, Reading{Heard: 5 * time.Second}, asleep)
+		now = now.Add(100 * ms)
+		now.Boot += int64(time.Minute) // this node's own machine slept
+		n.Looked(k.Conn, Reading{Heard: 5 * time.Second}, now)
 		if out := n.Take(); len(out.Restore) > 0 || k.out == nil {
 			t.Errorf("%s: to be put back by a sign of life before: %+v", what, out.Restore)
 		}
