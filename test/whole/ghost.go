@@ -53,6 +53,8 @@ func (l *life) changed(e *routes.Event) {
 	case routes.BrokerVanished:
 		l.hostEvicted(key)
 		delete(l.ghosts, key)
+	case routes.BrokerRestored:
+		l.restored(key)
 	case routes.BrokerUnregistered, routes.BrokerLost, routes.BrokerExpired:
 		delete(l.ghosts, key)
 	}

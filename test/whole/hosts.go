@@ -139,13 +139,31 @@ func (l *life) hostEvicted(key tombstone.Key) {
 	if heir := g.Inherits(host, now); heir != nil {
 		w.FailHost(15, "%s evicts %s, which %s registers", m.name(), key.Cluster, heir.Owner.Proc.Name())
 	}
-	l.vanished[key] = takenOut{g.Claims[host].Owner, now}
+	l.vanished[key] = takenOut{g.Claims[host].Owner, now, g}
+}
+
+// restored checks that what is put back was taken by the rule, that its connection is open, and that no REGISTER or UNREGISTER came since: V-18. World.mu
+// is held.
+func (l *life) restored(key tombstone.Key) {
+	v, was := l.vanished[key]
+	switch _, held := l.ghosts[key]; {
+	case !was || held:
+		l.m.w.FailHost(18, "%s puts %s back, which it had not taken out, or had heard of since", l.m.name(), key.Cluster)
+	case !v.owner.Open:
+		l.m.w.FailHost(18, "%s puts %s back, whose connection is closed", l.m.name(), key.Cluster)
+	default:
+		l.m.w.Logf("%s puts %s back", l.m.name(), key.Cluster)
+		l.m.w.putBack++
+		l.ghosts[key] = v.ghost
+		delete(l.vanished, key)
+	}
 }
 
 // takenOut is a claim that the rule took.
 type takenOut struct {
 	owner *world.Conn
-	at    int64 // true time
+	at    int64        // true time
+	ghost *world.Ghost // as it was
 }
 
 // cutOff says that a connection of the host has ended a moment ago: what it said last nobody has looked at.
@@ -197,7 +215,7 @@ func (l *life) checkFarewells() {
 	}
 }
 
-// lastDeath is V-1: when the faults have ended, a host that dies is gone in less than nine seconds at every node that judges, if evictAfter of
+// lastDeath is V-1: when the faults have ended, a host that dies is gone in less than nine seconds at every node that judges, if enough of
 // them do.
 func (w *World) lastDeath() {
 	w.mu.Lock()
@@ -259,7 +277,7 @@ func (m *machine) tells(r *slog.Record) {
 	switch {
 	case strings.HasPrefix(r.Message, "so many hosts are silent here"):
 		m.braked = true
-	case strings.HasPrefix(r.Message, "silent hosts are few evictAfter"):
+	case strings.HasPrefix(r.Message, "silent hosts are few enough"):
 		m.braked = false
 	case strings.HasPrefix(r.Message, "dead-host evictions on hold"):
 		m.onHold = true

@@ -36,7 +36,7 @@ func runHosts(t *testing.T, s world.Schedule) (r result) {
 		}
 		w.mu.Lock()
 		r = result{
-			failures: w.Failures, tombstones: len(w.Marks), evicted: w.Evicted, vanished: w.vanished, farewells: w.farewells, deaths: w.deaths,
+			failures: w.Failures, tombstones: len(w.Marks), evicted: w.Evicted, vanished: w.vanished, farewells: w.farewells, deaths: w.deaths, putBack: w.putBack,
 		}
 		w.mu.Unlock()
 		if len(r.failures) > 0 {
@@ -51,12 +51,13 @@ func runHosts(t *testing.T, s world.Schedule) (r result) {
 func TestNoScheduleOfDeadHostsBreaksAnInvariant(t *testing.T) {
 	few := max(world.ReadPlan(t, 20).Count/20, 4)
 	p := world.Plan{First: world.Number(t, "SEED", 1), Count: int(world.Number(t, "HOST_SCHEDULES", uint64(few)))}
-	vanished, farewells, deaths, tombstones := 0, 0, 0, 0
+	vanished, farewells, deaths, putBack, tombstones := 0, 0, 0, 0, 0
 	played := world.Play(p, func(seed uint64) result {
 		return runHosts(t, world.GenerateHosts(seed).Fold(3))
 	}, func(seed uint64, r result) bool {
 		vanished += r.vanished
 		farewells += r.farewells
+		putBack += r.putBack
 		deaths += r.deaths
 		tombstones += r.tombstones
 		if len(r.failures) == 0 {
@@ -66,7 +67,7 @@ func TestNoScheduleOfDeadHostsBreaksAnInvariant(t *testing.T) {
 		t.Errorf("seed %d: %v\nschedule, %d nodes:\n%v\nwhat happened:\n%s", seed, r.failures, s.Nodes, s, r.report)
 		return true
 	})
-	t.Logf("%v: %d evictions of hosts, %d tombstones after one, %d deaths timed, %d tombstones", played, vanished, farewells, deaths, tombstones)
+	t.Logf("%v: %d evictions of hosts, %d tombstones after one, %d put back, %d deaths timed, %d tombstones", played, vanished, farewells, putBack, deaths, tombstones)
 	if n := played.N; !t.Failed() && n >= 10 && (vanished < n || deaths < n/2) {
 		t.Error("too few to show anything")
 	}

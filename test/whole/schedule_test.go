@@ -14,7 +14,7 @@ type result struct {
 	tombstones, evicted int
 	report              string
 
-	vanished, farewells, deaths int // of World
+	vanished, farewells, deaths, putBack int // of World
 }
 
 // maxNodes is how many machines a schedule gets here.

@@ -33,8 +33,8 @@ type World struct {
 	warned       []string       // of them, those that warn, whole
 	log          []string
 
-	back                        map[string]bool // names of brokers whose eviction was refuted
-	vanished, farewells, deaths int             // evictions of hosts, tombstones of what they took, and deaths timed
+	back                                 map[string]bool // names of brokers whose eviction was refuted
+	vanished, farewells, deaths, putBack int             // evictions of hosts, tombstones of what they took, deaths timed, and what was put back
 }
 
 // config of a World.
