@@ -326,7 +326,7 @@ func TestWatchedHost(t *testing.T) {
 	for name, unacked := range map[string]bool{"the kernel is never the judge": false, "nor with data unacknowledged": true} {
 		scenario(name, func(t *testing.T, w *watchedLine) {
 			if !long() {
-				t.Skip("SKIPPED: set EPITAPH_NETNS=long to wait for TCP_USER_TIMEOUT, 180 s")
+				t.Skip("SKIPPED: set EPITAPH_NETNS=long to wait for TCP_USER_TIMEOUT, 180 s; make night-netns has it")
 			}
 			if unacked {
 				w.there.drop(w.here)
@@ -352,7 +352,7 @@ func TestWatchedHost(t *testing.T) {
 	}
 	scenario("nor within 200 s where the broker's own timeout is 300 s", func(t *testing.T, w *watchedLine) {
 		if !long() {
-			t.Skip("SKIPPED: set EPITAPH_NETNS=long to cut a connection for 200 s")
+			t.Skip("SKIPPED: set EPITAPH_NETNS=long to cut a connection for 200 s; make night-netns has it")
 		}
 		kit.Must(t, w.socket.SetKeepAlive(false)) // Go's makes the peer's kernel close after 150 s
 		w.timeout.Store(300_000)
