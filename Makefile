@@ -45,9 +45,10 @@ NIGHTLY := /test/(wire|whole)$$|/bench($$|/)
 
 race: ## the same under the race detector, in short form (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(UNRACED)|$(NIGHTLY)')
-	CGO_ENABLED=1 $(GO) test -race -run TestEvictionRacesWithRegister -count=1 -timeout 20m ./routes
+	ROUNDS=250000 CGO_ENABLED=1 $(GO) test -race -run TestEvictionRacesWithRegister -count=1 -timeout 20m ./routes
 
-race-long: race ## also the rows of docs/compat.md, whole nodes in virtual time, and the load generator
+race-long: race ## also the rows of docs/compat.md, whole nodes in virtual time, the load generator, and a million races of an eviction
+	CGO_ENABLED=1 $(GO) test -race -run TestEvictionRacesWithRegister -count=1 -timeout 20m ./routes
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) -count=1 -timeout 40m $$($(GO) list ./... | grep -E '$(NIGHTLY)')
 
 fuzz: ## every fuzz target for FUZZTIME inputs (200000x) each

@@ -1,6 +1,8 @@
 package routes
 
 import (
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +20,10 @@ func TestEvictionRacesWithRegister(t *testing.T) {
 	rounds := 1_000_000 // of an eviction that races a REGISTER, beside two other kinds of removal; some minutes under the race detector
 	if testing.Short() {
 		rounds = 5_000
+	} else if v := os.Getenv("ROUNDS"); v != "" {
+		n, err := strconv.Atoi(v)
+		kit.Must(t, err)
+		rounds = n
 	}
 	table := newTable(1 << 16)
 	var now atomic.Int64
