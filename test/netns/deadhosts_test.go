@@ -785,6 +785,26 @@ func optionsOf(fd int, peer netip.AddrPort) (map[string]int, bool) {
 	return values, true
 }
 
+// answers takes connections to the broker's port of an address of the host, tells where each came from, and closes it.
+func (h *host) answers(ip string, came func(from netip.Addr)) {
+	h.t.Helper()
+	var l net.Listener
+	var err error
+	h.within(func() { l, err = net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(brokerPort))) })
+	kit.Must(h.t, err)
+	h.t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			came(netip.MustParseAddrPort(c.RemoteAddr().String()).Addr())
+			_ = c.Close()
+		}
+	}()
+}
+
 // Nobody who does not ask for it has it (V32): a broker's connection at a node that gossips and does not watch, without the flag and with "off",
 // has the options of one at a node without gossip, and its answers are the same bytes; that node opens no connection to the broker. A node that
 // observes, beside them, does both, and answers with the same bytes.
@@ -799,23 +819,10 @@ func TestNotWatched(t *testing.T) {
 	h := w.host("broker")
 	var came []netip.Addr
 	var mu sync.Mutex
-	h.within(func() {
-		l, err := net.Listen("tcp", net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
-		kit.Must(t, err)
-		t.Cleanup(func() { _ = l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				from := netip.MustParseAddrPort(c.RemoteAddr().String())
-				mu.Lock()
-				came = append(came, from.Addr())
-				mu.Unlock()
-				_ = c.Close()
-			}
-		}()
+	h.answers(h.IP, func(from netip.Addr) {
+		mu.Lock()
+		defer mu.Unlock()
+		came = append(came, from)
 	})
 	b := kit.NewBroker(t, "b", net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)), "t")
 	var options []map[string]int
@@ -925,42 +932,48 @@ func TestVanished(t *testing.T) {
 		at := watches[i].gone(t, kit.Patience, dead.key)
 		figures.took(deadHosts, n.name+" has taken out the broker of a host without a link, after", at.Sub(cutAt))
 	}
-	if stood > 5800*time.Millisecond {
-		t.Logf("the links were changed so slowly (%v) that the host stood still for nearly 6 s: nothing is said of it", stood)
-		return
-	}
-	for i, n := range w.nodes {
-		kit.Until(t, n.name+" hears the host that stood still", func() bool {
-			var v api.Vanished
-			return n.getJSON("/v1/vanished?broker=frozen", &v) == nil && len(v.Hosts) == 1 && !v.Hosts[0].Silent
-		})
-		// A broker that registers in these seconds waits in vain, and closes its connection itself.
-		t.Logf("%s did not list it for a while: %v", n.name, watches[i].missed())
-		if evictions := n.metric(t, "epitaph_dead_host_evictions_total"); evictions != 1 {
-			t.Errorf("%s has taken out %v brokers:\n%s", n.name, evictions, n.Output())
+	t.Run("the host that stood still", func(t *testing.T) {
+		if stood > 5800*time.Millisecond {
+			t.Skipf("SKIPPED, not proven in this run: the links were changed so slowly that the host stood still for %v, which is nearly 6 s", stood)
 		}
-	}
+		for i, n := range w.nodes {
+			kit.Until(t, n.name+" hears the host that stood still", func() bool {
+				var v api.Vanished
+				return n.getJSON("/v1/vanished?broker=frozen", &v) == nil && len(v.Hosts) == 1 && !v.Hosts[0].Silent
+			})
+			// A broker that registers in these seconds waits in vain, and closes its connection itself.
+			t.Logf("%s did not list it for a while: %v", n.name, watches[i].missed())
+			if evictions := n.metric(t, "epitaph_dead_host_evictions_total"); evictions != 1 {
+				t.Errorf("%s has taken out %v brokers:\n%s", n.name, evictions, n.Output())
+			}
+		}
+	})
 	dead.host.cable("up")
 	back := time.Now()
-	away := back.Sub(cutAt)
+	var took []time.Duration
 	for i, n := range w.nodes {
+		by := "the first word of its kernel"
 		if n == waits {
 			kit.Must(t, dead.Signal(syscall.SIGCONT))
+			by = "its next REGISTER"
 		}
-		at := watches[i].listed(t, kit.Patience, dead.key)
-		want, by := 1.0, "the first word of its kernel"
-		if n == waits {
-			want, by = 0, "its next REGISTER"
-		}
-		figures.took(deadHosts, n.name+" has the broker back after its link, by "+by, at.Sub(back))
-		if away > 20*time.Second {
-			continue // it has registered meanwhile
-		}
-		if n != waits && at.Sub(back) > 2*time.Second {
-			t.Errorf("%s has the broker back after %v", n.name, at.Sub(back))
-		}
-		if got := n.metric(t, "epitaph_dead_host_restored_total"); got != want {
-			t.Errorf("%s has put back %v brokers, want %v:\n%s", n.name, got, want, n.Output())
-		}
+		took = append(took, watches[i].listed(t, kit.Patience, dead.key).Sub(back))
+		figures.took(deadHosts, n.name+" has the broker back after its link, by "+by, took[i])
 	}
+	t.Run("the broker is put back", func(t *testing.T) {
+		if away := back.Sub(cutAt); away > 20*time.Second {
+			t.Skipf("SKIPPED, not proven in this run: its host was away for %v, and it may have registered meanwhile", away)
+		}
+		for i, n := range w.nodes {
+			want := 1.0
+			if n == waits {
+				want = 0
+			} else if took[i] > 2*time.Second {
+				t.Errorf("%s has the broker back after %v", n.name, took[i])
+			}
+			if got := n.metric(t, "epitaph_dead_host_restored_total"); got != want {
+				t.Errorf("%s has put back %v brokers, want %v:\n%s", n.name, got, want, n.Output())
+			}
+		}
+	})
 }
