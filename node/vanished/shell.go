@@ -265,17 +265,21 @@ func (s *Shell) tick() vanish.Output {
 
 // look reads a connection's TCP_INFO. What it says is as of before the stamp, so life looks younger than it is, which keeps.
 func (s *Shell) look(id uint64) (heard time.Duration, ok bool) {
-	c := s.conns[id]
-	if c == nil {
-		return 0, false
-	}
-	l, ok := c.Look()
+	l, ok := s.glance(id)
 	if ok {
 		s.rule.Looked(id, vanish.Reading{
 			Heard: l.Heard, Probes: l.Probes, Retransmits: l.Retransmits, DataIn: l.DataIn, DataOut: l.DataOut, Unacked: l.Unacked,
 		}, s.cfg.Clock())
 	}
 	return l.Heard, ok
+}
+
+// glance is what the kernel says of a connection that claims belong to.
+func (s *Shell) glance(id uint64) (l rpc.Look, ok bool) {
+	if c := s.conns[id]; c != nil {
+		return c.Look()
+	}
+	return l, false
 }
 
 // lookBeside looks at every other connection of sources whose brokers' are silent: clients and tools may live on the same machine.
@@ -344,7 +348,7 @@ func (s *Shell) lookUnwatched(q vanish.Query) {
 		if !is || claim.why == rpc.Watched {
 			continue
 		}
-		if l, ok := s.conns[claim.Conn].Look(); ok && !l.Closed {
+		if l, ok := s.glance(claim.Conn); ok && !l.Closed {
 			now := s.cfg.Clock()
 			s.rule.Heard(subject.Source, now.Add(-max(l.Heard-lookGrant, 0)), now)
 		}

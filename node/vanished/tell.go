@@ -15,11 +15,7 @@ import (
 func (s *Shell) evict(e *vanish.Eviction) {
 	s.mu.Lock()
 	still := func() bool {
-		c := s.conns[e.Conn]
-		if c == nil {
-			return false
-		}
-		l, ok := c.Look()
+		l, ok := s.glance(e.Conn)
 		return ok && s.rule.Pending(e, s.cfg.Clock()) && e.Stands(s.claims[e.Subject].Claim, !l.Closed, vanish.Reading{Heard: l.Heard})
 	}
 	taken, eff := routes.NotTaken, routes.Effects{}
@@ -73,11 +69,7 @@ func (s *Shell) evict(e *vanish.Eviction) {
 func (s *Shell) restore(r *vanish.Restoration) (back bool) {
 	s.mu.Lock()
 	alive := func() bool {
-		c := s.conns[r.Conn]
-		if c == nil {
-			return false
-		}
-		l, ok := c.Look()
+		l, ok := s.glance(r.Conn)
 		return ok && r.Stands(!l.Closed, vanish.Reading{Heard: l.Heard}, s.cfg.Clock())
 	}
 	done, eff := s.cfg.Tables.Restore(&routes.Restoration{
