@@ -231,18 +231,18 @@ func TestRestored(t *testing.T) {
 		}
 		w.clean(t)
 	}
-	at := func(w *world, conn uint64, c Subject) *routes.Conn {
+	over := func(conn uint64, c Subject) *routes.Conn {
 		return &routes.Conn{ID: conn, Source: mq.Source{Addr: c.Source}}
 	}
 	for what, touch := range map[string]func(w *world, n *wnode, l *link){
 		"its UNREGISTER": func(w *world, n *wnode, l *link) {
-			n.table.Unregister(&routes.Unregistration{Cluster: key.Cluster, Addr: key.Addr, Name: who.Name, Conn: at(w, l.conn, subject(1)), At: w.at()})
+			n.table.Unregister(&routes.Unregistration{Cluster: key.Cluster, Addr: key.Addr, Name: who.Name, Conn: over(l.conn, subject(1)), At: w.at()})
 		},
 		"a tombstone": func(w *world, n *wnode, _ *link) {
 			n.table.Judge(key, who, tombstone.Bounds{Asked: w.at(), Life: time.Millisecond, HasLife: true})
 		},
-		"its name, registered by another host": func(w *world, n *wnode, _ *link) {
-			n.table.Register(&routes.Registration{Cluster: key.Cluster, Addr: "10.9.9.9:10911", Name: who.Name, HasTopics: true, Conn: at(w, 1<<40, subject(2))})
+		"its name, registered by another host": func(_ *world, n *wnode, _ *link) {
+			n.table.Register(&routes.Registration{Cluster: key.Cluster, Addr: "10.9.9.9:10911", Name: who.Name, HasTopics: true, Conn: over(1<<40, subject(2))})
 		},
 		"an operator": func(_ *world, n *wnode, _ *link) { n.table.WipeWritePerm(who.Name) },
 		"its connection's end": func(_ *world, n *wnode, l *link) {

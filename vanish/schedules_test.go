@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // schedules plays n random days from seed on: up to six faults at once of nodes, hosts, paths, firewalls and messages.
@@ -113,10 +115,13 @@ func (w *world) fault(r *rand.Rand) {
 func TestSchedules(t *testing.T) {
 	n, from, began := 300, uint64(1), time.Now()
 	if v := os.Getenv("VANISH_SCHEDULES"); v != "" {
-		n, _ = strconv.Atoi(v)
-		from, _ = strconv.ParseUint(cmp.Or(os.Getenv("SEED"), "1"), 10, 63)
+		var err error
+		n, err = strconv.Atoi(v)
+		kit.Must(t, err)
+		from, err = strconv.ParseUint(cmp.Or(os.Getenv("SEED"), "1"), 10, 63)
+		kit.Must(t, err)
 	}
-	if e := schedules(t, from, n); e < n/10 {
+	if e := schedules(t, from, n); n < 1 || e < n/10 {
 		t.Error(fmt.Sprint("only ", e, " evictions"))
 	} else {
 		t.Logf("%d schedules in %v: the seeds %d to %d: %d evictions", n, time.Since(began).Round(time.Second), from, from+uint64(n)-1, e)

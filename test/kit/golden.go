@@ -34,11 +34,12 @@ func Packed(t testing.TB, file, got string) {
 	seen, err := os.ReadFile(file)
 	Must(t, err)
 	want, err := packed.Text(seen).Unpack()
-	if err == nil && want == got {
+	diff := cmp.Diff(want, got)
+	if err == nil && diff == "" {
 		return
 	}
 	if os.Getenv("EPITAPH_ACCEPT") == "" {
-		t.Errorf("%s is not what is to be compressed (%v): EPITAPH_ACCEPT=1 makes it anew", file, err)
+		t.Errorf("%s (%v): seen (-) and got (+); EPITAPH_ACCEPT=1 makes it anew:\n%s", file, err, diff)
 		return
 	}
 	made, err := packed.Pack(got)

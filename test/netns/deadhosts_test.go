@@ -961,8 +961,8 @@ func TestVanished(t *testing.T) {
 		figures.took(deadHosts, n.name+" has the broker back after its link, by "+by, took[i])
 	}
 	t.Run("the broker is put back", func(t *testing.T) {
-		if away := back.Sub(cutAt); away > 20*time.Second {
-			t.Skipf("SKIPPED, not proven in this run: its host was away for %v, and it may have registered meanwhile", away)
+		if away := back.Sub(cutAt); away > 100*time.Second {
+			t.Skipf("SKIPPED, not proven in this run: its host was away for %v, and its registration's own time is 120 s", away)
 		}
 		for i, n := range w.nodes {
 			want := 1.0

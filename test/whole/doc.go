@@ -22,6 +22,6 @@
 //   - INV-10: An eviction is refuted when its own connection goes on registering the broker, and only then.
 //
 // Some schedules have nodes with --dead-hosts (hosts.go): the sockets in memory have the kernels of package world, and new connections are tried through
-// them. The rules V-1, V-3 and V-13 to V-16 (docs/spec/deadhosts.md#rules) are checked at every eviction, at every UNREGISTER after one, and by a
+// them. The rules V-1, V-3 and V-13 to V-18 (docs/spec/deadhosts.md#rules) are checked at every eviction, whenever something is put back, at every UNREGISTER after one, and by a
 // host that dies at the end.
 package whole

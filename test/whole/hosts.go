@@ -101,7 +101,7 @@ const (
 	drift      = 100 * time.Millisecond
 )
 
-// hostEvicted checks the eviction of a broker whose host was judged dead: V-3 and V-13 of docs/spec/deadhosts.md. World.mu is held.
+// hostEvicted checks the eviction of a broker whose host was judged dead: V-3, V-13 to V-15 and V-17 of docs/spec/deadhosts.md. World.mu is held.
 func (l *life) hostEvicted(key tombstone.Key) {
 	w, m := l.m.w, l.m
 	host := hostOf(key)
@@ -149,6 +149,8 @@ func (l *life) restored(key tombstone.Key) {
 	switch _, held := l.ghosts[key]; {
 	case !was || held:
 		l.m.w.FailHost(18, "%s puts %s back, which it had not taken out, or had heard of since", l.m.name(), key.Cluster)
+	case l.leaving[key].at > v.at && l.leaving[key].at < l.m.w.Time.Now():
+		l.m.w.FailHost(18, "%s puts %s back, of which an UNREGISTER came since", l.m.name(), key.Cluster)
 	case !v.owner.Open:
 		l.m.w.FailHost(18, "%s puts %s back, whose connection is closed", l.m.name(), key.Cluster)
 	default:

@@ -12,10 +12,9 @@ import (
 // Host is a machine of brokers, whose kernel answers nodes or does not. All faults of docs/spec/deadhosts.md are those of hosts, of
 // paths (pathState), of connections, and of nodes.
 type Host struct {
-	Since    int64 // true time since which it is as it is: dead or not
-	Dead     bool  // it has no power
-	still    bool  // it stands still, and its kernel with it
-	filtered bool  // new connections from nodes are dropped on the way
+	Dead     bool // it has no power
+	still    bool // it stands still, and its kernel with it
+	filtered bool // new connections from nodes are dropped on the way
 	loss     float64
 }
 
@@ -25,7 +24,7 @@ var modeNames = []string{"off", "observe", "on"}
 func (w *World) host(h int) *Host {
 	m := w.hosts[h]
 	if m == nil {
-		m = &Host{Since: -int64(time.Hour)}
+		m = &Host{}
 		w.hosts[h] = m
 	}
 	return m
@@ -71,17 +70,6 @@ func (c *Conn) tooLate(at int64) bool {
 	return c.lostAt > 0 && at-c.lostAt > int64(5*time.Millisecond)
 }
 
-// ofHost are the connections of a host, of all its processes.
-func (w *World) ofHost(h int, each func(c *Conn)) {
-	for _, p := range w.ordered() {
-		for _, c := range p.all {
-			if p.host == h {
-				each(c)
-			}
-		}
-	}
-}
-
 // opDie takes a host's power: every process ends, and nothing more is heard of it.
 func (w *World) opDie(a [4]int64) {
 	h := int(a[0])
@@ -89,19 +77,24 @@ func (w *World) opDie(a [4]int64) {
 	if m.Dead {
 		return
 	}
-	m.Dead, m.Since = true, w.Time.Now()
+	m.Dead = true
 	for _, p := range w.ordered() {
-		if p.host == h {
-			p.vanish()
+		if p.host != h {
+			continue
+		}
+		p.vanish()
+		for _, c := range p.all {
+			if c.lostAt == 0 { // else it is of a life before
+				c.lostAt = w.Time.Now()
+			}
 		}
 	}
-	w.ofHost(h, func(c *Conn) { c.lostAt = max(c.lostAt, w.Time.Now()) })
 }
 
 // opReboot starts a dead host anew: its kernel knows nothing of the connections before.
 func (w *World) opReboot(a [4]int64) {
 	if m := w.host(int(a[0])); m.Dead {
-		m.Dead, m.Since = false, w.Time.Now()
+		m.Dead = false
 	}
 }
 
