@@ -127,7 +127,7 @@ bench-fleet: build ## fleets of clients at epitaph, the ceiling, Java and Rust; 
 		$(BIN)-bench fleet --rounds $(or $(ROUNDS),5) $(FLEET) --json docs/fleet.json --document "docs/fleet.md" --operations "docs/operations.md"
 
 # A class path that cannot be made is empty, and what needs it is named as missing in the page. WINDOW holds more flags, such as --scenes killed.
-bench-clients: build ## real clients while a broker leaves and is killed, Java NameServers and ours; writes docs/clients-window.md (ROUNDS x 15 minutes; needs Java, Maven)
+bench-clients: build ## real clients while a broker leaves, is killed and vanishes, Java NameServers and ours; writes docs/clients-window.md (ROUNDS x 17 minutes; needs Java, Maven, and root for what vanishes)
 	cd test/interop/goclient && CGO_ENABLED=0 $(GO) build -trimpath -o ../../../bin/window-client ./window
 	EPITAPH_JAVA_NAMESRV_CP="$$($(GO) run ./test/java/classpath rocketmq-namesrv 5.5.0 || true)" \
 	EPITAPH_JAVA_BROKER_CP="$$($(GO) run ./test/java/classpath rocketmq-broker 5.5.0 || true)" \
@@ -216,7 +216,7 @@ night-roll: ## three nodes rolled three times, then to the former program and ba
 night-fleet: ## make bench-fleet (over two hours; ROUNDS=2 within one)
 	$(NIGHT) fleet $(MAKE) bench-fleet
 
-night-clients: ## make bench-clients with five rounds (over an hour)
+night-clients: ## make bench-clients with five rounds (an hour and a half; needs root)
 	$(NIGHT) clients $(MAKE) bench-clients ROUNDS=$(or $(ROUNDS),5)
 
 night-install: ## the packages built and installed in roots of their own, the chart rendered and judged, both rolled

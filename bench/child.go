@@ -19,7 +19,7 @@ const (
 	stopLimit  = 5 * time.Second  // between asking a server to stop and killing it
 )
 
-// command is how to start a program: in every argument {addr}, {port}, {next} and {dir} are replaced by HOST:PORT, PORT, the port
+// command is how to start a program: in every argument {addr}, {host}, {port}, {next} and {dir} are replaced by HOST:PORT, HOST, PORT, the port
 // above it and a directory of its own, which is also its working directory.
 type command struct {
 	argv  []string
@@ -84,8 +84,8 @@ func freeAddr() string {
 }
 
 func (ch *child) start(c command) error {
-	_, port, _ := net.SplitHostPort(ch.addr)
-	replace := strings.NewReplacer("{addr}", ch.addr, "{port}", port, "{next}", nextPort(port), "{dir}", ch.dir).Replace
+	host, port, _ := net.SplitHostPort(ch.addr)
+	replace := strings.NewReplacer("{addr}", ch.addr, "{host}", host, "{port}", port, "{next}", nextPort(port), "{dir}", ch.dir).Replace
 	for name, content := range c.files {
 		path := filepath.Join(ch.dir, name)
 		err := os.MkdirAll(filepath.Dir(path), 0o755)

@@ -76,7 +76,7 @@ func findJava(key, title, classPath string, heap ...string) server {
 		"-cp", classPath, "org.apache.rocketmq.namesrv.NamesrvStartup", "-c", "{dir}/namesrv.conf")
 	s.cmd.env = []string{"ROCKETMQ_HOME={dir}"}
 	s.cmd.files = map[string]string{
-		"namesrv.conf": "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={dir}/kvConfig.json\n",
+		"namesrv.conf": "listenPort={port}\nbindAddress={host}\nkvConfigPath={dir}/kvConfig.json\n",
 	}
 	return s
 }

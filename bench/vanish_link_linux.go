@@ -9,12 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -39,34 +36,20 @@ func ownNetwork() (*syscall.SysProcAttr, error) {
 // hostLink is a wire between the nodes, which are in this process's network, and the hosts of brokers, which are addresses of another network. A host whose address is
 // taken away says nothing any more: its kernel answers neither what comes on its connections nor new ones, nor who asks for its link address.
 type hostLink struct {
-	work  chan func() // for the thread that is in the hosts' network
-	locks string      // a folder for iptables
-	ports net.Listener
+	*place        // the hosts' network
+	locks  string // a folder for iptables
+	ports  net.Listener
 }
 
 // openLink makes the hosts' network and the wire. This process's own network must be nobody else's.
 func openLink() (l *hostLink, err error) {
-	l = &hostLink{work: make(chan func())}
-	thread := make(chan int)
-	go func() {
-		runtime.LockOSThread() // for good: the thread, and with it the network, ends with this goroutine
-		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			err = fmt.Errorf("make a network of the hosts: %w", err)
-			close(thread)
-			return
-		}
-		thread <- unix.Gettid()
-		for f := range l.work {
-			f()
-		}
-	}()
-	id, made := <-thread
-	if !made {
+	l = &hostLink{}
+	if l.place, err = newPlace(); err != nil {
 		return nil, err
 	}
 	if l.locks, err = os.MkdirTemp("", "epitaph-vanish-"); err == nil {
 		err = errors.Join(
-			ip("link set lo up", "link add nodes type veth peer name hosts netns "+strconv.Itoa(id), "address add "+nodesAddr+"/16 dev nodes", "link set nodes up"),
+			ip("link set lo up", "link add nodes type veth peer name hosts netns "+l.id(), "address add "+nodesAddr+"/16 dev nodes", "link set nodes up"),
 			l.among(func() error {
 				return errors.Join(ip("link set lo up", "address add "+switchAddr+"/16 dev hosts", "link set hosts up"),
 					os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0o600))
@@ -109,25 +92,8 @@ func (l *hostLink) close() {
 	if l.ports != nil {
 		l.ports.Close()
 	}
-	close(l.work)
+	l.leave()
 	_ = os.RemoveAll(l.locks) // a leftover below the temporary directory harms nobody
-}
-
-// among runs f in the hosts' network: sockets that it opens and programs that it starts stay there.
-func (l *hostLink) among(f func() error) error {
-	done := make(chan error)
-	l.work <- func() { done <- f() }
-	return <-done
-}
-
-// ip runs commands of the program of that name in the network of the calling thread.
-func ip(commands ...string) error {
-	cmd := exec.Command("ip", "-batch", "-")
-	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(commands, "; "), err, out)
-	}
-	return nil
 }
 
 func (l *hostLink) addresses(do string, all []netip.Addr) error {

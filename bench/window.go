@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,7 @@ type WindowReport struct {
 	Load     []float64      `json:"load_average"` // when each window began and ended
 	Scenes   []WindowScene  `json:"scenes"`
 	Servers  []WindowServer `json:"servers"`
-	Missing  []string       `json:"missing,omitempty"` // clients that this machine lacks
+	Missing  []string       `json:"missing,omitempty"` // clients and scenes that this machine lacks
 	Cells    []*WindowCell  `json:"cells"`
 	Failures []string       `json:"failures,omitempty"`
 }
@@ -66,9 +67,11 @@ func (r *WindowReport) note(scene WindowScene, server, program, kind string, cli
 // windowRun is one running RunWindow.
 type windowRun struct {
 	config   WindowConfig
-	report   *WindowReport
 	progress *Progress
 	programs []windowProgram
+
+	mu     sync.Mutex // guards the report
+	report *WindowReport
 }
 
 // RunWindow lets real clients send to real brokers while one of these goes, with three NameServers of ours and three Java ones in
@@ -79,21 +82,13 @@ func RunWindow(ctx context.Context, c WindowConfig, progress io.Writer) (*Window
 	}
 	p := NewProgress(progress)
 	defer p.Done()
-	r := &windowRun{config: c, progress: p, report: &WindowReport{When: time.Now().UTC(), Machine: thisMachine(), Scenes: c.Scenes}}
+	r := &windowRun{config: c, progress: p, report: &WindowReport{When: time.Now().UTC(), Machine: thisMachine()}}
 	servers := r.find()
 	for round := range c.Rounds {
-		for _, scene := range c.Scenes {
-			// The order turns by one each round, so that no server always follows the same one.
-			for i := range servers {
-				s := servers[(i+round)%len(servers)]
-				err := r.play(ctx, s, scene, round)
-				if ctx.Err() != nil {
-					return r.report, nil
-				}
-				if err != nil {
-					r.report.Failures = append(r.report.Failures, fmt.Sprintf("round %d, %s, %s: %v", round+1, s.title, scene, err))
-					p.Step("%s: %v", s.title, err)
-				}
+		for _, scene := range r.report.Scenes {
+			r.playAll(ctx, servers, scene.play(), round)
+			if ctx.Err() != nil {
+				return r.report, nil
 			}
 		}
 		r.report.Rounds++
@@ -104,7 +99,27 @@ func RunWindow(ctx context.Context, c WindowConfig, progress io.Writer) (*Window
 	return r.report, nil
 }
 
-// find says which servers there are, and which programs with clients.
+// playAll lets one scene happen with each kind of NameServer. The order turns by one each round, so that none always follows the same one.
+func (r *windowRun) playAll(ctx context.Context, servers []server, what windowPlay, round int) {
+	var all sync.WaitGroup
+	for i := range servers {
+		s := servers[(i+round)%len(servers)]
+		all.Go(func() {
+			if err := r.play(ctx, s, what, round); err != nil && ctx.Err() == nil {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.report.Failures = append(r.report.Failures, fmt.Sprintf("round %d, %s, %s: %v", round+1, s.title, what.scene, err))
+				r.progress.Step("%s: %v", s.title, err)
+			}
+		})
+		if !what.apart {
+			all.Wait()
+		}
+	}
+	all.Wait()
+}
+
+// find says which servers there are, which programs with clients, and which scenes can be played.
 func (r *windowRun) find() (present []server) {
 	for _, s := range []server{
 		findJava(JavaSmall, "Java 5.5.0", r.config.JavaCP, "-Xms512m", "-Xmx512m"),
@@ -127,19 +142,30 @@ func (r *windowRun) find() (present []server) {
 		}
 		r.programs = append(r.programs, p)
 	}
+	for _, scene := range r.config.Scenes {
+		if scene.play().apart {
+			n, err := openWindowNet()
+			if err != nil {
+				r.report.Missing = append(r.report.Missing, fmt.Sprintf("the scene %s: machines of brokers take Linux, root and the program ip (iproute2): %v", scene, err))
+				r.progress.Step("MISSING, not measured: the scene %s: %v", scene, err)
+				continue
+			}
+			n.close()
+		}
+		r.report.Scenes = append(r.report.Scenes, scene)
+	}
 	return present
 }
 
 // play lets one scene happen with one kind of NameServer.
-func (r *windowRun) play(ctx context.Context, s server, scene WindowScene, round int) error {
-	what := scene.play()
+func (r *windowRun) play(ctx context.Context, s server, what windowPlay, round int) error {
 	r.progress.Step("round %d of %d: three NameServers %s, a broker %s", round+1, r.config.Rounds, s.title, what.title)
-	w, err := startWindow(ctx, s, r.config.BrokerCP)
+	w, err := startWindow(ctx, s, what, r.config.BrokerCP)
 	if err != nil {
 		return err
 	}
 	defer w.stop()
-	if err := w.startClients(ctx, r.programs); err != nil {
+	if err := w.within(func() error { return w.startClients(ctx, r.programs) }); err != nil {
 		return err
 	}
 	r.load()
@@ -151,6 +177,8 @@ func (r *windowRun) play(ctx context.Context, s server, scene WindowScene, round
 		return err
 	}
 	r.load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, p := range r.programs {
 		t, err := w.tally(i, moment, what.watch)
 		if err != nil {
@@ -163,10 +191,10 @@ func (r *windowRun) play(ctx context.Context, s server, scene WindowScene, round
 				c := t.client(k.client(i))
 				c.Round = round + 1
 				failed, before = failed+c.Failed, before+c.before
-				r.report.note(scene, s.key, p.key, k.key, c)
+				r.report.note(what.scene, s.key, p.key, k.key, c)
 			}
 		}
-		r.progress.Step("  clients %s: %d sends failed", p.title, failed)
+		r.progress.Step("  NameServers %s, clients %s: %d sends failed", s.title, p.title, failed)
 		if before > 0 {
 			r.progress.Step("  and %d before anything happened", before)
 		}
@@ -177,6 +205,8 @@ func (r *windowRun) play(ctx context.Context, s server, scene WindowScene, round
 // load notes how many threads want a core.
 func (r *windowRun) load() {
 	if v, err := strconv.ParseFloat(loadAverage(), 64); err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.report.Load = append(r.report.Load, v)
 	}
 }

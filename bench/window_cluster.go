@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 const (
 	windowNodes   = 3
+	windowBrokers = 2
 	windowQueues  = 4
 	windowTopics  = "window-"
 	windowTopic   = windowTopics + "0000000" // as routeFrame asks for it
@@ -25,27 +27,52 @@ const (
 	windowLead    = 47 * time.Second       // no multiple of a poll: no client polls at the very moment
 	windowEvery   = 200 * time.Millisecond // between two messages of a client
 	windowPolling = 500 * time.Millisecond // between two looks of this program
+	windowTown    = "10.79.0.1"            // of NameServers and clients, where brokers are on machines of their own
 )
 
-// windowCluster is three NameServers and two brokers. The one that goes has its path to the last NameServer over a relay.
+// windowApart are the addresses of NameServers and brokers there.
+var windowApart = []string{windowTown + ":9876", windowTown + ":9886", windowTown + ":9896", "10.79.0.2:10911", "10.79.0.3:10911"}
+
+// windowCluster is three NameServers and two brokers. On one machine, the broker that goes has its path to the last NameServer over a relay.
 type windowCluster struct {
-	addrs   []string // of the NameServers
+	net     *windowNet // nil: all are on this machine
+	addrs   []string   // of the NameServers
 	servers []*child
 	path    *muteRelay
-	brokers [2]*child // which stays, which goes
+	brokers [windowBrokers]*child // which stays, which goes
 	clients []*child
 }
 
 // startWindow starts everything afresh but the clients.
-func startWindow(ctx context.Context, s server, brokerCP string) (w *windowCluster, err error) {
+func startWindow(ctx context.Context, s server, what windowPlay, brokerCP string) (w *windowCluster, err error) {
 	w = &windowCluster{}
 	defer func() {
 		if err != nil {
 			w.stop()
 		}
 	}()
-	// A NameServer takes its port and one for gossip, a broker the ports beside its own.
-	free := freeBlocks(windowNodes + len(w.brokers))
+	if s.key == Ours {
+		s.cmd.argv = append(slices.Clone(s.cmd.argv), what.flags...)
+	}
+	if !what.apart {
+		// A NameServer takes its port and one for gossip, a broker the ports beside its own.
+		return w, w.start(ctx, s, brokerCP, freeBlocks(windowNodes+windowBrokers))
+	}
+	if w.net, err = openWindowNet(); err != nil {
+		return w, err
+	}
+	return w, w.within(func() error { return w.start(ctx, s, brokerCP, windowApart) })
+}
+
+// within runs f where NameServers and clients are: what it starts stays there, and it reaches them.
+func (w *windowCluster) within(f func() error) error {
+	if w.net == nil {
+		return f()
+	}
+	return w.net.within(f)
+}
+
+func (w *windowCluster) start(ctx context.Context, s server, brokerCP string, free []string) (err error) {
 	var gossip []string
 	for _, addr := range free[:windowNodes] {
 		host, port, _ := net.SplitHostPort(addr)
@@ -58,21 +85,27 @@ func startWindow(ctx context.Context, s server, brokerCP string) (w *windowClust
 		}
 		ns, err := startChildAt(ctx, cmd, free[i])
 		if err != nil {
-			return w, err
+			return err
 		}
 		w.servers, w.addrs = append(w.servers, ns), append(w.addrs, free[i])
 	}
-	if w.path, err = startMuteRelay(w.addrs[windowNodes-1]); err != nil {
-		return w, err
+	over := slices.Clone(w.addrs)
+	if w.net == nil {
+		if w.path, err = startMuteRelay(w.addrs[windowNodes-1]); err != nil {
+			return err
+		}
+		over[windowNodes-1] = w.path.addr()
 	}
-	over := append(append([]string{}, w.addrs[:windowNodes-1]...), w.path.addr())
 	for i, list := range [][]string{w.addrs, over} {
-		name := []string{windowStays, windowGoes}[i]
-		if w.brokers[i], err = launchChild(windowBroker(brokerCP, name, list), free[windowNodes+i]); err != nil {
-			return w, err
+		cmd := windowBroker(brokerCP, []string{windowStays, windowGoes}[i], list)
+		if w.net != nil {
+			cmd.begin = w.net.at(i)
+		}
+		if w.brokers[i], err = launchChild(cmd, free[windowNodes+i]); err != nil {
+			return err
 		}
 	}
-	return w, w.awaitBrokers(ctx)
+	return w.awaitBrokers(ctx)
 }
 
 // gossiping lets node i of ours gossip with the others.
@@ -93,7 +126,7 @@ func windowBroker(classPath, name string, nameServers []string) command {
 		windowTopic, windowQueues)
 	config := []string{
 		"brokerClusterName=DefaultCluster", "brokerName=" + name, "brokerId=0", "brokerRole=ASYNC_MASTER",
-		"brokerIP1=127.0.0.1", "brokerIP2=127.0.0.1", "listenPort={port}", "haListenPort={next}", "namesrvAddr=" + strings.Join(nameServers, ";"),
+		"brokerIP1={host}", "brokerIP2={host}", "listenPort={port}", "haListenPort={next}", "namesrvAddr=" + strings.Join(nameServers, ";"),
 		"storePathRootDir={dir}/store", "storePathCommitLog={dir}/store/commitlog", "mappedFileSizeCommitLog=16777216", "diskMaxUsedSpaceRatio=98",
 		"transactionMetricFlushInterval=500", "timerFlushIntervalMs=10000", "",
 	}
@@ -222,6 +255,14 @@ func (w *windowCluster) leave() error {
 
 func (w *windowCluster) kill() error { return w.brokers[1].cmd.Process.Kill() }
 
+// vanish takes the broker's machine off the network. What its kernel then says of the connections nobody hears.
+func (w *windowCluster) vanish() error {
+	if err := w.net.cut(1); err != nil {
+		return err
+	}
+	return w.kill()
+}
+
 // stop ends everything.
 func (w *windowCluster) stop() {
 	for _, c := range append(append(w.clients, w.brokers[:]...), w.servers...) {
@@ -232,6 +273,9 @@ func (w *windowCluster) stop() {
 	}
 	if w.path != nil {
 		w.path.stop()
+	}
+	if w.net != nil {
+		w.net.close()
 	}
 }
 

@@ -16,8 +16,9 @@ type WindowScene string
 
 // The scenes of RunWindow.
 const (
-	WindowUnheard WindowScene = "unheard" // it stops in order, and one NameServer does not hear it
-	WindowKilled  WindowScene = "killed"
+	WindowUnheard  WindowScene = "unheard" // it stops in order, and one NameServer does not hear it
+	WindowKilled   WindowScene = "killed"
+	WindowVanishes WindowScene = "vanishes" // its machine is gone without a word
 )
 
 // windowPlay is how a scene goes. It is watched until no NameServer and no client can name the broker any longer.
@@ -26,12 +27,16 @@ type windowPlay struct {
 	title  string
 	watch  time.Duration
 	strike func(*windowCluster) error
+	apart  bool     // each broker is on a machine of its own, in a network that is nobody else's: Java NameServers and ours are played at once
+	flags  []string // of our NameServers, beside the defaults
 }
 
 var windowScenes = []windowPlay{
 	// 120 s of silence, 5 s between two looks of the Java NameServer, 30 s between two polls of a client; 10 s to spare.
-	{WindowUnheard, "leaves, unheard by one", 165 * time.Second, (*windowCluster).leave},
-	{WindowKilled, "is killed", 60 * time.Second, (*windowCluster).kill},
+	{scene: WindowUnheard, title: "leaves, unheard by one", watch: 165 * time.Second, strike: (*windowCluster).leave},
+	{scene: WindowKilled, title: "is killed", watch: 60 * time.Second, strike: (*windowCluster).kill},
+	// A client's attempts at the machine that is gone, 3 s each, hold up its polls.
+	{scene: WindowVanishes, title: "vanishes", watch: 175 * time.Second, strike: (*windowCluster).vanish, apart: true, flags: []string{"--dead-hosts", "on"}},
 }
 
 func (s WindowScene) play() windowPlay { return windowScenes[slices.Index(WindowScenes(), s)] }

@@ -70,7 +70,8 @@ func (r *WindowReport) WriteMarkdown(w io.Writer) error {
 // windowSum is what all clients of some cells did.
 type windowSum struct {
 	clients, sends, failed, retried int
-	between, last                   float64   // the longest from first to last failed send; the last failed one at all
+	last                            float64   // the last failed send
+	spans                           Times     // from the first to the last failed send of a client, of those that failed
 	gone                            []float64 // when routes ceased to name the broker
 	still                           int       // clients whose route names it to the end
 	received                        int
@@ -91,7 +92,10 @@ func (r *WindowReport) sum(scene WindowScene, server string, wanted func(program
 			for _, c := range cell.Clients {
 				s.clients++
 				s.sends, s.failed, s.retried, s.received = s.sends+c.Sends, s.failed+c.Failed, s.retried+c.Retried, s.received+c.Received
-				s.between, s.last, s.gap = max(s.between, c.between()), max(s.last, c.LastFail), max(s.gap, c.Gap)
+				s.last, s.gap = max(s.last, c.LastFail), max(s.gap, c.Gap)
+				if c.Failed > 0 {
+					s.spans.All = append(s.spans.All, c.between()*1e3)
+				}
 				if c.Gone < 0 {
 					s.still++
 				} else {
@@ -100,7 +104,13 @@ func (r *WindowReport) sum(scene WindowScene, server string, wanted func(program
 			}
 		}
 	}
+	s.spans.sum()
 	return s
+}
+
+// failing says from when to when sends of a client failed.
+func (s windowSum) failing() string {
+	return fmt.Sprintf("%s (%d of %d clients failed)", number(s.spans.P99/1e3), len(s.spans.All), s.clients)
 }
 
 // route says when the routes ceased to name the broker.
@@ -158,16 +168,26 @@ func (r *WindowReport) goals() *Table {
 	add(WindowKilled, "the same, Go clients that retry", like, retrying("go"), failed, noWorse)
 	add(WindowKilled, "the same, clients that send by key", like, byKey, failed, noWorse)
 	polls := func(_ string, k windowKind) bool { return k.polls() && k.key != windowConsumer }
+	pollsOf := func(program string) func(string, windowKind) bool {
+		return func(p string, k windowKind) bool { return strings.HasPrefix(p, program) && polls(p, k) }
+	}
 	within := func(ours, _ windowSum) string {
 		return verdict(ours.still == 0 && len(ours.gone) > 0 && slices.Max(ours.gone) <= onePoll)
 	}
 	for _, s := range []WindowScene{WindowUnheard, WindowKilled} {
 		add(s, "a broker "+s.play().title+": producers' routes name it no more after, s", fmt.Sprintf("all within one poll and a query, %d", onePoll), polls, windowSum.route, within)
 	}
+	soon := func(ours, _ windowSum) string { return verdict(ours.spans.P99 <= vanishedFor*1e3) }
+	atMost := fmt.Sprintf("at most %d", vanishedFor)
+	add(WindowVanishes, "a broker's machine vanishes: first to last failed send of a Java client that polls as shipped, p99, s", atMost, pollsOf("java"), windowSum.failing, soon)
+	add(WindowVanishes, "the same, Go clients", atMost, pollsOf("go"), windowSum.failing, soon)
 	return t
 }
 
-const onePoll = 33 // a client's 30 s, and the 3 s that it waits for an answer
+const (
+	onePoll     = 33 // a client's 30 s, and the 3 s that it waits for an answer
+	vanishedFor = 45 // the 9 s of the rule, and a poll beside sends that wait for their 3 s
+)
 
 // table is every kind of client in every scene, the servers beside each other.
 func (r *WindowReport) table() *Table {
@@ -248,7 +268,7 @@ func (r *WindowReport) cells(scene WindowScene, server string, p windowProgram, 
 	}
 	between := "-"
 	if s.failed > 0 {
-		between = number(s.between)
+		between = number(s.spans.Max / 1e3)
 	}
 	return []string{strconv.Itoa(s.sends), strconv.Itoa(s.failed), strconv.Itoa(s.retried), number(s.took.summary().P99 / 1e3), between, s.route()}
 }
@@ -265,7 +285,7 @@ func (r *WindowReport) WritePlots(dir string) ([]string, error) {
 	}
 	const name = "clients-window.svg"
 	err := PlotLines(filepath.Join(dir, name), "Clients whose route names the broker no more",
-		Axes{X: "seconds since it was stopped or killed", Y: "% of the clients that poll every 30 s"}, lines)
+		Axes{X: "seconds since it was stopped, killed or cut off", Y: "% of the clients that poll every 30 s"}, lines)
 	if err != nil {
 		return nil, err
 	}

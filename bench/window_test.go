@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
 // What a client prints is taken as it is; what is no event, or is half written, is passed over.
@@ -184,6 +186,43 @@ func TestMuteRelayHidesTheEnd(t *testing.T) {
 	})
 }
 
+// A broker's machine is heard, and hears, until its cable is cut; the other one is heard still.
+func TestWindowNet(t *testing.T) {
+	n, err := openWindowNet()
+	r := windowRun{config: DefaultWindowConfig(), report: &WindowReport{}}
+	r.find()
+	if played := slices.Contains(r.report.Scenes, WindowVanishes); played != (err == nil) || strings.Contains(strings.Join(r.report.Missing, ""), "the scene vanishes: ") == played {
+		t.Errorf("where a network gives %v, scenes %v are played and missing are %q", err, r.report.Scenes, r.report.Missing)
+	}
+	if err != nil {
+		t.Skipf("SKIPPED, not proven on this machine: %v", err)
+	}
+	t.Cleanup(n.close)
+	var town net.Listener
+	kit.Must(t, n.within(func() (err error) {
+		town, err = net.Listen("tcp4", windowApart[0])
+		return err
+	}))
+	t.Cleanup(func() { town.Close() })
+	reach := func(host int, limit time.Duration) error {
+		return n.at(host)(func() error {
+			c, err := net.DialTimeout("tcp4", windowApart[0], limit)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+	}
+	for host := range windowBrokers {
+		kit.Must(t, reach(host, kit.Patience))
+	}
+	kit.Must(t, n.cut(1))
+	if reach(1, 100*time.Millisecond) == nil {
+		t.Error("a machine without its cable reaches the town")
+	}
+	kit.Must(t, reach(0, kit.Patience))
+}
+
 // windowSample is a report of one round: with Java one client that asks the NameServer that did not hear.
 func windowSample() *WindowReport {
 	r := &WindowReport{
@@ -242,6 +281,8 @@ func TestWindowPage(t *testing.T) {
 		"| is killed | epitaph | by key | 21 of 300 | 9.50 | 0 of 300 | 20.1 |",
 		"| is killed | Java 5.5.0, consumer | 0 received |",
 		"| a broker leaves, unheard by one: producers' routes name it no more after, s | all within one poll and a query, 33 | 11.0 [10.0-12.0] | 12.0 [11.0-140] | met |",
+		"| a broker's machine vanishes: first to last failed send of a Java client that polls as shipped, p99, s | at most 45 | 4.50 (3 of 8 clients failed) | 4.50 (3 of 8 clients failed) | met |",
+		"| vanishes | epitaph | by key | 21 of 300 | 9.50 |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the page:\n%s", want, text)
@@ -261,12 +302,16 @@ func TestWindowPageOfLess(t *testing.T) {
 		if c.Server == Ours && c.Kind == windowPlain {
 			c.Clients[0].Failed, c.Clients[0].Gone = 1, -1
 		}
+		if c.Scene == WindowVanishes && c.Kind == windowOrdered {
+			c.Clients[1].LastFail = 50.5
+		}
 	}
 	text := page(t, r)
 	for _, want := range []string{
 		"| a broker leaves unheard by one: failed sends of Java clients that retry | 0 | 1 of 500 | 0 of 500 | **missed** |",
 		"| a broker is killed: failed sends of Java clients that retry | no more than with Java's | 1 of 500 | 0 of 500 | **missed** |",
 		"all within one poll and a query, 33 | 11.0 [10.0-12.0], 1 still do | 11.0 [10.0-12.0] | **missed** |",
+		"p99, s | at most 45 | 45.5 (4 of 8 clients failed) | 45.5 (3 of 8 clients failed) | **missed** |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the page:\n%s", want, text)
@@ -281,7 +326,7 @@ func TestWindowPageOfLess(t *testing.T) {
 		t.Errorf("one of four clients still names the broker: %v", steps)
 	}
 	text = page(t, r)
-	for _, want := range []string{"**Not measured in this run**: the scene in which a broker leaves, unheard by one (`--scenes unheard`).", "**Missing**: NameServer Java 5.5.0: no class path", "**Failed**: round 1: it fell over", "sends: epitaph | failed: epitaph |", "21 of 300 | - | not compared |"} {
+	for _, want := range []string{"**Not measured in this run**: the scene in which a broker leaves, unheard by one (`--scenes unheard`).", "vanishes (`--scenes vanishes`).", "**Missing**: NameServer Java 5.5.0: no class path", "**Failed**: round 1: it fell over", "sends: epitaph | failed: epitaph |", "21 of 300 | - | not compared |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the page:\n%s", want, text)
 		}

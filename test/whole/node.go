@@ -56,6 +56,7 @@ type life struct {
 	evicted  world.Ghosts // by a tombstone that the next decision names
 	leaving  map[tombstone.Key]leaving
 	vanished map[tombstone.Key]takenOut // what the rule about dead hosts took
+	ended    map[int]int64              // true time of the newest end of a connection of each host
 }
 
 func (w *World) newMachine(i int) *machine {
@@ -95,7 +96,7 @@ func (m *machine) start() {
 	w := m.w
 	l := &life{
 		m: m, endpoint: w.endpoint(m), ghosts: world.Ghosts{}, evicted: world.Ghosts{},
-		ready: map[int]*conn{}, byPort: map[uint16]*conn{}, leaving: map[tombstone.Key]leaving{}, vanished: map[tombstone.Key]takenOut{},
+		ready: map[int]*conn{}, byPort: map[uint16]*conn{}, leaving: map[tombstone.Key]leaving{}, vanished: map[tombstone.Key]takenOut{}, ended: map[int]int64{},
 	}
 	l.listener = &listener{m: m, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
 	g := gossip.DefaultConfig()

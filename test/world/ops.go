@@ -62,7 +62,6 @@ var verbs = map[string]struct {
 	"restart":    {args: "nd"},
 	"dead-hosts": {args: "nm"},
 	"answered":   {args: "n"},
-	"wipe":       {args: "nb"},
 }
 
 func set(ways [][]bool, a [4]int64, blocked bool) {

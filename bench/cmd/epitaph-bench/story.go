@@ -21,8 +21,9 @@ func storyCommand(stdout, stderr io.Writer) *command.Command {
 		Description: `Without flags it is the story that convergence --story tells. With --vanish a broker's host vanishes, and the nodes find it out
 together; what their kernels tell them is played. With --clients, real producers and consumers (Java 5.5.0 and
 4.9.7, Go 2.1.2) send to two real brokers under three NameServers, Java ones and ours in turn, while one of the brokers
-leaves unheard by one NameServer, and while it is killed: sends that failed or were retried, p99, and how long clients'
-routes named the broker. Needs Java; what this machine lacks is named in the report. A round takes a quarter of an hour.`,
+leaves unheard by one NameServer, is killed, or vanishes with its machine: sends that failed or were retried, p99, and how long
+clients' routes named the broker. Needs Java, and for machines that vanish root on Linux; what this machine lacks is named in the
+report. A round takes 17 minutes.`,
 		Flags: []command.Flag{
 			{To: &vanish, Name: "vanish", Usage: "tell what nodes do about a host that vanishes, and about a false alarm, in half a minute"},
 			{To: &clients, Name: "clients", Usage: "measure with real brokers and clients"},
