@@ -1,6 +1,8 @@
 package gossip
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -24,6 +26,13 @@ type missing struct {
 	since clock.Stamp
 	left  event // tells the exchange that it is gone
 	told  bool  // that it is lost
+}
+
+// Missing are the members that are taken for dead, and may only have lost some probes, in no order.
+func (g *Gossip) Missing() []tombstone.Peer {
+	g.inbox.mu.Lock()
+	defer g.inbox.mu.Unlock()
+	return slices.Collect(maps.Keys(g.inbox.missing))
 }
 
 // giveUpMissing queues the events about those that have been missing for long enough. lost are those of whom it is to be told that they

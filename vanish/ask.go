@@ -26,7 +26,8 @@ type question struct {
 	claims []*claim
 	words  []*word // of each claim; a claim that asks anew has others
 	stream bool
-	also   []*word // of the same member, of claims that needed a stream while this one waited: it is as good as one of their own
+	later  time.Duration // after asked
+	also   []*word       // of the same member, of claims that needed a stream while this one waited: it is as good as one of their own
 }
 
 // word is what a member said of a claim in this silence.
@@ -37,8 +38,8 @@ type word struct {
 	silent   bool        // that answer said silent, for long enough
 	alive    bool        // the last word told life younger than D
 	nodes    int         // the greatest N that it told
-	life     clock.Stamp // its own newest sign of life, or younger; zero: none
-	passedOn clock.Stamp // the newest that others told it, or younger; zero: none
+	life     sign        // its own
+	passedOn sign        // what others told it
 	holds    bool        // for operators, as why it does not vote
 	why      Why
 
@@ -47,6 +48,25 @@ type word struct {
 	stream   clock.Stamp // when one of them went by stream; zero: not yet
 	streamNo bool        // which failed
 	next     clock.Stamp
+	pace     time.Duration // between two questions, when they are answered
+}
+
+// sign is the newest sign of life that a member told of.
+type sign struct {
+	at   clock.Stamp // the latest moment at which it can have been; zero: there was none
+	told clock.Stamp // when the newest word of it came in
+}
+
+// take takes a word that was asked for at asked. Whoever was asked when all words before were in has said them before: where it was longer ago by what it says
+// now, one of those was long on its way. With zero nobody asked.
+func (s *sign) take(age time.Duration, asked, now clock.Stamp) {
+	if age == Never { // what it told before it may have forgotten
+		return
+	}
+	if at := now.Add(-age); s.at.IsZero() || s.at.Before(at) || s.told.Before(asked) {
+		s.at = at
+	}
+	s.told = now
 }
 
 // mute says that the member cannot speak.
@@ -55,37 +75,34 @@ func (w *word) mute(now clock.Stamp) bool {
 		(w.streamNo || now.Elapsed(w.stream) >= muteStream)
 }
 
-// newest raises a stamp of life that was zero, or older.
-func newest(a *clock.Stamp, b clock.Stamp) {
-	if a.IsZero() || a.Before(b) {
-		*a = b
-	}
-}
-
 // askMembers adds the members that a claim's silence is not asked about yet. One that is no longer listed goes on being asked: only its own
-// silence makes it mute. One that began a new life is asked as a new one.
+// silence makes it mute. One that began a new life is asked as a new one, and what it told before is remembered.
 func (n *Node) askMembers(k *claim) {
-	for _, p := range n.members {
-		if w := k.words[p.Name]; w != nil && w.peer == p {
+	for _, p := range n.believed {
+		old := k.words[p.Name]
+		if old != nil && old.peer == p {
 			continue
 		}
 		w := &word{peer: p}
+		if old != nil {
+			w.life = old.life
+		}
 		k.words[p.Name] = w
 		k.asking = append(slices.DeleteFunc(k.asking, func(o *word) bool { return o.peer.Name == p.Name }), w)
 	}
 }
 
-// between is how long to wait between two questions.
-func (n *Node) between(silence time.Duration) time.Duration {
+// between is how long to wait between two questions: the first was answered, or in vain so far.
+func (n *Node) between(silence time.Duration) (answered, vain time.Duration) {
 	switch t := n.times.After; {
 	case silence < t-2*time.Second:
-		return time.Second
+		return time.Second, Tick
 	case silence < t+5*time.Second:
-		return Tick
+		return Tick, Tick
 	case silence < 30*time.Second:
-		return time.Second
+		return time.Second, Tick
 	}
-	return 5 * time.Second
+	return 5 * time.Second, time.Second
 }
 
 // question asks the others about all silent claims that are due.
@@ -121,19 +138,26 @@ func (n *Node) question(now clock.Stamp) {
 				n.counters.Limited++
 				break
 			}
-			q, third := &question{to: p, asked: now}, &question{to: p, asked: now, stream: true}
+			q, again := &question{to: p, asked: now}, &question{to: p, asked: now, later: Tick / 2}
+			third := &question{to: p, asked: now, stream: true}
 			for _, d := range rest[:part] {
 				q.add(d.k, d.w)
 				if d.w.asks == 0 {
 					d.w.from, d.w.stream, d.w.streamNo = now, clock.Stamp{}, false
+				} else {
+					again.add(d.k, d.w)
 				}
 				if d.w.asks++; d.w.asks >= streamAsk && d.w.stream.IsZero() && !n.waits(d.w, now) {
 					d.w.stream = now
 					third.add(d.k, d.w)
 				}
-				d.w.next = now.Add(n.between(d.k.machine.Silence(n.attention.Since(), now)))
+				answered, vain := n.between(d.k.machine.Silence(n.attention.Since(), now))
+				d.w.pace, d.w.next = answered, now.Add(vain)
 			}
 			n.send(q)
+			if len(again.claims) > 0 && n.asking.AllowN(wall(now), 1) {
+				n.send(again)
+			}
 			if len(third.claims) > 0 {
 				n.send(third)
 				n.streams[p] = third
@@ -179,7 +203,7 @@ func (n *Node) send(q *question) {
 	for _, k := range q.claims {
 		m.Subjects = append(m.Subjects, k.Subject)
 	}
-	n.out.Packets = append(n.out.Packets, Packet{To: q.to, Msg: m, Stream: q.stream})
+	n.out.Packets = append(n.out.Packets, Packet{To: q.to, Msg: m, Stream: q.stream, After: q.later})
 }
 
 // StreamSent takes what became of a question that was to go by stream. One that was held back was not asked: it is tried again.
@@ -222,7 +246,7 @@ func (n *Node) Receive(msg Message, now clock.Stamp) {
 	}
 	switch m := msg.(type) {
 	case Query:
-		if slices.Contains(n.members, m.From) {
+		if slices.Contains(n.believed, m.From) {
 			n.answer(m, now)
 		}
 	case View:
@@ -231,7 +255,7 @@ func (n *Node) Receive(msg Message, now clock.Stamp) {
 		for _, s := range m.News {
 			if k := n.claims[s.Subject]; k != nil {
 				if w := k.words[m.From.Name]; w != nil && w.peer == m.From {
-					newest(&w.life, now.Add(-s.Life))
+					w.life.take(s.Life, clock.Stamp{}, now)
 				}
 			}
 		}
@@ -256,12 +280,8 @@ func (n *Node) view(v View, now clock.Stamp) {
 // take takes an answer to a question sent at asked. Life counts whenever it was told, as of the latest moment that it can have been; an
 // answer to an older question than the newest that was answered changes nothing else, and one to the same never takes back life.
 func (w *word) take(a Answer, nodes int, asked clock.Stamp, vote time.Duration, now clock.Stamp) {
-	if a.Life != Never {
-		newest(&w.life, now.Add(-a.Life))
-	}
-	if a.PassedOn != Never {
-		newest(&w.passedOn, now.Add(-a.PassedOn))
-	}
+	w.life.take(a.Life, asked, now)
+	w.passedOn.take(a.PassedOn, asked, now)
 	w.nodes = max(w.nodes, nodes)
 	if !w.answered.IsZero() && asked.Sub(w.answered) < 0 {
 		return
@@ -272,7 +292,7 @@ func (w *word) take(a Answer, nodes int, asked clock.Stamp, vote time.Duration, 
 	}
 	w.answered, w.alive, w.holds, w.why = asked, alive, a.Holds, Why(a.Why)
 	w.silent = a.Silent && !alive && a.Silence >= vote
-	w.asks = 0
+	w.asks, w.next = 0, asked.Add(w.pace)
 }
 
 // LooksFor names the watched connections that are to be looked at before a question is answered.
@@ -311,8 +331,8 @@ func (n *Node) say(s Subject, to Peer, now clock.Stamp) Answer {
 	a.Life = age(m.Life(), now)
 	a.Silence = m.Silence(n.attention.Since(), now).Truncate(time.Millisecond)
 	for _, w := range k.asking { // first-hand alone: what is passed on and on would never grow old
-		if !w.life.IsZero() && (a.PassedOn == Never || age(w.life, now) < a.PassedOn) {
-			a.PassedOn = age(w.life, now)
+		if at := w.life.at; !at.IsZero() && (a.PassedOn == Never || age(at, now) < a.PassedOn) {
+			a.PassedOn = age(at, now)
 		}
 	}
 	why := n.abstains(k, now)

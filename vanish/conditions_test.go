@@ -64,9 +64,9 @@ func TestEachCondition(t *testing.T) {
 		"all are on hold":          {func(w *world, n *Node, _ *claim) { n.after.holds.Hold(scope{all: true}, ago(w, hold.For-1)) }, OnHold},
 		"512 suspect":              {func(_ *world, n *Node, _ *claim) { n.suspects = 512 }, Votes},
 		"513 suspect":              {func(_ *world, n *Node, _ *claim) { n.suspects = 513 }, TooMany},
-		"life told, 4.9 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life = ago(w, 4900*ms) }, Contradicted},
-		"life told, 5.1 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life = ago(w, 5100*ms) }, Votes},
-		"life passed on":           {func(w *world, _ *Node, k *claim) { k.asking[0].passedOn = ago(w, 4900*ms) }, Contradicted},
+		"life told, 4.9 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life.at = ago(w, 4900*ms) }, Contradicted},
+		"life told, 5.1 s old":     {func(w *world, _ *Node, k *claim) { k.asking[0].life.at = ago(w, 5100*ms) }, Votes},
+		"life passed on":           {func(w *world, _ *Node, k *claim) { k.asking[0].passedOn.at = ago(w, 4900*ms) }, Contradicted},
 		"last word alive":          {func(_ *world, _ *Node, k *claim) { k.asking[1].alive = true }, Contradicted},
 		"one agrees":               {func(_ *world, _ *Node, k *claim) { k.asking[0].silent = false }, Votes},
 		"nobody agrees":            {func(_ *world, _ *Node, k *claim) { k.asking[0].silent, k.asking[1].silent = false, false }, TooFew},
@@ -110,7 +110,7 @@ func TestMute(t *testing.T) {
 		"one by stream, 1.9 s ago":        {func(o *word) { o.stream = now.Add(-1900 * ms) }, false},
 		"one by stream that failed":       {func(o *word) { o.stream, o.streamNo = now, true }, true},
 		"alive was its last word, once":   {func(o *word) { o.alive = true }, true},
-		"alive was its last word, 4.9 s ": {func(o *word) { o.alive, o.life = true, now.Add(-4900*ms) }, true},
+		"alive was its last word, 4.9 s ": {func(o *word) { o.alive, o.life.at = true, now.Add(-4900*ms) }, true},
 	} {
 		o := mute
 		c.change(&o)
@@ -136,7 +136,7 @@ func TestAnswersInAnyOrder(t *testing.T) {
 	take(silent, 2*time.Second, 2100*ms)
 	o.asks = 4
 	take(alive, time.Second, 2200*ms)
-	if o.alive || !o.silent || o.asks != 4 || o.life != at(1200*ms) || o.answered != at(2*time.Second) {
+	if o.alive || !o.silent || o.asks != 4 || o.life.at != at(1200*ms) || o.answered != at(2*time.Second) {
 		t.Errorf("after an old answer: %+v", o)
 	}
 	take(alive, 3*time.Second, 3100*ms)
@@ -159,8 +159,92 @@ func TestAnswersInAnyOrder(t *testing.T) {
 		t.Error("silence of any length is taken for an agreement")
 	}
 	take(Answer{Life: Never, PassedOn: time.Second}, 6*time.Second, 6100*ms)
-	if o.passedOn != at(5100*ms) || o.silent || o.alive {
+	if o.passedOn.at != at(5100*ms) || o.silent || o.alive {
 		t.Errorf("passed on: %+v", o)
+	}
+}
+
+// TestLateWord: what was long on its way looks younger than it is, until the same member is asked anew. Who knows nothing any more takes nothing back.
+func TestLateWord(t *testing.T) {
+	for what, c := range map[string]struct {
+		then func(o *sign)
+		want time.Duration
+	}{
+		"nothing":                            {func(*sign) {}, 4 * time.Second},
+		"asked since, it is longer ago":      {func(o *sign) { o.take(5*time.Second, at(5100*ms), at(5200*ms)) }, 200 * ms},
+		"asked since, it is not so long ago": {func(o *sign) { o.take(500*ms, at(5100*ms), at(5200*ms)) }, 4700 * ms},
+		"asked before it was in":             {func(o *sign) { o.take(5*time.Second, at(4900*ms), at(5200*ms)) }, 4 * time.Second},
+		"asked at that moment":               {func(o *sign) { o.take(5*time.Second, at(5*time.Second), at(5200*ms)) }, 4 * time.Second},
+		"asked since, it holds nothing":      {func(o *sign) { o.take(Never, at(5100*ms), at(5200*ms)) }, 4 * time.Second},
+		"told unasked":                       {func(o *sign) { o.take(5*time.Second, clock.Stamp{}, at(5200*ms)) }, 4 * time.Second},
+		"told unasked, then asked before it": {func(o *sign) {
+			o.take(5*time.Second, clock.Stamp{}, at(5200*ms))
+			o.take(6*time.Second, at(5100*ms), at(5300*ms))
+		}, 4 * time.Second},
+		"asked since, and the clocks disagree": {func(o *sign) {
+			o.take(5*time.Second, clock.Stamp{Raw: at(4900 * ms).Raw, Boot: at(5100 * ms).Boot}, at(5200*ms))
+		}, 4 * time.Second},
+	} {
+		var o sign
+		o.take(time.Second, at(time.Second), at(5*time.Second))
+		if c.then(&o); o.at != at(c.want) {
+			t.Errorf("%s: life at %v, want %v", what, o.at, at(c.want))
+		}
+	}
+	w, n, k := agreed(t)
+	p := k.asking[0].peer
+	k.asking[0].life.take(time.Second, clock.Stamp{}, w.at())
+	told := k.asking[0].life
+	p.Boot++
+	n.Members([]Peer{p, k.asking[1].peer}, nil, 3)
+	if o := k.words[p.Name]; o.peer != p || o.life != told {
+		t.Errorf("of the life before: %+v, want %+v", o, told)
+	}
+	n.Receive(Alive{From: p, News: []News{{k.Subject, 5 * time.Second}}}, w.at().Add(time.Second))
+	if o := k.words[p.Name]; o.life.at != told.at {
+		t.Errorf("news that may be older take back newer ones: %+v, want %+v", o.life, told)
+	}
+}
+
+// TestAskedAgain: a question that was not answered is asked again with the next tick, and twice from then on; one that was, a second later, or a tick from T less two
+// seconds on.
+func TestAskedAgain(t *testing.T) {
+	for silence, want := range map[time.Duration][2]time.Duration{
+		3 * time.Second: {time.Second, Tick}, 5900 * ms: {time.Second, Tick}, 6 * time.Second: {Tick, Tick}, 12 * time.Second: {Tick, Tick},
+		13 * time.Second: {time.Second, Tick}, 30 * time.Second: {5 * time.Second, time.Second},
+	} {
+		w, n, k := agreed(t)
+		now := w.at()
+		k.machine.life = now.Add(-silence - 100*ms)
+		o := k.asking[0]
+		o.next, o.asks = clock.Stamp{}, 0
+		n.Take()
+		sent := func(now clock.Stamp) (sent, later int) {
+			n.question(now)
+			for _, p := range n.Take().Packets {
+				if p.To == o.peer && !p.Stream {
+					if sent++; p.After > 0 {
+						later++
+					}
+				}
+			}
+			return sent, later
+		}
+		if all, later := sent(now); all != 1 || later != 0 {
+			t.Errorf("asked %d times, %d later", all, later)
+		}
+		if got := o.next.Sub(now); got != want[1] {
+			t.Errorf("silent for %v: again after %v, want %v", silence, got, want[1])
+		}
+		if all, later := sent(o.next); all != 2 || later != 1 {
+			t.Errorf("in vain, and asked %d times, %d later", all, later)
+		}
+		o.next = clock.Stamp{}
+		sent(now)
+		o.take(Answer{Life: 6 * time.Second, PassedOn: Never}, 3, now, 5*time.Second, now.Add(100*ms))
+		if got := o.next.Sub(now); got != want[0] {
+			t.Errorf("silent for %v: after an answer asked again after %v, want %v", silence, got, want[0])
+		}
 	}
 }
 
@@ -572,7 +656,7 @@ func TestEvictedIsLookedAt(t *testing.T) {
 func TestAnswerCountsOnce(t *testing.T) {
 	w, n, k := agreed(t)
 	o := k.asking[0]
-	o.life, o.answered, o.next = clock.Stamp{}, clock.Stamp{}, clock.Stamp{}
+	o.life, o.answered, o.next = sign{}, clock.Stamp{}, clock.Stamp{}
 	n.Take()
 	n.question(w.at())
 	for _, p := range n.Take().Packets {
@@ -584,8 +668,8 @@ func TestAnswerCountsOnce(t *testing.T) {
 		n.Receive(v, w.at())
 		first, refused := o.life, n.counters.RefusedNonce
 		n.Receive(v, w.at().Add(3*time.Second))
-		if first.IsZero() || o.life != first || n.counters.RefusedNonce != refused+1 {
-			t.Errorf("life at %v, after a second copy at %v; %d refused", first, o.life, n.counters.RefusedNonce-refused)
+		if first.at.IsZero() || o.life != first || n.counters.RefusedNonce != refused+1 {
+			t.Errorf("life %v, after a second copy %v; %d refused", first, o.life, n.counters.RefusedNonce-refused)
 		}
 		return
 	}

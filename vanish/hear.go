@@ -63,7 +63,7 @@ func (n *Node) heard(m *machine, life, now clock.Stamp) {
 	}
 	for _, k := range m.claims {
 		told := n.told[k.Subject]
-		for _, p := range n.members {
+		for _, p := range n.believed {
 			at, was := told[p]
 			if was && now.Sub(at) < toldFor {
 				n.tellAlive(k, p, now)

@@ -186,7 +186,7 @@ func (n *Node) decide(k *claim, e *Eviction, now clock.Stamp) (why Why, by strin
 	e.Nodes = n.known()
 	for _, w := range k.asking {
 		mute := w.mute(now)
-		if n.younger(w.life, now) || n.younger(w.passedOn, now) || w.alive && !mute {
+		if n.younger(w.life.at, now) || n.younger(w.passedOn.at, now) || w.alive && !mute {
 			return Contradicted, w.peer.Name
 		}
 		answered := !w.answered.IsZero()

@@ -142,8 +142,9 @@ type Node struct {
 	braked    bool // as of the last Tick
 	suspects  int  // claims that the others are asked about, as of the last Tick
 
-	members []Peer // the others that live
-	nodes   int    // living and lost, this one counted
+	members  []Peer // the others that live
+	believed []Peer // the same, and those that may only have lost some packets
+	nodes    int    // living and lost, this one counted
 
 	machines map[netip.Addr]*machine
 	claims   map[Subject]*claim
@@ -223,9 +224,16 @@ func New(c Config, now clock.Stamp) (*Node, error) {
 	}, nil
 }
 
-// Members takes the others that live, and how many nodes there are with this one and the lost ones.
-func (n *Node) Members(living []Peer, nodes int) {
+// Members takes the others that live, those that were taken for dead of late, and how many nodes there are with this one and the lost ones. Membership is
+// often wrong about who loses packets, so the latter are asked and answered all the same; they are no proof that there are more nodes.
+func (n *Node) Members(living, missing []Peer, nodes int) {
 	n.members, n.nodes = slices.Clone(living), max(nodes, len(living)+1)
+	n.believed = slices.Clone(living)
+	for _, p := range missing {
+		if !slices.ContainsFunc(n.believed, func(o Peer) bool { return o.Name == p.Name }) { // else it lives a new life
+			n.believed = append(n.believed, p)
+		}
+	}
 	for _, c := range n.order {
 		if c.words != nil {
 			n.askMembers(c)

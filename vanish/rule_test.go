@@ -2,9 +2,11 @@ package vanish
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/mq"
 	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/tombstone"
@@ -438,10 +440,50 @@ func TestLossAndBlockedUDP(t *testing.T) {
 func TestNodesAsGiven(t *testing.T) {
 	for nodes, want := range map[int]int{2: 0, 3: 3, 5: 3, 6: 0} {
 		w := newWorld(12, 3, 4, func(_ int, c *Config) { c.Nodes = nodes })
+		for _, n := range w.nodes { // that was replaced a moment ago is no more
+			n.Members(n.members, []Peer{{Name: "old", Boot: 1}}, 4)
+		}
 		w.die(1)
 		w.run(15 * time.Second)
 		if n := w.total(); n != want {
 			t.Errorf("N = %d: %d evictions, want %d", nodes, n, want)
 		}
+	}
+}
+
+// TestMissing: a member that membership takes for dead, as happens to one that loses packets, is answered, asked and told all the same.
+func TestMissing(t *testing.T) {
+	for _, before := range []time.Duration{0, time.Second, 4 * time.Second, 7 * time.Second} { // the host dies
+		for _, nodes := range []int{3, 9} {
+			w := newWorld(21, nodes, 4)
+			w.die(1)
+			w.run(before)
+			w.miss(1, true)
+			w.run(9*time.Second - before)
+			if n := w.gone(1); n != nodes {
+				t.Errorf("%d nodes, one taken for dead %v after the host died: gone at %d", nodes, before, n)
+			}
+			w.clean(t)
+		}
+	}
+	w := newWorld(21, 3, 4)
+	w.miss(1, true)
+	w.cut(0, 1, false)
+	w.cut(2, 1, false)
+	w.run(30 * time.Second)
+	w.none(t, "the one that is taken for dead hears the host alone")
+	if w.nodes[0].kept[Contradicted] != 1 {
+		t.Errorf("kept for %v", w.nodes[0].kept)
+	}
+	n, k := w.nodes[0], w.nodes[0].claims[subject(1)]
+	n.Take()
+	n.Members(nil, n.believed, 3)
+	n.told[k.Subject] = map[Peer]clock.Stamp{w.nodes[1].peer: w.at(), w.nodes[2].peer: w.at()}
+	if n.Heard(k.Source, w.at(), w.at()); len(n.Take().Packets) != 6 {
+		t.Error("members that are taken for dead, and were told of no life, are not told of it")
+	}
+	living := []Peer{{Name: "n1", Boot: 2}, w.nodes[2].peer}
+	if n.Members(living, []Peer{{Name: "n1", Boot: 1}}, 3); !slices.Equal(n.believed, living) {
+		t.Errorf("an old life of a member that lives is believed: %v", n.believed)
 	}
 }

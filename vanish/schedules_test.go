@@ -71,7 +71,7 @@ func (w *world) replays(r *rand.Rand) func(from, to int, m Message) []Message {
 func (w *world) fault(r *rand.Rand) {
 	i, j, h := r.IntN(len(w.nodes)), r.IntN(len(w.nodes)), r.IntN(len(w.hosts))
 	up := r.IntN(3) == 0
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0, 1:
 		if w.hosts[h].up && !up {
 			w.die(h)
@@ -103,6 +103,8 @@ func (w *world) fault(r *rand.Rand) {
 		w.talk[i][j], w.talkAt[i][j] = up || i == j, w.now
 	case 11:
 		w.links[i][h].oneWay = !up
+	case 12:
+		w.miss(i, !w.nodes[i].missing)
 	case 9:
 		for i := range w.nodes {
 			w.cut(i, h, false)

@@ -108,7 +108,7 @@ func (n *Node) claimStatus(k *claim, now clock.Stamp) ClaimStatus {
 func (w *word) status(now clock.Stamp) WordStatus {
 	return WordStatus{
 		Member: w.peer.Name, Answered: w.answered, Asks: w.asks, Silent: w.silent, Alive: w.alive, Mute: w.mute(now), Holds: w.holds,
-		Why: w.why, Life: w.life,
+		Why: w.why, Life: w.life.at,
 	}
 }
 

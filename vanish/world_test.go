@@ -43,6 +43,7 @@ type wnode struct {
 	peer     Peer
 	gone     bool // its machine is dead
 	asleep   bool // suspended: its clocks go on
+	missing  bool // the others' membership takes it for dead
 	next     time.Duration
 	started  time.Duration
 	evicted  map[int]time.Duration // hosts, newest time
@@ -160,13 +161,25 @@ func (w *world) start(i int, boot uint64) {
 }
 
 func (w *world) members(i int) {
-	var peers []Peer
+	var living, missing []Peer
 	for j, n := range w.nodes {
-		if j != i {
-			peers = append(peers, n.peer)
+		switch {
+		case j == i:
+		case n.missing:
+			missing = append(missing, n.peer)
+		default:
+			living = append(living, n.peer)
 		}
 	}
-	w.nodes[i].Members(peers, len(w.nodes))
+	w.nodes[i].Members(living, missing, len(w.nodes))
+}
+
+// miss lets the others take node i for dead, or find that it lives.
+func (w *world) miss(i int, missing bool) {
+	w.nodes[i].missing = missing
+	for j := range w.nodes {
+		w.members(j)
+	}
 }
 
 // restart gives node i a new life that knows nothing.
@@ -181,6 +194,20 @@ func (w *world) restart(i int) {
 }
 
 func (w *world) lost(p float64) bool { return p > 0 && w.rng.Float64() < p }
+
+// stream is for how long a stream is held up: by a lost SYN or SYN-ACK for a second, then two, then four; by a lost segment for 200 ms, then 400 ms. False: it
+// is given up after ten seconds.
+func (w *world) stream() (late time.Duration, ok bool) {
+	for again := time.Second; w.lost(w.loss) || w.lost(w.loss); again *= 2 {
+		if late += again; late >= 10*time.Second {
+			return late, false
+		}
+	}
+	for again := 200 * ms; w.lost(w.loss); again *= 2 {
+		late += again
+	}
+	return late, true
+}
 
 // registers brings a REGISTER to node i, on the old connection if that passes.
 func (w *world) registers(i, h int) {
@@ -377,8 +404,12 @@ func (w *world) carry(i int) {
 			continue
 		}
 		wait := time.Duration(w.rng.Int64N(int64(w.delay + 1)))
-		if p.Stream && w.loss > 0 {
-			wait += time.Duration(w.rng.IntN(700)) * ms
+		if p.Stream {
+			late, ok := w.stream()
+			if !ok {
+				continue
+			}
+			wait += late
 		}
 		msgs := []Message{p.Msg}
 		if w.hears != nil {

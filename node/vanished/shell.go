@@ -48,6 +48,7 @@ type Conn interface {
 type Members interface {
 	Self() tombstone.Peer
 	Members() []gossip.Member
+	Missing() []tombstone.Peer
 	Nodes() int
 	Tell(to vanish.Peer, msg vanish.Message, stream bool) vanish.Sent
 }
@@ -316,7 +317,7 @@ func (s *Shell) catchUp(now clock.Stamp) {
 			others = append(others, m.Peer)
 		}
 	}
-	s.rule.Members(others, s.gossip.Nodes())
+	s.rule.Members(others, s.gossip.Missing(), s.gossip.Nodes())
 	for subject := range s.claims {
 		if !s.cfg.Claimed(subject) {
 			s.rule.Ended(subject)

@@ -43,6 +43,7 @@ type node struct {
 	name     string
 	conns    []*conn
 	draining atomic.Bool
+	missing  atomic.Bool // the others take it for dead
 	full     atomic.Bool // of streams
 	log      text
 	answers  netip.Addr // a canary that answers
@@ -168,7 +169,18 @@ func (n *node) Self() tombstone.Peer { return tombstone.Peer{Name: n.name, Boot:
 func (n *node) Nodes() int           { return len(n.net.nodes) }
 func (n *node) Members() (all []gossip.Member) {
 	for _, one := range n.net.nodes {
-		all = append(all, gossip.Member{Peer: one.Self(), Self: one == n})
+		if one == n || !one.missing.Load() {
+			all = append(all, gossip.Member{Peer: one.Self(), Self: one == n})
+		}
+	}
+	return all
+}
+
+func (n *node) Missing() (all []tombstone.Peer) {
+	for _, one := range n.net.nodes {
+		if one != n && one.missing.Load() {
+			all = append(all, one.Self())
+		}
 	}
 	return all
 }
@@ -406,6 +418,20 @@ func TestDraining(t *testing.T) {
 		pass(3 * time.Second)
 		if a := w.nodes[0].kinds(); a != "kept draining;would_evict;" {
 			t.Errorf("%q", a)
+		}
+	})
+}
+
+// TestMissing: a member that the others take for dead, and that may only have lost some packets, is asked and answered all the same.
+func TestMissing(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		w.nodes[0].missing.Store(true)
+		w.cut(host(3).String())
+		pass(9 * time.Second)
+		for _, n := range w.nodes {
+			if k := n.kinds(); k != "would_evict;" || len(n.Status().Decisions[0].Agreed) != 2 {
+				t.Errorf("%s: %s", n.name, k)
+			}
 		}
 	})
 }

@@ -33,6 +33,12 @@ type watch struct {
 	ended   map[int]int64                   // true time of the newest end of a connection of each host: what it said last nobody has looked at
 }
 
+// missing is a member that is taken for dead, and may only have lost some packets.
+type missing struct {
+	tombstone.Peer
+	until int64 // true time
+}
+
 // told is what another node has told of a host, as true times.
 type told struct {
 	boot         uint64
@@ -131,13 +137,18 @@ func (h *watch) catchUp(now clock.Stamp) {
 		return
 	}
 	h.looked = now
-	var others []vanish.Peer
+	var others, missing []vanish.Peer
 	for _, o := range h.n.w.nodes {
-		if p, listed := h.n.members[o.name()]; listed && o != h.n {
+		p, listed := h.n.members[o.name()]
+		switch m := h.n.missing[o.name()]; {
+		case o == h.n:
+		case listed:
 			others = append(others, p)
+		case m.until > h.n.w.now:
+			missing = append(missing, m.Peer)
 		}
 	}
-	h.rule.Members(others, len(h.n.w.nodes))
+	h.rule.Members(others, missing, len(h.n.w.nodes))
 	for s := range h.claims {
 		if !h.claimed(s) {
 			h.rule.Ended(s)
@@ -268,7 +279,7 @@ func (h *watch) send(p vanish.Packet) {
 	n, w := h.n, h.n.w
 	to, sent := w.byPeer(p.To), vanish.Went
 	switch {
-	case n.members[p.To.Name] != p.To:
+	case n.members[p.To.Name] != p.To && (n.missing[p.To.Name].Peer != p.To || n.missing[p.To.Name].until <= w.now):
 		sent = vanish.NotSent
 	case p.Stream && w.Chance(0.02):
 		sent = vanish.HeldBack

@@ -100,6 +100,7 @@ func (w *World) memberUp(at, who *node) {
 	if at.members[p.Name] != p {
 		at.members[p.Name], at.changed = p, w.now
 	}
+	delete(at.missing, p.Name)
 	at.when(w.now, func() { at.output(at.x.MemberUp(p, at.stamp())) })
 }
 
@@ -114,6 +115,9 @@ func (w *World) suspect(a, b *node) {
 }
 
 func (w *World) forget(at *node, p tombstone.Peer) {
+	if at.members[p.Name] == p {
+		at.missing[p.Name] = missing{p, w.now + int64(30*time.Second)}
+	}
 	at.left(p)
 	at.when(w.now, func() {
 		at.x.MemberLeft(p, at.stamp())

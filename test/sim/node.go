@@ -37,6 +37,7 @@ type node struct {
 	touched bool // the tables may have changed since they were checked
 
 	members map[string]tombstone.Peer // that it takes to be alive
+	missing map[string]missing        // that it takes for dead, and hears all the same
 	judges  bool                      // whether hosts are dead, or answers those that do
 	mode    vanish.Mode
 	watch   *watch  // nil: not in this life
@@ -63,7 +64,7 @@ func (n *node) start() {
 		delete(o.heard, n.index)
 	}
 	n.heard = map[int]int64{}
-	n.members, n.told, n.watch, n.began = map[string]tombstone.Peer{}, nil, nil, n.w.now
+	n.members, n.missing, n.told, n.watch, n.began = map[string]tombstone.Peer{}, map[string]missing{}, nil, nil, n.w.now
 	tables := routes.Config{
 		Clock: n.stamp, Encode: func(b []byte, _ *routes.Route, _ bool) []byte { return b },
 		TombstoneTTL: tombstone.TTL,
