@@ -98,6 +98,55 @@ func TestNotJudgedAreCounted(t *testing.T) {
 	}
 }
 
+// lastLooks notes looks at connections.
+type lastLooks struct {
+	*played.At
+	open chan bool // whether the kernel could still be asked
+}
+
+type lastLook struct {
+	vanished.Conn
+	*lastLooks
+}
+
+func (l *lastLooks) Conn(c vanished.Conn) vanished.Conn { return lastLook{c, l} }
+
+func (l lastLook) Look() (rpc.Look, bool) {
+	look, ok := l.Conn.Look()
+	l.open <- ok
+	return look, ok
+}
+
+// TestLastWord: a connection from a broker's machine is looked at once more before it is closed, and nobody else's, also by a node that only answers.
+func TestLastWord(t *testing.T) {
+	cfg := config.Default(config.System{UserHome: t.TempDir()})
+	cfg.Options.BindAddress, cfg.Options.ListenPort, cfg.ReadyAfter = "127.0.0.1", 0, 0
+	g := gossip.DefaultConfig()
+	g.Bind, g.Cluster, g.Name = "127.0.0.1:0", t.Name(), "n1"
+	cfg.Gossip = &g
+	n, err := New(cfg, slog.New(slog.DiscardHandler))
+	kit.Must(t, err)
+	l := &lastLooks{At: new(played.Hosts).At("n1"), open: make(chan bool, 10)}
+	n.Play(l)
+	kit.Launch(t, n)
+	ends := func(c *rpc.Client) {
+		c.Close()
+		kit.Until(t, "closed", func() bool { return n.server.ConnCount() == 0 })
+	}
+	c := dial(t, n)
+	ask(t, c, remoting.GetBrokerClusterInfo, nil, "")
+	ends(c)
+	if len(l.open) > 0 {
+		t.Error("a connection of a machine without brokers was looked at")
+	}
+	c = dial(t, n)
+	ask(t, c, remoting.RegisterBroker, brokerHeader("0"), "")
+	ends(c)
+	if len(l.open) != 1 || !<-l.open {
+		t.Error("a broker's connection was not looked at before it was closed")
+	}
+}
+
 // TestVanishedIsTold: hosts are played, all else is real. What two of three nodes took out and the third, which only observes, still holds is told as that at
 // all three, and not in the 3 s in which each judges for itself.
 func TestVanishedIsTold(t *testing.T) {

@@ -200,7 +200,7 @@ func newServer(cfg *config.Config, n *Node, timed bool, log *slog.Logger) (*rpc.
 	rc.ProxyFrom = cfg.ProxyFrom
 	rc.MaxFrame = int(cfg.FrameMaxBytes)
 	rc.MaxConns = cfg.MaxConnections
-	rc.Memory, rc.Owner, rc.Listed = cfg.Memory.Passing, n.owner, n.listed
+	rc.Memory, rc.Owner, rc.Listed, rc.Closing = cfg.Memory.Passing, n.owner, n.listed, n.lastWord
 	rc.SocketReadBuffer = int(o.ServerSocketRcvBufSize)
 	rc.SocketWriteBuffer = int(o.ServerSocketSndBufSize)
 	if o.WriteBufferHighWaterMark > 0 && o.WriteBufferLowWaterMark > 0 {

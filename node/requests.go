@@ -124,6 +124,13 @@ func (n *Node) routeQueries() uint64 {
 	return n.counts.Handled(int(n.dispatch.slot(remoting.GetRouteInfoByTopic)))
 }
 
+// lastWord has what a connection said last be heard.
+func (n *Node) lastWord(c *rpc.Conn) {
+	if n.vanished != nil {
+		n.vanished.Closing(n.heard(c))
+	}
+}
+
 // Closed removes what was registered on a connection that is gone (BrokerHousekeepingService). It never makes a
 // tombstone: only an UNREGISTER does. A node that stops closes the connections itself: no broker is lost, none is told that
 // another is, and the last requests still find their routes.

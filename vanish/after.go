@@ -119,7 +119,7 @@ func (n *Node) refute(k *claim, by string, now clock.Stamp) {
 	n.out.Events = append(n.out.Events, Event{Kind: Refuted, Claim: k.Claim, By: by, Silence: now.Sub(e.at)})
 	k.machine.Alive(now) // the others are told the age of the newest sign; as young as this keeps
 	for _, p := range n.believed {
-		n.tellAlive(k, p, now)
+		n.tellAlive(k.Subject, k.machine, p, now)
 	}
 	counting := 0
 	for range n.after.holds.Counting(scope{all: true}) {

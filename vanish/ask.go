@@ -320,15 +320,19 @@ func (n *Node) answer(q Query, now clock.Stamp) {
 
 func (n *Node) say(s Subject, to Peer, now clock.Stamp) Answer {
 	a := Answer{Life: Never, PassedOn: Never, Why: uint8(NotHeld)}
-	k := n.claims[s]
-	if k == nil {
-		if len(n.told) < maxTold+len(n.claims) {
+	k, m := n.claims[s], n.machines[s.Source]
+	if m != nil {
+		a.Life = age(m.Life(), now)
+	}
+	if k == nil { // it may hold another of that host, or have held this one a moment ago
+		if (m == nil || a.Life >= n.times.Vote) && len(n.told) < maxTold+len(n.claims) {
 			n.tells(s, to, now)
+			if m != nil && n.told[s] != nil && !slices.Contains(m.asked, s) {
+				m.asked = append(m.asked, s)
+			}
 		}
 		return a
 	}
-	m := k.machine
-	a.Life = age(m.Life(), now)
 	a.Silence = m.Silence(n.attention.Since(), now).Truncate(time.Millisecond)
 	for _, w := range k.asking { // first-hand alone: what is passed on and on would never grow old
 		if at := w.life.at; !at.IsZero() && (a.PassedOn == Never || age(at, now) < a.PassedOn) {
@@ -372,11 +376,11 @@ func age(then, now clock.Stamp) time.Duration {
 }
 
 // tellAlive tells a member three times that what it was told is over.
-func (n *Node) tellAlive(k *claim, to Peer, now clock.Stamp) {
-	m := Alive{From: n.cfg.Self, News: []News{{k.Subject, age(k.machine.Life(), now)}}}
+func (n *Node) tellAlive(s Subject, m *machine, to Peer, now clock.Stamp) {
+	msg := Alive{From: n.cfg.Self, News: []News{{s, age(m.Life(), now)}}}
 	for i := range 3 {
 		// What is sent later tells an age that is younger than it is by then, which keeps.
-		n.out.Packets = append(n.out.Packets, Packet{To: to, Msg: m, After: time.Duration(i) * 150 * time.Millisecond})
+		n.out.Packets = append(n.out.Packets, Packet{To: to, Msg: msg, After: time.Duration(i) * 150 * time.Millisecond})
 	}
 }
 

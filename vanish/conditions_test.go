@@ -618,7 +618,7 @@ func TestLifeIsToldWhateverWasSaid(t *testing.T) {
 		"many others were asked about": {func(n *Node, k *claim) {
 			n.Closed(k.Conn)
 			for i := range maxTold + len(n.claims) {
-				n.say(Subject{Name: "stranger", BrokerID: int64(i), Source: source(0)}, n.members[0], clock.Stamp{Raw: 1, Boot: 1})
+				n.say(Subject{Name: "stranger", BrokerID: int64(i), Source: source(99)}, n.members[0], clock.Stamp{Raw: 1, Boot: 1})
 			}
 		}, 0, 0},
 	} {

@@ -14,6 +14,9 @@ func (n *Node) Heard(source netip.Addr, life, now clock.Stamp) {
 	}
 }
 
+// Knows says that something is or was held of a source: its signs of life are of use.
+func (n *Node) Knows(source netip.Addr) bool { return n.machines[source] != nil }
+
 // Looked takes a reading of a watched connection.
 func (n *Node) Looked(conn uint64, r Reading, now clock.Stamp) {
 	l := n.lines[conn]
@@ -62,13 +65,22 @@ func (n *Node) heard(m *machine, life, now clock.Stamp) {
 		return
 	}
 	for _, k := range m.claims {
-		told := n.told[k.Subject]
-		for _, p := range n.believed {
-			at, was := told[p]
-			if was && now.Sub(at) < toldFor {
-				n.tellAlive(k, p, now)
-			}
-		}
-		delete(n.told, k.Subject)
+		n.tellAll(k.Subject, m, now)
 	}
+	for _, s := range m.asked {
+		n.tellAll(s, m, now)
+	}
+	m.asked = nil
+}
+
+// tellAll tells of life whoever was told of none.
+func (n *Node) tellAll(s Subject, m *machine, now clock.Stamp) {
+	told := n.told[s]
+	for _, p := range n.believed {
+		at, was := told[p]
+		if was && now.Sub(at) < toldFor {
+			n.tellAlive(s, m, p, now)
+		}
+	}
+	delete(n.told, s)
 }

@@ -1,6 +1,7 @@
 package vanish
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -30,6 +31,12 @@ type Subject struct {
 	Cluster, Addr, Name string
 	BrokerID            int64
 	Source              netip.Addr // unmapped
+}
+
+// compare puts subjects in order.
+func (s Subject) compare(o Subject) int {
+	return cmp.Or(cmp.Compare(s.Cluster, o.Cluster), cmp.Compare(s.Addr, o.Addr), cmp.Compare(s.Name, o.Name), cmp.Compare(s.BrokerID, o.BrokerID),
+		s.Source.Compare(o.Source))
 }
 
 // Message is one of Query, View and Alive. memberlist hands messages over without a source, so each carries its sender; an

@@ -34,6 +34,7 @@ const (
 	remember      = 10 * time.Minute // evictions count for the brake
 	toldFor       = 30 * time.Second // whoever was told of no life is told of it
 	maxTold       = 4_096            // subjects that this node does not hold and was asked about, likewise
+	maxLeft       = 4_096            // hosts of which nothing is held any more, likewise
 	questionsKept = 5 * time.Second  // answers later than this say nothing that counts
 )
 
@@ -147,6 +148,7 @@ type Node struct {
 	nodes    int    // living and lost, this one counted
 
 	machines map[netip.Addr]*machine
+	left     []*machine // of which nothing is held any more, the newest last; what comes of their sources again is another machine
 	claims   map[Subject]*claim
 	order    []*claim // in the order of their arrival, so that runs with one seed are alike
 	lines    map[uint64]*line
@@ -171,6 +173,7 @@ type machine struct {
 	source netip.Addr
 	lines  int // watched
 	claims []*claim
+	asked  []Subject   // that are not held, and that a member was told of no life of
 	silent bool        // told so
 	quiet  clock.Stamp // since when it was then
 	turn   uint64      // in which it was met last
@@ -297,13 +300,35 @@ func (n *Node) unwatch(l *line) {
 	l.machine.lines--
 }
 
+// machine is that of a source of which something is or will be held. One of which nothing was begins anew: it may be another.
 func (n *Node) machine(source netip.Addr, now clock.Stamp) *machine {
 	m := n.machines[source]
-	if m == nil {
-		m = &machine{Host: NewHost(n.times, now), source: source}
-		n.machines[source] = m
+	if m != nil && len(m.claims) > 0 {
+		return m
 	}
+	m = &machine{Host: NewHost(n.times, now), source: source}
+	for s := range n.told {
+		if s.Source == source {
+			m.asked = append(m.asked, s)
+		}
+	}
+	slices.SortFunc(m.asked, Subject.compare)
+	n.machines[source] = m
 	return m
+}
+
+// forgetLeft forgets hosts of which nothing is held, and of which no sign of life is young enough to matter to anybody.
+func (n *Node) forgetLeft(now clock.Stamp) {
+	old := max(len(n.left)-maxLeft, 0)
+	for old < len(n.left) && now.Elapsed(n.left[old].Life()) >= n.times.After {
+		old++
+	}
+	for _, m := range n.left[:old] {
+		if n.machines[m.source] == m {
+			delete(n.machines, m.source)
+		}
+	}
+	n.left = slices.Delete(n.left, 0, old)
 }
 
 // Ended takes that a registration is gone by anything but this rule, by its subject. What this rule took is told by Took.
@@ -336,8 +361,11 @@ func (n *Node) drop(k *claim) {
 	m := k.machine
 	m.claims = slices.DeleteFunc(m.claims, same)
 	n.watch(k, false)
-	if len(m.claims) == 0 {
-		delete(n.machines, m.source)
+	if n.told[k.Subject] != nil {
+		m.asked = append(m.asked, k.Subject)
+	}
+	if len(m.claims) == 0 { // what was heard of it is told for a while
+		n.left = append(n.left, m)
 	}
 }
 
@@ -361,6 +389,7 @@ func (n *Node) Due(now clock.Stamp) (conns []uint64) {
 func (n *Node) Tick(now clock.Stamp) {
 	n.after.sweep(now)
 	n.forgetQuestions(now)
+	n.forgetLeft(now)
 	if n.cfg.Mode == Off {
 		return
 	}

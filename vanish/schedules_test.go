@@ -71,7 +71,7 @@ func (w *world) replays(r *rand.Rand) func(from, to int, m Message) []Message {
 func (w *world) fault(r *rand.Rand) {
 	i, j, h := r.IntN(len(w.nodes)), r.IntN(len(w.nodes)), r.IntN(len(w.hosts))
 	up := r.IntN(3) == 0
-	switch r.IntN(13) {
+	switch r.IntN(14) {
 	case 0, 1:
 		if w.hosts[h].up && !up {
 			w.die(h)
@@ -101,6 +101,12 @@ func (w *world) fault(r *rand.Rand) {
 		}
 	case 10:
 		w.talk[i][j], w.talkAt[i][j] = up || i == j, w.now
+	case 13:
+		for i := range w.nodes {
+			if up || i == j {
+				w.closes(i, h)
+			}
+		}
 	case 11:
 		w.links[i][h].oneWay = !up
 	case 12:

@@ -253,6 +253,21 @@ func (w *world) tell(i int) {
 	}
 }
 
+// closes ends the connection of node i to host h by a FIN of its process, which is looked at.
+func (w *world) closes(i, h int) {
+	l, n := w.links[i][h], w.nodes[i]
+	if n.gone || n.asleep || l.conn == 0 || !l.flow || !l.up || !w.hosts[h].up {
+		return
+	}
+	w.sign(l)
+	l.heard, l.probes = w.now, 0
+	w.look(i, []uint64{l.conn})
+	n.table.ConnLost(l.conn)
+	n.Closed(l.conn)
+	l.conn = 0
+	w.carry(i)
+}
+
 // reaches says that a packet to host h by node i is answered.
 func (w *world) reaches(i, h int, old bool) bool {
 	l := w.links[i][h]
@@ -480,7 +495,7 @@ func (w *world) oracle(i, h int, e Eviction) {
 		if w.loss > 0 || w.udp {
 			roundTrip += time.Second
 		}
-		if ago := w.now - l.truth; l.conn != 0 && ago > roundTrip && ago < d {
+		if ago := w.now - l.truth; ago > roundTrip && ago < d {
 			say("node %d heard it %v ago", j, ago)
 		}
 	}

@@ -193,6 +193,23 @@ func (s *Shell) Registered(c Conn, r *routes.Registration) {
 	s.rule.Registered(claim, why == rpc.Watched, s.cfg.Clock())
 }
 
+// Closing is told of a connection that is about to be closed: what was heard on it since the last look would be lost.
+func (s *Shell) Closing(c Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.rule.Knows(c.SocketAddr().Addr()) {
+		return
+	}
+	if l, ok := c.Look(); ok {
+		s.rule.Looked(c.ID(), reading(&l), s.cfg.Clock())
+		s.heardOn(c, &l)
+	}
+	select { // there may be members to tell
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Closed is told of a connection that is gone.
 func (s *Shell) Closed(c Conn) {
 	s.mu.Lock()
@@ -251,6 +268,7 @@ func (s *Shell) tick() vanish.Output {
 	now := s.cfg.Clock()
 	s.catchUp(now)
 	if s.cfg.Rule.Mode == vanish.Off {
+		s.rule.Tick(now)
 		return vanish.Output{}
 	}
 	silent := map[netip.Addr]bool{}
@@ -268,11 +286,21 @@ func (s *Shell) tick() vanish.Output {
 func (s *Shell) look(id uint64) (heard time.Duration, ok bool) {
 	l, ok := s.glance(id)
 	if ok {
-		s.rule.Looked(id, vanish.Reading{
-			Heard: l.Heard, Probes: l.Probes, Retransmits: l.Retransmits, DataIn: l.DataIn, DataOut: l.DataOut, Unacked: l.Unacked,
-		}, s.cfg.Clock())
+		s.rule.Looked(id, reading(&l), s.cfg.Clock())
 	}
 	return l.Heard, ok
+}
+
+func reading(l *rpc.Look) vanish.Reading {
+	return vanish.Reading{
+		Heard: l.Heard, Probes: l.Probes, Retransmits: l.Retransmits, DataIn: l.DataIn, DataOut: l.DataOut, Unacked: l.Unacked,
+	}
+}
+
+// heardOn takes what a look at any connection says of the machine behind it.
+func (s *Shell) heardOn(c Conn, l *rpc.Look) {
+	now := s.cfg.Clock()
+	s.rule.Heard(c.SocketAddr().Addr(), now.Add(-max(l.Heard-lookGrant, 0)), now)
 }
 
 // glance is what the kernel says of a connection that claims belong to.
@@ -298,8 +326,7 @@ func (s *Shell) lookBeside(silent map[netip.Addr]bool) {
 			continue
 		}
 		if l, ok := c.Look(); ok && !l.Closed {
-			now := s.cfg.Clock()
-			s.rule.Heard(from, now.Add(-max(l.Heard-lookGrant, 0)), now)
+			s.heardOn(c, &l)
 		}
 	}
 }
@@ -350,8 +377,7 @@ func (s *Shell) lookUnwatched(q vanish.Query) {
 			continue
 		}
 		if l, ok := s.glance(claim.Conn); ok && !l.Closed {
-			now := s.cfg.Clock()
-			s.rule.Heard(subject.Source, now.Add(-max(l.Heard-lookGrant, 0)), now)
+			s.heardOn(s.conns[claim.Conn], &l)
 		}
 	}
 }

@@ -88,6 +88,7 @@ type conn struct {
 	forced  time.Time  // the last probe that was answered at once
 	extra   int        // probes in vain that were asked for
 	watched int        // calls
+	blind   bool       // it began with a PROXY header
 }
 
 func (n *net) since(node, host string) (time.Time, bool) {
@@ -137,6 +138,9 @@ const idle = 2 * time.Second
 
 // Look is what Linux tells: the last of the probes, one every two seconds, that was answered, and those since then, one a second.
 func (c *conn) Look() (rpc.Look, bool) {
+	if c.blind {
+		return rpc.Look{}, false
+	}
 	now, end := time.Now(), time.Now()
 	at, cut := c.node.net.since(c.node.name, c.host.String())
 	if cut {
@@ -612,6 +616,45 @@ func TestBrake(t *testing.T) {
 			t.Error("braked without hosts")
 		}
 	})
+}
+
+// TestLastWord: what was heard on a connection since the last look counts when it is closed, of a broker or of anybody else on its machine; of other machines
+// nobody is looked at.
+func TestLastWord(t *testing.T) {
+	for what, c := range map[string]struct {
+		which func(n *node) *conn
+		want  bool
+	}{
+		"its own":            {func(n *node) *conn { return n.open()[1] }, true},
+		"another of it":      {func(n *node) *conn { return &conn{node: n, id: 70, host: host(1), began: time.Now()} }, true},
+		"one of it by PROXY": {func(n *node) *conn { return &conn{node: n, id: 70, host: host(1), blind: true} }, false},
+		"another host's":     {func(n *node) *conn { return &conn{node: n, id: 70, host: host(2), began: time.Now()} }, false},
+		"a stranger's":       {func(n *node) *conn { return &conn{node: n, id: 70, host: host(77), began: time.Now()} }, false},
+	} {
+		play(t, all(3), func(w *net) {
+			n := w.nodes[0]
+			w.cut(host(1).String())
+			pass(6 * time.Second)
+			n.halt()
+			w.heal(host(1).String())
+			n.open()[1].Probe()
+			before := n.of("broker-" + host(1).String())[0].Silence
+			n.Closing(c.which(n))
+			n.Closing(c.which(n))
+			if after := n.of("broker-" + host(1).String())[0].Silence; before < 5*time.Second || (after < time.Second) != c.want {
+				t.Errorf("%s: silent for %v, then %v", what, before, after)
+			}
+			alive := 0
+			for _, p := range n.take().Packets {
+				if _, is := p.Msg.(vanish.Alive); is {
+					alive++
+				}
+			}
+			if (alive > 0) != c.want || len(n.wake) == 0 && c.want {
+				t.Errorf("%s: the others are told %d times", what, alive)
+			}
+		})
+	}
 }
 
 // TestTheLastLook: what was decided is carried out only if nothing was heard since: neither by the rule nor by a look at that moment, and of the claim as it was

@@ -159,6 +159,9 @@ func (c *Conn) end(err error) {
 	c.release()
 	c.wire.sample()
 	c.lookBack(err)
+	if s.cfg.Closing != nil {
+		s.cfg.Closing(c)
+	}
 	_ = c.net.Close()
 	if c.framed {
 		s.handler.Closed(c)

@@ -100,6 +100,9 @@ type Config struct {
 	// to the socket. It is called where the connection is served and must not wait. Nil: nothing is timed.
 	Timed func(code int32, took time.Duration)
 
+	// Closing is told of a connection whose socket is about to be closed, while Look can still read it, and must not wait. Nil: of none.
+	Closing func(c *Conn)
+
 	// Owner says whether a connection owns a registration, and for how long the eldest of them has been there: such a connection gives
 	// way last. Called from any goroutine.
 	Owner func(c *Conn) (since time.Duration, owns bool)

@@ -356,6 +356,46 @@ func TestLook(t *testing.T) {
 	kit.Until(t, "the reset", func() bool { return look().Closed })
 }
 
+// TestClosing: when the end of a connection is told it can still be looked at, once, whoever ended it and whether it has said anything.
+func TestClosing(t *testing.T) {
+	t.Parallel()
+	type last struct {
+		l  Look
+		ok bool
+	}
+	told := make(chan last, 10)
+	s := start(t, handlerFunc{serve: echo}, func(c *Config) {
+		c.Closing = func(c *Conn) {
+			l, ok := c.Look()
+			told <- last{l, ok}
+		}
+	})
+	for what, c := range map[string]struct {
+		end   func(p *peer)
+		reset bool
+	}{
+		"FIN":               {func(p *peer) { p.Close() }, false},
+		"FIN, after a word": {func(p *peer) { p.Put(request(103, 1, 0, "")); p.Next(); p.Close() }, false},
+		"RST":               {func(p *peer) { p.Conn.(*net.TCPConn).SetLinger(0); p.Close() }, true},
+		"the node": {func(*peer) {
+			for c := range s.Conns() {
+				c.Close("test")
+			}
+		}, false},
+	} {
+		p := dial(t, s)
+		only(t, s)
+		c.end(p)
+		if got := <-told; !got.ok || got.l.Closed != c.reset || got.l.Heard > patience {
+			t.Errorf("%s: %+v", what, got)
+		}
+		kit.Until(t, "closed", func() bool { return s.ConnCount() == 0 })
+	}
+	if len(told) > 0 {
+		t.Error("told more than once")
+	}
+}
+
 // TestWatchingWakesNobody: probes and their answers, and looks, leave a connection that is parked as it is.
 func TestWatchingWakesNobody(t *testing.T) {
 	t.Parallel()

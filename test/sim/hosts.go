@@ -30,7 +30,7 @@ type watch struct {
 	told    map[vanish.Subject]map[int]told // by whom
 	taken   map[vanish.Subject]taken        // by the rule, and not registered since
 	refuted map[vanish.Subject]int64        // true time
-	ended   map[int]int64                   // true time of the newest end of a connection of each host: what it said last nobody has looked at
+	aside   map[tombstone.Key]aside         // what may be put back
 }
 
 // missing is a member that is taken for dead, and may only have lost some packets.
@@ -62,7 +62,18 @@ const (
 func (w *World) opDeadHosts(a [4]int64) {
 	n := w.nodes[a[0]]
 	n.judges, n.mode = true, vanish.Mode(a[1])
+	if w.seed%5 == 0 {
+		w.Timeout = 30 * time.Second // registrations end by themselves
+	}
 	n.listen(30 * time.Second)
+}
+
+// asideBytes is what nodes keep of what vanished hosts lost: nothing in every fourth world.
+func (w *World) asideBytes() int64 {
+	if w.seed%4 == 3 {
+		return 0
+	}
+	return routes.DefaultAsideBytes
 }
 
 // listen begins the rule in the present life of the node.
@@ -75,7 +86,7 @@ func (n *node) listen(already time.Duration) {
 	h := &watch{
 		n: n, mode: n.mode, rule: rule, claims: map[vanish.Subject]vanish.Claim{}, spoken: map[uint64]uint64{}, watched: map[vanish.Subject]bool{},
 		told: map[vanish.Subject]map[int]told{}, taken: map[vanish.Subject]taken{}, refuted: map[vanish.Subject]int64{},
-		ended: map[int]int64{},
+		aside: map[tombstone.Key]aside{},
 	}
 	n.watch = h
 	n.when(n.w.now+int64(n.w.Between(0, vanish.Tick)), h.loop)
@@ -94,6 +105,7 @@ func (h *watch) tick() {
 	now := h.n.stamp()
 	h.catchUp(now)
 	if h.mode == vanish.Off {
+		h.rule.Tick(now)
 		return
 	}
 	silent := map[int]bool{}
@@ -127,9 +139,13 @@ func (h *watch) look(c *conn) (heard time.Duration) {
 // lookBeside reads that of another connection of the same host.
 func (h *watch) lookBeside(c *conn) {
 	if r, closed := c.Kernel.Look(); !closed {
-		now := h.n.stamp()
-		h.rule.Heard(c.Proc.IP(), now.Add(-max(r.Heard-20*time.Millisecond, 0)), now)
+		h.heardOn(c, r)
 	}
+}
+
+func (h *watch) heardOn(c *conn, r vanish.Reading) {
+	now := h.n.stamp()
+	h.rule.Heard(c.Proc.IP(), now.Add(-max(r.Heard-20*time.Millisecond, 0)), now)
 }
 
 func (h *watch) catchUp(now clock.Stamp) {
@@ -154,6 +170,13 @@ func (h *watch) catchUp(now clock.Stamp) {
 			h.rule.Ended(s)
 			delete(h.claims, s)
 		}
+	}
+}
+
+// said notes what a frame is about.
+func (n *node) said(f *world.Frame) {
+	if n.watch != nil {
+		n.watch.touched(f.Key, f.Name)
 	}
 }
 
@@ -193,8 +216,17 @@ func (h *watch) registered(c *conn, f *world.Frame) {
 	}
 }
 
+// closing looks at a connection that is about to be closed.
+func (h *watch) closing(c *conn) {
+	if c.Proc.Kind != world.Proxied && h.rule.Knows(c.Proc.IP()) {
+		r, _ := c.Kernel.Look()
+		h.rule.Looked(c.ID, r, h.n.stamp())
+		h.heardOn(c, r)
+		h.carryOut()
+	}
+}
+
 func (h *watch) closed(c *conn) {
-	h.ended[c.Proc.Host()] = h.n.w.now
 	h.rule.Closed(c.ID)
 	delete(h.spoken, c.ID)
 	for s, claim := range h.claims {
@@ -207,6 +239,7 @@ func (h *watch) closed(c *conn) {
 			delete(h.taken, s)
 		}
 	}
+	maps.DeleteFunc(h.aside, func(_ tombstone.Key, a aside) bool { return a.claim.Conn == c.ID })
 }
 
 // carryOut does what the rule wants.
@@ -251,10 +284,17 @@ func (h *watch) carryOut() {
 			h.evict(e, decided)
 		}
 	}
+	for _, r := range out.Restore {
+		if w.Chance(0.3) {
+			n.when(w.now+int64(w.Between(0, 60*time.Millisecond)), func() { h.restore(&r) })
+		} else {
+			h.restore(&r)
+		}
+	}
 	for i := range out.Events {
 		h.event(&out.Events[i])
 	}
-	if h.mode == vanish.Off && (len(out.Probes)+len(out.Connects)+len(out.Evict) > 0 || slices.ContainsFunc(out.Packets, func(p vanish.Packet) bool {
+	if h.mode == vanish.Off && (len(out.Probes)+len(out.Connects)+len(out.Evict)+len(out.Restore) > 0 || slices.ContainsFunc(out.Packets, func(p vanish.Packet) bool {
 		_, answers := p.Msg.(vanish.View)
 		return !answers
 	})) {
@@ -387,7 +427,7 @@ func (h *watch) evict(e vanish.Eviction, decided int64) {
 		h.rule.Took(e, took)
 		return
 	}
-	g := n.ghosts[key]
+	g, before := n.ghosts[key], n.record(key)
 	n.touched = true
 	taken, eff := n.table.Vanish(&v)
 	w.Logf("%s judges the host of %s dead (silence %v, agreed %v, mute %v): %v", n.name(), e.Cluster, e.Silence, e.Agreed, e.Mute, taken)
@@ -396,12 +436,41 @@ func (h *watch) evict(e vanish.Eviction, decided int64) {
 	if taken != routes.NotTaken {
 		n.twin = nil
 		h.checkEviction(&e, host, decided)
-		h.tookOut(&e, host, g, taken)
+		h.tookOut(&e, host, g, before, taken)
 	}
 	h.rule.Took(e, taken != routes.NotTaken)
 	n.effects(eff)
 	n.check()
 	h.carryOut()
+}
+
+// restore puts back what was taken out, if its host is heard by one more look.
+func (h *watch) restore(r *vanish.Restoration) {
+	n, alive := h.n, false
+	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
+	back := routes.Restoration{Key: key, Identity: tombstone.Identity{Name: r.Name, BrokerID: r.BrokerID, RemoteIP: r.Source}, Owner: r.Conn}
+	back.Alive = func() bool {
+		c := n.conns[r.Conn]
+		if c == nil {
+			return false
+		}
+		l, closed := c.Kernel.Look()
+		alive = r.Stands(!closed, l, n.stamp())
+		return alive
+	}
+	n.touched = true
+	done, eff := n.table.Restore(&back)
+	back.Alive = func() bool { return alive }
+	n.noted(key, r.Source, func(t *routes.Table) { t.Restore(&back) }, byBroker)
+	if done == routes.PutBack {
+		h.putBack(r, key)
+		h.claims[r.Subject], h.watched[r.Subject] = r.Claim, true
+	}
+	if done != routes.NotYet {
+		h.rule.Restored(r, done == routes.PutBack)
+	}
+	n.effects(eff)
+	n.check()
 }
 
 // answeredFor is something on the way that answers for hosts that are not there.

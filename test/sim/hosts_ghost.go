@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -77,20 +78,20 @@ func (h *watch) hears(m words) {
 // checkEviction is V-3 to V-6 and V-13: nobody is evicted whom a node heard that could say so.
 func (h *watch) checkEviction(e *vanish.Eviction, host int, decided int64) {
 	n, w := h.n, h.n.w
-	if at, _ := w.Heard(host, n.index); time.Duration(w.now-at) < evictAfter-drift && !h.cutOff(host) {
+	if at, _ := w.Heard(host, n.index); time.Duration(w.now-at) < evictAfter-drift {
 		w.FailHost(13, "%s evicts %s, which it heard %v ago", n.name(), e.Cluster, time.Duration(w.now-at))
 	}
 	unheard := 1
 	for _, o := range w.nodes {
 		at, broke := w.Heard(host, o.index)
 		ago := time.Duration(w.now - at)
-		if o != n && (ago >= vote-drift || time.Duration(w.now-broke) <= 1500*time.Millisecond || o.watch != nil && o.watch.cutOff(host)) {
+		if o != n && (ago >= vote-drift || time.Duration(w.now-broke) <= 1500*time.Millisecond) {
 			unheard++
 		}
-		if o == n || o.down || o.watch == nil || time.Duration(w.now-o.until) < time.Second || at < o.began || o.watch.cutOff(host) {
+		if o == n || o.down || o.watch == nil || time.Duration(w.now-o.until) < time.Second || at < o.began {
 			continue
 		}
-		if claim, held := o.watch.claims[e.Subject]; held && o.conns[claim.Conn] != nil && w.clean(n, o) && ago > w.roundTrip(e) && ago < vote-2*drift {
+		if w.clean(n, o) && ago > w.roundTrip(e) && ago < vote-2*drift {
 			w.FailHost(13, "%s evicts %s, which %s heard %v ago", n.name(), e.Cluster, o.name(), ago)
 		}
 		if t := h.told[e.Subject][o.index]; t.boot == o.boot && t.came < decided && max(t.life, t.passed) > w.now-int64(vote-6*drift) {
@@ -118,12 +119,6 @@ func (h *watch) checkEviction(e *vanish.Eviction, host int, decided int64) {
 		w.FailHost(4, "%s evicts %s, and hears no other host", n.name(), e.Cluster)
 	}
 	w.Vanished++
-}
-
-// cutOff says that a connection of the host has ended a moment ago.
-func (h *watch) cutOff(host int) bool {
-	at, has := h.ended[host]
-	return has && time.Duration(h.n.w.now-at) < evictAfter+2*time.Second
 }
 
 func (h *watch) hearsAnother(host int) bool {
@@ -155,7 +150,7 @@ func (w *World) roundTrip(e *vanish.Eviction) time.Duration {
 }
 
 // tookOut notes an eviction, and that nobody else's claim went: V-14 and V-15.
-func (h *watch) tookOut(e *vanish.Eviction, host int, g *world.Ghost, out routes.Taken) {
+func (h *watch) tookOut(e *vanish.Eviction, host int, g *world.Ghost, before routes.Record, out routes.Taken) {
 	n, w := h.n, h.n.w
 	if g == nil || g.Claims[host] == nil || g.Claims[host].Owner.ID != e.Conn {
 		w.FailHost(15, "%s evicts %s of host %d, which does not claim it on connection %d", n.name(), e.Cluster, host, e.Conn)
@@ -164,11 +159,82 @@ func (h *watch) tookOut(e *vanish.Eviction, host int, g *world.Ghost, out routes
 	if ago := time.Duration(w.now - g.Claims[host].LastRegister); ago < evictAfter-drift {
 		w.FailHost(14, "%s evicts %s, which was registered %v ago", n.name(), e.Cluster, ago)
 	}
+	was := &world.Ghost{Claims: maps.Clone(g.Claims)}
 	delete(g.Claims, host)
 	if heir := g.Inherits(host, w.now); heir != nil && out == routes.TakenOut {
 		w.FailHost(15, "%s evicts %s, which %s registered %v ago", n.name(), e.Cluster, heir.Owner.Proc.Name(), time.Duration(w.now-heir.LastRegister))
 	}
 	h.taken[e.Subject] = taken{e.Conn, w.now}
+	if out == routes.TakenOut {
+		h.aside[tombstone.Key{Cluster: e.Cluster, Addr: e.Addr}] = aside{e.Claim, w.now, was, before}
+	}
+}
+
+// aside is the truth about what the rule took and nobody has touched since.
+type aside struct {
+	claim vanish.Claim
+	at    int64        // true time
+	ghost *world.Ghost // as it was
+	was   routes.Record
+}
+
+// touched notes that something was said of a key or of a broker name, whatever came of it.
+func (h *watch) touched(key tombstone.Key, name string) {
+	maps.DeleteFunc(h.aside, func(k tombstone.Key, a aside) bool { return k == key || a.claim.Name == name })
+}
+
+// proven notes that a tombstone was judged: where it would have taken what is set aside, that is not put back.
+func (h *watch) proven(key tombstone.Key, who tombstone.Identity, b tombstone.Bounds) {
+	a, is := h.aside[key]
+	if !is {
+		return
+	}
+	e := tombstone.Entry{
+		Identity:  tombstone.Identity{Name: a.claim.Name, BrokerID: a.claim.BrokerID, RemoteIP: a.claim.Source},
+		FirstByte: a.was.Owner.FirstByte, LastRegister: a.was.LastRegister, Conn: a.was.Owner.ID,
+	}
+	if tombstone.Decide(e, who, b, h.n.stamp()).Outcome == tombstone.Evicted {
+		delete(h.aside, key)
+	}
+}
+
+// putBack is V-18: only what the rule took and nobody has touched since is put back, as it was and within its own time, and its host was heard since on the
+// very connection, which is open.
+func (h *watch) putBack(r *vanish.Restoration, key tombstone.Key) {
+	n, w := h.n, h.n.w
+	a, is := h.aside[key]
+	c := n.conns[r.Conn]
+	switch {
+	case !is || a.claim != r.Claim:
+		w.FailHost(18, "%s puts %s back, which it had not taken out, or of which it has heard since", n.name(), key.Cluster)
+		return
+	case c == nil || c.Kernel.At <= a.at:
+		w.FailHost(18, "%s puts %s back, of whose host nothing was heard on its connection since", n.name(), key.Cluster)
+		return
+	}
+	if now := n.record(key); now != a.was {
+		w.FailHost(18, "%s puts %s back as %+v, and it was %+v", n.name(), key.Cluster, now, a.was)
+	}
+	own := a.was.Timeout
+	if ago := time.Duration(w.now - a.ghost.Claims[c.Proc.Host()].LastRegister); ago > own+own/10 {
+		w.FailHost(18, "%s puts %s back, which was registered %v ago and has %v", n.name(), key.Cluster, ago, own)
+	}
+	w.Logf("%s puts %s back", n.name(), key.Cluster)
+	w.PutBack++
+	delete(h.aside, key)
+	delete(h.taken, r.Subject)
+	n.ghosts[key] = a.ghost
+	n.sync()
+}
+
+// record is what the tables hold of a key.
+func (n *node) record(key tombstone.Key) (r routes.Record) {
+	for _, r := range n.table.Registrations() {
+		if r.Cluster == key.Cluster && r.Addr == key.Addr {
+			return r
+		}
+	}
+	return r
 }
 
 // isRefuted checks that something was heard of the host since.
@@ -267,6 +333,7 @@ func (n *node) replayed(all []entry) *routes.Table {
 	var now clock.Stamp
 	t := routes.New(routes.Config{
 		Clock: func() clock.Stamp { return now }, Encode: func(b []byte, _ *routes.Route, _ bool) []byte { return b }, TombstoneTTL: tombstone.TTL,
+		AsideBytes: n.w.asideBytes(),
 	})
 	for _, e := range all {
 		now = e.at

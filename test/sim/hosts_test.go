@@ -28,9 +28,9 @@ func TestNoScheduleOfDeadHostsBreaksAnInvariant(t *testing.T) {
 		t.Logf("once more: HOST_SCHEDULES=1 SEED=%d go test -count=1 -v -run TestNoScheduleOfDeadHosts ./test/sim", seed)
 		return true
 	})
-	t.Logf("%v: %d evictions of hosts, %d of them refuted, %d deaths timed, %d tombstones after an eviction, %d races with one; %d tombstones, %d evictions by them",
-		played, all.Vanished, all.HostsBack, all.Deaths, all.Farewells, all.Races, all.Tombstones, all.Evicted)
-	if n := played.N; !t.Failed() && n >= 100 && (all.Vanished < n || all.HostsBack < n/20 || all.Deaths < n || all.Farewells < n/50 || all.Races < n/100) {
+	t.Logf("%v: %d evictions of hosts, %d of them refuted, %d put back, %d deaths timed, %d tombstones after an eviction, %d races with one; "+
+		"%d tombstones, %d evictions by them", played, all.Vanished, all.HostsBack, all.PutBack, all.Deaths, all.Farewells, all.Races, all.Tombstones, all.Evicted)
+	if n := played.N; !t.Failed() && n >= 100 && (all.Vanished < n || all.HostsBack < n/20 || all.PutBack < n/50 || all.Deaths < n || all.Farewells < n/50 || all.Races < n/100) {
 		t.Error("too few to show anything")
 	}
 }
@@ -41,6 +41,7 @@ func (r *Result) add(o Result) {
 	r.Refuted += o.Refuted
 	r.Vanished += o.Vanished
 	r.HostsBack += o.HostsBack
+	r.PutBack += o.PutBack
 	r.Farewells += o.Farewells
 	r.Races += o.Races
 	r.Deaths += o.Deaths

@@ -67,7 +67,7 @@ func (n *node) start() {
 	n.members, n.missing, n.told, n.watch, n.began = map[string]tombstone.Peer{}, map[string]missing{}, nil, nil, n.w.now
 	tables := routes.Config{
 		Clock: n.stamp, Encode: func(b []byte, _ *routes.Route, _ bool) []byte { return b },
-		TombstoneTTL: tombstone.TTL,
+		TombstoneTTL: tombstone.TTL, AsideBytes: n.w.asideBytes(),
 	}
 	n.table, n.twin = routes.New(tables), routes.New(tables)
 	x, err := tombstone.New(tombstone.Config{Self: n.peer(), Nonce: n.w.Rng.Uint64, Flaw: n.w.flaw.exchange()}, judge{n})
@@ -180,6 +180,9 @@ func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, 
 	if v.Took() {
 		n.twin = nil
 	}
+	if n.watch != nil {
+		n.watch.proven(id.Key, who, b)
+	}
 	n.noted(id.Key, who.RemoteIP, func(t *routes.Table) { t.Judge(id.Key, who, b) }, byTombstone)
 	n.judged(id, g, v)
 	n.sync()
@@ -196,6 +199,7 @@ func (n *node) register(c *conn, f *world.Frame) {
 		HasTopics: true, Topics: someTopics, DataVersion: routes.DataVersion{Counter: 1},
 	}
 	n.touched = true
+	n.said(f)
 	n.table.Register(&r)
 	n.noted(f.Key, p.IP(), func(t *routes.Table) { t.Register(&r) }, byBroker)
 	if n.twin != nil {
@@ -228,6 +232,7 @@ func (n *node) unregister(c *conn, f *world.Frame, at clock.Stamp) {
 		Cluster: f.Key.Cluster, Addr: f.Key.Addr, Name: f.Name, ID: f.ID, Conn: n.flawedUnregister(c, f.Key), At: at,
 	}
 	n.touched = true
+	n.said(f)
 	left, eff := n.table.Unregister(&u)
 	n.noted(f.Key, c.Proc.IP(), func(t *routes.Table) { t.Unregister(&u) }, byBroker)
 	if n.watch != nil {
@@ -272,6 +277,9 @@ func (n *node) made(c *conn, f *world.Frame, d tombstone.Departure) (m *world.Ma
 func (n *node) lost(c *conn) {
 	if !c.Open {
 		return
+	}
+	if n.watch != nil {
+		n.watch.closing(c)
 	}
 	c.Open = false
 	delete(n.conns, c.ID)

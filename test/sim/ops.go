@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/routes"
 	"github.com/epitaph-mq/epitaph/test/world"
+	"github.com/epitaph-mq/epitaph/tombstone"
 )
 
 // verbs are what ops do to the nodes and their network, beside what they do to the world.
@@ -21,6 +24,7 @@ var verbs = map[string]func(w *World, a [4]int64){
 	"restart":    (*World).opRestart,
 	"dead-hosts": (*World).opDeadHosts,
 	"answered":   func(w *World, a [4]int64) { w.nodes[a[0]].answeredFor() },
+	"wipe":       (*World).opWipe,
 	"noudp":      (*World).between,
 	"udp":        (*World).between,
 }
@@ -34,6 +38,23 @@ func (w *World) Apply(op world.Op) {
 	if do := verbs[op.Verb]; do != nil {
 		do(w, op.Args)
 	}
+}
+
+// opWipe is an operator who takes a broker's permission to write away (205), and gives it back.
+func (w *World) opWipe(a [4]int64) {
+	n, name := w.nodes[a[0]], "broker-"+world.BrokerKey(a[1]).Cluster
+	n.when(w.now, func() {
+		for _, t := range []*routes.Table{n.table, n.twin} {
+			if t != nil {
+				t.WipeWritePerm(name)
+				t.AddWritePerm(name)
+			}
+		}
+		n.noted(everything, netip.Addr{}, func(t *routes.Table) { t.WipeWritePerm(name); t.AddWritePerm(name) }, byBroker)
+		if n.watch != nil {
+			n.watch.touched(tombstone.Key{}, name)
+		}
+	})
 }
 
 // opFreeze stops a machine without its clocks noticing, provided that every other node has read them since it lost

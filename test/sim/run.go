@@ -13,7 +13,7 @@ type Result struct {
 	Evicted    int
 	Refuted    int
 
-	Vanished, HostsBack, Farewells, Races, Deaths int // of World
+	Vanished, HostsBack, PutBack, Farewells, Races, Deaths int // of World
 }
 
 // Run plays a schedule and settles.
@@ -31,7 +31,7 @@ func Run(s world.Schedule, flaw Flaw, residual world.Residual, log func(string, 
 	}
 	return Result{
 		Failures: w.Failures, Tombstones: len(w.Marks), Evicted: w.Evicted, Refuted: w.Contradicted,
-		Vanished: w.Vanished, HostsBack: w.HostsBack, Farewells: w.Farewells, Races: w.Races, Deaths: w.Deaths,
+		Vanished: w.Vanished, HostsBack: w.HostsBack, PutBack: w.PutBack, Farewells: w.Farewells, Races: w.Races, Deaths: w.Deaths,
 	}
 }
 

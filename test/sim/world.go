@@ -13,6 +13,7 @@ type World struct {
 	*world.World
 	timeline
 	flaw  Flaw
+	seed  uint64
 	nodes []*node
 	early map[openedFor]opened
 	old   world.Heard[packet]
@@ -21,12 +22,13 @@ type World struct {
 	oldWords world.Heard[words]
 	brakes   int // how often one began
 
-	Vanished, HostsBack, Farewells, Races, Deaths int // evictions of hosts, those refuted, and what was checked beside
+	// Evictions of hosts, those refuted, those put back, and what was checked beside.
+	Vanished, HostsBack, PutBack, Farewells, Races, Deaths int
 }
 
 // NewWorld makes n nodes that know each other and have exchanged one reading of their clocks.
 func NewWorld(n int, seed uint64, flaw Flaw, residual world.Residual) *World {
-	w := &World{flaw: flaw, early: map[openedFor]opened{}, asked: map[uint64][]vanish.Subject{}}
+	w := &World{flaw: flaw, seed: seed, early: map[openedFor]opened{}, asked: map[uint64][]vanish.Subject{}}
 	w.World = world.New(&w.timeline, seed, 0x6570, n)
 	w.Residual, w.ResetIsAck = residual, flaw == FlawResetIsAck
 	w.stop = func() bool { return len(w.Failures) > 0 }

@@ -111,7 +111,7 @@ func (l *life) hostEvicted(key tombstone.Key) {
 	if m.mode != nodeconfig.DeadHostsOn {
 		w.FailHost(17, "%s evicts %s, and is %s", m.name(), key.Cluster, m.mode)
 	}
-	if at, _ := w.Heard(host, m.index); time.Duration(now-at) < evictAfter-drift && !l.cutOff(host) {
+	if at, _ := w.Heard(host, m.index); time.Duration(now-at) < evictAfter-drift {
 		w.FailHost(13, "%s evicts %s, which it heard %v ago", m.name(), key.Cluster, time.Duration(now-at))
 	}
 	unheard := 0
@@ -168,12 +168,6 @@ type takenOut struct {
 	ghost *world.Ghost // as it was
 }
 
-// cutOff says that a connection of the host has ended a moment ago: what it said last nobody has looked at.
-func (l *life) cutOff(host int) bool {
-	at, has := l.ended[host]
-	return has && time.Duration(l.m.w.Now()-at) < evictAfter+2*time.Second
-}
-
 // hostOf is the host that may be watched as the broker: whose address it advertises.
 func hostOf(key tombstone.Key) int {
 	a, err := netip.ParseAddrPort(key.Addr)
@@ -186,7 +180,7 @@ func hostOf(key tombstone.Key) int {
 
 // hears says that a node runs and holds what a host claims.
 func (m *machine) hears(key tombstone.Key, host int) bool {
-	if m.life == nil || m.life.over || time.Until(m.until) > -time.Second || m.life.cutOff(host) {
+	if m.life == nil || m.life.over || time.Until(m.until) > -time.Second {
 		return false
 	}
 	g := m.life.ghosts[key]

@@ -56,7 +56,6 @@ type life struct {
 	evicted  world.Ghosts // by a tombstone that the next decision names
 	leaving  map[tombstone.Key]leaving
 	vanished map[tombstone.Key]takenOut // what the rule about dead hosts took
-	ended    map[int]int64              // true time of the newest end of a connection of each host
 }
 
 func (w *World) newMachine(i int) *machine {
@@ -96,7 +95,7 @@ func (m *machine) start() {
 	w := m.w
 	l := &life{
 		m: m, endpoint: w.endpoint(m), ghosts: world.Ghosts{}, evicted: world.Ghosts{},
-		ready: map[int]*conn{}, byPort: map[uint16]*conn{}, leaving: map[tombstone.Key]leaving{}, vanished: map[tombstone.Key]takenOut{}, ended: map[int]int64{},
+		ready: map[int]*conn{}, byPort: map[uint16]*conn{}, leaving: map[tombstone.Key]leaving{}, vanished: map[tombstone.Key]takenOut{},
 	}
 	l.listener = &listener{m: m, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
 	g := gossip.DefaultConfig()

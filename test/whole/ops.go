@@ -21,6 +21,7 @@ var verbs = map[string]func(w *World, a [4]int64){
 	"pause":      func(w *World, a [4]int64) { w.machine[a[0]].halt(time.Duration(a[1]), world.Runs) },
 	"slew":       (*World).opSlew,
 	"restart":    (*World).opRestart,
+	"wipe":       (*World).opWipe,
 }
 
 // apply takes one step.
@@ -31,6 +32,20 @@ func (w *World) apply(op world.Op) {
 	if do := verbs[op.Verb]; do != nil {
 		do(w, op.Args)
 	}
+}
+
+// opWipe is an operator who takes a broker's permission to write away (205), and gives it back: what the rule took of it is not put back.
+func (w *World) opWipe(a [4]int64) {
+	l := w.machine[a[0]].current()
+	if l == nil {
+		return
+	}
+	key := world.BrokerKey(a[1])
+	l.node.Table().WipeWritePerm("broker-" + key.Cluster)
+	l.node.Table().AddWritePerm("broker-" + key.Cluster)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(l.vanished, key)
 }
 
 // unheard says that two machines may not have heard each other's clocks lately.

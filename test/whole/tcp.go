@@ -164,9 +164,6 @@ func (c *conn) Close() error {
 	defer c.w.mu.Unlock()
 	if c.Open {
 		c.Open = false
-		if c.Proc != nil {
-			c.life.ended[c.Proc.Host()] = c.w.Now()
-		}
 		c.wakeUp()
 		c.Hangup()
 	}

@@ -141,6 +141,11 @@ func (g *generator) wakes(p, h int64) {
 	g.op("wait", int64(8*time.Second))
 	d := time.Duration(6000+g.rng.IntN(6000)) * time.Millisecond
 	g.op("still", h, int64(d))
+	if g.one(3) { // an operator acts meanwhile
+		g.op("wait", int64(d-100*time.Millisecond))
+		g.op("wipe", g.node(), h)
+		d = 100 * time.Millisecond
+	}
 	g.op("wait", int64(d+time.Duration(g.rng.IntN(300))*time.Millisecond))
 	if g.one(3) {
 		g.op("register", p, g.node(), h)
@@ -161,7 +166,7 @@ func (g *generator) hostFault(h int64) {
 			g.op(verb, h, int64(n))
 		}
 	}
-	switch g.rng.IntN(20) {
+	switch g.rng.IntN(21) {
 	case 0, 1: // its power, or its kernel
 		g.op("die", h)
 		if g.one(3) {
@@ -234,6 +239,8 @@ func (g *generator) hostFault(h int64) {
 			g.op("join", a, b)
 		}
 		g.op("reboot", h)
+	case 20:
+		g.op("wipe", a, h)
 	case 19:
 		if g.one(4) {
 			g.op("answered", a)

@@ -62,6 +62,7 @@ var verbs = map[string]struct {
 	"restart":    {args: "nd"},
 	"dead-hosts": {args: "nm"},
 	"answered":   {args: "n"},
+	"wipe":       {args: "nb"},
 }
 
 func set(ways [][]bool, a [4]int64, blocked bool) {
