@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -57,6 +58,26 @@ func Build(t testing.TB, dir string) string {
 	binary := filepath.Join(t.TempDir(), "epitaph")
 	Must(t, BuildTo(binary, dir))
 	return binary
+}
+
+// BuildCommit compiles the program as it was at a commit of this repository; where the history does not have that, t is skipped.
+func BuildCommit(t testing.TB, commit string) string {
+	t.Helper()
+	tree := t.TempDir()
+	archive := exec.Command("git", "archive", "--format=tar", commit)
+	archive.Dir = Root(t)
+	var text, errs bytes.Buffer
+	archive.Stdout, archive.Stderr = &text, &errs
+	if err := archive.Run(); err != nil {
+		t.Skipf("SKIPPED: commit %s is not in the history here (a shallow clone?), so the former program cannot be built: %v %s",
+			commit, err, errs.String())
+	}
+	unpack := exec.Command("tar", "-x", "-C", tree)
+	unpack.Stdin = &text
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("unpack %s: %v: %s", commit, err, out)
+	}
+	return Build(t, tree)
 }
 
 // BuildTo compiles the program of the checkout in dir as make build does; where binary is up to date, go leaves it.

@@ -3,6 +3,7 @@
 package netns
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,7 +43,9 @@ type epitaph struct {
 	t    testing.TB // that it lives for
 	dir  string
 	args []string
-	http http.Client
+	// binary is the program that it is; empty: this one.
+	binary string
+	http   http.Client
 	// listed is the address in the lists of the address servers; empty where there are none.
 	listed string
 }
@@ -110,7 +113,7 @@ func (w *world) silent(name string) *epitaph { return w.start(w.host(name), name
 
 func (n *epitaph) run() {
 	n.t.Helper()
-	cmd := exec.Command(kit.Binary(n.t), n.args...)
+	cmd := exec.Command(cmp.Or(n.binary, kit.Binary(n.t)), n.args...)
 	n.host.within(func() { n.Process = kit.Start(n.t, cmd) })
 	kit.Await(n.t, kit.Patience, "node "+n.name+" is ready", func() error {
 		_, err := n.get("/readyz")

@@ -20,7 +20,8 @@ const (
 )
 
 // TestRoll restarts three nodes one after the other, the next as soon as the last is ready, while brokers register every 30 s:
-// EPITAPH_ROLLS times with this program, then to the former one and back. Whoever is ready has every route.
+// EPITAPH_ROLLS times with this program, then to the former one and back. Whoever is ready has every route. Nodes of this program judge dead hosts, as far as
+// they may, beside those of the former one: no broker is taken out (V-2, V-10 of docs/spec/deadhosts.md; with hosts that may be judged: test/netns, TestVersions).
 func TestRoll(t *testing.T) {
 	rolls, err := strconv.Atoi(os.Getenv("EPITAPH_ROLLS"))
 	if err != nil {
@@ -75,8 +76,13 @@ func (r *roll) start(i int, binary string) {
 			others = append(others, kit.Loopback(r.ports+3+j))
 		}
 	}
-	r.nodes[i] = kit.Serve(r.t, binary, fmt.Sprint("n", i), r.data[i], "--listen", r.addr(i), "--gossip", kit.Loopback(r.ports+3+i),
-		"--join", strings.Join(others, ","), "--cluster", "roll", "--name", fmt.Sprint("n", i))
+	args := []string{
+		"--listen", r.addr(i), "--gossip", kit.Loopback(r.ports + 3 + i), "--join", strings.Join(others, ","), "--cluster", "roll", "--name", fmt.Sprint("n", i),
+	}
+	if binary == r.now {
+		args = append(args, "--dead-hosts", "on")
+	}
+	r.nodes[i] = kit.Serve(r.t, binary, fmt.Sprint("n", i), r.data[i], args...)
 }
 
 // fill starts the brokers, evenly over a period, and waits until every node is ready.
@@ -125,6 +131,9 @@ func rolled(i int) string { return fmt.Sprint("rolled-", i) }
 func (r *roll) roll(binary string) {
 	r.t.Helper()
 	for i, n := range r.nodes {
+		if r.runs[i] == r.now && n.Metric("epitaph_dead_host_evictions_total") != 0 {
+			r.t.Errorf("%s has taken a broker out whose host lives: %s", n.Name, n.Output())
+		}
 		if status := n.Stop(r.t); status != 0 {
 			r.t.Errorf("%s stopped with %d: %s", n.Name, status, n.Output())
 		}

@@ -6,7 +6,6 @@
 package skew
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,21 +45,7 @@ func formers(t *testing.T) (all []former) {
 // build makes the former program from the history.
 func (f *former) build(t *testing.T) {
 	t.Helper()
-	tree := t.TempDir()
-	archive := exec.Command("git", "archive", "--format=tar", f.commit)
-	archive.Dir = kit.Root(t)
-	var text, errs bytes.Buffer
-	archive.Stdout, archive.Stderr = &text, &errs
-	if err := archive.Run(); err != nil {
-		t.Skipf("SKIPPED: commit %s is not in the history here (a shallow clone?), so the former program cannot be built: %v %s",
-			f.commit, err, errs.String())
-	}
-	unpack := exec.Command("tar", "-x", "-C", tree)
-	unpack.Stdin = &text
-	if out, err := unpack.CombinedOutput(); err != nil {
-		t.Fatalf("unpack %s: %v: %s", f.commit, err, out)
-	}
-	f.binary = kit.Build(t, tree)
+	f.binary = kit.BuildCommit(t, f.commit)
 }
 
 func TestSkew(t *testing.T) {

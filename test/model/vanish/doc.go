@@ -6,5 +6,7 @@
 // come at any time later. Node 0 decides; whoever else has listened in vain for T may have evicted, and goes on voting. That new connections are
 // filtered, and that probes are eaten on the way, is chosen once.
 //
+// What is put back afterwards is searched apart (restore.go): all worlds of one node's tables.
+//
 // Ghosts know what no node can: for how many ticks a node that may judge has truly listened in vain, and whose last word was "alive".
 package vanish
