@@ -428,8 +428,8 @@ func TestAbstains(t *testing.T) {
 	w.none(t, "off")
 }
 
-// TestLossAndBlockedUDP is V-11 of docs/spec/deadhosts.md: at 30 % loss both ways nobody living goes; without UDP the dead do.
-func TestLossAndBlockedUDP(t *testing.T) {
+// TestLoss is V-11 of docs/spec/deadhosts.md: at 30 % loss both ways nobody living goes.
+func TestLoss(t *testing.T) {
 	w := newWorld(11, 3, 30)
 	w.hostLoss, w.loss = 0.3, 0.3
 	w.run(5 * time.Minute)

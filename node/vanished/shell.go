@@ -87,6 +87,7 @@ type Shell struct {
 	gossip Members
 	inbox  chan vanish.Message
 	tries  sync.WaitGroup
+	cannot sync.Once // tells that a connection cannot be watched here
 
 	wake chan struct{} // there is something to carry out
 
@@ -176,6 +177,12 @@ func (s *Shell) Registered(c Conn, r *routes.Registration) {
 			timeout = r.Timeout.N
 		}
 		why = c.Watch(r.Addr, timeout)
+	}
+	if why == rpc.UnwatchedPlatform && s.cfg.Rule.Mode != vanish.Off {
+		s.cannot.Do(func() {
+			s.cfg.Logger.Warn("the kernel does not let a broker's connection be watched (that takes Linux, and no option may be refused): its host is not judged",
+				"addr", r.Addr)
+		})
 	}
 	subject := vanish.Subject{
 		Cluster: strings.Clone(r.Cluster), Addr: strings.Clone(r.Addr), Name: strings.Clone(r.Name), BrokerID: r.ID, Source: source,

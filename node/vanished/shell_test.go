@@ -532,6 +532,11 @@ func TestNotJudged(t *testing.T) {
 			n.register(c)
 			want[c.host.String()] = why.String()
 		}
+		n.register(&conn{node: n, id: 1030, host: host(30), why: rpc.UnwatchedPlatform, began: time.Now()})
+		want[host(30).String()] = rpc.UnwatchedPlatform.String()
+		if said := strings.Count(n.log.String(), "the kernel does not let a broker's connection be watched"); said != 1 {
+			t.Errorf("that a connection cannot be watched is said %d times", said)
+		}
 		want[host(24).String()] = vanish.Uncalibrated.Name()
 		w.cut("n1>" + host(25).String())
 		n.register(&conn{node: n, id: 1025, host: host(25), began: time.Now()})
