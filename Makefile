@@ -74,6 +74,11 @@ interop-wire-long: ## the same with the two minutes of row 128, and beside them 
 hostile: ## thousands of idle, slow and broken peers, and every row of docs/hostile.md, which it writes (needs root for a memory cgroup; Java, Maven)
 	EPITAPH_HOSTILE=long EPITAPH_HOSTILE_PAGE=$(CURDIR)/docs/hostile.md $(GO) test -count=1 -timeout 45m -v ./test/hostile
 
+# ROW=05 plays one of them.
+hostile-fleet: ## the rows of docs/hostile.md while CLIENTS=15000 poll, which renews its second table (12 minutes; needs root for a memory cgroup, two cores)
+	EPITAPH_HOSTILE=long EPITAPH_HOSTILE_FLEET=$(or $(CLIENTS),15000) EPITAPH_HOSTILE_PAGE=$(CURDIR)/docs/hostile.md \
+		$(GO) test -count=1 -timeout 45m -v -run '^TestFleet$$/$(ROW)' ./test/hostile
+
 interop-long: ## the same with more versions (5.3.3, 4.9.4), more ways to configure brokers, and longer scenarios
 	EPITAPH_INTEROP=long $(GO) test -count=1 -timeout 120m -v ./test/java ./test/interop/... ./test/mqadmin
 
@@ -154,8 +159,8 @@ NIGHT := sh scripts/night.sh
 DAY   := $(shell date -u +%Y%m%d)000000
 share  = $$(($(1) / $(lastword $(subst /, ,$(PART)))))
 from   = $$(($(DAY) + ($(firstword $(subst /, ,$(PART))) - 1) * $(1) / $(lastword $(subst /, ,$(PART)))))
-.PHONY: mutants night-mutants interop-wire interop-wire-long hostile race-long night night-sim night-whole night-fuzz night-model night-claims night-vanish night-hosts \
-	night-differential night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-deadhosts night-install night-fleet night-clients
+.PHONY: mutants night-mutants interop-wire interop-wire-long hostile hostile-fleet race-long night night-sim night-whole night-fuzz night-model night-claims night-vanish night-hosts \
+	night-differential night-interop night-wire night-hostile night-hostile-fleet night-output night-kills night-netns night-compose night-race night-roll night-rolling night-deadhosts night-install night-fleet night-clients
 
 night-sim: ## PART=1/2: a million schedules of the day, in so many parts
 	$(NIGHT) "sim $(PART)" $(MAKE) sim SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) SIM_BUDGET=0s
@@ -191,6 +196,9 @@ night-wire: ## make interop-wire-long
 
 night-hostile: ## make hostile
 	$(NIGHT) hostile $(MAKE) hostile
+
+night-hostile-fleet: ## make hostile-fleet
+	$(NIGHT) hostile-fleet $(MAKE) hostile-fleet
 
 night-compose: ## make compose-test-long
 	$(NIGHT) compose $(MAKE) compose-test-long
@@ -233,7 +241,7 @@ night-deadhosts: ## make deadhosts
 
 night: ## what does not fit into the gate, one part after another; renews docs/night.md
 	for part in "night-sim PART=1/2" "night-sim PART=2/2" "night-whole PART=1/2" "night-whole PART=2/2" night-fuzz night-model "night-vanish PART=1/2" "night-vanish PART=2/2" "night-hosts PART=1/2" "night-hosts PART=2/2" night-claims "night-claims MODEL=largest" \
-		night-differential night-mutants night-interop night-wire night-hostile night-output night-kills night-netns night-compose night-race night-roll night-rolling night-deadhosts night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
+		night-differential night-mutants night-interop night-wire night-hostile night-hostile-fleet night-output night-kills night-netns night-compose night-race night-roll night-rolling night-deadhosts night-install night-fleet night-clients; do $(MAKE) $$part || failed="$$failed $$part;"; done; \
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 check: ## everything a change must pass, as CI runs it (installs what is missing; under 30 minutes on 2 cores)

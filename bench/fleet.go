@@ -324,7 +324,7 @@ func (r *fleetRun) with(ctx context.Context, s server, size int, wants func(Scen
 		for _, one := range []struct {
 			scene Scene
 			play  func(context.Context) error
-		}{{SceneSteady, o.steady}, {SceneHerd, o.herd}, {SceneReconnect, o.reconnect}, {SceneRestart, o.restart}} {
+		}{{SceneSteady, o.steady}, {SceneMeanwhile, o.meanwhile}, {SceneHerd, o.herd}, {SceneReconnect, o.reconnect}, {SceneRestart, o.restart}} {
 			if !wants(one.scene) {
 				continue
 			}
@@ -334,7 +334,7 @@ func (r *fleetRun) with(ctx context.Context, s server, size int, wants func(Scen
 		}
 		return nil
 	}
-	if slices.ContainsFunc([]Scene{SceneSteady, SceneHerd, SceneReconnect, SceneRestart}, wants) && !try("one after the other", size, r.config.Profile, same) {
+	if slices.ContainsFunc([]Scene{SceneSteady, SceneMeanwhile, SceneHerd, SceneReconnect, SceneRestart}, wants) && !try("one after the other", size, r.config.Profile, same) {
 		return false
 	}
 	if wants(SceneSilent) && !try(string(SceneSilent), r.withSilent(size), r.config.Profile, func(o *outing) error { return o.silent(ctx) }) {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,11 +17,12 @@ const (
 	SceneHerd      Scene = "herd"      // all poll at the same moment
 	SceneReconnect Scene = "reconnect" // all connections are closed and opened again
 	SceneRestart   Scene = "restart"   // the server is killed and started; brokers and clients come back
+	SceneMeanwhile Scene = "meanwhile" // steady, while Meanwhile of FleetConfig runs; played if and only if there is one
 	SceneSilent    Scene = "silent"    // steady, and each client holds one more connection on which nothing is sent
 	SceneStorm     Scene = "storm"     // steady, while hundreds of brokers register
 )
 
-// Scenes are all scenes, in the order of the page.
+// Scenes are all scenes that can be asked for, in the order of the page.
 func Scenes() []Scene {
 	return []Scene{SceneSteady, SceneHerd, SceneReconnect, SceneRestart, SceneSilent, SceneStorm}
 }
@@ -34,6 +36,8 @@ const (
 	// maxQueries bounds clients x topics: the number of a query has to fit into its opaque, beside its lap.
 	queryBits  = 24
 	maxQueries = 1 << queryBits
+	// maxSources keeps addresses in 127.0.0.0/8.
+	maxSources = 1 << 20
 	// queryGap is between two queries of one client's poll. A Java client asks for one topic after the other and waits for
 	// each answer; this is about as long as that takes, and does not depend on the server.
 	queryGap = time.Millisecond
@@ -48,7 +52,10 @@ type FleetConfig struct {
 	PID     int      // of the Target where it is local; 0: look for it
 	Servers []string // which to start; empty: ours, the ceiling, Java as shipped, Rust
 
+	Meanwhile func(context.Context) error // of scene meanwhile
+
 	Clients []int         // sizes of the fleet, ascending; what happens beside steady happens to the first and the last
+	Sources int           // loopback addresses that they come from; 0: as few as ports allow
 	Each    int           // topics that each client polls
 	Period  time.Duration // between two polls of a client
 	Profile Profile       // brokers and topics of all scenes but storm
@@ -107,7 +114,7 @@ func (c *FleetConfig) Validate() error {
 			bad("scenes: %q is none of %v", s, Scenes())
 		}
 	}
-	if len(c.Scenes) == 0 {
+	if len(c.Scenes) == 0 && c.Meanwhile == nil {
 		bad("scenes: none; name some of %v", Scenes())
 	}
 	if c.Each < 1 || c.Each > 1000 {
@@ -120,6 +127,9 @@ func (c *FleetConfig) Validate() error {
 		if n < 1 || n > maxQueries/max(c.Each, 1) {
 			bad("clients: %d is not within 1 to %d (with %d topics each)", n, maxQueries/max(c.Each, 1), c.Each)
 		}
+	}
+	if c.Sources < 0 || c.Sources > maxSources {
+		bad("sources: %d is not within 0 to %d", c.Sources, maxSources)
 	}
 	within("period", c.Period, max(time.Second, time.Duration(c.Each)*queryGap), time.Hour)
 	within("window", c.Window, 100*time.Millisecond, time.Hour)
@@ -143,4 +153,9 @@ func (c *FleetConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
-func (c *FleetConfig) wants(scene Scene) bool { return slices.Contains(c.Scenes, scene) }
+func (c *FleetConfig) wants(scene Scene) bool {
+	if scene == SceneMeanwhile {
+		return c.Meanwhile != nil
+	}
+	return slices.Contains(c.Scenes, scene)
+}

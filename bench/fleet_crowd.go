@@ -116,11 +116,17 @@ func newCrowd(addr string, size, each, second int, topics []uint32, expect *expe
 		compare: checkAnswers, meter: newMeter(never, never),
 	}
 	if ip := target.IP.To4(); ip != nil && ip.IsLoopback() {
-		for i := range 2 + (size+second)/sourcePorts {
-			c.sources = append(c.sources, &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%250))})
-		}
+		c.sources = loopbacks(2 + (size+second)/sourcePorts)
 	}
 	return c, nil
+}
+
+// loopbacks are n addresses of this machine that only fleets use.
+func loopbacks(n int) (all []*net.TCPAddr) {
+	for i := 1; i <= n; i++ {
+		all = append(all, &net.TCPAddr{IP: net.IPv4(127, byte(1+i>>16), byte(i>>8), byte(i))})
+	}
+	return all
 }
 
 // close ends all connections.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strconv"
@@ -50,6 +51,37 @@ func TestFleetOutlivesLostConnections(t *testing.T) {
 	kit.Must(t, err)
 	if m.failed() < 50 || o.crowd.cut != 50 || o.crowd.open != 50 || cell.Spread(fErrors).Median != float64(m.failed()) {
 		t.Errorf("%d failed, %d answered, %d lost, %d open", m.failed(), m.answered, o.crowd.cut, o.crowd.open)
+	}
+}
+
+// What somebody else does ends the scene, with its error, and the connections that clients lose until then are told.
+func TestMeanwhile(t *testing.T) {
+	const clients = 20
+	conns := make(chan net.Conn, 2*clients)
+	o := smallOuting(t, kit.Listen(t, func(c net.Conn) { conns <- c; answerMisses(c) }), clients)
+	kit.Must(t, o.gather(t.Context()))
+	failed := errors.New("failed")
+	o.config.Meanwhile = func(ctx context.Context) error {
+		for n := range 2 * clients { // each is closed, and comes back
+			select {
+			case c := <-conns:
+				if n < clients {
+					c.Close()
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return failed
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
+	if err := o.meanwhile(ctx); !errors.Is(err, failed) {
+		t.Error(err)
+	}
+	cell := o.report.Server(targetKey).Cell(SceneMeanwhile, clients)
+	if lost := cell.Spread(fLost); lost.N != 1 || lost.Median != clients || cell.Spread(fErrors).Median == 0 {
+		t.Errorf("%+v", cell)
 	}
 }
 

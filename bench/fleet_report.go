@@ -41,6 +41,7 @@ func fleetTables() []fleetTable {
 	load := append(append([]row{perSecond}, loadCPU...), memories...)
 	return []fleetTable{
 		{SceneSteady, "each client polls at a time of its own", columns(append(load, row{fFiles, "descriptors"})...)},
+		{SceneMeanwhile, "steady, while a command runs", columns(append(load, peak, row{fLost, "connections lost"})...)},
 		{SceneHerd, "all clients poll at once; `last` is from the first query to the last answer", columns(row{fLast, "last, s"}, loadCPU[0], peak)},
 		{SceneReconnect, "all connections are closed and opened again; times are those of clients, until they have all their answers",
 			returns(row{fLast, "all clients served, s"})},

@@ -37,6 +37,7 @@ const (
 	fSilentKB = "silent_kb"    // silent: memory of each such connection
 	fDropped  = "silent_ended" // silent: connections that the server closed
 	fRegister = "register_p99_ms"
+	fLost     = "lost" // meanwhile: connections of clients
 )
 
 const (
@@ -95,6 +96,9 @@ func (r *fleetRun) outing(ctx context.Context, s server, size int, p Profile, f 
 		return err
 	}
 	defer o.crowd.close()
+	if n := r.config.Sources; n > 0 && o.crowd.sources != nil {
+		o.crowd.sources = loopbacks(n)
+	}
 	o.crowd.fixed = s.fixed
 	stormy := p.Name == r.config.Storm.Name
 	defer func() {
@@ -266,6 +270,33 @@ func (o *outing) steady(ctx context.Context) error {
 	end := until(o.crowd.now() + int64(o.config.Warmup+o.config.Window))
 	_, _, err := o.window(ctx, SceneSteady, o.config.Warmup, end, o.steadyPolls())
 	return err
+}
+
+// meanwhile is steady for as long as somebody else does something.
+func (o *outing) meanwhile(ctx context.Context) error {
+	c, p := o.crowd, o.steadyPolls()
+	if err := o.play(ctx, SceneMeanwhile, until(c.now()+int64(o.config.Warmup)), p); err != nil {
+		return err
+	}
+	forgetPeak(o.pid)
+	lost := c.cut
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- o.config.Meanwhile(ctx) }()
+	var failed error
+	_, cell, err := o.window(ctx, SceneMeanwhile, 0, func(int64) bool {
+		select {
+		case failed = <-ended:
+			return true
+		default:
+			return false
+		}
+	}, p)
+	if cell != nil {
+		cell.add(fLost, float64(c.cut-lost))
+	}
+	return firstError(err, failed)
 }
 
 // settle is how long nothing happens before a scene.

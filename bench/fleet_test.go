@@ -342,3 +342,18 @@ func TestSizesGoIntoTheirChapter(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Each of many clients can have an address of its own.
+func TestLoopbacks(t *testing.T) {
+	const many = 70_000
+	seen := map[string]bool{}
+	for _, a := range loopbacks(many) {
+		if !a.IP.IsLoopback() {
+			t.Fatal(a)
+		}
+		seen[string(a.IP)] = true
+	}
+	if len(seen) != many {
+		t.Errorf("%d addresses, want %d", len(seen), many)
+	}
+}

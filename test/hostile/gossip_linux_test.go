@@ -18,7 +18,10 @@ import (
 // label is how messages of the cluster of kit.Gossiping begin.
 const label = "\xf4\x04test"
 
-func init() { rows = append(rows, gossipRows...) }
+func init() {
+	rows = append(rows, gossipRows...)
+	slices.SortFunc(rows, func(a, b row) int { return a.number - b.number })
+}
 
 // gossipRows is what strangers do where nodes gossip.
 var gossipRows = []row{
@@ -54,7 +57,7 @@ var gossipRows = []row{
 				})
 			}
 			pause(s.t, part(4))
-			again, _ := kit.Gossiping(s.t, newContainer(s.t, 0).binary, "restarted", s.t.TempDir(), s.gossip, s.args...)
+			again, _ := kit.Gossiping(s.t, newContainer(s.t, composed).binary, "restarted", s.t.TempDir(), s.gossip, s.args...)
 			kit.AwaitMembers(s.t, s.Node, s.peer, again)
 			again.Stop(s.t)
 			group.Wait()

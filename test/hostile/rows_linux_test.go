@@ -134,10 +134,10 @@ var rows = []row{
 		},
 	},
 	{
-		number: 11, what: "1,100 silent connections at `ulimit -n 1024`", files: 1024,
+		number: 11, what: "1,100 silent connections at `ulimit -n 1024`", among: "a thousand silent connections more than the node has room for", files: 1024,
 		attack: func(s *stage) {
 			var group sync.WaitGroup
-			group.Go(func() { hold(s.t, s.Addr, 1100, nil, attackTime()) })
+			group.Go(func() { hold(s.t, s.Addr, s.silent, nil, attackTime()) })
 			pause(s.t, part(4))
 			s.reconnects()
 			group.Wait()

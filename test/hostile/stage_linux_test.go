@@ -27,11 +27,16 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// What docker-compose.yml gives a node.
-const (
-	containerMemory = 64 << 20
-	containerGo     = "40MiB"
-)
+// box is what a node may have.
+type box struct {
+	memory   int    // bytes of its memory cgroup
+	goMemory string // GOMEMLIMIT
+	files    int    // what ulimit -n says inside; 0: as here
+	core     string // the only one that it runs on; "": as here
+}
+
+// composed is what docker-compose.yml gives a node.
+var composed = box{memory: 64 << 20, goMemory: "40MiB"}
 
 // What is asked of a node while a row is played, and after it.
 const (
@@ -50,8 +55,8 @@ type container struct {
 	binary string
 }
 
-// newContainer skips where there is no memory cgroup to be made. files is what ulimit -n says inside; 0: as here.
-func newContainer(t *testing.T, files int) *container {
+// newContainer skips where there is no memory cgroup to be made.
+func newContainer(t *testing.T, b box) *container {
 	t.Helper()
 	parent, limit := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control"); err == nil && strings.Contains(string(controllers), "memory") {
@@ -64,19 +69,22 @@ func newContainer(t *testing.T, files int) *container {
 				t.Error(err)
 			}
 		})
-		err = os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(containerMemory)), 0o600)
+		err = os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(b.memory)), 0o600)
 	}
 	if err != nil {
 		t.Skipf("SKIPPED: a memory cgroup is needed, which takes root and the controller at %s: %v", parent, err)
 	}
 	c := &container{cgroup: dir, binary: filepath.Join(t.TempDir(), "epitaph")}
-	ulimit := ""
-	if files > 0 {
-		ulimit = fmt.Sprintf("ulimit -n %d && ", files)
+	ulimit, taskset := "", ""
+	if b.files > 0 {
+		ulimit = fmt.Sprintf("ulimit -n %d && ", b.files)
 	}
-	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s/cgroup.procs && %sexec %s \"$@\"\n", dir, ulimit, kit.Binary(t))
+	if b.core != "" {
+		taskset = "taskset -c " + b.core + " "
+	}
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s/cgroup.procs && %sexec %s%s \"$@\"\n", dir, ulimit, taskset, kit.Binary(t))
 	kit.Must(t, os.WriteFile(c.binary, []byte(script), 0o700))
-	t.Setenv("GOMEMLIMIT", containerGo)
+	t.Setenv("GOMEMLIMIT", b.goMemory)
 	return c
 }
 
@@ -104,6 +112,7 @@ type stage struct {
 	peer   *kit.Node  // another node of its cluster, in a container of its own, or nil
 	key    string     // the file of its key
 	t      *testing.T // of the row
+	silent int        // connections that row 11 opens
 
 	// What the attack has seen, for the outcome.
 	rounds atomic.Int64
@@ -118,6 +127,7 @@ type stage struct {
 type row struct {
 	number  int
 	what    string
+	among   string                               // what instead, while a fleet polls; "": the same
 	files   int                                  // descriptors of the node; 0: as here
 	args    []string                             // more options of the node
 	gossips string                               // "", or how: "key", or "insecure"
@@ -145,12 +155,12 @@ type figures struct {
 	Java    string
 	Missed  []string // goals
 	Made    string   // day, and the machine's load then
+	Fleet   *polled  `json:",omitempty"` // nil: not played while a fleet polls
 }
 
-// playRow plays it, and fails where a goal is missed.
-func playRow(t *testing.T, r *row) (f figures) {
-	c := newContainer(t, r.files)
-	s := &stage{in: c, t: t}
+// newStage starts the row's node in a container, ready and prepared.
+func newStage(t *testing.T, r *row, c *container) *stage {
+	s := &stage{in: c, t: t, silent: 1100}
 	data := t.TempDir()
 	if r.data != nil {
 		data = r.data(t, false)
@@ -169,6 +179,15 @@ func playRow(t *testing.T, r *row) (f figures) {
 	if r.prepare != nil {
 		r.prepare(t, s.Addr)
 	}
+	return s
+}
+
+// playRow plays it, and fails where a goal is missed.
+func playRow(t *testing.T, r *row) (f figures) {
+	b := composed
+	b.files = r.files
+	c := newContainer(t, b)
+	s := newStage(t, r, c)
 	h := newHonest(t, s.Addr)
 	if s.peer != nil {
 		h.broker.Register(t, s.peer.Addr)
@@ -207,7 +226,7 @@ func (s *stage) start(t *testing.T, data string, args []string) {
 	s.server = &server{}
 	s.args = args
 	s.Node, s.gossip = kit.Gossiping(t, s.in.binary, "attacked", data, "", args...)
-	second := newContainer(t, 0)
+	second := newContainer(t, composed)
 	s.peer, _ = kit.Gossiping(t, second.binary, "peer", t.TempDir(), s.gossip, args...)
 	kit.AwaitMembers(t, s.Node, s.peer)
 }
@@ -343,7 +362,6 @@ func TestRows(t *testing.T) {
 	if !long() {
 		t.Skip("SKIPPED: a quarter of an hour; make night-hostile has it")
 	}
-	slices.SortFunc(rows, func(a, b row) int { return a.number - b.number })
 	for i := range rows {
 		r := &rows[i]
 		t.Run(fmt.Sprintf("%02d", r.number), func(t *testing.T) {
@@ -355,9 +373,10 @@ func TestRows(t *testing.T) {
 			if t.Failed() && len(f.Missed) == 0 {
 				f.miss("what the attack must not reach, it reached")
 			}
-			if page := os.Getenv("EPITAPH_HOSTILE_PAGE"); page != "" {
-				kit.Must(t, renew(page, &f))
-			}
+			renew(t, f.Number, func(was *figures) {
+				f.Fleet = was.Fleet
+				*was = f
+			})
 		})
 	}
 }
@@ -371,6 +390,15 @@ func TestPageIsDrawnFromFigures(t *testing.T) {
 		if r := &rows[i]; all[r.number] == nil || all[r.number].What != r.what {
 			t.Errorf("row %d was not played as it is now: make hostile", r.number)
 		}
+	}
+	among := 0
+	for _, f := range all {
+		if f.Fleet != nil {
+			among++
+		}
+	}
+	if among != 0 && among != len(rows) {
+		t.Errorf("%d of %d rows were played while a fleet polls: make hostile-fleet", among, len(rows))
 	}
 	if len(all) != len(rows) || len(rows) != 19 {
 		t.Errorf("%d rows, and figures of %d", len(rows), len(all))
@@ -393,18 +421,20 @@ func readFigures(page string) (all map[int]*figures, err error) {
 	return all, err
 }
 
-// renew writes the page anew with a row's figures, and the file of figures beside it.
-func renew(page string, f *figures) error {
+// renew writes the page that EPITAPH_HOSTILE_PAGE names, if it does, with a row's figures changed, and the file of figures beside it.
+func renew(t *testing.T, number int, change func(*figures)) {
+	page := os.Getenv("EPITAPH_HOSTILE_PAGE")
+	if page == "" {
+		return
+	}
 	all, err := readFigures(page)
-	if err != nil {
-		return err
+	kit.Must(t, err)
+	if all[number] == nil {
+		all[number] = &figures{}
 	}
-	all[f.Number] = f
+	change(all[number])
 	text, err := json.MarshalIndent(all, "", "\t")
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.WriteFile(figuresOf(page), append(text, '\n'), 0o644), os.WriteFile(page, drawPage(all), 0o644))
+	kit.Must(t, err, os.WriteFile(figuresOf(page), append(text, '\n'), 0o644), os.WriteFile(page, drawPage(all), 0o644))
 }
 
 //go:embed method.md
@@ -418,7 +448,8 @@ func drawPage(all map[int]*figures) []byte {
 |---:|---|---:|---:|---:|---:|---|---|---|---|
 `)
 	var missed []string
-	for _, number := range slices.Sorted(maps.Keys(all)) {
+	numbers := slices.Sorted(maps.Keys(all))
+	for _, number := range numbers {
 		f := all[number]
 		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s | %.0f, %.0f, %.0f | %s | %s | %s |\n", number, f.What, brief(f.Rest), brief(f.During), brief(f.After),
 			brief(f.Ready), mb(f.Before), mb(f.Peak), mb(f.Back), f.Outcome, cmp.Or(f.Java, "-"), f.Made)
@@ -426,12 +457,17 @@ func drawPage(all map[int]*figures) []byte {
 			missed = append(missed, fmt.Sprintf("- Row %d: %s.\n", number, m))
 		}
 	}
+	writeMissed(&b, missed)
+	drawFleet(&b, all, numbers)
+	return b.Bytes()
+}
+
+func writeMissed(b *bytes.Buffer, missed []string) {
 	if missed == nil {
 		b.WriteString("\nAll goals were reached.\n")
-		return b.Bytes()
+		return
 	}
 	b.WriteString("\nGoals that were missed:\n\n" + strings.Join(missed, ""))
-	return b.Bytes()
 }
 
 // machine says when and where a row was played.

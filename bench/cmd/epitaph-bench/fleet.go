@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,7 @@ import (
 
 func fleetCommand(stdout, stderr io.Writer) *command.Command {
 	cfg := bench.DefaultFleetConfig()
-	var clients, scenes, only, json, document, operations string
+	var clients, scenes, meanwhile, only, json, document, operations string
 	return &command.Command{
 		Name:  "fleet",
 		Usage: "thousands of clients that poll, all at once after a fault, while brokers register",
@@ -28,9 +30,11 @@ Never give the target of a NameServer that serves anybody: the synthetic brokers
 			{To: &cfg.Target, Name: "target", Usage: "`HOST:PORT` of a running NameServer, of any kind; it is not restarted"},
 			{To: &cfg.PID, Name: "pid", Usage: "`PID` of the target, for its CPU and memory (found by itself where it is local)"},
 			{To: &clients, Name: "clients", Default: ints(cfg.Clients), Usage: "`N,...` sizes of the fleet, one connection each; scenes beside steady with the first and last"},
+			{To: &cfg.Sources, Name: "sources", Usage: "`N` loopback addresses that clients come from; 0 is as few as ports allow"},
 			{To: &cfg.Each, Name: "topics-each", Usage: "topics that each client polls, drawn by their popularity"},
 			{To: &cfg.Period, Name: "period", Usage: "between two polls of a client"},
 			{To: &scenes, Name: "scenes", Default: "all", Usage: "`SCENE,...` of " + fmt.Sprint(bench.Scenes())},
+			{To: &meanwhile, Name: "meanwhile", Usage: "`COMMAND` of sh that runs in one more scene, steady for as long as it does"},
 			{To: &cfg.Rounds, Name: "rounds", Usage: "`N` rounds; medians want five or more"},
 			{To: &cfg.Window, Name: "window", Usage: "measured time of steady and silent, and after the storm"},
 			{To: &cfg.Warmup, Name: "warmup", Usage: "time before it, not measured"},
@@ -59,6 +63,13 @@ Never give the target of a NameServer that serves anybody: the synthetic brokers
 			}
 			if scenes != "" {
 				cfg.Scenes = list("scenes", scenes, func(s string) (bench.Scene, error) { return bench.Scene(s), nil }, "", &faults)
+			}
+			if meanwhile != "" {
+				cfg.Meanwhile = func(ctx context.Context) error {
+					sh := exec.CommandContext(ctx, "sh", "-c", meanwhile)
+					sh.Stdin, sh.Stdout, sh.Stderr = os.Stdin, stderr, stderr
+					return sh.Run()
+				}
 			}
 			cfg.Servers = list("servers", only, same, "", &faults)
 			cfg.Profile.Width = cfg.Profile.Brokers

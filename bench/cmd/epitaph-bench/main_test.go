@@ -82,11 +82,12 @@ func TestFleet(t *testing.T) {
 	n := inproc.StartNode(t, nil)
 	status, out, errs := measure("fleet", "--target", n.Addr().String(), "--clients", "50", "--topics-each", "5", "--rounds", "1", "--period", "1s",
 		"--window", "500ms", "--warmup", "100ms", "--herd", "500ms", "--register-every", "500ms", "--storm-time", "500ms",
-		"--storm-brokers", "6", "--storm-topics", "600", "--storm-width", "3", "--topics", "500", "--max-lag", "1m")
-	if status != 0 || strings.Contains(errs, "trouble") {
+		"--storm-brokers", "6", "--storm-topics", "600", "--storm-width", "3", "--topics", "500", "--max-lag", "1m",
+		"--sources", "7", "--meanwhile", "echo played; sleep 0.3")
+	if status != 0 || strings.Contains(errs, "trouble") || !strings.Contains(errs, "\nplayed\n") {
 		t.Errorf("status %d\n%s%s", status, out, errs)
 	}
-	for _, scene := range []string{"steady", "herd", "reconnect", "silent", "storm", "after the storm"} {
+	for _, scene := range []string{"steady", "meanwhile", "herd", "reconnect", "silent", "storm", "after the storm"} {
 		if !strings.Contains(errs, "  "+scene+", 50 clients: ") || !strings.Contains(out, "### "+scene+": ") {
 			t.Errorf("%s was not played: %s%s", scene, out, errs)
 		}
