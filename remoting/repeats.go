@@ -3,13 +3,14 @@ package remoting
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 )
 
 const (
 	repeatedHeader = 512 // bytes of the longest header that is kept; those of clients have about 150
 	repeatedExt    = 16
-	// opaqueDigits fit into 32 bits whatever they are.
-	opaqueDigits = 9
+	// opaqueDigits are those of the largest number of 32 bits.
+	opaqueDigits = 10
 )
 
 // Repeats decodes what one peer sends in a row: JSON headers that differ in the digits of opaque and in the topic, and in nothing
@@ -78,10 +79,14 @@ func (d *Repeats) again(header []byte, r *Request) bool {
 			return false
 		}
 		if text := header[at : at+n]; v.digits {
-			opaque = 0
+			number := int64(0)
 			for _, c := range text {
-				opaque = opaque*10 + int32(c-'0')
+				number = number*10 + int64(c-'0')
 			}
+			if number > math.MaxInt32 {
+				return false
+			}
+			opaque = int32(number)
 		} else {
 			topic = text
 		}
