@@ -33,7 +33,7 @@ func serverTLS(set *TLSSettings) (*tls.Config, error) {
 	if set.TestMode {
 		cert := sync.OnceValues(selfSigned) // at the first handshake: most nodes never see one
 		get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert() }
-		conf := &tls.Config{GetCertificate: get, ClientAuth: tls.RequestClientCert}
+		conf := &tls.Config{GetCertificate: get, ClientAuth: tls.RequestClientCert, DynamicRecordSizingDisabled: true}
 		if set.AsOriginal {
 			return conf, nil // the two lists are ignored, too
 		}
@@ -49,6 +49,9 @@ func serverTLS(set *TLSSettings) (*tls.Config, error) {
 	conf := &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		ClientAuth:   clientAuth(set.NeedClientAuth),
+		// The answers to a batch are one record where they fit, as the original's are: Go's first ones of a connection would have
+		// the size of a packet, each with a call to the socket.
+		DynamicRecordSizingDisabled: true,
 	}
 	if set.ServerAuthClient {
 		if set.ServerTrust != "" {

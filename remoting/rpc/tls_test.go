@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
@@ -133,6 +134,21 @@ func encrypted(t *testing.T, key *ecdsa.PrivateKey, password string) []byte {
 }
 
 // files writes a server's key pair and trust file.
+// The answers to requests that came together are one record, from a connection's first one on.
+func TestBatchIsOneRecord(t *testing.T) {
+	for name, set := range map[string]TLSSettings{"files": files(t, kit.NewAuthority(t), "server"), "test mode": {TestMode: true}} {
+		s := start(t, handlerFunc{serve: func(_ *Conn, _ *remoting.Request, resp *remoting.Response) { resp.Body = make([]byte, 1100) }}, withTLS(t, set, Enforcing))
+		p := dialTLS(t, s, nil)
+		const batch = 8
+		p.Put(bytes.Repeat(request(105, 1, 0, ""), batch))
+		kit.Must(t, p.Conn.SetReadDeadline(time.Now().Add(kit.Patience)))
+		n, err := p.Conn.Read(make([]byte, 64<<10)) // no more than one record
+		if err != nil || n < batch*1100 {
+			t.Errorf("%s: the first record has %d bytes: %v", name, n, err)
+		}
+	}
+}
+
 func files(t *testing.T, ca *kit.Identity, name string) TLSSettings {
 	dir := t.TempDir()
 	id := ca.Issue(t, name)
