@@ -83,6 +83,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang":     {"node/admin"},
 	"gonum.org/v1/plot":                       {"bench"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
+	"github.com/google/pprof":                 {"bench"},
 	"golang.org/x/time/rate":                  {"digest", "node", "node/admin", "node/departures", "node/door", "gossip", "gossip/sockets", "tombstone", "vanish", "remoting/rpc", "survey"},
 	"golang.org/x/net":                        {},
 	"golang.org/x/sync":                       {"bench"},

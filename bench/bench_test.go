@@ -42,15 +42,25 @@ func TestGoalsAreJudged(t *testing.T) {
 	r := &CompareReport{When: time.Unix(0, 0).UTC(), Rounds: 1, CellTime: time.Second, Rates: map[string]float64{}, Servers: []ServerResult{
 		{Key: Ceiling, Title: "ceiling", Values: map[string][]float64{cellDepth1 + "_per_s": {100}, cellDepth16 + "_per_s": {1000}}},
 		{Key: Rust, Title: "rust", Missing: "not installed"},
+		{Key: CeilingTLS, Title: "openssl", TLS: true, Values: map[string][]float64{cellDepth16 + "_per_s": {400}, cellDepth16 + "_cpu_us": {1}}},
+		{Key: OursTLS, Title: "encrypted", TLS: true, Values: map[string][]float64{cellDepth16 + "_per_s": {300}, cellDepth16 + "_cpu_us": {2}}},
 		{Key: Ours, Title: "epitaph", Values: map[string][]float64{
-			cellDepth1 + "_per_s": {90}, cellDepth16 + "_per_s": {500}, mIdle: {14}, mLargeRSS: {200},
+			cellDepth1 + "_per_s": {98}, cellDepth16 + "_per_s": {500}, mIdle: {14}, mLargeRSS: {200},
 		}},
-	}}
+	}, Profiles: []CPUProfile{{Server: Ours, Depth: 16, CPU: 1.5, Shares: map[string]float64{"decoding": 0.25}}}}
 	var b bytes.Buffer
 	kit.Must(t, r.WriteMarkdown(&b))
 	for _, want := range []string{
-		"| route, depth 1, of the ceiling | >= 85.0 % | 90.0 % | yes |",
-		"| route, depth 16, of the ceiling | >= 75.0 % | 50.0 % | **no** |",
+		"| route, depth 1, of the ceiling | >= 97.0 % | 98.0 % | yes |",
+		"| route, depth 16, of the ceiling | >= 92.0 % | 50.0 % | **no** |",
+		"| server CPU per query, depth 16, of the ceiling's | <= 1.40 x | - | not measured |",
+		"| route over TLS, depth 16, of the ceiling over TLS | >= 70.0 % | 75.0 % | yes |",
+		"| route over TLS, depth 1, of the ceiling over TLS | >= 60.0 % | - | not measured |",
+		"|  | openssl | encrypted |",
+		"| server CPU per query, depth 16, us | 1.00 | 2.00 |",
+		"|  | ceiling | rust | epitaph |",
+		"| of the CPU of a query | epitaph, depth 16 |",
+		"| decoding | 25.0 % |",
 		"| route, depth 1, against Rust | >= 2.50 x | - | not measured |",
 		"| RSS idle | <= 15.0 MB | 14.0 MB | yes |",
 		"| 100,000 topics of width 10, every route read once, RSS | <= 150 MB | 200 MB | **no** |",
@@ -88,7 +98,7 @@ func TestConnectionLimitIsAFigure(t *testing.T) {
 	defer broker.conn.Close()
 	kit.Must(t, broker.probe())
 	m := &measuring{
-		comparison: &comparison{}, server: &child{addr: addr, pid: os.Getpid()},
+		comparison: &comparison{}, server: &child{target: target{addr: addr, pid: os.Getpid()}},
 		session: &session{brokers: []*caller{broker}}, result: &ServerResult{Values: map[string][]float64{}},
 	}
 	kit.Must(t, m.idle(t.Context()))

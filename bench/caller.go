@@ -25,11 +25,15 @@ type caller struct {
 }
 
 func dialCaller(ctx context.Context, addr string) (*caller, error) {
-	conn, err := dial(ctx, addr)
+	return target{addr: addr}.caller(ctx)
+}
+
+func (t target) caller(ctx context.Context) (*caller, error) {
+	conn, err := t.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &caller{addr: addr, conn: conn, in: make([]byte, 4096)}, nil
+	return &caller{addr: t.addr, conn: conn, in: make([]byte, 4096)}, nil
 }
 
 // call sends what request appends and returns the answer, which aliases the caller's buffer.

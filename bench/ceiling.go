@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 //go:embed ceiling/ceiling.c
@@ -18,17 +19,40 @@ var ceilingSource []byte
 // ErrNoCompiler says that the ceiling cannot be built on this machine.
 var ErrNoCompiler = errors.New("no C compiler (cc) on the PATH, so the ceiling cannot be built; install one (gcc or clang)")
 
+// ErrNoOpenSSL says that the ceiling of TLS cannot be built on this machine.
+var ErrNoOpenSSL = errors.New("no headers of OpenSSL 1.1.1 or later, so the ceiling of TLS cannot be built; install them (libssl-dev or openssl-devel)")
+
 // buildCeiling compiles the ceiling server into dir and returns its path.
 func buildCeiling(ctx context.Context, dir string) (string, error) {
+	return compile(ctx, ceilingSource, dir, "ceiling")
+}
+
+// buildCeilingTLS compiles the one that speaks TLS.
+func buildCeilingTLS(ctx context.Context, dir string) (string, error) {
+	program, err := compile(ctx, ceilingSource, dir, "ceiling-tls", "-DTLS", "-lssl", "-lcrypto")
+	return program, openSSLMissing(err)
+}
+
+// openSSLMissing is ErrNoOpenSSL where that is why err came about.
+func openSSLMissing(err error) error {
+	// gcc says "openssl/ssl.h: No such file", clang "'openssl/ssl.h' file not found"; either shows the line, too.
+	if err != nil && strings.Contains(err.Error(), "<openssl/") {
+		return ErrNoOpenSSL
+	}
+	return err
+}
+
+func compile(ctx context.Context, text []byte, dir, name string, more ...string) (string, error) {
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		return "", ErrNoCompiler
 	}
-	source, program := filepath.Join(dir, "ceiling.c"), filepath.Join(dir, "ceiling")
-	if err := os.WriteFile(source, ceilingSource, 0o644); err != nil {
+	source, program := filepath.Join(dir, name+".c"), filepath.Join(dir, name)
+	if err := os.WriteFile(source, text, 0o644); err != nil {
 		return "", fmt.Errorf("write the ceiling's source: %w", err)
 	}
-	if out, err := exec.CommandContext(ctx, cc, "-O2", "-o", program, source).CombinedOutput(); err != nil {
+	argv := append([]string{"-O2", "-o", program, source}, more...)
+	if out, err := exec.CommandContext(ctx, cc, argv...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compile the ceiling (it needs Linux): %w: %s", err, out)
 	}
 	return program, nil
@@ -78,6 +102,6 @@ func (p Profile) routeAnswer() []byte {
 }
 
 // fixedSession is a session with the ceiling: nothing is registered, and every answer is the same.
-func fixedSession(addr string, pid int, p Profile) *session {
-	return &session{addr: addr, pid: pid, expect: newExpectation(p), fixed: true, cancel: func() {}}
+func fixedSession(t target, p Profile) *session {
+	return &session{target: t, expect: newExpectation(p), fixed: true, cancel: func() {}}
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,12 +27,12 @@ type command struct {
 	env   []string                 // NAME=value, beside this process's
 	files map[string]string        // files to write into {dir} first; their content is replaced the same way
 	begin func(func() error) error // calls what starts the process where it inherits what it is to have; nil: just calls it
+	tls   *tls.Config              // what its clients speak; nil: plain text
 }
 
 // child is a running server.
 type child struct {
-	addr   string
-	pid    int
+	target
 	dir    string
 	toWait time.Duration // from start to first answer
 	cmd    *exec.Cmd
@@ -63,7 +64,7 @@ func launchChild(c command, addr string) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the program: %w", err)
 	}
-	ch := &child{dir: dir, addr: addr}
+	ch := &child{dir: dir, target: target{addr: addr, tls: c.tls}}
 	if err := ch.start(c); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -152,7 +153,7 @@ func (ch *child) await(ctx context.Context) error {
 }
 
 func (ch *child) firstAnswer(ctx context.Context) error {
-	c, err := dialCaller(ctx, ch.addr)
+	c, err := ch.target.caller(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // A server that cannot be started again after it was killed is an error, and can be stopped all the same.
 func TestRestartThatFails(t *testing.T) {
-	ch := &child{addr: freeAddr(), dir: t.TempDir()}
+	ch := &child{target: target{addr: freeAddr()}, dir: t.TempDir()}
 	kit.Must(t, ch.start(command{argv: []string{"sleep", "60"}}))
 	if err := ch.restart(command{argv: []string{"no-such-server"}}); !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("started again: %v", err)

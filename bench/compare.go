@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type CompareReport struct {
 	CellTime time.Duration      `json:"cell_ns"` // measured time of each load cell
 	Servers  []ServerResult     `json:"servers"`
 	Rates    map[string]float64 `json:"rates"` // requests per second of the common open loops, by the server whose half maximum each is
+	Profiles []CPUProfile       `json:"profiles,omitempty"`
 	Failures []string           `json:"failures,omitempty"`
 }
 
@@ -25,7 +27,8 @@ type ServerResult struct {
 	Key     string                  `json:"key"`
 	Title   string                  `json:"title"`
 	Missing string                  `json:"missing,omitempty"`
-	Limit   string                  `json:"limit,omitempty"`  // of the server's own, which a cell has met
+	Limit   string                  `json:"limit,omitempty"` // of the server's own, which a cell has met
+	TLS     bool                    `json:"tls,omitempty"`
 	Values  map[string][]float64    `json:"values,omitempty"` // by metric, one value a round
 	Curves  map[string][]CurvePoint `json:"curves,omitempty"` // of the last round
 }
@@ -63,11 +66,17 @@ func RunCompare(ctx context.Context, c CompareConfig, progress io.Writer) (*Comp
 	defer os.RemoveAll(dir)
 	r := &CompareReport{When: time.Now().UTC(), Machine: thisMachine(), CellTime: c.Cell, Rates: map[string]float64{}}
 	var present []server
-	for _, s := range findServers(ctx, c.Peers, Profiles()[0], dir) {
+	// What a goal compares has its turns one after the other: the two over TLS, then ours and the ceiling, with which the next round goes on.
+	all := findServers(ctx, c.Peers, Profiles()[0], dir)
+	encrypted, err := findEncrypted(ctx, c.Peers, Profiles()[0], dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Insert(all, len(all)-1, encrypted...) {
 		if !c.wants(s.key) {
 			continue
 		}
-		result := ServerResult{Key: s.key, Title: s.title, Values: map[string][]float64{}, Curves: map[string][]CurvePoint{}}
+		result := ServerResult{Key: s.key, Title: s.title, TLS: s.tls, Values: map[string][]float64{}, Curves: map[string][]CurvePoint{}}
 		if s.missing != nil {
 			result.Missing = s.missing.Error()
 			p.Step("%s is missing: %v", s.key, s.missing)
@@ -90,6 +99,7 @@ func RunCompare(ctx context.Context, c CompareConfig, progress io.Writer) (*Comp
 		}
 		r.Rounds++
 	}
+	run.profile(ctx, present)
 	if len(r.Failures) > 0 {
 		return r, errors.New("some measurements failed; the report lists them")
 	}

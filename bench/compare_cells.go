@@ -45,6 +45,15 @@ func (m *measuring) small(ctx context.Context) error {
 	return m.idle(ctx)
 }
 
+// encrypted measures throughput over TLS.
+func (m *measuring) encrypted(ctx context.Context) error {
+	_, err := m.cell(ctx, cellDepth1, m.closed(1, loadConns))
+	if err == nil {
+		_, err = m.cell(ctx, cellDepth16, m.closed(16, loadConns))
+	}
+	return err
+}
+
 // idle opens connections that have asked once and then stay silent. A server that refuses further ones and still
 // answers on those that it has keeps a limit of its own, which is a figure and no failure.
 func (m *measuring) idle(ctx context.Context) error {

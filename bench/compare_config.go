@@ -37,13 +37,17 @@ func (c *CompareConfig) Validate() error {
 	if c.Cell < 100*time.Millisecond || c.Cell > time.Minute {
 		bad("cell: %v is not within 100ms to 1m", c.Cell)
 	}
-	known := []string{Ours, Ceiling, JavaBig, JavaSmall, Rust}
 	for _, s := range c.Servers {
-		if !slices.Contains(known, s) {
-			bad("servers: %q is none of %v", s, known)
+		if !slices.Contains(CompareServers(), s) {
+			bad("servers: %q is none of %v", s, CompareServers())
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// CompareServers are all servers that RunCompare can measure.
+func CompareServers() []string {
+	return []string{Ours, Ceiling, JavaBig, JavaSmall, Rust, OursTLS, CeilingTLS}
 }
 
 func (c *CompareConfig) wants(key string) bool {

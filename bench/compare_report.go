@@ -44,6 +44,18 @@ var rows = []row{
 	{mWrong, "wrong answers"},
 }
 
+// encryptedRows are those of the table of TLS.
+var encryptedRows = []row{
+	{cellDepth1 + "_per_s", "route, depth 1, per s"},
+	{cellDepth16 + "_per_s", "route, depth 16, per s"},
+	{cellDepth1 + "_cpu_us", "server CPU per query, depth 1, us"},
+	{cellDepth16 + "_cpu_us", "server CPU per query, depth 16, us"},
+	{cellDepth1 + "_p99_ms", "p99, depth 1, ms"},
+	{cellDepth16 + "_p99_ms", "p99, depth 16, ms"},
+	{mCompared, "answers compared"},
+	{mWrong, "wrong answers"},
+}
+
 // WriteMarkdown writes the goals beside what was reached, then all figures.
 func (r *CompareReport) WriteMarkdown(w io.Writer) error {
 	fmt.Fprintf(w, "%s UTC, %s. %d rounds, every server started afresh in each, %v a cell; median [min-max].\n\n",
@@ -65,19 +77,35 @@ func (r *CompareReport) WriteMarkdown(w io.Writer) error {
 	if err := r.goals().WriteMarkdown(w); err != nil {
 		return err
 	}
-	fmt.Fprint(w, "\n### All figures\n\n")
-	table := Table{Header: []string{""}}
+	if err := r.writeProfiles(w); err != nil {
+		return err
+	}
+	fmt.Fprint(w, "\n### TLS 1.3\n\n")
+	if err := r.figures(true, encryptedRows).WriteMarkdown(w); err != nil {
+		return err
+	}
+	fmt.Fprint(w, "\n### All figures in plain text\n\n")
+	return r.figures(false, rows).WriteMarkdown(w)
+}
+
+// figures is the table of some metrics of the servers that were measured over TLS, or of the others.
+func (r *CompareReport) figures(encrypted bool, rows []row) *Table {
+	table := &Table{Header: []string{""}}
 	for i := range r.Servers {
-		table.Header = append(table.Header, r.Servers[i].Title)
+		if s := &r.Servers[i]; s.TLS == encrypted {
+			table.Header = append(table.Header, s.Title)
+		}
 	}
 	for _, line := range rows {
 		cells := []string{line.text}
 		for i := range r.Servers {
-			cells = append(cells, r.Servers[i].Spread(line.metric).String())
+			if s := &r.Servers[i]; s.TLS == encrypted {
+				cells = append(cells, s.Spread(line.metric).String())
+			}
 		}
 		table.Add(cells...)
 	}
-	return table.WriteMarkdown(w)
+	return table
 }
 
 // goals is the table of what was asked for and what was measured. A goal whose figures are missing is said to be so.
@@ -96,12 +124,12 @@ func (r *CompareReport) goals() *Table {
 		}
 		t.Add(text, asked, number(measured)+unit, yes)
 	}
-	ratio := func(text, metric, peer string, limit float64, atLeast bool, percent bool) {
-		base := r.Server(peer).Spread(metric).Median
-		known := base > 0 && own(metric) > 0
+	between := func(text, metric, server, peer string, limit float64, atLeast bool, percent bool) {
+		base, mine := r.Server(peer).Spread(metric).Median, r.Server(server).Spread(metric).Median
+		known := base > 0 && mine > 0
 		v := 0.0
 		if known {
-			v = own(metric) / base
+			v = mine / base
 		}
 		sign, shown, unit := ">=", number(limit), " x"
 		if !atLeast {
@@ -113,18 +141,23 @@ func (r *CompareReport) goals() *Table {
 		}
 		add(text, sign+" "+shown+unit, unit, measured, known, atLeast && v >= limit || !atLeast && v <= limit)
 	}
+	ratio := func(text, metric, peer string, limit float64, atLeast bool, percent bool) {
+		between(text, metric, Ours, peer, limit, atLeast, percent)
+	}
 	atMost := func(text, metric string, limit float64, unit string) {
 		v := own(metric)
 		add(text, "<= "+number(limit)+unit, unit, v, ours.Spread(metric).N > 0, v <= limit)
 	}
-	ratio("route, depth 1, of the ceiling", cellDepth1+"_per_s", Ceiling, 0.85, true, true)
-	ratio("route, depth 16, of the ceiling", cellDepth16+"_per_s", Ceiling, 0.75, true, true)
+	ratio("route, depth 1, of the ceiling", cellDepth1+"_per_s", Ceiling, 0.97, true, true)
+	ratio("route, depth 16, of the ceiling", cellDepth16+"_per_s", Ceiling, 0.92, true, true)
+	ratio("server CPU per query, depth 1, of the ceiling's", cellDepth1+"_cpu_us", Ceiling, 1.25, false, false)
+	ratio("server CPU per query, depth 16, of the ceiling's", cellDepth16+"_cpu_us", Ceiling, 1.4, false, false)
+	between("route over TLS, depth 1, of the ceiling over TLS", cellDepth1+"_per_s", OursTLS, CeilingTLS, 0.6, true, true)
+	between("route over TLS, depth 16, of the ceiling over TLS", cellDepth16+"_per_s", OursTLS, CeilingTLS, 0.7, true, true)
 	ratio("route, depth 1, against Rust", cellDepth1+"_per_s", Rust, 2.5, true, false)
 	ratio("route, depth 16, against Rust", cellDepth16+"_per_s", Rust, 20, true, false)
 	ratio("route, depth 1, against Java", cellDepth1+"_per_s", JavaBig, 4, true, false)
 	ratio("route, depth 16, against Java", cellDepth16+"_per_s", JavaBig, 13, true, false)
-	ratio("server CPU per query, depth 1, of the ceiling's", cellDepth1+"_cpu_us", Ceiling, 1.6, false, false)
-	ratio("server CPU per query, depth 16, of the ceiling's", cellDepth16+"_cpu_us", Ceiling, 2, false, false)
 	for _, peer := range []string{JavaBig, Rust} {
 		metric := cellAt + peer + "_p99_ms"
 		base := r.Server(peer).Spread(metric).Median
@@ -147,20 +180,33 @@ func (r *CompareReport) goals() *Table {
 func (r *CompareReport) WritePlots(dir string) ([]string, error) {
 	var names []string
 	var errs []error
-	bars := func(file, title, unit, metric string) {
-		var all []Bar
-		for i := range r.Servers {
-			s := &r.Servers[i]
-			all = append(all, Bar{Name: s.Key, Values: s.Values[metric]})
-		}
+	draw := func(file, title, unit string, all []Bar) {
 		if err := PlotBars(filepath.Join(dir, file), title, unit, all); err != nil {
 			errs = append(errs, err)
 			return
 		}
 		names = append(names, file)
 	}
+	bars := func(file, title, unit, metric string) {
+		var all []Bar
+		for i := range r.Servers {
+			if s := &r.Servers[i]; !s.TLS {
+				all = append(all, Bar{Name: s.Key, Values: s.Values[metric]})
+			}
+		}
+		draw(file, title, unit, all)
+	}
 	bars("route-depth1.svg", "Route queries, 64 connections, 1 in flight each", "requests per second", cellDepth1+"_per_s")
 	bars("route-depth16.svg", "Route queries, 64 connections, 16 in flight each", "requests per second", cellDepth16+"_per_s")
+	var encrypted []Bar
+	for _, cell := range []string{cellDepth1, cellDepth16} {
+		for _, key := range []string{CeilingTLS, OursTLS} {
+			encrypted = append(encrypted, Bar{Name: key + ", " + cell, Values: r.Server(key).Values[cell+"_per_s"]})
+		}
+	}
+	if len(r.Server(OursTLS).Values[cellDepth1+"_per_s"]) > 0 {
+		draw("route-tls.svg", "Route queries over TLS 1.3, 64 connections, 1 and 16 in flight each", "requests per second", encrypted)
+	}
 	bars("memory-large.svg", "Memory with 100,000 topics of width 10", "RSS in MB", mLargeRSS)
 	var series []Series
 	for i := range r.Servers {

@@ -74,6 +74,10 @@ func (r *comparison) calibrate(ctx context.Context, present []server) {
 
 // round measures everything of one server once.
 func (r *comparison) round(ctx context.Context, s server, large bool) {
+	if s.tls {
+		r.with(ctx, s, Profiles()[0], func(m *measuring) error { return m.encrypted(ctx) })
+		return
+	}
 	r.with(ctx, s, Profiles()[0], func(m *measuring) error { return m.small(ctx) })
 	if s.fixed {
 		return // the ceiling has no tables
@@ -111,13 +115,13 @@ func (r *comparison) try(ctx context.Context, s server, p Profile, measure func(
 	defer ch.stop()
 	m := &measuring{comparison: r, server: ch, result: r.report.Server(s.key)}
 	if s.fixed {
-		m.session = fixedSession(ch.addr, ch.pid, p)
+		m.session = fixedSession(ch.target, p)
 		return measure(m)
 	}
-	if p.Name == Profiles()[0].Name {
+	if p.Name == Profiles()[0].Name && !s.tls {
 		m.memory(ctx, mIdle, 0) // before anything is registered
 	}
-	if m.session, err = openSession(ctx, ch.addr, ch.pid, p, r.progress); err != nil {
+	if m.session, err = openSession(ctx, ch.target, p, r.progress); err != nil {
 		return err
 	}
 	err = measure(m)

@@ -26,6 +26,7 @@ type cell struct {
 	expect     *expectation
 	fixed      bool // the server is the ceiling: every answer is the expected one of topic 0
 	depth      int
+	batches    bool // closed loop: the next requests wait for the last answer of those before
 	checkEvery int
 	changeEach int // Register, Mixed: see LoadConfig.ChangeEvery
 	base       time.Time

@@ -12,7 +12,8 @@
 //	closed.go       closed loop: a fixed number in flight; open.go: a given rate, timed from the intended start
 //	session.go      registered brokers kept alive around any number of measured cells
 //	process_*.go    CPU and memory of a process by its id
-//	ceiling.go      the limit of this machine with this generator
+//	ceiling.go      the limit of this machine with this generator; identity.go: the certificate of what is measured over TLS
+//	cpu_profile.go  where the CPU of ours goes, by its own profiles
 //	compare*.go     several servers, interleaved, each round afresh
 //	fleet*.go       thousands of polling clients: fleet_schedule.go plans, fleet_crowd.go drives their connections,
 //	                fleet_queues.go says what is due, fleet_scenes.go what happens, fleet_report.go the page

@@ -37,21 +37,21 @@ func RunLoad(ctx context.Context, c LoadConfig, progress io.Writer) (*LoadReport
 
 func (r *LoadReport) run(ctx context.Context, p *Progress) error {
 	c := r.Config
-	addr, pid := c.Target, c.PID
-	if addr == "" {
+	at := target{addr: c.Target, pid: c.PID}
+	if at.addr == "" {
 		p.Step("starting %s", c.Program[0])
 		server, err := startChild(ctx, command{argv: c.Program})
 		if err != nil {
 			return err
 		}
 		defer server.stop()
-		addr, pid = server.addr, server.pid
-	} else if pid == 0 {
-		pid = localPID(addr)
+		at = server.target
+	} else if at.pid == 0 {
+		at.pid = localPID(at.addr)
 	}
-	r.Addr, r.PID = addr, pid
-	p.Step("registering %d brokers with %d topics at %s and reading every route once", c.Profile.Brokers, c.Profile.Topics, addr)
-	s, err := openSession(ctx, addr, pid, c.Profile, p)
+	r.Addr, r.PID = at.addr, at.pid
+	p.Step("registering %d brokers with %d topics at %s and reading every route once", c.Profile.Brokers, c.Profile.Topics, at.addr)
+	s, err := openSession(ctx, at, c.Profile, p)
 	if err != nil {
 		return err
 	}
@@ -99,5 +99,5 @@ func measureCeiling(ctx context.Context, c LoadConfig, p *Progress) (*CellResult
 	defer server.stop()
 	spec := c.spec()
 	spec.kind = Route
-	return fixedSession(server.addr, server.pid, c.Profile).measure(ctx, spec, p)
+	return fixedSession(server.target, c.Profile).measure(ctx, spec, p)
 }

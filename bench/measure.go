@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,6 +20,13 @@ const (
 	// openSlots bounds the requests in flight of an open loop, over all connections.
 	openSlots = 1 << 18
 )
+
+// target is a NameServer that is measured.
+type target struct {
+	addr string
+	pid  int         // 0: not known
+	tls  *tls.Config // what its clients speak; nil: plain text
+}
 
 // cellSpec is what one measurement is asked to do.
 type cellSpec struct {
@@ -57,12 +65,12 @@ type CellResult struct {
 
 // runCell measures one server. An ended ctx shortens the cell; a server that fails makes it return what was
 // measured until then beside the error.
-func runCell(ctx context.Context, addr string, pid int, expect *expectation, fixed bool, spec cellSpec, progress *Progress) (*CellResult, error) {
+func runCell(ctx context.Context, t target, expect *expectation, fixed bool, spec cellSpec, progress *Progress) (*CellResult, error) {
 	c := &cell{
 		kind: spec.kind, profile: expect.profile, expect: expect, fixed: fixed, depth: spec.depth,
-		checkEvery: spec.checkEvery, changeEach: spec.changeEvery, base: time.Now(),
+		checkEvery: spec.checkEvery, changeEach: spec.changeEvery, base: time.Now(), batches: t.tls != nil,
 	}
-	conns, err := dialAll(ctx, c, addr, spec)
+	conns, err := dialAll(ctx, c, t, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +103,7 @@ func runCell(ctx context.Context, addr string, pid int, expect *expectation, fix
 		p = &pacer{cell: c, conns: conns, gap: 1e9 / spec.rate, rng: rand.New(rand.NewPCG(spec.seed, 1<<32)), late: newHistogram()}
 		work(p.run)
 	}
-	r, silentErr := c.watch(failed, pid, spec, progress)
+	r, silentErr := c.watch(failed, t.pid, spec, progress)
 	c.phase.Store(phaseDone)
 	closeAll(conns)
 	err = group.Wait()
@@ -108,19 +116,19 @@ func runCell(ctx context.Context, addr string, pid int, expect *expectation, fix
 		err = errors.New("no answer came while measuring; measure longer, or with fewer connections")
 	}
 	if err != nil {
-		err = fmt.Errorf("target %s: %w", addr, err)
+		err = fmt.Errorf("target %s: %w", t.addr, err)
 	}
 	return r, err
 }
 
-func dialAll(ctx context.Context, c *cell, addr string, spec cellSpec) ([]*loadConn, error) {
+func dialAll(ctx context.Context, c *cell, t target, spec cellSpec) ([]*loadConn, error) {
 	slots := 4 * spec.depth
 	if spec.rate > 0 {
 		slots = min(max(openSlots/spec.connections, 64), 8192)
 	}
 	conns := make([]*loadConn, 0, spec.connections)
 	for i := range spec.connections {
-		conn, err := dial(ctx, addr)
+		conn, err := t.dial(ctx)
 		if err != nil {
 			closeAll(conns)
 			return nil, fmt.Errorf("connection %d of %d: %w", i+1, spec.connections, err)
@@ -136,12 +144,15 @@ func closeAll(conns []*loadConn) {
 	}
 }
 
-func dial(ctx context.Context, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
+func (t target) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", t.addr)
 	if err != nil {
-		return nil, fmt.Errorf("target %s does not answer: %w; start a NameServer there or name another target", addr, err)
+		return nil, fmt.Errorf("target %s does not answer: %w; start a NameServer there or name another target", t.addr, err)
 	}
-	return conn, nil
+	if t.tls == nil {
+		return conn, nil
+	}
+	return secured(ctx, conn, t.tls)
 }
 
 var errSilent = fmt.Errorf("no answer for %v although requests are waiting", silence)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 )
 
 // The servers that are compared, in the order of the tables.
@@ -14,6 +15,9 @@ const (
 	JavaBig   = "java-4g"
 	JavaSmall = "java-512m"
 	Rust      = "rust"
+
+	OursTLS    = "epitaph-tls"
+	CeilingTLS = "ceiling-tls"
 )
 
 // RustProgram is the NameServer that `cargo install rocketmq-namesrv --version 1.0.0 --locked` installs.
@@ -32,6 +36,7 @@ type server struct {
 	cmd        command
 	missing    error // why it cannot be measured on this machine
 	fixed      bool  // the ceiling
+	tls        bool  // measured over TLS, and by that alone
 }
 
 // findServers lists all servers; those that this machine lacks say why. dir keeps the ceiling's program, which answers
@@ -44,6 +49,24 @@ func findServers(ctx context.Context, peers Peers, p Profile, dir string) []serv
 		findRust(peers.Rust),
 		{key: Ours, title: "epitaph", cmd: command{argv: peers.Ours}},
 	}
+}
+
+// findEncrypted lists what is measured over TLS, all with one certificate.
+func findEncrypted(ctx context.Context, peers Peers, p Profile, dir string) ([]server, error) {
+	id, err := newIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	ours := append(slices.Clone(peers.Ours), "--set", "tls.server.mode=enforcing", "--set", "tls.test.mode.enable=false",
+		"--set", "tls.server.certPath={dir}/cert", "--set", "tls.server.keyPath={dir}/key")
+	ceiling := server{key: CeilingTLS, title: "ceiling (OpenSSL, fixed answer), TLS 1.3", fixed: true, tls: true}
+	program, err := buildCeilingTLS(ctx, dir)
+	if err == nil {
+		ceiling.cmd, err = ceilingCommand(program, p.routeAnswer())
+		ceiling.cmd.argv = append(ceiling.cmd.argv, "{dir}/cert", "{dir}/key")
+	}
+	ceiling.cmd, ceiling.missing = id.present(ceiling.cmd), err
+	return []server{ceiling, {key: OursTLS, title: "epitaph, TLS 1.3", cmd: id.present(command{argv: ours}), tls: true}}, nil
 }
 
 func findCeiling(ctx context.Context, p Profile, dir string) server {

@@ -23,8 +23,7 @@ const (
 // session is a NameServer with the brokers of a profile registered on it and kept alive, and the knowledge of
 // what it must answer.
 type session struct {
-	addr   string
-	pid    int // 0: not known
+	target
 	expect *expectation
 	fixed  bool // the server is the ceiling
 	group  errgroup.Group
@@ -35,9 +34,9 @@ type session struct {
 	register time.Duration
 }
 
-// openSession registers the brokers of p at addr and reads the route of every topic once, which must be right.
-func openSession(ctx context.Context, addr string, pid int, p Profile, progress *Progress) (*session, error) {
-	s := &session{addr: addr, pid: pid, expect: newExpectation(p), cancel: func() {}}
+// openSession registers the brokers of p at t and reads the route of every topic once, which must be right.
+func openSession(ctx context.Context, t target, p Profile, progress *Progress) (*session, error) {
+	s := &session{target: t, expect: newExpectation(p), cancel: func() {}}
 	err := s.registerAll(ctx, progress)
 	if err == nil {
 		err = s.readAll(ctx, progress)
@@ -65,7 +64,7 @@ func (s *session) registerAll(ctx context.Context, progress *Progress) error {
 	p := s.expect.profile
 	all := p.addresses()
 	for range min(len(all), brokerConns) {
-		c, err := dialCaller(ctx, s.addr)
+		c, err := s.target.caller(ctx)
 		if err != nil {
 			return err
 		}
@@ -98,7 +97,7 @@ func (s *session) readAll(ctx context.Context, progress *Progress) error {
 	topics := s.expect.profile.Topics
 	for part := range min(readers, topics) {
 		group.Go(func() error {
-			c, err := dialCaller(ctx, s.addr)
+			c, err := s.target.caller(ctx)
 			if err != nil {
 				return err
 			}
@@ -166,5 +165,5 @@ func (s *session) beat(ctx context.Context) error {
 // measure runs one cell against the server.
 func (s *session) measure(ctx context.Context, spec cellSpec, progress *Progress) (*CellResult, error) {
 	s.expect.changes = s.expect.changes || (spec.kind == Register || spec.kind == Mixed) && spec.changeEvery > 0
-	return runCell(ctx, s.addr, s.pid, s.expect, s.fixed, spec, progress)
+	return runCell(ctx, s.target, s.expect, s.fixed, spec, progress)
 }

@@ -42,7 +42,7 @@ func (r *muteRelay) accept() {
 		if !r.keep(from) || r.isMuted() {
 			continue // it is left open, and nobody answers
 		}
-		to, err := dial(context.Background(), r.target)
+		to, err := target{addr: r.target}.dial(context.Background())
 		if err != nil {
 			from.Close()
 			continue

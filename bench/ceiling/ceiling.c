@@ -3,15 +3,21 @@
  * nothing else. One epoll loop; one read and one write for all frames that have arrived on a connection. Only the
  * ten digits of the opaque are copied from request to answer, at offsets given on the command line.
  *
- *   ceiling PORT ANSWER-FILE REQUEST-OPAQUE-OFFSET ANSWER-OPAQUE-OFFSET
+ *   ceiling PORT ANSWER-FILE REQUEST-OPAQUE-OFFSET ANSWER-OPAQUE-OFFSET [CERTIFICATE KEY]
  *
- * Listens on 127.0.0.1 and prints "ready" when it does.
+ * Listens on 127.0.0.1 and prints "ready" when it does. Built with -DTLS it speaks TLS 1.3 by OpenSSL and nothing else, with
+ * the certificate and key of two files in PEM.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#ifdef TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +34,9 @@ struct conn {
 	uint32_t have;        /* bytes in rest */
 	size_t from, to, cap; /* out[from..to) waits to be written */
 	char *out, *rest;     /* rest: the beginning of a frame */
+#ifdef TLS
+	SSL *ssl;
+#endif
 };
 
 static char in[IN_SIZE]; /* of all connections: thousands of silent ones cost no memory for it */
@@ -41,6 +50,48 @@ static void die(const char *what) {
 	perror(what);
 	exit(1);
 }
+
+#ifdef TLS
+static SSL_CTX *tls;
+
+static void start_tls(char **files) {
+	if (!(tls = SSL_CTX_new(TLS_server_method())) || !SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) ||
+	    !SSL_CTX_set_ciphersuites(tls, "TLS_AES_128_GCM_SHA256") || SSL_CTX_use_certificate_file(tls, files[0], SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(tls, files[1], SSL_FILETYPE_PEM) != 1) {
+		ERR_print_errors_fp(stderr);
+		exit(1);
+	}
+	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(tls, 1); /* a record by one call of read(2) instead of two */
+}
+
+static void greet(struct conn *c) {
+	if (!(c->ssl = SSL_new(tls)) || !SSL_set_fd(c->ssl, c->fd)) die("SSL_new");
+	SSL_set_accept_state(c->ssl);
+}
+
+/* The result of a call of OpenSSL as read(2) and write(2) give it. */
+static ssize_t as_call(struct conn *c, int n) {
+	if (n > 0) return n;
+	int why = SSL_get_error(c->ssl, n);
+	ERR_clear_error();
+	if (why == SSL_ERROR_ZERO_RETURN) return 0;
+	errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+	return -1;
+}
+
+static ssize_t take(struct conn *c, char *to, size_t n) { return as_call(c, SSL_read(c->ssl, to, n)); }
+static ssize_t give(struct conn *c, const char *from, size_t n) { return as_call(c, SSL_write(c->ssl, from, n)); }
+static int holds_more(struct conn *c) { return SSL_has_pending(c->ssl); } /* which the socket does not tell */
+static void leave(struct conn *c) { SSL_free(c->ssl); }
+#else
+static void start_tls(char **files) { (void)files; }
+static void greet(struct conn *c) { (void)c; }
+static ssize_t take(struct conn *c, char *to, size_t n) { return read(c->fd, to, n); }
+static ssize_t give(struct conn *c, const char *from, size_t n) { return write(c->fd, from, n); }
+static int holds_more(struct conn *c) { (void)c; return 0; }
+static void leave(struct conn *c) { (void)c; }
+#endif
 
 static void load_answer(const char *path) {
 	FILE *f = fopen(path, "rb");
@@ -57,6 +108,7 @@ static void load_answer(const char *path) {
 
 static void drop(struct conn *c) {
 	conns[c->fd] = NULL;
+	leave(c);
 	close(c->fd);
 	free(c->out);
 	free(c->rest);
@@ -66,7 +118,7 @@ static void drop(struct conn *c) {
 /* Writes what waits; -1 when the connection is gone. Listens for room only while something waits. */
 static int flush(struct conn *c) {
 	while (c->from < c->to) {
-		ssize_t n = write(c->fd, c->out + c->from, c->to - c->from);
+		ssize_t n = give(c, c->out + c->from, c->to - c->from);
 		if (n < 0) {
 			if (errno != EAGAIN) return -1;
 			break;
@@ -95,10 +147,10 @@ static void append_answer(struct conn *c, const char *request) {
 	c->to += answer_size;
 }
 
-/* Reads once and answers every complete frame; -1 when the connection is gone or sends what does not fit. */
-static int serve(struct conn *c) {
+/* Reads once and answers every complete frame; 0 when there was nothing, -1 when the connection is gone or sends what does not fit. */
+static int serve_once(struct conn *c) {
 	if (c->have) memcpy(in, c->rest, c->have);
-	ssize_t n = read(c->fd, in + c->have, IN_SIZE - c->have);
+	ssize_t n = take(c, in + c->have, IN_SIZE - c->have);
 	if (n < 0 && errno == EAGAIN) return 0;
 	if (n <= 0) return -1;
 	uint32_t have = c->have + n, at = 0;
@@ -115,7 +167,13 @@ static int serve(struct conn *c) {
 		if (!(c->rest = realloc(c->rest, c->have))) die("realloc");
 		memcpy(c->rest, in + at, c->have);
 	}
-	return flush(c);
+	return flush(c) < 0 ? -1 : 1;
+}
+
+static int serve(struct conn *c) {
+	int r = serve_once(c);
+	while (r > 0 && holds_more(c)) r = serve_once(c);
+	return r;
 }
 
 static void accept_all(int listener) {
@@ -128,6 +186,7 @@ static void accept_all(int listener) {
 			continue;
 		}
 		c->fd = fd;
+		greet(c);
 		conns[fd] = c;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
@@ -148,10 +207,17 @@ static int start(int port) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 5) {
-		fprintf(stderr, "usage: ceiling PORT ANSWER-FILE REQUEST-OPAQUE-OFFSET ANSWER-OPAQUE-OFFSET\n");
+#ifdef TLS
+	const int files = 2;
+#else
+	const int files = 0;
+#endif
+	if (argc != 5 + files) {
+		fprintf(stderr, "usage: ceiling PORT ANSWER-FILE REQUEST-OPAQUE-OFFSET ANSWER-OPAQUE-OFFSET%s\n", files ? " CERTIFICATE KEY" : "");
 		return 2;
 	}
+	signal(SIGPIPE, SIG_IGN); /* a peer that is gone ends its own connection */
+	start_tls(argv + 5);
 	request_at = strtoul(argv[3], NULL, 10);
 	answer_at = strtoul(argv[4], NULL, 10);
 	load_answer(argv[2]);

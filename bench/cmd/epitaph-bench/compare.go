@@ -23,7 +23,7 @@ func compareCommand(stdout, stderr io.Writer) *command.Command {
 			{To: &cfg.Cell, Name: "cell", Usage: "measured time of each cell"},
 			{To: &cfg.JavaCP, Name: "java-cp", Env: "EPITAPH_JAVA_NAMESRV_CP", Usage: "class path of org.apache.rocketmq:rocketmq-namesrv:5.5.0"},
 			{To: &cfg.Rust, Name: "rust", Env: "EPITAPH_RUST_NAMESRV", Usage: "`PROGRAM` of the Rust NameServer (default " + bench.RustProgram + " on the PATH)"},
-			{To: &only, Name: "servers", Usage: "measure only these, separated by commas: " + strings.Join([]string{bench.Ours, bench.Ceiling, bench.JavaBig, bench.JavaSmall, bench.Rust}, ", ")},
+			{To: &only, Name: "servers", Usage: "measure only these, separated by commas: " + strings.Join(bench.CompareServers(), ", ")},
 			{To: &json, Name: "json", Usage: "write the report to `FILE`"},
 			{To: &document, Name: "document", Usage: "write method, goals, figures and plots to `FILE`.md and img beside it"},
 		},
