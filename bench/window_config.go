@@ -36,7 +36,8 @@ var windowScenes = []windowPlay{
 	{scene: WindowUnheard, title: "leaves, unheard by one", watch: 165 * time.Second, strike: (*windowCluster).leave},
 	{scene: WindowKilled, title: "is killed", watch: 60 * time.Second, strike: (*windowCluster).kill},
 	// A client's attempts at the machine that is gone, 3 s each, hold up its polls.
-	{scene: WindowVanishes, title: "vanishes", watch: 175 * time.Second, strike: (*windowCluster).vanish, apart: true, flags: []string{"--dead-hosts", "on"}},
+	{scene: WindowVanishes, title: "vanishes", watch: 175 * time.Second, strike: (*windowCluster).vanish, apart: true,
+		flags: []string{"--gossip-insecure", "--dead-hosts", "on"}},
 }
 
 func (s WindowScene) play() windowPlay { return windowScenes[slices.Index(WindowScenes(), s)] }
