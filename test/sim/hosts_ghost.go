@@ -227,9 +227,9 @@ func (h *watch) putBack(r *vanish.Restoration, key tombstone.Key) {
 	n.sync()
 }
 
-// record is what the tables hold of a key.
+// record is what the tables hold of a key, without what tombstones leave behind on what they keep.
 func (n *node) record(key tombstone.Key) (r routes.Record) {
-	for _, r := range n.table.Registrations() {
+	for _, r := range registrations(n.table) {
 		if r.Cluster == key.Cluster && r.Addr == key.Addr {
 			return r
 		}

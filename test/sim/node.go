@@ -165,7 +165,7 @@ func (n *node) check() {
 type judge struct{ n *node }
 
 func (t judge) Holds(k tombstone.Key) bool {
-	return t.n.table.Holds(k)
+	return t.n.table.Holds(k) || t.n.table.SetAside(k)
 }
 
 func (t judge) Judge(id tombstone.ID, b tombstone.Bounds) (v tombstone.Verdict, effects any) {

@@ -187,6 +187,22 @@ func (m *machine) hears(key tombstone.Key, host int) bool {
 	return g != nil && g.Claims[host] != nil && g.Claims[host].Owner.Open
 }
 
+// mayJudge says that a node has found out that a broker's host answers: one that began while its new connections were dropped tries again only after minutes.
+func (l *life) mayJudge(key tombstone.Key) bool {
+	if l == nil {
+		return false
+	}
+	st := l.node.Vanished()
+	for _, h := range st.Of(key.Addr) {
+		for i := range h.Claims {
+			if st.NotJudged(&h, &h.Claims[i]) != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // clean says that nothing has come between two nodes for a while, and that all know all.
 func (w *World) clean(a, b *machine) bool {
 	net := &w.Net
@@ -239,9 +255,15 @@ func (w *World) lastDeath() {
 		return
 	}
 	key := tombstone.Key{Cluster: victim.Subject().Cluster, Addr: victim.Subject().Addr}
+	w.mu.Unlock()
+	may := map[*machine]bool{}
+	for _, m := range w.machine {
+		may[m] = m.current().mayJudge(key)
+	}
+	w.mu.Lock()
 	can, must := 0, []*machine{}
 	for _, m := range w.machine {
-		if m.life == nil || m.braked || m.onHold || m.mode == nodeconfig.DeadHostsOff || !m.hears(key, victim.Host()) {
+		if m.life == nil || !may[m] || m.braked || m.onHold || m.mode == nodeconfig.DeadHostsOff || !m.hears(key, victim.Host()) {
 			continue
 		}
 		if can++; m.mode == nodeconfig.DeadHostsOn {
