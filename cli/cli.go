@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
 	"github.com/epitaph-mq/epitaph/cli/output"
@@ -24,13 +25,18 @@ type program struct {
 	streams        streams
 	level          slog.LevelVar // of the log
 	become         becomer
+	endedBy        syscall.Signal // 0: by none, or it is a server that ends with 0
 }
 
 // Main runs the command line and returns the exit status. args[0] is the name of the program: called as mqnamesrv it
 // is the original's start program. licenses are the texts that the command of that name prints.
 func Main(args []string, licenses func() ([]string, error), stdout, stderr io.Writer) int {
 	p := &program{stdout: stdout, stderr: stderr, environ: environ(), licenses: licenses, newNode: newNode, become: becomeSelf}
-	return p.main(args)
+	status := p.main(args)
+	if p.endedBy != 0 && p.underManager() {
+		endBy(p.endedBy)
+	}
+	return status
 }
 
 func (p *program) main(args []string) int {

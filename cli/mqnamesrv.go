@@ -206,6 +206,7 @@ func (p *program) mqRun(cfg config.Config, home string, warnings []warning) int 
 	}
 	switch {
 	case by != 0:
+		p.endedBy = by
 		return mqSignalled + int(by)
 	case err != nil:
 		return mqFailed

@@ -552,6 +552,23 @@ func TestThreads(t *testing.T) {
 	p.ends(t, promptly, 143)
 }
 
+// A service manager sees that a signal ended the process, as of the original's shell: a stop. Status 143 is a failure to it.
+func TestManagerSeesASignal(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "ns.conf")
+	kit.Must(t, os.WriteFile(conf, []byte("bindAddress=127.0.0.1\nlistenPort=0\nkvConfigPath="+filepath.Join(dir, "kv.json")), 0o600))
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		cmd := exec.Command("sh", "-c", `SYSTEMD_EXEC_PID=$$ exec mqnamesrv -c "$0"`, conf)
+		cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+dir, "JAVA_OPT_EXT=-Duser.home="+dir)
+		p := outside(t, cmd)
+		p.signal(t, sig)
+		p.ends(t, promptly, -1)
+		if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != sig {
+			t.Errorf("%s: it ends with %s", sig, p.cmd.ProcessState)
+		}
+	}
+}
+
 // ROCKETMQ_HOME that names no installation does not keep the stand-in of mqnamesrv from serving, as it does the original's script;
 // crash.log is empty unless there was a panic, and stays.
 func TestHomeWithoutScripts(t *testing.T) {

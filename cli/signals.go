@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -59,6 +60,21 @@ func hasTerminal() bool {
 	}
 	f.Close()
 	return true
+}
+
+// underManager tells whether a service manager, or the first process of a container, reads what this process ends with. SYSTEMD_EXEC_PID
+// is of systemd 248 and later, and the only sign of a user's manager.
+func (p *program) underManager() bool {
+	return os.Getppid() == 1 || p.env("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid())
+}
+
+// endBy ends the process by a signal, as it ends the shell that is the original's main process for a service manager: systemd calls
+// that a stop, and status 143 a failure. It returns where a signal cannot do that: in the first process of a container.
+func endBy(sig syscall.Signal) {
+	signal.Reset(sig)
+	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(sig) == nil {
+		<-time.After(lastAttempt)
+	}
 }
 
 // How long a shell may take between its SIGHUP and the end of the terminal, and how often that is looked at.

@@ -106,8 +106,7 @@ func newShellForms() shellForms {
 
 func (s *startScript) read() {
 	depth := 0
-	text := strings.ReplaceAll(s.text, "\\\n", " ")
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(oneLineEach(strings.ReplaceAll(s.text, "\\\n", " "))) {
 		words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n;", r) })
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
@@ -117,12 +116,47 @@ func (s *startScript) read() {
 		case words[0] == "if", words[0] == "case", words[0] == "for", words[0] == "while", words[0] == "until", last == "{":
 			depth++
 		}
+		switch words[0] {
+		case "for":
+			s.vars[words[min(1, len(words)-1)]] = unknownText
+		case ".", "source", "eval", "set":
+			if words[0] != "set" || words[min(1, len(words)-1)] == "--" {
+				s.lost(strings.Join(words, " ")) // who knows which options it sets
+			}
+		}
 		s.command(strings.TrimSpace(line), depth > 0)
 		switch last {
 		case "fi", "esac", "done", "}":
 			depth = max(0, depth-1)
 		}
 	}
+}
+
+// oneLineEach puts what stands between quotes on one line, as far as the quotes are closed.
+func oneLineEach(text string) string {
+	out, quote, comment := []byte(text), byte(0), false
+	for i := 0; i < len(out); i++ {
+		switch c := out[i]; {
+		case c == '\n' && quote != 0:
+			out[i] = ' '
+		case c == '\n':
+			comment = false
+		case comment, c == '\\' && quote != '\'':
+			if !comment {
+				i++
+			}
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case quote == 0 && c == '#' && (i == 0 || strings.IndexByte(" \t\n;", out[i-1]) >= 0):
+			comment = true
+		}
+	}
+	if quote != 0 {
+		return text
+	}
+	return string(out)
 }
 
 // command reads one line; conditional says that it need not be run.
@@ -141,7 +175,7 @@ func (s *startScript) command(line string, conditional bool) {
 		return
 	}
 	name, before := m[1], s.vars[m[1]]
-	value, _ := s.word(m[3])
+	value, rest := s.word(m[3])
 	if m[2] == "+=" {
 		value = before + value
 	}
@@ -153,6 +187,9 @@ func (s *startScript) command(line string, conditional bool) {
 				s.conditional = append(s.conditional, word)
 			}
 		}
+	}
+	if behind := strings.TrimLeft(rest, " \t;&|"); behind != "" && behind[0] != '#' {
+		s.command(behind, conditional || strings.HasPrefix(strings.TrimLeft(rest, " \t"), "||"))
 	}
 }
 
@@ -167,10 +204,12 @@ func (s *startScript) look(words []string, conditional bool) {
 				s.conditional = append(s.conditional, word)
 			}
 		case isDefinition(word), strings.HasPrefix(word, unknownText) && (i == 0 || !takesNextWord(words[i-1])):
-			s.unknown = append(s.unknown, strings.ReplaceAll(word, unknownText, "?"))
+			s.lost(strings.ReplaceAll(word, unknownText, "?"))
 		}
 	}
 }
+
+func (s *startScript) lost(what string) { s.unknown = append(s.unknown, what) }
 
 // words are those of a command, up to the arguments of the script.
 func (s *startScript) words(text string) (words []string) {

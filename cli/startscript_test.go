@@ -40,6 +40,12 @@ func TestStartScriptIsRead(t *testing.T) {
 		"a value in backticks":         {script: "JAVA_OPT=\"-Dhost=`hostname`\"\njava $JAVA_OPT $@", warned: "-Dhost=?"},
 		"options of a command":         {script: "JAVA_OPT=\"$(cat /etc/opts)\"\njava $JAVA_OPT $@", warned: "lost"},
 		"heap of a command":            {script: "JAVA_OPT=\"-Xmx$(free)m -cp $(pwd):x\"\njava $JAVA_OPT $@"},
+		"a value of several lines":     {script: "JAVA_OPT=\"${JAVA_OPT}\n  -Da=1 # no comment\n  -Db='2'\"\n# don't\njava $JAVA_OPT $@ # don't", want: "-Da=1 -Db='2'", warned: "are taken"},
+		"several on one line":          {script: "D=/d; JAVA_OPT=\"-Da=$D\" && export E=5 F=6; java $JAVA_OPT -De=$E -Df=$F $@", want: "-Da=/d -De=5 -Df=6", warned: "are taken"},
+		"a variable for one command":   {script: "TZ=UTC exec java -Da=1 $@", want: "-Da=1", warned: "are taken"},
+		"another file":                 {script: ". $ROCKETMQ_HOME/conf/env.sh\njava $JAVA_OPT -Da=1 $@", want: "-Da=1", warned: ". $ROCKETMQ_HOME/conf/env.sh"},
+		"source, eval and set":         {script: "source env.sh\neval \"$X\"\nset -- -Dx=1 \"$@\"\nset -e\njava $JAVA_OPT $@", warned: "source env.sh eval \"$X\" set -- -Dx=1 \"$@\""},
+		"a loop":                       {script: "for i in 1 2; do JAVA_OPT=\"-Da=$i\"; done\njava $JAVA_OPT $@", warned: "-Da=?"},
 		"an unclosed quote":            {script: "JAVA_OPT=\"-Da=1\njava '$JAVA_OPT"},
 	} {
 		home := t.TempDir()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -232,7 +234,9 @@ func TestTLSDoesNotFailOpen(t *testing.T) {
 			t.Fatalf("without a mistake: lacks %q, %v", lacks, err)
 		}
 	}
-	r := rand.New(rand.NewPCG(1, 2))
+	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("SEED"), "1"), 10, 64)
+	kit.Must(t, err)
+	r := rand.New(rand.NewPCG(seed, 2))
 	refused := 0
 	for i := range 100 {
 		s := newTLSStart(t, i%2 == 0)

@@ -13,9 +13,11 @@ cp "$busybox" "$root/bin/busybox"
 for applet in $("$busybox" --list); do
 	[ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
 done
-# Its shell is called bash by those that start "bash mqnamesrv", and env stands where scripts look for it.
-printf '#!/bin/sh\nexec /bin/sh "$@"\n' >"$root/bin/bash"
-chmod 755 "$root/bin/bash"
+# Env stands where scripts look for it, too.
+rm -f "$root/bin/sh" "$root/bin/nc"
+for name in sh bash; do cp "$here/shell.sh" "$root/bin/$name"; done
+cp "$here/nc.sh" "$root/bin/nc"
+chmod 755 "$root/bin/sh" "$root/bin/bash" "$root/bin/nc"
 ln -sf /bin/env "$root/usr/bin/env"
 printf 'root:x:0:0::/root:/bin/sh\nrocketmq:x:3000:3000::/home/rocketmq:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\nrocketmq:x:3000:\n' >"$root/etc/group"

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
@@ -124,9 +125,9 @@ func TestTLSWithoutCertificateCloses(t *testing.T) {
 	kit.Until(t, "counted", func() bool { return s.Stats().TLSFailed == 1 })
 }
 
-func encrypted(t *testing.T, key *ecdsa.PrivateKey, password string) []byte {
+func encrypted(t *testing.T, key crypto.Signer, password string) []byte {
 	t.Helper()
-	der, err := x509.MarshalECPrivateKey(key)
+	der, err := x509.MarshalECPrivateKey(key.(*ecdsa.PrivateKey))
 	kit.Must(t, err)
 	block, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", der, []byte(password), x509.PEMCipherAES256) //nolint:staticcheck // what openssl ec writes
 	kit.Must(t, err)

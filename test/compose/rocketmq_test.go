@@ -67,6 +67,9 @@ func (e *engine) tryStart(t *testing.T, l kit.ContainerStart) {
 		_, err := e.output("docker", "exec", name, "epitaph", "health", "-n", "127.0.0.1:"+l.Port)
 		return err
 	})
+	if l.Health != "" {
+		e.run(t, "docker", "exec", name, "sh", "-c", l.Health)
+	}
 	if l.Logs != "" {
 		text, err := os.ReadFile(filepath.Join(logs, "rocketmqlogs", "namesrv.log"))
 		if err != nil || !strings.Contains(string(text), "boot success") {

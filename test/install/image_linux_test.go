@@ -125,8 +125,19 @@ func tryStart(t *testing.T, l kit.ContainerStart, root string, image kit.Contain
 	}
 	in := append([]string{"--userspec=" + cmp.Or(l.User, image.User), root, "/bin/env", "-i"}, append(append([]string{}, image.Env...), l.Env...)...)
 	in = append(in, "/bin/sh", "-c", `cd "$0" && exec "$@"`, cmp.Or(l.Dir, image.Dir))
+	health := func() error {
+		out, err := exec.Command("chroot", append(slices.Clone(in), "/bin/sh", "-c", l.Health)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	if l.Health != "" && !strings.Contains(l.Health, "ps ") && health() == nil { // other processes of the machine are seen
+		t.Errorf("health is fine before it serves: %s", l.Health)
+	}
 	cmd := exec.Command("chroot", append(append(in, entrypoint...), args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = time.Second // what it leaves in the background has its output
 	var out kit.Log
 	cmd.Stdout, cmd.Stderr = &out, &out
 	kit.Must(t, cmd.Start())
@@ -149,6 +160,11 @@ func tryStart(t *testing.T, l kit.ContainerStart, root string, image kit.Contain
 		t.Fatalf("it does not serve: %v\n%s", err, out.String())
 	}
 	probeByTCP(t, addr, &out)
+	if l.Health != "" {
+		if err := health(); err != nil {
+			t.Errorf("health: %s: %v", l.Health, err)
+		}
+	}
 	if l.Logs != "" {
 		text, err := os.ReadFile(filepath.Join(logs, "rocketmqlogs", "namesrv.log"))
 		if err != nil || !bytes.Contains(text, []byte("The Name Server boot success.")) {

@@ -82,11 +82,11 @@ func debian(t *testing.T) string {
 	t.Helper()
 	cache, err := kit.Cache()
 	kit.Must(t, err)
-	kept := filepath.Join(cache, "debian-"+suite+"-"+arch(t)+".tar")
+	kept := filepath.Join(cache, "debian-"+suite+"-ps-"+arch(t)+".tar") // "ps": former ones had none
 	root := filepath.Join(t.TempDir(), "root")
 	if _, err := os.Stat(kept); err != nil {
 		sh(t, `mirror=$(apt-get indextargets --format '$(SITE)' | grep -v security | head -n 1)
-debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$1" "$2" "$mirror" && rm -rf "$2"/var/cache/apt/*.bin "$2"/var/cache/apt/archives/*.deb
+debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps "$1" "$2" "$mirror" && rm -rf "$2"/var/cache/apt/*.bin "$2"/var/cache/apt/archives/*.deb
 tar -C "$2" -cf "$3.new" . && mv "$3.new" "$3"`, suite, root, kept)
 		return root
 	}

@@ -10,9 +10,9 @@ import (
 // ContainerStart is how somebody starts a container of RocketMQ's image: one block of test/install/testdata/images.txt, where it is
 // told what the fields mean. What is empty is the image's own.
 type ContainerStart struct {
-	From, User, Dir, Logs, Says, Port string
-	Env, Entrypoint, Args             []string
-	Files                             [][2]string // path, text
+	From, User, Dir, Logs, Says, Port, Health string
+	Env, Entrypoint, Args                     []string
+	Files                                     [][2]string // path, text
 }
 
 // ContainerStarts reads images.txt.
@@ -38,6 +38,8 @@ func ContainerStarts(t testing.TB) (all []ContainerStart) {
 				l.Port = value
 			case "says":
 				l.Says = value
+			case "health":
+				l.Health = value
 			case "env":
 				l.Env = append(l.Env, value)
 			case "file":

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,7 +19,7 @@ import (
 // Identity is a certificate for loopback with its key, both also as PEM (the key as PKCS #8).
 type Identity struct {
 	Cert        *x509.Certificate
-	Key         *ecdsa.PrivateKey
+	Key         crypto.Signer
 	PEM, KeyPEM []byte
 }
 
@@ -34,7 +35,7 @@ func (ca *Identity) Issue(t testing.TB, name string, changes ...func(*x509.Certi
 }
 
 // IssueFor is Issue for a key that there is already.
-func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey, changes ...func(*x509.Certificate)) *Identity {
+func (ca *Identity) IssueFor(t testing.TB, name string, key crypto.Signer, changes ...func(*x509.Certificate)) *Identity {
 	t.Helper()
 	id := &Identity{Key: key, Cert: &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
@@ -50,7 +51,7 @@ func (ca *Identity) IssueFor(t testing.TB, name string, key *ecdsa.PrivateKey, c
 	if ca == nil {
 		signer = id
 	}
-	der, err := x509.CreateCertificate(rand.Reader, id.Cert, signer.Cert, &key.PublicKey, signer.Key)
+	der, err := x509.CreateCertificate(rand.Reader, id.Cert, signer.Cert, key.Public(), signer.Key)
 	Must(t, err)
 	if id.Cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,9 +27,9 @@ const port = "127.0.0.1:9876"
 
 // line is one block of testdata/wild.txt; what its fields mean is told there.
 type line struct {
-	from, in, run, stop, says string
-	env                       []string
-	conf                      [2]string // file below the installation, and what stands in it
+	from, in, run, stop, says, finds string
+	env                              []string
+	conf                             [2]string // file below the installation, and what stands in it
 }
 
 func lines(t *testing.T) (all []line) {
@@ -51,6 +52,8 @@ func lines(t *testing.T) (all []line) {
 				l.stop = value
 			case "says":
 				l.says = value
+			case "finds":
+				l.finds = value
 			case "env":
 				l.env = append(l.env, value)
 			case "conf":
@@ -207,6 +210,13 @@ func try(t *testing.T, l line, home, user string) {
 	pids := processes(t, home)
 	if len(pids) != 1 {
 		t.Errorf("%d processes show the original's command line and this installation, want 1", len(pids))
+	}
+	if l.finds != "" {
+		found, err := shell(l.finds).Output()
+		ids := strings.Fields(string(found))
+		if err != nil || len(pids) != 1 || slices.Index(ids, strconv.Itoa(pids[0])) < 0 {
+			t.Errorf("%s: %v, finds %q, want %v among them", l.finds, err, ids, pids)
+		}
 	}
 	stop := shell(l.stop)
 	if strings.HasPrefix(l.stop, "sh mqshutdown") {
