@@ -15,7 +15,7 @@ const (
 	muteAfter  = 3 * time.Second // a member that answered nothing for so long
 	muteAsks   = 6               // in reply to so many questions
 	muteStream = 2 * time.Second // and nothing by stream for so long, or the stream failed
-	streamAsk  = 3               // the question in vain from which on one goes by stream as well
+	streamAsk  = 5               // the question in vain from which on one goes by stream as well: as late as being mute allows, for streams bring late news
 )
 
 // question is one try, to be answered once, with its own t0.
@@ -139,7 +139,7 @@ func (n *Node) question(now clock.Stamp) {
 				break
 			}
 			q, again := &question{to: p, asked: now}, &question{to: p, asked: now, later: Tick / 2}
-			third := &question{to: p, asked: now, stream: true}
+			byStream := &question{to: p, asked: now, stream: true}
 			for _, d := range rest[:part] {
 				q.add(d.k, d.w)
 				if d.w.asks == 0 {
@@ -149,7 +149,7 @@ func (n *Node) question(now clock.Stamp) {
 				}
 				if d.w.asks++; d.w.asks >= streamAsk && d.w.stream.IsZero() && !n.waits(d.w, now) {
 					d.w.stream = now
-					third.add(d.k, d.w)
+					byStream.add(d.k, d.w)
 				}
 				answered, vain := n.between(d.k.machine.Silence(n.attention.Since(), now))
 				d.w.pace, d.w.next = answered, now.Add(vain)
@@ -158,9 +158,9 @@ func (n *Node) question(now clock.Stamp) {
 			if len(again.claims) > 0 && n.asking.AllowN(wall(now), 1) {
 				n.send(again)
 			}
-			if len(third.claims) > 0 {
-				n.send(third)
-				n.streams[p] = third
+			if len(byStream.claims) > 0 {
+				n.send(byStream)
+				n.streams[p] = byStream
 			}
 			rest = rest[part:]
 		}

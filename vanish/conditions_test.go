@@ -340,7 +340,7 @@ func TestSleepIsNoSignOfLife(t *testing.T) {
 	}
 }
 
-// TestStreams: from the third question in vain on one goes by stream. One that was held back was not asked: it goes with the next; one that failed is as good
+// TestStreams: from the fifth question in vain on one goes by stream. One that was held back was not asked: it goes with the next; one that failed is as good
 // as two seconds without an answer.
 func TestStreams(t *testing.T) {
 	w, n, k := agreed(t)
@@ -362,14 +362,14 @@ func TestStreams(t *testing.T) {
 		}
 		return 0, false
 	}
-	for i := 1; i <= 2; i++ {
+	for i := 1; i <= 4; i++ {
 		if _, stream := ask(); stream {
 			t.Errorf("question %d by stream", i)
 		}
 	}
 	nonce, stream := ask()
 	if !stream || o.stream != now {
-		t.Fatal("the third not by stream")
+		t.Fatal("the fifth not by stream")
 	}
 	if n.StreamSent(nonce, HeldBack); !o.stream.IsZero() || o.streamNo {
 		t.Errorf("held back: %+v", o)
