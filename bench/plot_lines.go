@@ -63,7 +63,7 @@ func PlotLines(path, title string, axes Axes, lines []Line) error {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, numberTicks{}
 		p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Min))), p.Y.Max*4
 	} else {
-		p.Y.Min, p.Y.Max = 0, p.Y.Max*1.25
+		p.Y.Min, p.Y.Max = 0, p.Y.Max/(1-max(0.2, 0.04+0.056*float64(drawn))) // beside the legend
 	}
 	return savePlot(p, path)
 }
