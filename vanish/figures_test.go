@@ -119,3 +119,23 @@ func TestManySubjects(t *testing.T) {
 	}
 	t.Logf("80 looks at %d silent hosts in %v: %d messages", hosts, time.Since(began).Round(time.Millisecond), packets)
 }
+
+// TestFrozen is V-5 of docs/spec/deadhosts.md at its edge, whenever it begins: a host that stands still for T less two and a half seconds is kept. So 10 s keep one that does for seven.
+func TestFrozen(t *testing.T) {
+	for after, still := range map[time.Duration]time.Duration{
+		6 * time.Second: 3500 * ms, 8 * time.Second: 5500 * ms, 10 * time.Second: 7500 * ms, 17500 * ms: 15 * time.Second,
+	} {
+		for phase := range 40 {
+			w := worldOf(after, uint64(phase), 3, 4)
+			w.run(20*time.Second + time.Duration(phase)*75*ms)
+			w.die(1)
+			w.run(still)
+			w.rise(1)
+			w.run(20 * time.Second)
+			if w.total() > 0 {
+				t.Errorf("%v: still for %v, evicted %d times", after, still, w.total())
+			}
+			w.clean(t)
+		}
+	}
+}
