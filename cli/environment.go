@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,7 +81,7 @@ func (p *program) system(java *javaOptions) (sys config.System) {
 	}
 	sys.UserHome = userHome()
 	if home, ok := sys.Properties["user.home"]; ok {
-		sys.UserHome = home
+		sys.UserHome = cmp.Or(home, "/") // Java puts a slash and a name behind it
 	}
 	return sys
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,5 +116,14 @@ func TestJavaOptionsAsJava(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%q, file %q, command line %s: Java says %s, want %s", c.env, c.file, c.commandLine, out, c.want)
 		}
+	}
+}
+
+// An empty user.home, as of a variable that is not set, is the root: Java puts a slash and a name behind it.
+func TestEmptyUserHome(t *testing.T) {
+	var out kit.Log
+	p := &program{stdout: &out, stderr: io.Discard, environ: []string{"ROCKETMQ_HOME=x", "JAVA_OPT=-Duser.home="}, newNode: newNode}
+	if status := p.main([]string{"mqnamesrv", "-p"}); status != 0 || !strings.Contains(out.String(), "kvConfigPath=/namesrv/kvConfig.json\n") {
+		t.Errorf("status %d: %s", status, out.String())
 	}
 }

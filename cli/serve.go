@@ -162,13 +162,26 @@ type warning struct {
 	args []any
 }
 
+// wholeSettings puts the lists of --set together again that were taken apart at their commas.
+func wholeSettings(sets []string) (whole []string) {
+	for _, set := range sets {
+		last := len(whole) - 1
+		if last >= 0 && !strings.Contains(set, "=") && (strings.HasPrefix(whole[last], "tls.protocols=") || strings.HasPrefix(whole[last], "tls.ciphers=")) {
+			whole[last] += "," + set
+		} else {
+			whole = append(whole, set)
+		}
+	}
+	return whole
+}
+
 // serveConfig puts the places of the settings together: defaults, file, environment and flags. The error joins all
 // mistakes.
 func (p *program) serveConfig(s serveSettings) (cfg config.Config, warnings []warning, err error) {
 	sys := p.system(nil)
 	var faults []error
 	var options [][2]string
-	for _, setting := range s.set {
+	for _, setting := range wholeSettings(s.set) {
 		name, value, ok := strings.Cut(setting, "=")
 		switch {
 		case !ok:

@@ -258,6 +258,19 @@ func TestTLSDoesNotFailOpen(t *testing.T) {
 	t.Logf("%d of 100 starts were refused, the others serve all that was asked for", refused)
 }
 
+// A list of protocols or ciphers reaches the settings whole, although a flag's values are taken apart at commas.
+func TestListsOfSet(t *testing.T) {
+	dir := t.TempDir()
+	for _, list := range []string{"tls.protocols=TLSv1.2,TLSv1.3", "tls.ciphers=ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256"} {
+		if status, _, errs := run("serve", "--check", "--data="+dir, "--set", list, "--set=listenPort=0"); status != 0 {
+			t.Errorf("%s: status %d: %s", list, status, errs)
+		}
+	}
+	if status, _, errs := run("serve", "--check", "--data="+dir, "--set=listenPort=0,TLSv1.3"); status == 0 || !strings.Contains(errs, "want NAME=VALUE") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
 // Commands with -n find out that a NameServer takes TLS alone; where it wants to know who they are, or they want to know who it
 // is, a file says so, as it does for RocketMQ's clients.
 func TestCommandsSpeakTLS(t *testing.T) {
