@@ -16,19 +16,22 @@ import (
 
 // Limits of each door. Requests are small, and answered at once.
 const (
-	conns      = 256              // open connections; beyond, the oldest that is not served is closed for the next
-	connsEach  = 64               // of one address, likewise; a Unix socket has none
-	atOnce     = 16               // requests handled at once, beside those for the path that always has room; more are answered with 503
-	atOnceEach = 8                // of one address, likewise
-	headerMax  = 16 << 10         // bytes of a request's header
-	bodyMax    = 4 << 10          // bytes of a request's body, which nobody reads
-	headerTime = 5 * time.Second  // for the header to come in
-	readTime   = 10 * time.Second // for the whole request
-	stallTime  = 5 * time.Second  // for the next 64 KiB of an answer to be taken
-	writeTime  = 30 * time.Second // from the header's end to the answer's; pprof adds what it was asked to measure
-	idleTime   = 30 * time.Second // between two requests of a connection
-	stopTime   = 2 * time.Second  // for requests under way when the door is closed
-	shyTime    = time.Second      // at a door for many: in which a new connection is not closed for the next
+	conns      = 256                   // open connections; beyond, the oldest that is not served is closed for the next
+	connsEach  = 64                    // of one address, likewise; a Unix socket has none
+	atOnce     = 16                    // requests handled at once, beside those for the path that always has room; more are answered with 503
+	atOnceEach = 8                     // of one address, likewise
+	crowd      = 4                     // requests handled at once from which on the next one waits
+	breath     = 5 * time.Millisecond  // so long: who asks without end on many connections does not fill the core that routes need, nor
+	refusal    = 50 * time.Millisecond // who is answered with 503
+	headerMax  = 16 << 10              // bytes of a request's header
+	bodyMax    = 4 << 10               // bytes of a request's body, which nobody reads
+	headerTime = 5 * time.Second       // for the header to come in
+	readTime   = 10 * time.Second      // for the whole request
+	stallTime  = 5 * time.Second       // for the next 64 KiB of an answer to be taken
+	writeTime  = 30 * time.Second      // from the header's end to the answer's; pprof adds what it was asked to measure
+	idleTime   = 30 * time.Second      // between two requests of a connection
+	stopTime   = 2 * time.Second       // for requests under way when the door is closed
+	shyTime    = time.Second           // at a door for many: in which a new connection is not closed for the next
 )
 
 // Door is one listener with its limits.
@@ -104,12 +107,17 @@ func (d *Door) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := serving(r)
 		if r.URL.Path != d.always && !d.many {
-			if !d.enter(from) {
+			ok, crowded := d.enter(from)
+			if !ok {
+				rest(r, refusal)
 				w.Header().Set("Retry-After", "1")
 				http.Error(w, "too many requests at once; ask again in a second", http.StatusServiceUnavailable)
 				return
 			}
 			defer d.leave(from)
+			if crowded {
+				rest(r, breath)
+			}
 			runtime.Gosched() // a core is taken in turns, too, and that path has none to wait for
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
@@ -117,15 +125,25 @@ func (d *Door) limited(next http.Handler) http.Handler {
 	})
 }
 
-func (d *Door) enter(from netip.Addr) bool {
+// rest lets time pass, unless the request ends meanwhile.
+func rest(r *http.Request, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.Context().Done():
+	}
+}
+
+func (d *Door) enter(from netip.Addr) (ok, crowded bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.taken == atOnce || from.IsValid() && d.each[from] >= atOnceEach {
-		return false
+		return false, true
 	}
 	d.taken++
 	d.each[from]++
-	return true
+	return true, d.taken > crowd
 }
 
 func (d *Door) leave(from netip.Addr) {

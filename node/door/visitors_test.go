@@ -295,7 +295,7 @@ func TestLimits(t *testing.T) {
 	d := Open(t.Context(), l, health, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = d.Close(t.Context()) })
 	for range atOnce {
-		if !d.enter(netip.Addr{}) {
+		if ok, _ := d.enter(netip.Addr{}); !ok {
 			t.Fatal("no place is left")
 		}
 	}
