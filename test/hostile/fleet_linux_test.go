@@ -96,7 +96,7 @@ func TestFleet(t *testing.T) {
 		r := &rows[i]
 		t.Run(fmt.Sprintf("%02d", r.number), func(t *testing.T) {
 			s := newStage(t, r, newContainer(t, b))
-			s.silent = connections - clients + 1000
+			s.silent, s.polled = connections-clients+1000, true
 			f := s.among(r, program, clients)
 			t.Logf("%+v", *f)
 			for _, m := range f.Missed {

@@ -80,7 +80,7 @@ func newContainer(t *testing.T, b box) *container {
 		ulimit = fmt.Sprintf("ulimit -n %d && ", b.files)
 	}
 	if b.core != "" {
-		taskset = "taskset -c " + b.core + " "
+		taskset = "env GOMAXPROCS=2 taskset -c " + b.core + " " // as Go has it within a CPU limit of one core
 	}
 	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s/cgroup.procs && %sexec %s%s \"$@\"\n", dir, ulimit, taskset, kit.Binary(t))
 	kit.Must(t, os.WriteFile(c.binary, []byte(script), 0o700))
@@ -113,6 +113,7 @@ type stage struct {
 	key    string     // the file of its key
 	t      *testing.T // of the row
 	silent int        // connections that row 11 opens
+	polled bool       // a fleet polls: what takes the cores of others to look at is left out
 
 	// What the attack has seen, for the outcome.
 	rounds atomic.Int64
