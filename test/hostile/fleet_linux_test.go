@@ -151,9 +151,11 @@ func (s *stage) among(r *row, program string, clients int) *polled {
 	output, err := fleet.StderrPipe()
 	kit.Must(t, err, fleet.Start())
 	lines, begun := bufio.NewReader(output), false
-	for line := ""; err == nil && !begun; begun = line == "begun\n" {
+	for err == nil && !begun {
+		var line string
 		line, err = lines.ReadString('\n')
 		t.Log(strings.TrimSpace(line))
+		begun = line == "begun\n"
 	}
 	if begun {
 		r.attack(s)
