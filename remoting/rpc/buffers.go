@@ -1,6 +1,9 @@
 package rpc
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
 // Sizes of read buffers: what is waited with, what is read with, what a frame that is larger begins with.
 const (
@@ -19,9 +22,24 @@ const (
 // as it starts.
 const serving = 8<<10 + outBuffer
 
-// buffers are kept by size, as long as the collector leaves them. Larger ones than these are made anew each time: they are
-// rare, and would stay for long after whoever wanted them is gone.
-type buffers struct{ small, read, free, out sync.Pool }
+// maxKept is the largest buffer that is kept: a registration of 25,000 topics or so. Larger ones are made anew each time.
+const maxKept = 4 << 20
+
+// buffers are kept by size, as long as the collector leaves them: two of its rounds.
+type buffers struct {
+	small, read, free, out sync.Pool
+	// large are those of whole frames above freeBuffer, up to freeBuffer<<1, freeBuffer<<2, and so on. Without them each REGISTER of a
+	// broker with thousands of topics sets off the collector, which looks through all tables.
+	large [6]sync.Pool
+}
+
+// ofFrame is where buffers of about n bytes are kept; nil: nowhere.
+func (p *buffers) ofFrame(n int) *sync.Pool {
+	if n > maxKept {
+		return nil
+	}
+	return &p.large[bits.Len(uint(n-1)/freeBuffer)-1]
+}
 
 // buffer is handled by pointer, so that giving it back allocates nothing.
 type buffer struct {
@@ -51,10 +69,23 @@ func (c *Conn) reading(size int) (*buffer, error) {
 	case freeBuffer:
 		b = take(&pool.free, size)
 	default:
-		b = &buffer{b: make([]byte, size)}
+		return c.ofFrame(size), nil
 	}
 	b.cost = int64(size)
 	return b, nil
+}
+
+// ofFrame is reading for a frame of its own size, which is charged already: a buffer that was kept may be up to twice as long, and is
+// taken if there is memory for that.
+func (c *Conn) ofFrame(size int) *buffer {
+	pool := c.server.buffers.ofFrame(size)
+	if pool != nil {
+		if b, ok := pool.Get().(*buffer); ok && len(b.b) >= size && (len(b.b) == size || c.takeBy(int64(len(b.b)-size), ask{waits: true})) {
+			b.cost = int64(len(b.b))
+			return b
+		}
+	}
+	return &buffer{b: make([]byte, size), home: pool, cost: int64(size)}
 }
 
 // larger is the size of the buffer that follows one of n bytes: in the end that of the whole frame, whatever of it really arrives,
