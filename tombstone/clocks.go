@@ -13,16 +13,19 @@ import (
 // Time is lost when P.Age(R) < t0.Elapsed(a): both origin clocks too slow by more than both sides' drift. That alone
 // leaves room: two clocks slewed by 8 % in opposite directions hide a freeze of a sixth of the time since the sample.
 // So it is lost as well when CLOCK_MONOTONIC_RAW alone says so, which nothing slews. It stops while the machine sleeps,
-// so an origin that slept is not believed for a TTL either, which errs towards keeping; and when this machine slept
+// so an origin that slept is not believed for as long either, which errs towards keeping; and when this machine slept
 // meanwhile, the first comparison remains. An upper bound of R's lateness is not needed, and none can be had: a slow
 // probe only hides a freeze shorter than itself.
 
 const (
-	sampleSlot  = time.Minute                // one best sample is kept for each slot, so memory does not grow with probes
-	slots       = int(TTL/sampleSlot) + 1    // so that the last TTL is always covered
-	clockMemory = TTL + sampleSlot           // a pair without samples for so long is dropped
-	leeway      = time.Millisecond           // the two readings of one stamp are not taken at one moment
-	maxLead     = 100 * 365 * 24 * time.Hour // readings beyond are refused: sums of two must not overflow
+	// lookBack is how old a sample may be. A tombstone is judged up to a TTL after U, and its L is older than U by as long as the broker was silent
+	// and the origin stood still meanwhile: a TTL again, so the loss of one that stood still for up to eight minutes is seen to the end.
+	lookBack    = 2 * TTL
+	sampleSlot  = time.Minute                  // one best sample is kept for each slot, so memory does not grow with probes
+	slots       = int(lookBack/sampleSlot) + 1 // so that all of it is always covered
+	clockMemory = lookBack + sampleSlot        // a pair without samples for so long is dropped
+	leeway      = time.Millisecond             // the two readings of one stamp are not taken at one moment
+	maxLead     = 100 * 365 * 24 * time.Hour   // readings beyond are refused: sums of two must not overflow
 )
 
 // sample is one reading of a peer's clocks and our time when it arrived.
@@ -37,7 +40,7 @@ type samples struct {
 	last clock.Stamp // arrival of the newest sample
 }
 
-// clocks keeps the samples of every (name, boot) for one TTL, also after the member left.
+// clocks keeps the samples of every (name, boot), also after the member left.
 type clocks struct{ by map[Peer]*samples }
 
 // saw records that p's clock showed reading before now.
@@ -61,7 +64,7 @@ func (c *clocks) saw(p Peer, reading, now clock.Stamp) {
 	}
 }
 
-// lostTime says that p, whose clock showed reading after our asked, has lost time within the last TTL.
+// lostTime says that p, whose clock showed reading after our asked, has lost time within lookBack.
 func (c *clocks) lostTime(p Peer, reading, asked clock.Stamp) bool {
 	if !plausible(reading) {
 		return true
@@ -72,7 +75,7 @@ func (c *clocks) lostTime(p Peer, reading, asked clock.Stamp) bool {
 	}
 	for _, b := range s.best {
 		since := asked.Sub(b.ours) // a sample newer than the question says nothing about the time before it
-		if b.ours.IsZero() || since < 0 || since >= TTL {
+		if b.ours.IsZero() || since < 0 || since >= lookBack {
 			continue
 		}
 		if slower(reading, b.theirs, asked, b.ours) || slower(raw(reading), raw(b.theirs), raw(asked), raw(b.ours)) {
@@ -90,7 +93,7 @@ func slower(theirs, theirThen, ours, ourThen clock.Stamp) bool {
 // raw is the stamp by the clock that is never slewed alone.
 func raw(s clock.Stamp) clock.Stamp { return clock.Stamp{Raw: s.Raw, Boot: s.Raw} }
 
-// expire drops the lives that were not heard for a TTL.
+// expire drops the lives that were not heard for clockMemory.
 func (c *clocks) expire(now clock.Stamp) {
 	for p, s := range c.by {
 		if now.Sub(s.last) > clockMemory {

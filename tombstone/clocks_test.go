@@ -60,12 +60,13 @@ func TestFreezeIsNoticed(t *testing.T) {
 	})
 }
 
-func TestLostTimeIsForgottenAfterTheTTL(t *testing.T) {
+// A tombstone that was made when its origin thawed is judged for a TTL, and its L is from before.
+func TestLostTimeIsKnownToTheEnd(t *testing.T) {
 	cs := newClocks()
 	cs.saw(peerA, at(0), at(0))
 	lost := func(asked time.Duration) bool { return cs.lostTime(peerA, at(asked-time.Minute), at(asked)) }
-	if !lost(2*time.Minute) || !lost(TTL-time.Second) || lost(TTL+time.Second) {
-		t.Error("want a minute lost to be noticed for the TTL and no longer")
+	if !lost(2*time.Minute) || !lost(2*TTL-time.Second) || lost(2*TTL+time.Second) {
+		t.Error("want a minute lost to be noticed for two TTLs and no longer")
 	}
 	if cs.lostTime(Peer{Name: "A", Boot: 12}, at(0), at(time.Minute)) {
 		t.Error("another boot of the same name has another clock")

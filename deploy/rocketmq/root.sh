@@ -14,7 +14,7 @@ for applet in $("$busybox" --list); do
 	[ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
 done
 # Env stands where scripts look for it, too.
-rm -f "$root/bin/sh" "$root/bin/nc"
+"$busybox" rm -f "$root/bin/sh" "$root/bin/nc"
 for name in sh bash; do cp "$here/shell.sh" "$root/bin/$name"; done
 cp "$here/nc.sh" "$root/bin/nc"
 chmod 755 "$root/bin/sh" "$root/bin/bash" "$root/bin/nc"
