@@ -136,10 +136,10 @@ func (v *versions) without(host int, d time.Duration, want ...bool) {
 // every mix of modes, and back. A former node says nothing and counts: a majority of all nodes must agree without it. What it is asked it counts as unknown and goes on. Nobody is
 // taken out whose host a node hears that can say so, and those that do not judge take nobody out.
 func TestVersions(t *testing.T) {
-	need(t, 0)
 	if !long() {
 		t.Skip("SKIPPED: set EPITAPH_NETNS=long to replace three nodes by a former program and back, in every mix of modes; make night-netns has it")
 	}
+	need(t, 0)
 	v := &versions{former: kit.BuildCommit(t, withoutHosts), mode: map[*epitaph]string{}}
 	v.world = newWorld(t, "A", "B", "C")
 	a, b, c := v.nodes[0], v.nodes[1], v.nodes[2]

@@ -43,6 +43,7 @@ type missing struct {
 type told struct {
 	boot         uint64
 	life, passed int64 // 0: nothing
+	passedOn     int64 // when it was sent
 	came         int64 // when the newest of both came
 }
 

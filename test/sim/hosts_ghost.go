@@ -52,8 +52,8 @@ func (h *watch) hears(m words) {
 		if life != vanish.Never {
 			t.life = max(t.life, m.at-int64(life))
 		}
-		if passed != vanish.Never {
-			t.passed = max(t.passed, m.at-int64(passed))
+		if passed != vanish.Never && m.at >= t.passedOn { // what it believed of others it may have had put right since
+			t.passed, t.passedOn = m.at-int64(passed), m.at
 		}
 		if t != before {
 			t.came = h.n.w.now
@@ -355,7 +355,7 @@ func registrations(t *routes.Table) []routes.Record {
 // judges nobody.
 func (w *World) lastDeath() {
 	w.Mend()
-	for w.Still() {
+	for w.Still() && len(w.Failures) == 0 { // else time stands still, too
 		w.Run(time.Second)
 	}
 	alive := w.Living()
