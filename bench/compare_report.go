@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -44,18 +45,6 @@ var rows = []row{
 	{mWrong, "wrong answers"},
 }
 
-// encryptedRows are those of the table of TLS.
-var encryptedRows = []row{
-	{cellDepth1 + "_per_s", "route, depth 1, per s"},
-	{cellDepth16 + "_per_s", "route, depth 16, per s"},
-	{cellDepth1 + "_cpu_us", "server CPU per query, depth 1, us"},
-	{cellDepth16 + "_cpu_us", "server CPU per query, depth 16, us"},
-	{cellDepth1 + "_p99_ms", "p99, depth 1, ms"},
-	{cellDepth16 + "_p99_ms", "p99, depth 16, ms"},
-	{mCompared, "answers compared"},
-	{mWrong, "wrong answers"},
-}
-
 // WriteMarkdown writes the goals beside what was reached, then all figures.
 func (r *CompareReport) WriteMarkdown(w io.Writer) error {
 	fmt.Fprintf(w, "%s UTC, %s. %d rounds, every server started afresh in each, %v a cell; median [min-max].\n\n",
@@ -81,27 +70,30 @@ func (r *CompareReport) WriteMarkdown(w io.Writer) error {
 		return err
 	}
 	fmt.Fprint(w, "\n### TLS 1.3\n\n")
-	if err := r.figures(true, encryptedRows).WriteMarkdown(w); err != nil {
+	if err := r.figures(true).WriteMarkdown(w); err != nil {
 		return err
 	}
 	fmt.Fprint(w, "\n### All figures in plain text\n\n")
-	return r.figures(false, rows).WriteMarkdown(w)
+	return r.figures(false).WriteMarkdown(w)
 }
 
-// figures is the table of some metrics of the servers that were measured over TLS, or of the others.
-func (r *CompareReport) figures(encrypted bool, rows []row) *Table {
+// figures is the table of the servers that were measured over TLS, with what is measured there, or of the others.
+func (r *CompareReport) figures(encrypted bool) *Table {
+	var servers []*ServerResult
 	table := &Table{Header: []string{""}}
 	for i := range r.Servers {
 		if s := &r.Servers[i]; s.TLS == encrypted {
+			servers = append(servers, s)
 			table.Header = append(table.Header, s.Title)
 		}
 	}
 	for _, line := range rows {
+		if encrypted && !slices.ContainsFunc(servers, func(s *ServerResult) bool { return len(s.Values[line.metric]) > 0 }) {
+			continue
+		}
 		cells := []string{line.text}
-		for i := range r.Servers {
-			if s := &r.Servers[i]; s.TLS == encrypted {
-				cells = append(cells, s.Spread(line.metric).String())
-			}
+		for _, s := range servers {
+			cells = append(cells, s.Spread(line.metric).String())
 		}
 		table.Add(cells...)
 	}

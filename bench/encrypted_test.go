@@ -20,13 +20,13 @@ import (
 // The ceiling of TLS answers like the plain one, whole batches of more than one record included.
 func TestCeilingSpeaksTLS(t *testing.T) {
 	if _, err := buildCeiling(t.Context(), t.TempDir()); errors.Is(err, ErrNoCompiler) {
-		t.Skip(err)
+		t.Skip("SKIPPED:", err)
 	}
 	servers, err := findEncrypted(t.Context(), Peers{}, Profiles()[0], t.TempDir())
 	kit.Must(t, err)
 	s := servers[0]
 	if s.missing != nil {
-		t.Skip(s.missing)
+		t.Skip("SKIPPED:", s.missing)
 	}
 	ch, err := startChild(t.Context(), s.cmd)
 	kit.Must(t, err)
@@ -154,7 +154,7 @@ func TestSharesOfAProfile(t *testing.T) {
 // A machine without OpenSSL's headers is told what it lacks.
 func TestMissingHeadersAreNamed(t *testing.T) {
 	if _, err := buildCeiling(t.Context(), t.TempDir()); errors.Is(err, ErrNoCompiler) {
-		t.Skip(err)
+		t.Skip("SKIPPED:", err)
 	}
 	for name, source := range map[string]string{"openssl/none.h": "#include <openssl/none.h>", "none.h": "#include <none.h>"} {
 		_, err := compile(context.Background(), []byte(source), t.TempDir(), "c")

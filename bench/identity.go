@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"time"
@@ -57,12 +58,10 @@ func newIdentity() (*identity, error) {
 	}, nil
 }
 
-// present lets a server show the certificate: command must name {dir}/cert and {dir}/key.
+// present lets a server show the certificate: the command must name {dir}/cert and {dir}/key.
 func (id *identity) present(c command) command {
 	files := map[string]string{"cert": id.cert, "key": id.key}
-	for name, content := range c.files {
-		files[name] = content
-	}
+	maps.Copy(files, c.files)
 	c.files, c.tls = files, id.client
 	return c
 }
