@@ -352,8 +352,9 @@ func (s *Shell) catchUp(now clock.Stamp) {
 		}
 	}
 	s.rule.Members(others, s.gossip.Missing(), s.gossip.Nodes())
-	for subject := range s.claims {
+	for subject, claim := range s.claims {
 		if !s.cfg.Claimed(subject) {
+			s.look(claim.Conn) // for the last time: its goodbye was a sign of life
 			s.rule.Ended(subject)
 			delete(s.claims, subject)
 		}

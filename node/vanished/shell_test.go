@@ -662,6 +662,24 @@ func TestLastWord(t *testing.T) {
 	}
 }
 
+// TestGoodbyeIsHeard: an UNREGISTER is a sign of life of the host also where its connection stays open.
+func TestGoodbyeIsHeard(t *testing.T) {
+	play(t, all(3), func(w *net) {
+		n := w.nodes[0]
+		w.cut(host(1).String())
+		pass(6 * time.Second)
+		n.halt() // from here on the test is the loop
+		w.heal(host(1).String())
+		n.open()[1].Probe()
+		r := registration(n.open()[1], host(1))
+		n.table.Unregister(&routes.Unregistration{Cluster: r.Cluster, Addr: r.Addr, Name: r.Name, Conn: r.Conn})
+		pass(vanish.LookEvery)
+		if !slices.ContainsFunc(n.tick().Packets, func(p vanish.Packet) bool { _, is := p.Msg.(vanish.Alive); return is }) {
+			t.Error("nobody is told that it was heard")
+		}
+	})
+}
+
 // TestTheLastLook: what was decided is carried out only if nothing was heard since: neither by the rule nor by a look at that moment, and of the claim as it was
 // judged.
 func TestTheLastLook(t *testing.T) {

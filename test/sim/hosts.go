@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -166,8 +167,13 @@ func (h *watch) catchUp(now clock.Stamp) {
 		}
 	}
 	h.rule.Members(others, missing, len(h.n.w.nodes))
-	for s := range h.claims {
-		if !h.claimed(s) {
+	for _, claim := range slices.SortedFunc(maps.Values(h.claims), func(a, b vanish.Claim) int {
+		return cmp.Or(cmp.Compare(a.Conn, b.Conn), cmp.Compare(a.Generation, b.Generation))
+	}) {
+		if s := claim.Subject; !h.claimed(s) {
+			if c := h.n.conns[claim.Conn]; c != nil {
+				h.look(c)
+			}
 			h.rule.Ended(s)
 			delete(h.claims, s)
 		}

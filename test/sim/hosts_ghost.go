@@ -216,7 +216,8 @@ func (h *watch) putBack(r *vanish.Restoration, key tombstone.Key) {
 		w.FailHost(18, "%s puts %s back as %+v, and it was %+v", n.name(), key.Cluster, now, a.was)
 	}
 	own := a.was.Timeout
-	if ago := time.Duration(w.now - a.ghost.Claims[c.Proc.Host()].LastRegister); ago > own+own/10 {
+	last := a.ghost.Claims[c.Proc.Host()].LastRegister
+	if ago := time.Duration(w.now - last); ago > own+own/10 && n.froze <= last { // else less time went by for the node
 		w.FailHost(18, "%s puts %s back, which was registered %v ago and has %v", n.name(), key.Cluster, ago, own)
 	}
 	w.Logf("%s puts %s back", n.name(), key.Cluster)

@@ -15,6 +15,7 @@ type Kernel struct {
 	turn    uint64 // of the timer; those before do nothing any more
 	closed  bool
 
+	late                bool  // something came while the machine stood still, and waits
 	heard               int64 // by the clock
 	At                  int64 // the same in true time
 	probes, retransmits uint8
@@ -53,6 +54,7 @@ func (k *Kernel) hears(data bool) {
 		return
 	}
 	if k.clock.Stopped() != Runs {
+		k.late = true
 		k.c.w.After(100*time.Millisecond, func() { k.hears(data) })
 		return
 	}
@@ -60,11 +62,13 @@ func (k *Kernel) hears(data bool) {
 		k.in++
 	}
 	k.probes, k.retransmits, k.again = 0, 0, firstAgain
-	k.heard, k.At = k.clock.Read().Raw, k.c.w.Time.Now()
+	k.stamp()
 	if k.watched && !data { // of data whoever handles it knows
 		k.c.w.Sign(k.c.Proc.host, k.c.Node)
 	}
 }
+
+func (k *Kernel) stamp() { k.late, k.heard, k.At = false, k.clock.Read().Raw, k.c.w.Time.Now() }
 
 // wrote is data from the node.
 func (k *Kernel) wrote() {
@@ -156,8 +160,11 @@ func (k *Kernel) probe() {
 	}
 }
 
-// Look is TCP_INFO. What it says of the time is wrong by some milliseconds.
+// Look is TCP_INFO. What it says of the time is wrong by some milliseconds. A machine that runs again has taken what waited before anybody looks.
 func (k *Kernel) Look() (r vanish.Reading, closed bool) {
+	if k.late && k.clock.Stopped() == Runs {
+		k.stamp()
+	}
 	r = vanish.Reading{
 		Heard: max(k.quiet(), 0) + k.c.w.Between(0, 8*time.Millisecond), Probes: k.probes, Retransmits: k.retransmits, DataIn: k.in, DataOut: k.out,
 	}
