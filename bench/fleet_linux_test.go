@@ -38,6 +38,18 @@ func TestFleetMeetsALimit(t *testing.T) {
 	kit.Must(t, smallOuting(t, addr, 10).gather(t.Context()))
 }
 
+// Clients connect at a pace.
+func TestFleetGathersAtAPace(t *testing.T) {
+	const clients = 500
+	addr, _ := missServer(t, clients)
+	o := smallOuting(t, addr, clients)
+	began := time.Now()
+	kit.Must(t, o.gather(t.Context()))
+	if took := time.Since(began); took < (clients-1)*time.Second/gatherRate {
+		t.Errorf("%d clients have connected within %v", clients, took)
+	}
+}
+
 // Connections that the server closes are opened again, and the queries that they cost are told.
 func TestFleetOutlivesLostConnections(t *testing.T) {
 	addr, drop := missServer(t, 1000)

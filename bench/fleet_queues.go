@@ -53,10 +53,11 @@ func (p *polls) landed(_ int, query uint32, start int64, a answer, now int64) {
 	p.meter.landed(start, now, p.right(query, a))
 }
 
-// gathering opens the connections of all clients, so many at a time that no server turns one down because of it, and
-// lets each ask once.
+// gathering opens the connections of all clients, so many at a time and in a second that no server turns one down because of it,
+// and lets each ask once.
 type gathering struct {
 	*crowd
+	at            int64 // when the next one may be opened
 	next, waiting int
 	ready         int
 	answered      []bool // by client: it is ready
@@ -64,16 +65,21 @@ type gathering struct {
 	number        int64
 }
 
-const gatherAtOnce = 128
+const (
+	gatherAtOnce = 128
+	// gatherRate is how many are opened in a second: for as long a node keeps some 20 KB for each that has spoken, and has a budget for that.
+	gatherRate = 5000
+)
 
 func (g *gathering) due() int64 {
 	if g.failed || g.next == g.size || g.waiting == gatherAtOnce {
 		return never
 	}
-	return 0
+	return g.at
 }
 
-func (g *gathering) fire(int64) {
+func (g *gathering) fire(now int64) {
+	g.at = now + int64(time.Second)/gatherRate
 	g.waiting++
 	g.next++
 	g.connect(g.next - 1)
