@@ -164,7 +164,8 @@ func TestAnswersInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestLateWord: what was long on its way looks younger than it is, until the same member is asked anew. Who knows nothing any more takes nothing back.
+// TestLateWord: what was long on its way looks younger than it is, until the same member is asked anew. Who knows nothing any more takes nothing
+// back.
 func TestLateWord(t *testing.T) {
 	for what, c := range map[string]struct {
 		then func(o *sign)
@@ -206,8 +207,8 @@ func TestLateWord(t *testing.T) {
 	}
 }
 
-// TestAskedAgain: a question that was not answered is asked again with the next tick, and twice from then on; one that was, a second later, or a tick from T less two
-// seconds on.
+// TestAskedAgain: a question that was not answered is asked again with the next tick, and twice from then on; one that was, a second later, or a tick
+// from T less two seconds on.
 func TestAskedAgain(t *testing.T) {
 	for silence, want := range map[time.Duration][2]time.Duration{
 		3 * time.Second: {time.Second, Tick}, 5900 * ms: {time.Second, Tick}, 6 * time.Second: {Tick, Tick}, 12 * time.Second: {Tick, Tick},
@@ -340,8 +341,8 @@ func TestSleepIsNoSignOfLife(t *testing.T) {
 	}
 }
 
-// TestStreams: from the fifth question in vain on one goes by stream. One that was held back was not asked: it goes with the next; one that failed is as good
-// as two seconds without an answer.
+// TestStreams: from the fifth question in vain on one goes by stream. One that was held back was not asked: it goes with the next; one that failed is
+// as good as two seconds without an answer.
 func TestStreams(t *testing.T) {
 	w, n, k := agreed(t)
 	o := k.asking[0]

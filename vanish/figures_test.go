@@ -55,8 +55,8 @@ func TestHalfOfAllWordsAreLost(t *testing.T) {
 	w.clean(t)
 }
 
-// TestLossyHour: a hundred hosts of which 30 % of all packets are lost each way, as of all words of the nodes, which start anew under that loss. Nobody is evicted in
-// an hour, and all but one in a thousand may be judged all the while.
+// TestLossyHour: a hundred hosts of which 30 % of all packets are lost each way, as of all words of the nodes, which start anew under that loss.
+// Nobody is evicted in an hour, and all but one in a thousand may be judged all the while.
 func TestLossyHour(t *testing.T) {
 	w := newWorld(70, 3, 100)
 	w.hostLoss, w.loss = 0.3, 0.3
@@ -86,10 +86,11 @@ func TestLossyHour(t *testing.T) {
 func TestManySubjects(t *testing.T) {
 	const hosts = 10_000
 	now := at(time.Hour)
-	n, err := New(Config{Self: Peer{Name: "n0", Boot: 1}, Mode: On, After: 8 * time.Second, Brake: 1, Nonce: func() func() uint64 {
-		i := uint64(0)
-		return func() uint64 { i++; return i }
-	}()}, now.Add(-time.Minute))
+	nonce := uint64(0)
+	n, err := New(Config{Self: Peer{Name: "n0", Boot: 1}, Mode: On, After: 8 * time.Second, Brake: 1, Nonce: func() uint64 {
+		nonce++
+		return nonce
+	}}, now.Add(-time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,8 @@ func TestManySubjects(t *testing.T) {
 	t.Logf("80 looks at %d silent hosts in %v: %d messages", hosts, time.Since(began).Round(time.Millisecond), packets)
 }
 
-// TestFrozen is V-5 of docs/spec/deadhosts.md at its edge, whenever it begins: a host that stands still for T less two and a half seconds is kept. So 10 s keep one that does for seven.
+// TestFrozen is V-5 of docs/spec/deadhosts.md at its edge, whenever it begins: a host that stands still for T less two and a half seconds is kept. So
+// 10 s keep one that does for seven.
 func TestFrozen(t *testing.T) {
 	for after, still := range map[time.Duration]time.Duration{
 		6 * time.Second: 3500 * ms, 8 * time.Second: 5500 * ms, 10 * time.Second: 7500 * ms, 17500 * ms: 15 * time.Second,

@@ -11,8 +11,8 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// TestUntilGone is V-1 of docs/spec/deadhosts.md where packets and streams among nodes are lost as those of hosts are, and a member is taken for dead now and then: twelve
-// hosts vanish, one after the other. UNTIL_GONE is how many such runs there are of each setting.
+// TestUntilGone is V-1 of docs/spec/deadhosts.md where packets and streams among nodes are lost as those of hosts are, and a member is taken for dead
+// now and then: twelve hosts vanish, one after the other. UNTIL_GONE is how many such runs there are of each setting.
 func TestUntilGone(t *testing.T) {
 	runs, err := strconv.Atoi(cmp.Or(os.Getenv("UNTIL_GONE"), "1"))
 	kit.Must(t, err)

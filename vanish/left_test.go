@@ -5,13 +5,11 @@ import (
 	"time"
 )
 
-// TestWhoHeardTheHostSaysSo: a node that has heard a host, and holds nothing of it any more, tells of that as long as it matters; then the others judge
-// without it.
+// TestWhoHeardTheHostSaysSo: a node that has heard a host, and holds nothing of it any more, tells of that as long as it matters; then the others
+// judge without it.
 func TestWhoHeardTheHostSaysSo(t *testing.T) {
 	w := newWorld(30, 3, 5)
-	for _, s := range w.hosts {
-		s.register = w.now + time.Hour
-	}
+	w.quiet()
 	w.cut(0, 1, false)
 	w.cut(1, 1, false)
 	w.run(7 * time.Second)
@@ -27,12 +25,11 @@ func TestWhoHeardTheHostSaysSo(t *testing.T) {
 	w.clean(t)
 }
 
-// TestLifeOfWhatIsNotHeld: a node tells the life of a host of which it holds another broker; for T of one of which it holds nothing any more, and then nothing.
+// TestLifeOfWhatIsNotHeld: a node tells the life of a host of which it holds another broker; for T of one of which it holds nothing any more, and
+// then nothing.
 func TestLifeOfWhatIsNotHeld(t *testing.T) {
 	w := newWorld(31, 3, 5)
-	for _, s := range w.hosts {
-		s.register = w.now + time.Hour
-	}
+	w.quiet()
 	n, other := w.nodes[0], subject(1)
 	other.Name = "another"
 	if a := n.say(other, n.members[0], w.at()); a.Holds || a.Life == Never || a.Life >= n.Node.times.Vote || len(n.told) > 0 {
@@ -52,8 +49,8 @@ func TestLifeOfWhatIsNotHeld(t *testing.T) {
 	}
 }
 
-// TestNewsOfWhatIsNotHeld: whoever was told of no life of a broker that this node does not hold is told when the host is heard by another; of one that has left,
-// when it is back.
+// TestNewsOfWhatIsNotHeld: whoever was told of no life of a broker that this node does not hold is told when the host is heard by another; of one
+// that has left, when it is back.
 func TestNewsOfWhatIsNotHeld(t *testing.T) {
 	other := subject(1)
 	other.Name = "another"
@@ -126,5 +123,12 @@ func TestLeftIsBounded(t *testing.T) {
 	n.forgetLeft(w.at())
 	if n.Knows(source(109)) || !n.Knows(source(110)) || len(n.left) != maxLeft || len(n.machines) != maxLeft+2 {
 		t.Errorf("%d have left, %d hosts", len(n.left), len(n.machines))
+	}
+}
+
+// quiet lets no broker register for an hour.
+func (w *world) quiet() {
+	for _, s := range w.hosts {
+		s.register = w.now + time.Hour
 	}
 }

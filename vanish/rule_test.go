@@ -164,8 +164,8 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// TestFreeze is V-5 of docs/spec/deadhosts.md: a host that stands still for a little less than T less the two seconds between probes is kept (TestFrozen has the edge); fifteen
-// seconds are refuted, and that broker is not judged for ten minutes.
+// TestFreeze is V-5 of docs/spec/deadhosts.md: a host that stands still for a little less than T less the two seconds between probes is kept
+// (TestFrozen has the edge); fifteen seconds are refuted, and that broker is not judged for ten minutes.
 func TestFreeze(t *testing.T) {
 	for phase := range 20 {
 		w := newWorld(uint64(phase), 3, 4)

@@ -195,8 +195,8 @@ func (w *world) restart(i int) {
 
 func (w *world) lost(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
-// stream is for how long a stream is held up: by a lost SYN or SYN-ACK for a second, then two, then four; by a lost segment for 200 ms, then 400 ms. False: it
-// is given up after ten seconds.
+// stream is for how long a stream is held up: by a lost SYN or SYN-ACK for a second, then two, then four; by a lost segment for 200 ms, then 400 ms.
+// False: it is given up after ten seconds.
 func (w *world) stream() (late time.Duration, ok bool) {
 	syn, ack := func() bool { return w.lost(w.loss) }, func() bool { return w.lost(w.loss) }
 	for again := time.Second; syn() || ack(); again *= 2 {

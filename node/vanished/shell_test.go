@@ -623,8 +623,8 @@ func TestBrake(t *testing.T) {
 	})
 }
 
-// TestLastWord: what was heard on a connection since the last look counts when it is closed, of a broker or of anybody else on its machine; of other machines
-// nobody is looked at.
+// TestLastWord: what was heard on a connection since the last look counts when it is closed, of a broker or of anybody else on its machine; of other
+// machines nobody is looked at.
 func TestLastWord(t *testing.T) {
 	for what, c := range map[string]struct {
 		which func(n *node) *conn
@@ -643,10 +643,11 @@ func TestLastWord(t *testing.T) {
 			n.halt()
 			w.heal(host(1).String())
 			n.open()[1].Probe()
-			before := n.of("broker-" + host(1).String())[0].Silence
+			silence := func() time.Duration { return n.of("broker-" + host(1).String())[0].Silence }
+			before := silence()
 			n.Closing(c.which(n))
 			n.Closing(c.which(n))
-			if after := n.of("broker-" + host(1).String())[0].Silence; before < 5*time.Second || (after < time.Second) != c.want {
+			if after := silence(); before < 5*time.Second || (after < time.Second) != c.want {
 				t.Errorf("%s: silent for %v, then %v", what, before, after)
 			}
 			alive := 0
@@ -782,8 +783,9 @@ func TestOn(t *testing.T) {
 	})
 }
 
-// TestPutBack (V-18 of docs/spec/deadhosts.md): a host stood still for 15 s, and its broker is listed by every node within a second, without a word of its own. What is put back is known as
-// before. A node at which the broker said goodbye meanwhile, and one to which the connection is lost, do not put it back.
+// TestPutBack (V-18 of docs/spec/deadhosts.md): a host stood still for 15 s, and its broker is listed by every node within a second, without a word
+// of its own. What is put back is known as before. A node at which the broker said goodbye meanwhile, and one to which the connection is lost, do not
+// put it back.
 func TestPutBack(t *testing.T) {
 	playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
 		w.cut(host(3).String())
@@ -831,12 +833,26 @@ func TestPutBack(t *testing.T) {
 // TestPutBackByTheConnectionAlone: an answer to a new connection refutes, and puts nothing back: the broker's own has to be heard. Then that is told, by the
 // line about the refutation where it is the same.
 func TestPutBackByTheConnectionAlone(t *testing.T) {
+	silent := func(w *net) *node {
+		n := w.nodes[0]
+		w.cut(host(1).String())
+		pass(10 * time.Second)
+		n.halt() // from here on the test is the loop
+		return n
+	}
+	heard := func(w *net, n *node) vanish.Output {
+		w.heal(host(1).String())
+		n.open()[1].Probe()
+		pass(vanish.Tick)
+		out := n.tick()
+		if len(out.Restore) != 1 {
+			t.Fatalf("%+v", out)
+		}
+		return out
+	}
 	for _, connects := range []bool{false, true} {
 		playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
-			n := w.nodes[0]
-			w.cut(host(1).String())
-			pass(10 * time.Second)
-			n.halt() // from here on the test is the loop
+			n := silent(w)
 			c, subject := n.open()[1], n.of("broker-10.0.0.2")[0].Claims[0].Subject
 			if connects {
 				n.rule.Tried(subject.Source, 0, vanish.Answered, n.cfg.Clock())
@@ -846,13 +862,7 @@ func TestPutBackByTheConnectionAlone(t *testing.T) {
 					t.Errorf("%+v\n%s", out, n.log.String())
 				}
 			}
-			w.heal(host(1).String())
-			c.Probe()
-			pass(vanish.Tick)
-			out := n.tick()
-			if len(out.Restore) != 1 {
-				t.Fatalf("%+v", out)
-			}
+			out := heard(w, n)
 			n.carryOut(w.t.Context(), out)
 			if !n.lists(host(1)) || strings.Contains(n.log.String(), "restored=true") == connects {
 				t.Error(n.log.String())
@@ -863,16 +873,10 @@ func TestPutBackByTheConnectionAlone(t *testing.T) {
 		})
 	}
 	playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
-		n := w.nodes[0]
-		w.cut(host(1).String())
-		pass(10 * time.Second)
-		n.halt()
-		w.heal(host(1).String())
-		n.open()[1].Probe()
-		pass(vanish.Tick)
-		out := n.tick()
+		n := silent(w)
+		out := heard(w, n)
 		n.Closed(n.open()[1])
-		if len(out.Restore) != 1 || n.restore(&out.Restore[0]) || n.lists(host(1)) {
+		if n.restore(&out.Restore[0]) || n.lists(host(1)) {
 			t.Errorf("by a connection that is closed: %+v", out)
 		}
 	})
@@ -896,8 +900,8 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// TestTheTablesDecide (V-14, V-15 of docs/spec/deadhosts.md): what was handled of a claim while it was judged keeps it, though the rule has not heard of it yet; another source's claim keeps the
-// registration, and that is told.
+// TestTheTablesDecide (V-14, V-15 of docs/spec/deadhosts.md): what was handled of a claim while it was judged keeps it, though the rule has not heard
+// of it yet; another source's claim keeps the registration, and that is told.
 func TestTheTablesDecide(t *testing.T) {
 	play(t, on(3), func(w *net) {
 		n := w.nodes[0]

@@ -18,10 +18,11 @@ func read(t *testing.T, c *Conn, n int) *buffer {
 	return b
 }
 
-// again says whether a buffer that was put back is had again for a frame of n bytes. The pools lose some under the race detector, and all by the collector.
-func again(t *testing.T, tries, size, n int) bool {
+// again says whether a buffer that was put back is had again for a frame of n bytes. The pools lose some under the race detector, and all by the
+// collector.
+func again(t *testing.T, size, n int) bool {
 	t.Helper()
-	for range tries {
+	for range 20 {
 		c := shareholder(t, bank(t, 64*mb), "192.0.2.1", false)
 		b := read(t, c, size)
 		c.put(b)
@@ -50,7 +51,7 @@ func TestBuffersOfLargeFramesAreKept(t *testing.T) {
 		{maxKept, maxKept, true},
 		{maxKept + 1, maxKept + 1, false},
 	} {
-		if got := again(t, 20, one.size, one.n); got != one.want {
+		if got := again(t, one.size, one.n); got != one.want {
 			t.Errorf("a buffer of %d bytes for %d: had again %t", one.size, one.n, got)
 		}
 	}

@@ -10,21 +10,12 @@ import (
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
-// issue makes a certificate of ca, or of itself for nil, that has no extensions but by changes.
-func issue(t *testing.T, ca *kit.Identity, name string, changes ...func(*x509.Certificate)) *kit.Identity {
-	t.Helper()
-	bare := func(c *x509.Certificate) { c.IsCA, c.KeyUsage, c.ExtKeyUsage, c.IPAddresses = false, 0, nil, nil }
-	return ca.Issue(t, name, append([]func(*x509.Certificate){bare}, changes...)...)
-}
-
 func pemOf(chain ...*kit.Identity) (text []byte) {
 	for _, id := range chain {
 		text = append(text, id.PEM...)
 	}
 	return text
 }
-
-func isCA(c *x509.Certificate) { c.IsCA = true }
 
 // Whose certificates are taken, as 5.5.0 and 4.9.7 on JDK 17 take them: test/interop.TestJavaTakesChains shows the same to both.
 func TestChainsOfClients(t *testing.T) {
@@ -44,9 +35,10 @@ func TestChainsOfClients(t *testing.T) {
 
 // Java's key store takes no chain that is out of order, so that the original does not start. serve takes it.
 func TestChainsOfServers(t *testing.T) {
-	root := issue(t, nil, "root", isCA)
-	middle := issue(t, root, "middle", isCA)
-	server, other := issue(t, middle, "server"), issue(t, root, "other")
+	isCA := func(c *x509.Certificate) { c.IsCA = true }
+	root := (*kit.Identity)(nil).IssueBare(t, "root", isCA)
+	middle := root.IssueBare(t, "middle", isCA)
+	server, other := middle.IssueBare(t, "server"), root.IssueBare(t, "other")
 	dir := t.TempDir()
 	keyPath := kit.WriteFile(t, filepath.Join(dir, "key"), server.KeyPEM)
 	for name, c := range map[string]struct {

@@ -134,7 +134,6 @@ func encrypted(t *testing.T, key crypto.Signer, password string) []byte {
 	return pem.EncodeToMemory(block)
 }
 
-// files writes a server's key pair and trust file.
 // The answers to requests that came together are one record, from a connection's first one on.
 func TestBatchIsOneRecord(t *testing.T) {
 	for name, set := range map[string]TLSSettings{"files": files(t, kit.NewAuthority(t), "server"), "test mode": {TestMode: true}} {
@@ -150,6 +149,7 @@ func TestBatchIsOneRecord(t *testing.T) {
 	}
 }
 
+// files writes a server's key pair and trust file.
 func files(t *testing.T, ca *kit.Identity, name string) TLSSettings {
 	dir := t.TempDir()
 	id := ca.Issue(t, name)

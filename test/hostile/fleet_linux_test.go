@@ -3,6 +3,7 @@ package hostile
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -224,10 +225,8 @@ func drawFleet(b *bytes.Buffer, all map[int]*figures, numbers []int) {
 // amongOf is what a row does while a fleet polls.
 func amongOf(number int) string {
 	for i := range rows {
-		if r := &rows[i]; r.number == number && r.among != "" {
-			return r.among
-		} else if r.number == number {
-			return r.what
+		if r := &rows[i]; r.number == number {
+			return cmp.Or(r.among, r.what)
 		}
 	}
 	return ""

@@ -34,17 +34,17 @@ func (c ClientChain) TLS() *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }}
 }
 
-// issuer makes certificates that have no extensions but by changes.
-type issuer struct{ t testing.TB }
-
 type change = func(*x509.Certificate)
 
-func (i issuer) bare(changes []change) []change {
+// bare leaves no extensions but by changes.
+func bare(changes ...change) []change {
 	return append([]change{func(c *x509.Certificate) { c.IsCA, c.KeyUsage, c.ExtKeyUsage, c.IPAddresses = false, 0, nil, nil }}, changes...)
 }
 
-func (i issuer) issue(ca *Identity, name string, changes ...change) *Identity {
-	return ca.Issue(i.t, name, i.bare(changes)...)
+// IssueBare is Issue of a certificate that has no extensions but by changes.
+func (ca *Identity) IssueBare(t testing.TB, name string, changes ...func(*x509.Certificate)) *Identity {
+	t.Helper()
+	return ca.Issue(t, name, bare(changes...)...)
 }
 
 func isCA(c *x509.Certificate) { c.IsCA = true }
@@ -74,10 +74,10 @@ func extension(critical bool) change {
 func ClientChains(t testing.TB) (chains []ClientChain, trust []byte) {
 	t.Helper()
 	const client, server = x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth
-	i := issuer{t}
-	root := i.issue(nil, "root", isCA)
+	issue := func(ca *Identity, name string, changes ...change) *Identity { return ca.IssueBare(t, name, changes...) }
+	root := issue(nil, "root", isCA)
 	trusted := []*Identity{root}
-	trust1 := func(id *Identity) *Identity {
+	trusts := func(id *Identity) *Identity {
 		trusted = append(trusted, id)
 		return id
 	}
@@ -85,10 +85,10 @@ func ClientChains(t testing.TB) (chains []ClientChain, trust []byte) {
 		chains = append(chains, ClientChain{Name: name, Chain: chain, Taken: taken})
 	}
 	unlikeJava := func() { chains[len(chains)-1].Else = []string{"5.5.0", "4.9.7"} }
-	leaf := func(name string, taken bool, changes ...change) { add(name, taken, i.issue(root, "c", changes...)) }
+	leaf := func(name string, taken bool, changes ...change) { add(name, taken, issue(root, "c", changes...)) }
 	below := func(name string, taken bool, changes ...change) {
-		middle := i.issue(root, name, changes...)
-		add(name, taken, i.issue(middle, "c"), middle)
+		middle := issue(root, name, changes...)
+		add(name, taken, issue(middle, "c"), middle)
 	}
 
 	// What it may be used for.
@@ -143,7 +143,7 @@ func ClientChains(t testing.TB) (chains []ClientChain, trust []byte) {
 	// Kinds of keys and signatures.
 	keyed := func(name string, taken bool, key crypto.Signer, err error) {
 		Must(t, err)
-		add(name, taken, root.IssueFor(t, "c", key, i.bare(nil)...))
+		add(name, taken, root.IssueFor(t, "c", key, bare()...))
 	}
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	keyed("key on P-384", true, p384, err)
@@ -159,29 +159,29 @@ func ClientChains(t testing.TB) (chains []ClientChain, trust []byte) {
 	leaf("signed with SHA-512", true, signedBy(x509.ECDSAWithSHA512))
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	Must(t, err)
-	rsaRoot := trust1((*Identity)(nil).IssueFor(t, "root of RSA", rsaKey, i.bare([]change{isCA})...))
-	add("root of RSA", true, i.issue(rsaRoot, "c"))
-	add("root of RSA, SHA-512", true, i.issue(rsaRoot, "c", signedBy(x509.SHA512WithRSA)))
-	add("root of RSA, PSS", true, i.issue(rsaRoot, "c", signedBy(x509.SHA256WithRSAPSS)))
+	rsaRoot := trusts((*Identity)(nil).IssueFor(t, "root of RSA", rsaKey, bare(isCA)...))
+	add("root of RSA", true, issue(rsaRoot, "c"))
+	add("root of RSA, SHA-512", true, issue(rsaRoot, "c", signedBy(x509.SHA512WithRSA)))
+	add("root of RSA, PSS", true, issue(rsaRoot, "c", signedBy(x509.SHA256WithRSAPSS)))
 
 	// Authorities between it and the root.
-	middle := i.issue(root, "middle", isCA)
-	deeper := i.issue(middle, "deeper", isCA)
-	short := i.issue(root, "short", isCA, func(c *x509.Certificate) { c.MaxPathLenZero = true })
-	tooLong := i.issue(short, "below short", isCA)
-	alone := trust1(i.issue(nil, "alone"))
-	add("middle", true, i.issue(middle, "c"), middle)
-	add("middle and root", true, i.issue(middle, "c"), middle, root)
-	add("middle behind a stray one", true, i.issue(middle, "c"), alone, middle)
-	add("middle twice", true, i.issue(middle, "c"), middle, middle)
-	add("itself twice", true, slices.Repeat([]*Identity{i.issue(root, "c")}, 2)...)
-	add("root before middle", true, i.issue(middle, "c"), root, middle)
-	add("middle missing", false, i.issue(middle, "c"))
-	add("two of them", true, i.issue(deeper, "c"), deeper, middle)
-	add("two of them, the upper first", true, i.issue(deeper, "c"), middle, deeper)
-	add("two of them, the upper missing", false, i.issue(deeper, "c"), deeper)
-	add("below one that allows none", false, i.issue(tooLong, "c"), tooLong, short)
-	add("of one that allows none", true, i.issue(short, "c"), short)
+	middle := issue(root, "middle", isCA)
+	deeper := issue(middle, "deeper", isCA)
+	short := issue(root, "short", isCA, func(c *x509.Certificate) { c.MaxPathLenZero = true })
+	tooLong := issue(short, "below short", isCA)
+	alone := trusts(issue(nil, "alone"))
+	add("middle", true, issue(middle, "c"), middle)
+	add("middle and root", true, issue(middle, "c"), middle, root)
+	add("middle behind a stray one", true, issue(middle, "c"), alone, middle)
+	add("middle twice", true, issue(middle, "c"), middle, middle)
+	add("itself twice", true, slices.Repeat([]*Identity{issue(root, "c")}, 2)...)
+	add("root before middle", true, issue(middle, "c"), root, middle)
+	add("middle missing", false, issue(middle, "c"))
+	add("two of them", true, issue(deeper, "c"), deeper, middle)
+	add("two of them, the upper first", true, issue(deeper, "c"), middle, deeper)
+	add("two of them, the upper missing", false, issue(deeper, "c"), deeper)
+	add("below one that allows none", false, issue(tooLong, "c"), tooLong, short)
+	add("of one that allows none", true, issue(short, "c"), short)
 	below("middle is old", false, isCA, old)
 	below("middle is not yet", false, isCA, early)
 	below("middle is no authority", false)
@@ -192,35 +192,35 @@ func ClientChains(t testing.TB) (chains []ClientChain, trust []byte) {
 	below("middle signs no certificates", false, isCA, usage(x509.KeyUsageDigitalSignature))
 	below("middle with an unknown critical extension", false, isCA, extension(true))
 	below("middle without basic constraints", false, func(c *x509.Certificate) { c.BasicConstraintsValid = false })
-	named := i.issue(root, "names below b.example", isCA, func(c *x509.Certificate) {
+	named := issue(root, "names below b.example", isCA, func(c *x509.Certificate) {
 		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"b.example"}, true
 	})
 	dns := func(name string) change { return func(c *x509.Certificate) { c.DNSNames = []string{name} } }
-	add("name that middle permits", true, i.issue(named, "c", dns("a.b.example")), named)
-	add("name that middle does not permit", false, i.issue(named, "c", dns("a.c.example")), named)
-	add("no name below one that permits some", true, i.issue(named, "c"), named)
+	add("name that middle permits", true, issue(named, "c", dns("a.b.example")), named)
+	add("name that middle does not permit", false, issue(named, "c", dns("a.c.example")), named)
+	add("no name below one that permits some", true, issue(named, "c"), named)
 	unlikeJava()
 
 	// What the trust file has.
-	oldRoot := trust1(i.issue(nil, "old root", isCA, old))
-	rootForServers := trust1(i.issue(nil, "root for servers", isCA, uses(server)))
-	mute := trust1(i.issue(nil, "root that signs no certificates", isCA, usage(x509.KeyUsageDigitalSignature)))
-	half := trust1(i.issue(i.issue(nil, "unknown", isCA), "middle that is trusted", isCA))
-	known := trust1(i.issue(i.issue(nil, "unknown", isCA), "known"))
-	oldAlone := trust1(i.issue(nil, "old alone", old))
-	stranger := i.issue(nil, "root", isCA)
-	add("of a stranger by the same name", false, i.issue(stranger, "c"))
-	add("of a stranger who is shown", false, i.issue(stranger, "c"), stranger)
+	oldRoot := trusts(issue(nil, "old root", isCA, old))
+	rootForServers := trusts(issue(nil, "root for servers", isCA, uses(server)))
+	mute := trusts(issue(nil, "root that signs no certificates", isCA, usage(x509.KeyUsageDigitalSignature)))
+	half := trusts(issue(issue(nil, "unknown", isCA), "middle that is trusted", isCA))
+	known := trusts(issue(issue(nil, "unknown", isCA), "known"))
+	oldAlone := trusts(issue(nil, "old alone", old))
+	stranger := issue(nil, "root", isCA)
+	add("of a stranger by the same name", false, issue(stranger, "c"))
+	add("of a stranger who is shown", false, issue(stranger, "c"), stranger)
 	add("itself trusted", true, alone)
 	add("itself trusted, of an authority that is not", true, known)
 	add("itself trusted, and old", false, oldAlone)
 	unlikeJava()
-	add("of one that is trusted and no authority", false, i.issue(alone, "c"))
-	add("signed by itself", false, i.issue(nil, "nobody"))
-	add("root is old", true, i.issue(oldRoot, "c"))
-	add("root for servers", true, i.issue(rootForServers, "c"))
-	add("root signs no certificates", false, i.issue(mute, "c"))
-	add("middle trusted, its root unknown", true, i.issue(half, "c"))
+	add("of one that is trusted and no authority", false, issue(alone, "c"))
+	add("signed by itself", false, issue(nil, "nobody"))
+	add("root is old", true, issue(oldRoot, "c"))
+	add("root for servers", true, issue(rootForServers, "c"))
+	add("root signs no certificates", false, issue(mute, "c"))
+	add("middle trusted, its root unknown", true, issue(half, "c"))
 	add("the root itself", true, root)
 	for _, id := range trusted {
 		trust = append(trust, id.PEM...)

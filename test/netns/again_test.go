@@ -28,7 +28,7 @@ func TestRestarts(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			r := restarts{watches: watches, c: w.nodes[2], b: launch(t, h, version, "restarts-"+version, w.servers()...)}
-			r.started(t)
+			r.b.started(t, r.watches)
 			for i := range rounds {
 				r.again(t, i%2 == 0)
 			}
@@ -45,16 +45,8 @@ func TestRestarts(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { // after both
-		for _, one := range watches {
-			for _, missing := range one.missed() {
-				t.Errorf("a live broker was not listed: %s", missing)
-			}
-		}
-		for _, n := range w.nodes {
-			if refuted := n.metric(t, "epitaph_tombstone_refuted_total"); refuted != 0 {
-				t.Errorf("%s: %v evictions refuted", n.name, refuted)
-			}
-		}
+		allListed(t, watches)
+		w.noneRefuted(t)
 	})
 }
 
@@ -67,12 +59,12 @@ type restarts struct {
 }
 
 // started waits until the broker says that it runs, which it does after its first registration, and all list it.
-func (r *restarts) started(t *testing.T) {
+func (b *broker) started(t *testing.T, watches []*watch) {
 	t.Helper()
-	r.b.MustBoot(t)
-	for _, one := range r.watches {
-		one.listed(t, kit.Patience, r.b.key)
-		one.expect(r.b.key)
+	b.MustBoot(t)
+	for _, one := range watches {
+		one.listed(t, kit.Patience, b.key)
+		one.expect(b.key)
 	}
 }
 
@@ -105,5 +97,5 @@ func (r *restarts) again(t *testing.T, deaf bool) {
 	heal(rules)
 	r.b.launch(t)
 	r.longest = max(r.longest, time.Since(exit))
-	r.started(t)
+	r.b.started(t, r.watches)
 }

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epitaph-mq/epitaph/api"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -83,17 +82,7 @@ func TestCostOfWatching(t *testing.T) {
 		b.Register(t, servers...)
 		b.Keep(t, b.Registration, servers...)
 	}
-	on := w.nodes[1]
-	kit.Await(t, 2*time.Minute, "every host may be judged", func() error {
-		var v api.Vanished
-		if err := on.getJSON("/v1/vanished", &v); err != nil {
-			return err
-		}
-		if v.Watched != watchedHosts || len(v.NotJudged) > 0 {
-			return fmt.Errorf("%d watched, not judged: %v", v.Watched, v.NotJudged)
-		}
-		return nil
-	})
+	w.nodes[1].mayJudgeAll(t, 2*time.Minute, watchedHosts)
 	var cpu [2]time.Duration
 	var in, out [2]int
 	for i, n := range w.nodes {

@@ -695,34 +695,22 @@ func TestObserved(t *testing.T) {
 	need(t, 0)
 	w := newWorldWith(t, []string{"--dead-hosts", "observe"}, "A", "B", "C")
 	var hosts []*host
-	var brokers []*kit.Broker
 	for i := range 6 { // two of them may be silent at once
 		h := w.host(fmt.Sprintf("broker%d", i))
-		b := kit.NewBroker(t, h.name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
-		b.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+		b := h.simulated(t, h.name)
 		b.Register(t, addrs(w.servers())...)
-		hosts, brokers = append(hosts, h), append(brokers, b)
+		hosts = append(hosts, h)
 	}
 	pass(t, 32*time.Second) // no node votes before it has listened for half a minute
 	hosts[0].cable("down")
 	cutAt := time.Now()
 	for _, n := range w.nodes {
-		kit.Await(t, time.Minute, n.name+" would evict "+brokers[0].Name, func() error {
-			if !strings.Contains(n.Output(), "broker would be evicted") {
-				return errors.New(kit.Tail(n.Output(), 1500))
-			}
-			return nil
-		})
+		n.says(t, time.Minute, "broker would be evicted")
 		figures.took(deadHosts, n.name+" would evict the broker of a host without a link, after", time.Since(cutAt))
 	}
 	a, other := w.nodes[0], hosts[1]
 	rules := cut(a.host, other)
-	kit.Await(t, time.Minute, "A is contradicted", func() error {
-		if !strings.Contains(a.Output(), "why=contradicted") {
-			return errors.New(kit.Tail(a.Output(), 1500))
-		}
-		return nil
-	})
+	a.says(t, time.Minute, "why=contradicted")
 	heal(rules)
 	for _, n := range w.nodes {
 		if count := strings.Count(n.Output(), "broker would be evicted"); count != 1 {
@@ -805,7 +793,7 @@ func (h *host) answers(ip string, came func(from netip.Addr)) {
 	}()
 }
 
-// Nobody who does not ask for it has it (V32): a broker's connection at a node that gossips and does not watch, without the flag and with "off",
+// Nobody who does not ask for it has it: a broker's connection at a node that gossips and does not watch, without the flag and with "off",
 // has the options of one at a node without gossip, and its answers are the same bytes; that node opens no connection to the broker. A node that
 // observes, beside them, does both, and answers with the same bytes.
 func TestNotWatched(t *testing.T) {
@@ -869,8 +857,9 @@ func TestNotWatched(t *testing.T) {
 }
 
 // Three nodes with --dead-hosts on. The link of a released broker's host goes down for good, and that of another's for five seconds (as a machine
-// that stands still; the last answer before that may be two seconds older): the one is gone at every node long before RocketMQ would notice, the other is never taken out, nor is anybody else. When the link is
-// back, so is the broker: at A and B by the first sign of life of its kernel, at C, which is told not to put anything back, with its next REGISTER.
+// that stands still; the last answer before that may be two seconds older): the one is gone at every node long before RocketMQ would notice, the
+// other is never taken out, nor is anybody else. When the link is back, so is the broker: at A and B by the first sign of life of its kernel, at C,
+// which is told not to put anything back, with its next REGISTER.
 func TestVanished(t *testing.T) {
 	need(t, 2*weightBroker)
 	w := newWorldWith(t, []string{"--dead-hosts", "on"}, "A", "B", "C")
@@ -880,8 +869,7 @@ func TestVanished(t *testing.T) {
 	w.awaitMembers(3)
 	for i := range 4 { // with fewer hosts that are heard nobody would be judged
 		h := w.host(fmt.Sprintf("other%d", i))
-		b := kit.NewBroker(t, h.name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
-		b.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+		b := h.simulated(t, h.name)
 		b.Register(t, addrs(w.servers())...)
 		b.Keep(t, b.Registration, addrs(w.servers())...)
 	}
@@ -895,16 +883,10 @@ func TestVanished(t *testing.T) {
 		watch.listed(t, kit.Patience, frozen.key)
 		watch.expect(frozen.key)
 	}
-	judged := func(b *broker) {
-		for _, n := range w.nodes {
-			kit.Until(t, n.name+" may judge "+b.options.Name, func() bool {
-				var v api.Vanished
-				return n.getJSON("/v1/vanished?broker="+b.options.Name, &v) == nil && len(v.Hosts) == 1 && v.Hosts[0].Brokers[0].NotJudged == ""
-			})
-		}
+	for _, n := range w.nodes {
+		n.mayJudge(t, dead.options.Name)
+		n.mayJudge(t, frozen.options.Name)
 	}
-	judged(dead)
-	judged(frozen)
 	pass(t, 32*time.Second) // no node votes before it has listened for half a minute
 	registered := func(n *epitaph) time.Time {
 		var all api.Brokers

@@ -138,14 +138,7 @@ func (s *stage) judged(f *fault) {
 		s.watches[server].listed(s.t, 3*kit.Patience, f.key)
 	}
 	for _, n := range f.nodes {
-		kit.Await(s.t, kit.Patience, n.name+" may judge "+f.name, func() error {
-			var v api.Vanished
-			err := n.getJSON("/v1/vanished?broker="+f.name, &v)
-			if err == nil && (len(v.Hosts) != 1 || v.Hosts[0].Brokers[0].NotJudged != "") {
-				err = fmt.Errorf("%+v", v.Hosts)
-			}
-			return err
-		})
+		n.mayJudge(s.t, f.name)
 	}
 }
 
@@ -393,8 +386,7 @@ func TestFaults(t *testing.T) {
 	}
 	for i := range 14 { // of so many hosts as are silent here at one time, more than as many must be heard
 		h := s.net.host(fmt.Sprintf("other%d", i))
-		b := kit.NewBroker(t, h.name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
-		b.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+		b := h.simulated(t, h.name)
 		b.Register(t, hear...)
 		b.Keep(t, b.Registration, hear...)
 	}
@@ -444,8 +436,7 @@ func TestFaults(t *testing.T) {
 		nodes: mixed[:2], others: []*server{mixed[2].server}})
 	slow := s.add(&fault{what: "its own timeout is 300 s, the node observes, its port goes down", fate: spared, nodes: observer, mend: up,
 		right: "as specified: nothing changes by observing; both close what was idle for 120 s"})
-	peer := kit.NewBroker(t, slow.name, net.JoinHostPort(slow.host.IP, strconv.Itoa(brokerPort)))
-	peer.Dial = func(server string) (net.Conn, error) { return slow.host.dial(server, kit.Patience) }
+	peer := slow.host.simulated(t, slow.name)
 	slow.strike = func(f *fault) {
 		r := peer.Registration()
 		r.Ext["heartbeatTimeoutMillis"] = "300000"

@@ -47,11 +47,7 @@ func TestFrozenFirst(t *testing.T) {
 	kit.Await(t, kit.Patience, "the members see each other again", func() error {
 		return errors.Join(first.sees(3), second.sees(3), third.sees(3))
 	})
-	for _, n := range w.nodes {
-		if refuted := n.metric(t, "epitaph_tombstone_refuted_total"); refuted != 0 {
-			t.Errorf("%s: %v evictions refuted", n.name, refuted)
-		}
-	}
+	w.noneRefuted(t)
 }
 
 var orderLine = regexp.MustCompile(`name server address updated\. NEW : \[([^]]*)\]`)

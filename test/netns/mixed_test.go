@@ -61,11 +61,7 @@ func TestMixedList(t *testing.T) {
 		left := watches[2].gone(t, 4*time.Minute, b.key)
 		figures.took(scenario, "Java NameServer: gone, after SIGTERM", left.Sub(term))
 	}
-	for _, one := range watches {
-		for _, missing := range one.missed() {
-			t.Errorf("a live broker was not listed: %s", missing)
-		}
-	}
+	allListed(t, watches)
 }
 
 // A list of Java NameServers is moved to ours node by node, each at its address, as docs/operations.md says: stop, start,

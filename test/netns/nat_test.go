@@ -69,9 +69,9 @@ func (h *host) unheard(by *host, port string) []rule {
 	return []rule{all, h.drop(by)}
 }
 
-// Released brokers of two hosts come through one router, as from Docker Desktop, a NAT or a cluster's way out. One is stopped and started at once, again and
-// again, and C hears nothing of the stops: it goes there if the router gave it the address that a witness knew it by, and else is kept. The other
-// one stays listed all the while, and so does the one that is back.
+// Released brokers of two hosts come through one router, as from Docker Desktop, a NAT or a cluster's way out. One is stopped and started at once,
+// again and again, and C hears nothing of the stops: it goes there if the router gave it the address that a witness knew it by, and else is kept. The
+// other one stays listed all the while, and so does the one that is back.
 func TestBehindNAT(t *testing.T) {
 	need(t, 2*weightBroker)
 	rounds := 1
@@ -91,34 +91,22 @@ func TestBehindNAT(t *testing.T) {
 			watches := watchAll(t, w.servers()...)
 			stays := launch(t, gate.inner("stays", gate.second), release4, "nat-stays", w.servers()...)
 			r := restarts{watches: watches, c: w.nodes[2], b: launch(t, gate.inner("leaves", gate.IP), release5, "nat-leaves", w.servers()...)}
-			stays.MustBoot(t)
-			for _, one := range watches {
-				one.listed(t, kit.Patience, stays.key)
-				one.expect(stays.key)
-			}
-			r.started(t)
+			stays.started(t, watches)
+			r.b.started(t, r.watches)
 			for range rounds {
 				r.throughRouter(t, w)
 			}
 			if long() {
 				gate.forgets(t, w)
 			}
-			for _, one := range watches {
-				for _, missing := range one.missed() {
-					t.Errorf("a live broker was not listed: %s", missing)
-				}
-			}
-			for _, n := range w.nodes {
-				if refuted := n.metric(t, "epitaph_tombstone_refuted_total"); refuted != 0 {
-					t.Errorf("%s: %v evictions refuted", n.name, refuted)
-				}
-			}
+			allListed(t, watches)
+			w.noneRefuted(t)
 		})
 	}
 }
 
-// forgets lets the router lose its table, waits until what is half-open by that is closed at the nodes, and whoever lived by it would have expired. Meanwhile
-// the nodes have found out that hosts share an address, for which they look once a minute.
+// forgets lets the router lose its table, waits until what is half-open by that is closed at the nodes, and whoever lived by it would have expired.
+// Meanwhile the nodes have found out that hosts share an address, for which they look once a minute.
 func (r *router) forgets(t *testing.T, w *world) {
 	t.Helper()
 	if err := r.forget(); err != nil {
@@ -171,7 +159,7 @@ func (r *restarts) throughRouter(t *testing.T, w *world) {
 	}
 	heal(rules)
 	r.b.launch(t)
-	r.started(t)
+	r.b.started(t, r.watches)
 }
 
 // source is where a broker's connection comes from.

@@ -167,6 +167,55 @@ func (n *epitaph) metric(t testing.TB, series string) float64 {
 	return value
 }
 
+// noneRefuted fails where an eviction by a tombstone was found to be wrong.
+func (w *world) noneRefuted(t testing.TB) {
+	t.Helper()
+	for _, n := range w.nodes {
+		if refuted := n.metric(t, "epitaph_tombstone_refuted_total"); refuted != 0 {
+			t.Errorf("%s: %v evictions refuted", n.name, refuted)
+		}
+	}
+}
+
+// says waits until the node has told something.
+func (n *epitaph) says(t testing.TB, limit time.Duration, what string) {
+	t.Helper()
+	kit.Await(t, limit, n.name+" says "+what, func() error {
+		if out := n.Output(); !strings.Contains(out, what) {
+			return errors.New(kit.Tail(out, 1500))
+		}
+		return nil
+	})
+}
+
+// mayJudgeAll waits until the node watches so many hosts, and may judge each.
+func (n *epitaph) mayJudgeAll(t testing.TB, limit time.Duration, hosts int) {
+	t.Helper()
+	kit.Await(t, limit, n.name+" may judge every host", func() error {
+		var v api.Vanished
+		if err := n.getJSON("/v1/vanished", &v); err != nil {
+			return err
+		}
+		if v.Watched != hosts || len(v.NotJudged) > 0 {
+			return fmt.Errorf("%d watched, not judged: %v", v.Watched, v.NotJudged)
+		}
+		return nil
+	})
+}
+
+// mayJudge waits until the node may judge a broker's host.
+func (n *epitaph) mayJudge(t testing.TB, broker string) {
+	t.Helper()
+	kit.Await(t, kit.Patience, n.name+" may judge "+broker, func() error {
+		var v api.Vanished
+		err := n.getJSON("/v1/vanished?broker="+broker, &v)
+		if err == nil && (len(v.Hosts) != 1 || v.Hosts[0].Brokers[0].NotJudged != "") {
+			err = fmt.Errorf("%+v", v.Hosts)
+		}
+		return err
+	})
+}
+
 // command is what an operator reads when he runs epitaph on the node's host.
 func (n *epitaph) command(t testing.TB, args ...string) string {
 	t.Helper()

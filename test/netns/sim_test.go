@@ -34,6 +34,13 @@ func newSimBroker(h *host, name string, port int) *simBroker {
 	return &simBroker{b, h}
 }
 
+// simulated makes a broker at the port of a real one, which has not started.
+func (h *host) simulated(t testing.TB, name string) *kit.Broker {
+	b := kit.NewBroker(t, name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
+	b.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+	return b
+}
+
 // key is how a watch names it.
 func (b *simBroker) key() string { return b.Name + "@" + b.Addr }
 

@@ -3,8 +3,6 @@
 package netns
 
 import (
-	"errors"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,10 +55,7 @@ func (v *versions) judging() {
 		if v.mode[n] == "" || v.mode[n] == "off" {
 			continue
 		}
-		kit.Until(v.t, n.name+" may judge all hosts", func() bool {
-			var all api.Vanished
-			return n.getJSON("/v1/vanished", &all) == nil && all.Watched == len(v.hosts) && len(all.NotJudged) == 0
-		})
+		n.mayJudgeAll(v.t, kit.Patience, len(v.hosts))
 	}
 	pass(v.t, 32*time.Second)
 }
@@ -102,15 +97,16 @@ func (v *versions) lists(n *epitaph, host int) bool {
 	return len(all[v.brokers[host].Name]) > 0
 }
 
-// says waits until a node has told something.
-func (v *versions) says(n *epitaph, what string) {
+// listed checks that every node serves the brokers of all hosts but some.
+func (v *versions) listed(but ...int) {
 	v.t.Helper()
-	kit.Await(v.t, 30*time.Second, n.name+": "+what, func() error {
-		if out := n.Output(); !strings.Contains(out, what) {
-			return errors.New(kit.Tail(out, 1500))
+	for _, n := range v.nodes {
+		for i := range v.hosts {
+			if !slices.Contains(but, i) && !v.lists(n, i) {
+				v.t.Errorf("%s, %q, does not list the broker of host %d, which lives\n%s", n.name, v.mode[n], i, n.Output())
+			}
 		}
-		return nil
-	})
+	}
 }
 
 // without lets a host have no link for so long, and says who lists its broker at the end of that.
@@ -123,18 +119,21 @@ func (v *versions) without(host int, d time.Duration, want ...bool) {
 			v.t.Errorf("%s, %q, lists the broker of a host without a link for %v: %v\n%s", n.name, v.mode[n], d, got, n.Output())
 		}
 	}
-	for i := range v.hosts {
-		for _, n := range v.nodes {
-			if i != host && !v.lists(n, i) {
-				v.t.Errorf("%s, %q, does not list the broker of host %d, which lives\n%s", n.name, v.mode[n], i, n.Output())
-			}
-		}
+	v.listed(host)
+}
+
+// back gives a host its link again, and waits until some nodes have its broker back.
+func (v *versions) back(host int, nodes ...*epitaph) {
+	v.t.Helper()
+	v.hosts[host].cable("up")
+	for _, n := range nodes {
+		kit.Until(v.t, n.name+" has it back", func() bool { return v.lists(n, host) })
 	}
 }
 
-// TestVersions (V31 of the proof of dead hosts): a cluster of a former program, which knows nothing of hosts, is replaced node by node by one that judges, with
-// every mix of modes, and back. A former node says nothing and counts: a majority of all nodes must agree without it. What it is asked it counts as unknown and goes on. Nobody is
-// taken out whose host a node hears that can say so, and those that do not judge take nobody out.
+// TestVersions: a cluster of a former program, which knows nothing of hosts, is replaced node by node by one that
+// judges, with every mix of modes, and back. A former node says nothing and counts: a majority of all nodes must agree without it. What it is asked
+// it counts as unknown and goes on. Nobody is taken out whose host a node hears that can say so, and those that do not judge take nobody out.
 func TestVersions(t *testing.T) {
 	if !long() {
 		t.Skip("SKIPPED: set EPITAPH_NETNS=long to replace three nodes by a former program and back, in every mix of modes; make night-netns has it")
@@ -145,8 +144,7 @@ func TestVersions(t *testing.T) {
 	a, b, c := v.nodes[0], v.nodes[1], v.nodes[2]
 	for i := range 6 {
 		h := v.host("broker" + strconv.Itoa(i))
-		one := kit.NewBroker(t, h.name, net.JoinHostPort(h.IP, strconv.Itoa(brokerPort)))
-		one.Dial = func(server string) (net.Conn, error) { return h.dial(server, kit.Patience) }
+		one := h.simulated(t, h.name)
 		v.hosts, v.brokers = append(v.hosts, h), append(v.brokers, one)
 	}
 	for _, n := range v.nodes {
@@ -160,8 +158,8 @@ func TestVersions(t *testing.T) {
 	v.becomes(a, "on")
 	v.judging()
 	v.without(0, away, true, true, true) // one of three never agrees with itself
-	v.says(a, "why=too_few")
-	v.hosts[0].cable("up")
+	a.says(t, 30*time.Second, "why=too_few")
+	v.back(0)
 
 	v.becomes(b, "on")
 	v.judging()
@@ -175,10 +173,7 @@ func TestVersions(t *testing.T) {
 		t.Errorf("A says %+v", all)
 	}
 	t.Logf("C counts %v questions that it does not know", c.metric(t, `epitaph_gossip_refused_total{reason="type"}`))
-	v.hosts[0].cable("up")
-	for _, n := range []*epitaph{a, b} {
-		kit.Until(t, n.name+" has it back", func() bool { return v.lists(n, 0) })
-	}
+	v.back(0, a, b)
 
 	v.becomes(c, "off")
 	v.judging()
@@ -191,19 +186,18 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s does not list a broker whose host C hears\n%s", n.name, n.Output())
 		}
 	}
-	v.says(a, "why=contradicted")
+	a.says(t, 30*time.Second, "why=contradicted")
 	heal(rules)
 
 	v.becomes(c, "observe")
 	v.judging()
 	v.without(2, away, false, false, true) // it agrees, and only tells
-	v.says(c, "broker would be evicted")
+	c.says(t, 30*time.Second, "broker would be evicted")
 	if v.counted(c, wouldTake) != 1 {
 		t.Errorf("C would have taken out %v", v.counted(c, wouldTake))
 	}
-	v.hosts[2].cable("up")
+	v.back(2, a, b)
 	for _, n := range []*epitaph{a, b} {
-		kit.Until(t, n.name+" has it back", func() bool { return v.lists(n, 2) })
 		if got := v.counted(n, taken); got != 2 {
 			t.Errorf("%s has taken out %v brokers, want two whose hosts had no link\n%s", n.name, got, n.Output())
 		}
@@ -212,12 +206,6 @@ func TestVersions(t *testing.T) {
 	for _, n := range v.nodes { // and back
 		v.becomes(n, "")
 		pass(t, 3*time.Second)
-		for _, o := range v.nodes {
-			for i := range v.hosts {
-				if !v.lists(o, i) {
-					t.Errorf("%s does not list the broker of host %d", o.name, i)
-				}
-			}
-		}
+		v.listed()
 	}
 }

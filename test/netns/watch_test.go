@@ -55,6 +55,16 @@ func (w *watch) missed() []string {
 	return slices.Clone(w.missing)
 }
 
+// allListed fails for whatever was missed.
+func allListed(t testing.TB, watches []*watch) {
+	t.Helper()
+	for _, w := range watches {
+		for _, missing := range w.missed() {
+			t.Errorf("a live broker was not listed: %s", missing)
+		}
+	}
+}
+
 func (s *server) watch(t testing.TB, every time.Duration) *watch {
 	w := &watch{server: s, every: every, here: map[string]bool{}, since: map[string]time.Time{}, changes: map[string][]change{}, expected: map[string]time.Time{}}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -188,8 +188,13 @@ func (n *node) said(f *world.Frame) {
 }
 
 func (h *watch) claimed(s vanish.Subject) bool {
-	who := tombstone.Identity{Name: s.Name, BrokerID: s.BrokerID, RemoteIP: s.Source}
-	return slices.Contains(h.n.table.Holders(tombstone.Key{Cluster: s.Cluster, Addr: s.Addr}), who)
+	return slices.Contains(h.n.table.Holders(keyOf(s)), whose(s))
+}
+
+func keyOf(s vanish.Subject) tombstone.Key { return tombstone.Key{Cluster: s.Cluster, Addr: s.Addr} }
+
+func whose(s vanish.Subject) tombstone.Identity {
+	return tombstone.Identity{Name: s.Name, BrokerID: s.BrokerID, RemoteIP: s.Source}
 }
 
 // registered tells the rule of a REGISTER that the tables have, sometimes late.
@@ -412,11 +417,9 @@ func (h *watch) receive(m words) {
 func (h *watch) evict(e vanish.Eviction, decided int64) {
 	n, w := h.n, h.n.w
 	_, host := w.HostAt(e.Source)
-	key := tombstone.Key{Cluster: e.Cluster, Addr: e.Addr}
+	key := keyOf(e.Subject)
 	stands := false
-	v := routes.Vanished{
-		Key: key, Identity: tombstone.Identity{Name: e.Name, BrokerID: e.BrokerID, RemoteIP: e.Source}, Owner: e.Conn, Silence: e.After,
-	}
+	v := routes.Vanished{Key: key, Identity: whose(e.Subject), Owner: e.Conn, Silence: e.After}
 	v.Still = func() bool {
 		c := n.conns[e.Conn]
 		if c == nil {
@@ -454,8 +457,8 @@ func (h *watch) evict(e vanish.Eviction, decided int64) {
 // restore puts back what was taken out, if its host is heard by one more look.
 func (h *watch) restore(r *vanish.Restoration) {
 	n, alive := h.n, false
-	key := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}
-	back := routes.Restoration{Key: key, Identity: tombstone.Identity{Name: r.Name, BrokerID: r.BrokerID, RemoteIP: r.Source}, Owner: r.Conn}
+	key := keyOf(r.Subject)
+	back := routes.Restoration{Key: key, Identity: whose(r.Subject), Owner: r.Conn}
 	back.Alive = func() bool {
 		c := n.conns[r.Conn]
 		if c == nil {

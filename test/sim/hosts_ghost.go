@@ -166,7 +166,7 @@ func (h *watch) tookOut(e *vanish.Eviction, host int, g *world.Ghost, before rou
 	}
 	h.taken[e.Subject] = taken{e.Conn, w.now}
 	if out == routes.TakenOut {
-		h.aside[tombstone.Key{Cluster: e.Cluster, Addr: e.Addr}] = aside{e.Claim, w.now, was, before}
+		h.aside[keyOf(e.Subject)] = aside{e.Claim, w.now, was, before}
 	}
 }
 
@@ -190,16 +190,15 @@ func (h *watch) proven(key tombstone.Key, who tombstone.Identity, b tombstone.Bo
 		return
 	}
 	e := tombstone.Entry{
-		Identity:  tombstone.Identity{Name: a.claim.Name, BrokerID: a.claim.BrokerID, RemoteIP: a.claim.Source},
-		FirstByte: a.was.Owner.FirstByte, LastRegister: a.was.LastRegister, Conn: a.was.Owner.ID,
+		Identity: whose(a.claim.Subject), FirstByte: a.was.Owner.FirstByte, LastRegister: a.was.LastRegister, Conn: a.was.Owner.ID,
 	}
 	if tombstone.Decide(e, who, b, h.n.stamp()).Outcome == tombstone.Evicted {
 		delete(h.aside, key)
 	}
 }
 
-// putBack is V-18: only what the rule took and nobody has touched since is put back, as it was and within its own time, and its host was heard since on the
-// very connection, which is open.
+// putBack is V-18: only what the rule took and nobody has touched since is put back, as it was and within its own time, and its host was heard since
+// on the very connection, which is open.
 func (h *watch) putBack(r *vanish.Restoration, key tombstone.Key) {
 	n, w := h.n, h.n.w
 	a, is := h.aside[key]
@@ -317,7 +316,7 @@ func (n *node) noted(key tombstone.Key, source netip.Addr, do func(*routes.Table
 			if c.Proc.IP() != source {
 				continue
 			}
-			u := routes.Unregistration{Cluster: key.Cluster, Addr: key.Addr, Name: "broker-" + key.Cluster, Conn: c.route(), At: last.at}
+			u := routes.Unregistration{Cluster: key.Cluster, Addr: key.Addr, Name: world.BrokerName(key), Conn: c.route(), At: last.at}
 			x, _ := a.Unregister(&u)
 			y, _ := b.Unregister(&u)
 			if x.Leaving != y.Leaving {

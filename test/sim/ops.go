@@ -42,7 +42,7 @@ func (w *World) Apply(op world.Op) {
 
 // opWipe is an operator who takes a broker's permission to write away (205), and gives it back.
 func (w *World) opWipe(a [4]int64) {
-	n, name := w.nodes[a[0]], "broker-"+world.BrokerKey(a[1]).Cluster
+	n, name := w.nodes[a[0]], world.BrokerName(world.BrokerKey(a[1]))
 	n.when(w.now, func() {
 		for _, t := range []*routes.Table{n.table, n.twin} {
 			if t != nil {

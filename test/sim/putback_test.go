@@ -7,8 +7,8 @@ import (
 	"github.com/epitaph-mq/epitaph/test/world"
 )
 
-// TestPutBack plays one story with several endings, by which what schedules meet too rarely is met: the host of a broker stands still, all nodes that hear nothing of it take that out,
-// and it is put back when it runs again, unless something was said meanwhile (V-18 of docs/spec/deadhosts.md).
+// TestPutBack plays one story with several endings, by which what schedules meet too rarely is met: the host of a broker stands still, all nodes that
+// hear nothing of it take that out, and it is put back when it runs again, unless something was said meanwhile (V-18 of docs/spec/deadhosts.md).
 func TestPutBack(t *testing.T) {
 	const (
 		usual  = 1 // seeds: what is set aside is put back,

@@ -19,9 +19,10 @@ const (
 	rollBeat    = 30 * time.Second // as real brokers register
 )
 
-// TestRoll restarts three nodes one after the other, the next as soon as the last is ready, while brokers register every 30 s:
-// EPITAPH_ROLLS times with this program, then to the former one and back. Whoever is ready has every route. Nodes of this program judge dead hosts, as far as
-// they may, beside those of the former one: no broker is taken out (V-2, V-10 of docs/spec/deadhosts.md; with hosts that may be judged: test/netns, TestVersions).
+// TestRoll restarts three nodes one after the other, the next as soon as the last is ready, while brokers register every 30 s: EPITAPH_ROLLS times
+// with this program, then to the former one and back. Whoever is ready has every route. Nodes of this program judge dead hosts, as far as they may,
+// beside those of the former one: no broker is taken out (V-2, V-10 of docs/spec/deadhosts.md; with hosts that may be judged: test/netns,
+// TestVersions).
 func TestRoll(t *testing.T) {
 	rolls, err := strconv.Atoi(os.Getenv("EPITAPH_ROLLS"))
 	if err != nil {

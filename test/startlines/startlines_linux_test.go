@@ -214,7 +214,7 @@ func try(t *testing.T, l line, home, user string) {
 	if l.finds != "" {
 		found, err := shell(l.finds).Output()
 		ids := strings.Fields(string(found))
-		if err != nil || len(pids) != 1 || slices.Index(ids, strconv.Itoa(pids[0])) < 0 {
+		if err != nil || len(pids) != 1 || !slices.Contains(ids, strconv.Itoa(pids[0])) {
 			t.Errorf("%s: %v, finds %q, want %v among them", l.finds, err, ids, pids)
 		}
 	}

@@ -187,7 +187,8 @@ func (m *machine) hears(key tombstone.Key, host int) bool {
 	return g != nil && g.Claims[host] != nil && g.Claims[host].Owner.Open
 }
 
-// mayJudge says that a node has found out that a broker's host answers: one that began while its new connections were dropped tries again only after minutes.
+// mayJudge says that a node has found out that a broker's host answers: one that began while its new connections were dropped tries again only after
+// minutes.
 func (l *life) mayJudge(key tombstone.Key) bool {
 	if l == nil {
 		return false

@@ -41,8 +41,8 @@ func (w *World) opWipe(a [4]int64) {
 		return
 	}
 	key := world.BrokerKey(a[1])
-	l.node.Table().WipeWritePerm("broker-" + key.Cluster)
-	l.node.Table().AddWritePerm("broker-" + key.Cluster)
+	l.node.Table().WipeWritePerm(world.BrokerName(key))
+	l.node.Table().AddWritePerm(world.BrokerName(key))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(l.vanished, key)

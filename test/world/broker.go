@@ -180,7 +180,7 @@ func (p *Proc) say(node int, k tombstone.Key, unregister bool) {
 		c.send(Frame{
 			Unregister: unregister, ID: p.guise.ID, Seq: p.seq, Timeout: cmp.Or(p.guise.Timeout, p.w.Timeout),
 			Key:  tombstone.Key{Cluster: cmp.Or(p.guise.Cluster, k.Cluster), Addr: cmp.Or(p.guise.Addr, k.Addr)},
-			Name: cmp.Or(p.guise.Name, "broker-"+k.Cluster),
+			Name: cmp.Or(p.guise.Name, BrokerName(k)),
 		})
 	}
 }

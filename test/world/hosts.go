@@ -156,7 +156,7 @@ func (w *World) Register(p *Proc, node int) {
 
 // Subject is what the process registers.
 func (p *Proc) Subject() vanish.Subject {
-	return vanish.Subject{Cluster: p.key.Cluster, Addr: p.key.Addr, Name: "broker-" + p.key.Cluster, Source: p.IP()}
+	return vanish.Subject{Cluster: p.key.Cluster, Addr: p.key.Addr, Name: BrokerName(p.key), Source: p.IP()}
 }
 
 // Living are the processes that run and do not leave, in the order of their starts.

@@ -165,6 +165,9 @@ func parseArg(kind rune, s string) (int64, error) {
 	}
 }
 
+// BrokerName is the usual name of the broker at a key.
+func BrokerName(k tombstone.Key) string { return "broker-" + k.Cluster }
+
 // BrokerKey is where broker n registers: at host n, as further brokers of that host, n+100 and so on.
 func BrokerKey(n int64) tombstone.Key {
 	return tombstone.Key{Cluster: fmt.Sprintf("b%d", n), Addr: fmt.Sprintf("198.18.0.%d:%d", n%100, 10911+n/100)}

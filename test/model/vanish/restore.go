@@ -2,9 +2,9 @@ package vanish
 
 import "fmt"
 
-// What is set aside of vanished hosts is put back (docs/spec/deadhosts.md#restore): all worlds of one node's tables, with two members of one broker name, each
-// with a key, a host and a connection of its own. In each step one thing happens. Ghosts know what was listed when each was taken, who has touched it since,
-// when it registered, and whether its host was heard on its connection.
+// What is set aside of vanished hosts is put back (docs/spec/deadhosts.md#restore): all worlds of one node's tables, with two members of one broker
+// name, each with a key, a host and a connection of its own. In each step one thing happens. Ghosts know what was listed when each was taken, who has
+// touched it since, when it registered, and whether its host was heard on its connection.
 
 const members = 2
 
