@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -147,24 +148,55 @@ func TestLastWord(t *testing.T) {
 	}
 }
 
-// TestVanishedIsTold: hosts are played, all else is real. What two of three nodes took out and the third, which only observes, still holds is told as that at
-// all three, and not in the 3 s in which each judges for itself.
-func TestVanishedIsTold(t *testing.T) {
-	t.Parallel()
-	var ahead atomic.Int64 // of the clock that the nodes share: a young one judges nobody
-	var hosts played.Hosts
-	var nodes []*Node
+// nodesClock is a clock that nodes share. It may be put ahead, and stand still.
+type nodesClock struct {
+	mu     sync.Mutex
+	ahead  time.Duration
+	stands clock.Stamp // zero: it goes
+}
+
+func (c *nodesClock) now() clock.Stamp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stands.IsZero() {
+		return c.stands
+	}
+	return clock.Now().Add(c.ahead)
+}
+
+// put puts it ahead.
+func (c *nodesClock) put(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+// stand stops it, and goOn has it go on from there.
+func (c *nodesClock) stand() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stands = clock.Now().Add(c.ahead)
+}
+
+func (c *nodesClock) goOn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead -= clock.Now().Add(c.ahead).Sub(c.stands)
+	c.stands = clock.Stamp{}
+}
+
+// judging are nodes of those modes, of which the first watch so many hosts that are played, each with a broker b0, b1, ... at 10.1.1.1, 10.1.1.2, ...; all else
+// is real. They may judge all of them.
+func judging(t *testing.T, hosts *played.Hosts, now *nodesClock, brokers, watch int, modes ...config.DeadHostMode) (nodes []*Node) {
+	t.Helper()
 	var seeds []string
-	for i := range 3 {
+	for i, mode := range modes {
 		cfg := config.Default(config.System{UserHome: t.TempDir()})
 		cfg.Options.BindAddress, cfg.Options.ListenPort, cfg.ReadyAfter, cfg.HTTP = "127.0.0.1", 0, 0, "127.0.0.1:0"
-		cfg.Clock = func() clock.Stamp { return clock.Now().Add(time.Duration(ahead.Load())) }
+		cfg.Clock = now.now
 		g := gossip.DefaultConfig()
 		g.Bind, g.Cluster, g.Name, g.Seeds = "127.0.0.1:0", t.Name(), fmt.Sprintf("n%d", i+1), slices.Clone(seeds)
-		cfg.Gossip, cfg.DeadHosts.Mode = &g, config.DeadHostsOn
-		if i == 2 {
-			cfg.DeadHosts.Mode = config.DeadHostsObserve
-		}
+		cfg.Gossip, cfg.DeadHosts.Mode = &g, mode
 		n, err := New(cfg, slog.New(slog.DiscardHandler))
 		kit.Must(t, err)
 		n.Play(hosts.At(g.Name))
@@ -172,14 +204,14 @@ func TestVanishedIsTold(t *testing.T) {
 		nodes, seeds = append(nodes, n), append(seeds, n.Gossip().Addr())
 	}
 	for _, n := range nodes {
-		kit.Until(t, "all members", func() bool { return len(n.Gossip().Members()) == 3 })
+		kit.Until(t, "all members", func() bool { return len(n.Gossip().Members()) == len(modes) })
 	}
-	ahead.Store(int64(31 * time.Second))
-	for i := range 4 {
+	now.put(31 * time.Second) // a young node judges nobody
+	for i := range brokers {
 		header := maps.Clone(brokerHeader("0"))
 		header["brokerName"], header["brokerAddr"] = fmt.Sprintf("b%d", i), fmt.Sprintf("10.1.1.%d:10911", i+1)
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 77, 1, byte(i+1))}}
-		for _, n := range nodes {
+		for _, n := range nodes[:watch] {
 			conn, err := d.DialContext(t.Context(), "tcp", n.Addr().String())
 			if err != nil {
 				t.Skipf("SKIPPED, not proven on this machine: no connection comes from a loopback address of its own: %v", err)
@@ -191,7 +223,7 @@ func TestVanishedIsTold(t *testing.T) {
 	}
 	kit.Until(t, "every host to be judged", func() bool {
 		judged := 0
-		for _, n := range nodes {
+		for _, n := range nodes[:watch] {
 			s := n.Vanished()
 			for _, h := range s.Hosts {
 				if h.Claims[0].Why == vanish.HeardOfLate {
@@ -199,8 +231,17 @@ func TestVanishedIsTold(t *testing.T) {
 				}
 			}
 		}
-		return judged == 12
+		return judged == brokers*watch
 	})
+	return nodes
+}
+
+// TestVanishedIsTold: hosts are played, all else is real. What two of three nodes took out and the third, which only observes, still holds is told as that at
+// all three, and not in the 3 s in which each judges for itself.
+func TestVanishedIsTold(t *testing.T) {
+	t.Parallel()
+	var hosts played.Hosts
+	nodes := judging(t, &hosts, new(nodesClock), 4, 3, config.DeadHostsOn, config.DeadHostsOn, config.DeadHostsObserve)
 	// One node's fault first.
 	hosts.Silence("n1", netip.MustParseAddr("10.1.1.2"))
 	kit.Until(t, "n1 to be contradicted", func() bool {
@@ -225,5 +266,110 @@ func TestVanishedIsTold(t *testing.T) {
 	}
 	if registrations(nodes[2]) != 4 {
 		t.Error("who observes has taken a broker out")
+	}
+}
+
+// stranger is one of ten thousand brokers that nobody holds.
+func stranger(i int) vanish.Subject {
+	i %= 10_000
+	ip := netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)})
+	return vanish.Subject{Cluster: "C1", Addr: ip.String() + ":10911", Name: fmt.Sprint("stranger", i), Source: ip}
+}
+
+// about is a question about six of them.
+func about(from vanish.Peer, i int) vanish.Query {
+	q := vanish.Query{From: from, Nonce: uint64(i), Nodes: 4}
+	for k := range vanish.MaxSubjects {
+		q.Subjects = append(q.Subjects, stranger(i*vanish.MaxSubjects+k))
+	}
+	return q
+}
+
+// TestFlood: a member asks about ten thousand brokers without end, answers what nobody asked, and tells of life that nobody asked for. Three others answer it as often
+// as they may, and each other as ever; nobody takes a member for dead, and a host that vanishes is gone at all three, which must agree of four.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	var hosts played.Hosts
+	now := new(nodesClock)
+	nodes := judging(t, &hosts, now, 4, 3, config.DeadHostsOn, config.DeadHostsOn, config.DeadHostsOn, config.DeadHostsOff)
+	floods, nodes := nodes[3].Gossip(), nodes[:3]
+	met := func() (text string) { // when each saw each of the others first: a member that is taken for dead and comes back is another
+		for _, n := range nodes {
+			for _, m := range n.Gossip().Members() {
+				text += fmt.Sprintf("%s sees %s since %v\n", n.Gossip().Self().Name, m.Name, m.Since)
+			}
+		}
+		return text
+	}
+	before := met()
+	answers := func(n *Node, member string) bool {
+		_, all, err := n.vanished.Poll(t.Context(), "b1")
+		kit.Must(t, err)
+		return slices.ContainsFunc(all[0].Claims[0].Words, func(w vanish.WordStatus) bool { return w.Member == member && !w.Answered.IsZero() })
+	}
+
+	// With a clock that stands still a second's answers are soon used up, however slow this machine is.
+	now.stand()
+	const mayAsk, mayAnswer, grant = 2000, 4000, 100 // for what the others may have asked meanwhile
+	victim, sent := nodes[0], 0
+	already := int(victim.Vanished().Counts.Sent["view"])
+	kit.Until(t, "more questions than a node may answer", func() bool {
+		for range 500 {
+			sent++
+			floods.Tell(victim.Gossip().Self(), about(floods.Self(), sent), false)
+		}
+		return victim.Vanished().Counts.Got["query"] > mayAnswer+1000
+	})
+	s := victim.Vanished()
+	t.Logf("of %d questions %d came in and %d were answered", sent, s.Counts.Got["query"], s.Counts.Sent["view"])
+	if n := int(s.Counts.Sent["view"]) - already; n < mayAsk-grant || n > mayAsk+grant || s.Limited == 0 {
+		t.Errorf("%d answers, want %d; %d held back", n, mayAsk, s.Limited)
+	}
+	kit.Until(t, "another member's question is answered", func() bool { return answers(nodes[1], "n1") })
+	now.goOn()
+
+	ctx, stop := context.WithCancel(t.Context())
+	var flood sync.WaitGroup
+	flood.Go(func() {
+		every := time.NewTicker(10 * time.Millisecond)
+		defer every.Stop()
+		for ctx.Err() == nil {
+			for range 20 {
+				sent++
+				for _, n := range nodes {
+					for _, m := range []vanish.Message{
+						about(floods.Self(), sent),
+						vanish.View{From: floods.Self(), Nonce: uint64(sent), Nodes: 4, Answers: []vanish.Answer{{Life: vanish.Never, PassedOn: vanish.Never}}},
+						vanish.Alive{From: floods.Self(), News: []vanish.News{{Subject: stranger(sent)}}},
+					} {
+						floods.Tell(n.Gossip().Self(), m, false)
+					}
+				}
+			}
+			<-every.C
+		}
+	})
+	t.Cleanup(func() { stop(); flood.Wait() })
+	hosts.Silence("", netip.MustParseAddr("10.1.1.1"))
+	began := time.Now()
+	for _, n := range nodes {
+		kit.Until(t, "b0 is gone at "+n.Gossip().Self().Name, func() bool { return registrations(n) == 3 })
+	}
+	t.Logf("gone at all three %v after its host vanished", time.Since(began).Round(100*time.Millisecond))
+	for i, n := range nodes {
+		other := nodes[(i+1)%3].Gossip().Self().Name
+		kit.Until(t, n.Gossip().Self().Name+" is answered by "+other, func() bool { return answers(n, other) })
+	}
+	stop()
+	flood.Wait()
+	for _, n := range nodes {
+		s := n.Vanished()
+		t.Logf("%s: got %v, sent %v, held back %d, dropped %d", n.Gossip().Self().Name, s.Counts.Got, s.Counts.Sent, s.Limited, s.Counts.Dropped)
+		if s.Counts.Evicted != 1 || s.RefusedNonce == 0 || registrations(n) != 3 {
+			t.Errorf("%s: %+v", n.Gossip().Self().Name, s.Counts)
+		}
+	}
+	if after := met(); after != before {
+		t.Errorf("before the flood:\n%s\nafter it:\n%s", before, after)
 	}
 }

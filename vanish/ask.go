@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/epitaph-mq/epitaph/clock"
 )
 
@@ -305,9 +307,17 @@ func (n *Node) LooksFor(q Query) (conns []uint64) {
 	return conns
 }
 
+// mayAnswer says whether a question is within the limits. One member that floods leaves room for the others'.
+func (n *Node) mayAnswer(to Peer, now clock.Stamp) bool {
+	if n.askers[to] == nil {
+		n.askers[to] = rate.NewLimiter(askRate, askRate)
+	}
+	return n.askers[to].AllowN(wall(now), 1) && n.answering.AllowN(wall(now), 1)
+}
+
 // answer says what this node knows now.
 func (n *Node) answer(q Query, now clock.Stamp) {
-	if !n.answering.AllowN(wall(now), 1) {
+	if !n.mayAnswer(q.From, now) {
 		n.counters.Limited++
 		return
 	}

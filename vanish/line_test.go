@@ -74,6 +74,25 @@ func TestTransmissionsInVain(t *testing.T) {
 	want(15000*ms, maxWaits)
 }
 
+// TestUnpacedRepeats: before Linux 6.15 each repeat of what is not acknowledged waits twice as long. On a path of some milliseconds there are enough of
+// them for a vote and an eviction all the same, by looks a second apart.
+func TestUnpacedRepeats(t *testing.T) {
+	var l Line
+	l.Look(Reading{Unacked: 1}, at(0))
+	repeats := []time.Duration{400 * ms, 800 * ms, 1700 * ms, 3300 * ms, 6700 * ms} // as measured
+	sent := 0
+	for d := time.Second; d <= 8*time.Second; d += time.Second {
+		for sent < len(repeats) && repeats[sent] <= d {
+			sent++
+		}
+		l.Look(Reading{Heard: d, Retransmits: uint8(sent), Unacked: 1}, at(d))
+		want := map[time.Duration]int{5 * time.Second: voteUnanswered, 8 * time.Second: evictUnanswered}[d]
+		if got := l.Unanswered(at(d)); got < want {
+			t.Errorf("after %v: %d unanswered, want %d", d, got, want)
+		}
+	}
+}
+
 // TestAttention: a look that comes late, or a clock that stood still, is a time in which nobody listened.
 func TestAttention(t *testing.T) {
 	for _, c := range []struct {

@@ -3,6 +3,7 @@ package vanish
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,7 +31,7 @@ const (
 	maxSuspects   = 512              // claims whose host is silent at one time; with more, nobody is judged
 	maxEvictions  = 4_096            // watched for being refuted
 	askRate       = 2_000            // questions sent in a second
-	answerRate    = 4_000            // questions answered in a second
+	answerRate    = 4_000            // questions answered in a second; to one member as many as it may ask
 	remember      = 10 * time.Minute // evictions count for the brake
 	toldFor       = 30 * time.Second // whoever was told of no life is told of it
 	maxTold       = 4_096            // subjects that this node does not hold and was asked about, likewise
@@ -161,6 +162,7 @@ type Node struct {
 	asked     []*question // the same and those answered, oldest first
 	asking    *rate.Limiter
 	answering *rate.Limiter
+	askers    map[Peer]*rate.Limiter // members that asked, each with what it may have answered
 
 	after    afterwards
 	out      Output
@@ -222,7 +224,7 @@ func New(c Config, now clock.Stamp) (*Node, error) {
 		cfg: c, times: TimesOf(c.After), started: now, nodes: 1,
 		machines: map[netip.Addr]*machine{}, claims: map[Subject]*claim{}, lines: map[uint64]*line{},
 		told: map[Subject]map[Peer]clock.Stamp{}, streams: map[Peer]*question{}, open: nonce.Of[*question](),
-		asking: rate.NewLimiter(askRate, askRate), answering: rate.NewLimiter(answerRate, answerRate),
+		asking: rate.NewLimiter(askRate, askRate), answering: rate.NewLimiter(answerRate, answerRate), askers: map[Peer]*rate.Limiter{},
 		after: afterwards{holds: hold.New[Subject, scope](maxEvictions)},
 	}, nil
 }
@@ -237,6 +239,7 @@ func (n *Node) Members(living, missing []Peer, nodes int) {
 			n.believed = append(n.believed, p)
 		}
 	}
+	maps.DeleteFunc(n.askers, func(p Peer, _ *rate.Limiter) bool { return !slices.Contains(n.believed, p) })
 	for _, c := range n.order {
 		if c.words != nil {
 			n.askMembers(c)

@@ -100,6 +100,14 @@ func TestOneNodesFault(t *testing.T) {
 			w.run(time.Minute)
 			w.nodes[0].asleep = false
 		},
+		"one broker, then it and the one that hears it are suspended": func(w *world) {
+			w.cut(0, 1, false)
+			w.nodes[2].gone = true
+			w.run(7 * time.Second)
+			w.nodes[0].asleep, w.nodes[1].asleep = true, true
+			w.run(10 * time.Second)
+			w.nodes[0].asleep, w.nodes[1].asleep = false, false
+		},
 	} {
 		w := newWorld(2, 3, 5)
 		fault(w)

@@ -40,6 +40,7 @@ type Conn interface {
 	Source() mq.Source
 	SocketAddr() netip.AddrPort
 	Watch(advertised string, timeout int64) rpc.Unwatched
+	Paced() bool
 	Look() (rpc.Look, bool)
 	Probe()
 }
@@ -87,7 +88,8 @@ type Shell struct {
 	gossip Members
 	inbox  chan vanish.Message
 	tries  sync.WaitGroup
-	cannot sync.Once // tells that a connection cannot be watched here
+	cannot sync.Once // tells that a connection cannot be watched here,
+	slowly sync.Once // or that its retransmissions are not paced
 
 	wake chan struct{} // there is something to carry out
 
@@ -182,6 +184,12 @@ func (s *Shell) Registered(c Conn, r *routes.Registration) {
 		s.cannot.Do(func() {
 			s.cfg.Logger.Warn("the kernel does not let a broker's connection be watched (that takes Linux, and no option may be refused): its host is not judged",
 				"addr", r.Addr)
+		})
+	}
+	if why == rpc.Watched && !c.Paced() {
+		s.slowly.Do(func() {
+			s.cfg.Logger.Info("this kernel waits twice as long before each repeat of what is not acknowledged (to pace that takes Linux 6.15): a broker to which " +
+				"something is under way when its host vanishes may be gone later than in nine seconds, and is put back later than within one")
 		})
 	}
 	subject := vanish.Subject{

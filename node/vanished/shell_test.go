@@ -88,6 +88,7 @@ type conn struct {
 	forced  time.Time  // the last probe that was answered at once
 	extra   int        // probes in vain that were asked for
 	watched int        // calls
+	slow    bool       // its kernel has no TCP_RTO_MAX_MS
 	blind   bool       // it began with a PROXY header
 }
 
@@ -133,6 +134,8 @@ func (c *conn) Watch(advertised string, _ int64) rpc.Unwatched {
 	}
 	return c.why
 }
+
+func (c *conn) Paced() bool { return !c.slow }
 
 const idle = 2 * time.Second
 
@@ -537,6 +540,17 @@ func TestNotJudged(t *testing.T) {
 		if said := strings.Count(n.log.String(), "the kernel does not let a broker's connection be watched"); said != 1 {
 			t.Errorf("that a connection cannot be watched is said %d times", said)
 		}
+		if said := "waits twice as long before each repeat"; strings.Contains(n.log.String(), said) {
+			t.Error(n.log.String())
+		} else {
+			for i := range 2 {
+				n.register(&conn{node: n, id: uint64(1040 + i), host: host(40 + i), began: time.Now(), slow: true})
+				want[host(40+i).String()] = vanish.Uncalibrated.Name()
+			}
+			if told := strings.Count(n.log.String(), said); told != 1 {
+				t.Errorf("that retransmissions are not paced is said %d times", told)
+			}
+		}
 		want[host(24).String()] = vanish.Uncalibrated.Name()
 		w.cut("n1>" + host(25).String())
 		n.register(&conn{node: n, id: 1025, host: host(25), began: time.Now()})
@@ -553,7 +567,9 @@ func TestNotJudged(t *testing.T) {
 		}
 		check()
 		pass(9 * time.Second)
-		delete(want, host(24).String())
+		for _, i := range []int{24, 40, 41} {
+			delete(want, host(i).String())
+		}
 		check()
 		n.Closed(n.conns[6])
 		if len(n.of("broker-"+host(20).String())) != 0 {
@@ -562,33 +578,76 @@ func TestNotJudged(t *testing.T) {
 	})
 }
 
-// TestOneConnectionForTwoBrokers: of two brokers on one connection (RocketMQ's BrokerContainer) each has a reason of its own not to be judged, whichever
-// registered last; and the connection is looked at once for all that.
-func TestOneConnectionForTwoBrokers(t *testing.T) {
-	play(t, all(3), func(w *net) {
-		for _, n := range w.nodes {
-			c := n.open()[0]
-			elsewhere := registration(c, host(0))
-			elsewhere.Name, elsewhere.Addr = "elsewhere", "192.0.2.7:10911"
-			c.whys = map[string]rpc.Unwatched{elsewhere.Addr: rpc.UnwatchedSource}
-			n.table.Register(elsewhere)
-			n.Registered(c, elsewhere)
-			s := n.Status()
-			for _, claim := range s.Hosts[0].Claims {
-				want := map[string]string{"elsewhere": rpc.UnwatchedSource.String()}[claim.Name]
-				if got := s.NotJudged(&s.Hosts[0], &claim); got != want {
-					t.Errorf("%s: %q, want %q", claim.Name, got, want)
+// TestContainer: three brokers of one machine (RocketMQ's BrokerContainer), on one connection and on three, and a fourth that advertises another address. Each
+// is judged and put back by itself, whichever registered last; what was handled of one while it was judged keeps that one alone, at that node.
+func TestContainer(t *testing.T) {
+	for what, apart := range map[string]bool{"one connection": false, "three connections": true} {
+		playAside(t, on(3), routes.DefaultAsideBytes, func(w *net) {
+			const first, second, third, elsewhere = "broker-10.0.0.1", "second", "third", "elsewhere"
+			addrs := map[string]string{first: "10.0.0.1:10911", second: "10.0.0.1:20911", third: "10.0.0.1:30911", elsewhere: "192.0.2.7:10911"}
+			last := map[*node]*routes.Registration{} // of the third
+			for i, n := range w.nodes {
+				c := n.open()[0]
+				for k, name := range []string{second, third, elsewhere} {
+					if apart && name != elsewhere {
+						c = &conn{node: n, id: uint64(i*100 + 50 + k), host: host(0), began: time.Now()}
+						w.mu.Lock()
+						n.conns = append(n.conns, c)
+						w.mu.Unlock()
+					}
+					c.whys = map[string]rpc.Unwatched{addrs[elsewhere]: rpc.UnwatchedSource}
+					r := registration(c, host(0))
+					r.Name, r.Addr = name, addrs[name]
+					n.table.Register(r)
+					n.Registered(c, r)
+					if name == third {
+						last[n] = r
+					}
 				}
 			}
-		}
-		w.cut(host(0).String())
-		pass(9 * time.Second)
-		for _, n := range w.nodes {
-			if n.kinds() != "would_evict;" || n.Status().Decisions[0].Claim.Name != "broker-10.0.0.1" {
-				t.Errorf("%s: %+v", n.name, n.Status().Decisions)
+			pass(10 * time.Second)
+			lists := func(n *node) (names []string) {
+				for _, name := range []string{first, second, third, elsewhere} {
+					if n.table.Holds(tombstone.Key{Cluster: "c", Addr: addrs[name]}) {
+						names = append(names, name)
+					}
+				}
+				return names
 			}
-		}
-	})
+			for _, n := range w.nodes {
+				s := n.Status()
+				for _, claim := range s.Hosts[0].Claims {
+					want := map[string]string{elsewhere: rpc.UnwatchedSource.String()}[claim.Name]
+					if got := s.NotJudged(&s.Hosts[0], &claim); got != want {
+						t.Errorf("%s: %s: %q, want %q", what, claim.Name, got, want)
+					}
+				}
+				if want := map[bool]int{false: 6, true: 8}[apart]; s.Lines != want || len(s.Hosts[0].Claims) != 4 {
+					t.Errorf("%s: %d connections watched, want %d: %+v", what, s.Lines, want, s.Hosts[0].Claims)
+				}
+			}
+			w.cut(host(0).String())
+			pass(6 * time.Second)
+			w.nodes[0].table.Register(last[w.nodes[0]]) // it has waited for its turn all the while, and the shell is about to be told
+			pass(3 * time.Second)
+			for i, n := range w.nodes {
+				want, kept := []string{elsewhere}, 0
+				if i == 0 {
+					want, kept = []string{third, elsewhere}, 1
+				}
+				if got := lists(n); !slices.Equal(got, want) || strings.Count(n.kinds(), "evicted;") != 3-kept || strings.Count(n.kinds(), "kept younger;") != kept {
+					t.Errorf("%s: %s lists %v, want %v: %s", what, n.name, got, want, n.kinds())
+				}
+			}
+			w.heal(host(0).String())
+			pass(time.Second + vanish.LookEvery)
+			for i, n := range w.nodes {
+				if got, back := lists(n), strings.Count(n.kinds(), "restored;"); len(got) != 4 || i == 0 && back != 2 || i > 0 && back != 3 {
+					t.Errorf("%s: %s lists %v after it was heard again: %s", what, n.name, got, n.kinds())
+				}
+			}
+		})
+	}
 }
 
 // TestBrake: a node that hears half of the hosts no more says so once, judges nobody, and says when that is over.

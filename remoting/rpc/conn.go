@@ -26,6 +26,7 @@ type Conn struct {
 	probation atomic.Int64 // step until which a request of a broker must have come; 0: none must
 	held      atomic.Int64 // bytes charged to the account
 	listed    atomic.Bool  // the frame that has begun is a listed broker's; looked at only where memory is short
+	unpaced   atomic.Bool  // it is watched, and its retransmissions are not paced
 	patience  atomic.Int64 // TCP_USER_TIMEOUT in ms of a watched connection; 0: it is not watched
 
 	socketAddr netip.AddrPort

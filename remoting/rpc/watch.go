@@ -69,7 +69,9 @@ func (c *Conn) Watch(advertised string, timeout int64) Unwatched {
 		if c.patience.Load() > 0 {
 			return setPatience(fd, patience, setOption)
 		}
-		return watchSocket(fd, patience, setOption)
+		paced, err := watchSocket(fd, patience, setOption)
+		c.unpaced.Store(!paced)
+		return err
 	})
 	if err != nil {
 		c.patience.Store(0)
@@ -78,6 +80,9 @@ func (c *Conn) Watch(advertised string, timeout int64) Unwatched {
 	c.patience.Store(patience)
 	return Watched
 }
+
+// Paced says that the kernel of a watched connection repeats what is not acknowledged each second: before Linux 6.15 it waits twice as long each time.
+func (c *Conn) Paced() bool { return !c.unpaced.Load() }
 
 // unwatchable says why the connection cannot be watched.
 func (c *Conn) unwatchable(advertised string) Unwatched {

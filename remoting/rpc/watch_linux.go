@@ -23,11 +23,12 @@ func setOption(fd, level, option, value int) error {
 var errOldKernel = errors.New("the kernel does not count segments with data")
 
 // watchSocket sets what watching needs, all or nothing. TCP_USER_TIMEOUT comes first: it alone keeps the kernel from judging, and
-// without it nothing may be asked.
-func watchSocket(fd int, patience int64, set setter) error {
+// without it nothing may be asked. paced says that retransmissions are a second apart, which only makes evidence come sooner.
+func watchSocket(fd int, patience int64, set setter) (paced bool, err error) {
 	if l, ok := lookAt(fd); !ok || l.DataIn == 0 { // a REGISTER has come
-		return errOldKernel
+		return false, errOldKernel
 	}
+	paced = true
 	options := []struct{ level, option, value int }{
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(patience)},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, probeIdle},
@@ -43,17 +44,18 @@ func watchSocket(fd int, patience int64, set setter) error {
 			err = set(fd, o.level, o.option, o.value)
 		}
 		if err != nil && o.option == tcpRTOMax {
-			continue // it only makes evidence come sooner
+			paced = false
+			continue
 		}
 		if err != nil {
 			for _, back := range undo {
 				back()
 			}
-			return err
+			return false, err
 		}
 		undo = append([]func(){func() { _ = set(fd, o.level, o.option, before) }}, undo...)
 	}
-	return nil
+	return paced, nil
 }
 
 // setPatience changes TCP_USER_TIMEOUT of a watched connection. Where that fails, the kernel is not asked any more.

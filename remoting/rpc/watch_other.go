@@ -11,7 +11,7 @@ type setter func()
 
 func setOption() {}
 
-func watchSocket(int, int64, setter) error { return net.ErrClosed }
+func watchSocket(int, int64, setter) (paced bool, err error) { return false, net.ErrClosed }
 
 func setPatience(int, int64, setter) error { return net.ErrClosed }
 
