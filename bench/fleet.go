@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -223,7 +224,9 @@ func (r *fleetRun) servers(ctx context.Context) (present []server, done func(), 
 	if len(wanted) == 0 {
 		wanted = FleetServers()
 	}
-	for _, s := range findServers(ctx, r.config.Peers, r.config.Profile, dir) {
+	peers := r.config.Peers
+	peers.Ours = append(slices.Clone(peers.Ours), "--max-connections", strconv.Itoa(fleetMost(r.largest())))
+	for _, s := range findServers(ctx, peers, r.config.Profile, dir) {
 		if !slices.Contains(wanted, s.key) {
 			continue
 		}
@@ -244,6 +247,9 @@ func (r *fleetRun) servers(ctx context.Context) (present []server, done func(), 
 	}
 	return present, done, nil
 }
+
+// fleetMost is what epitaph is given as --max-connections: with more than three quarters in use it lets in nobody who only asks. A client may hold two.
+func fleetMost(clients int) int { return 3*clients + fleetSpare }
 
 const targetKey = "target"
 
