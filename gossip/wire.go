@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -146,13 +147,28 @@ func EncodeState(h tombstone.Hint) ([]byte, error) {
 	return encode(typeState, wireHint{From: wirePeer{Name: h.From.Name, Boot: h.From.Boot}, IDs: wireIDs(h.IDs)})
 }
 
+// Coders are used again: making one takes longer than a message does. Not one that has failed, nor what a large state has grown.
+var (
+	encoders = sync.Pool{New: func() any { return &encoder{Encoder: codec.NewEncoderBytes(new([]byte), handle)} }}
+	decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes([]byte{}, handle) }}
+)
+
+type encoder struct {
+	*codec.Encoder
+	bytes []byte
+}
+
 func encode(kind byte, v any) ([]byte, error) {
-	b := make([]byte, 0, 512)
-	err := codec.NewEncoderBytes(&b, handle).Encode(v)
-	if err != nil {
+	e := encoders.Get().(*encoder)
+	e.ResetBytes(&e.bytes)
+	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("gossip: encode %c: %w", kind, err)
 	}
-	return append([]byte{kind, wireVersion}, b...), nil
+	b := append([]byte{kind, wireVersion}, e.bytes...)
+	if cap(e.bytes) <= 2*tombstone.MaxMessage {
+		encoders.Put(e)
+	}
+	return b, nil
 }
 
 // micros rounds an age up: an age is an upper bound.
@@ -227,11 +243,15 @@ func decode(b []byte, v any) (err error) {
 			err = fmt.Errorf("%w: %v", errFormat, p)
 		}
 	}()
-	d := codec.NewDecoderBytes(b, handle)
+	d := decoders.Get().(*codec.Decoder)
+	d.ResetBytes(b)
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("%w: %w", errFormat, err)
 	}
-	if n := d.NumBytesRead(); n != len(b) {
+	n := d.NumBytesRead()
+	d.ResetBytes([]byte{}) // it keeps no message
+	decoders.Put(d)
+	if n != len(b) {
 		return fmt.Errorf("%w: %d bytes too many", errFormat, len(b)-n)
 	}
 	return nil
