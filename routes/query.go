@@ -91,26 +91,29 @@ func (s *state) systemTopics() (names []string, addr Opt) {
 }
 
 func (s *state) registrations() []Record {
-	list := make([]Record, 0, len(s.lives))
+	shown := make([]*live, 0, len(s.lives))
 	for _, e := range s.lives {
-		if e.hidden {
-			continue
+		if !e.hidden {
+			shown = append(shown, e)
 		}
-		shown := e.shown()
-		list = append(list, Record{
-			Cluster: e.key.Cluster, Name: e.broker.name, Addr: e.key.Addr, ID: e.id,
-			Generation: e.gen, Version: shown.version, Language: shown.language, DataVersion: e.data,
-			Since: e.since, LastRegister: shown.lastRegister, LastSeen: e.lastSeen, Timeout: e.timeout,
-			Topics: len(e.broker.topics), Superseded: len(e.backs) == 0, Owner: shown.owner,
-			Kept: e.kept, KeptAt: e.keptAt,
-		})
 	}
-	slices.SortFunc(list, func(a, b Record) int {
+	slices.SortFunc(shown, func(a, b *live) int {
 		return cmp.Or(
-			cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name),
-			cmp.Compare(a.ID, b.ID), cmp.Compare(a.Addr, b.Addr),
+			cmp.Compare(a.key.Cluster, b.key.Cluster), cmp.Compare(a.broker.name, b.broker.name),
+			cmp.Compare(a.id, b.id), cmp.Compare(a.key.Addr, b.key.Addr),
 		)
 	})
+	list := make([]Record, len(shown))
+	for i, e := range shown {
+		c := e.shown()
+		list[i] = Record{
+			Cluster: e.key.Cluster, Name: e.broker.name, Addr: e.key.Addr, ID: e.id,
+			Generation: e.gen, Version: c.version, Language: c.language, DataVersion: e.data,
+			Since: e.since, LastRegister: c.lastRegister, LastSeen: e.lastSeen, Timeout: e.timeout,
+			Topics: len(e.broker.topics), Superseded: len(e.backs) == 0, Owner: c.owner,
+			Kept: e.kept, KeptAt: e.keptAt,
+		}
+	}
 	return list
 }
 

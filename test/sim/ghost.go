@@ -10,10 +10,17 @@ import (
 
 // sync forgets the ghosts of what is gone, and checks INV-2.
 func (n *node) sync() {
+	explained := 0
 	for k := range n.ghosts {
-		if !n.table.Holds(k) {
+		switch {
+		case !n.table.Holds(k):
 			delete(n.ghosts, k)
+		case n.ghosts.Explained(k):
+			explained++
 		}
+	}
+	if explained == n.table.Stats().Registrations { // those that are not shown counted
+		return
 	}
 	for _, r := range n.table.Registrations() {
 		k := tombstone.Key{Cluster: r.Cluster, Addr: r.Addr}

@@ -167,16 +167,21 @@ func (h *watch) catchUp(now clock.Stamp) {
 		}
 	}
 	h.rule.Members(others, missing, len(h.n.w.nodes))
-	for _, claim := range slices.SortedFunc(maps.Values(h.claims), func(a, b vanish.Claim) int {
-		return cmp.Or(cmp.Compare(a.Conn, b.Conn), cmp.Compare(a.Generation, b.Generation))
-	}) {
-		if s := claim.Subject; !h.claimed(s) {
-			if c := h.n.conns[claim.Conn]; c != nil {
-				h.look(c)
-			}
-			h.rule.Ended(s)
-			delete(h.claims, s)
+	var ended []vanish.Claim
+	for s, claim := range h.claims {
+		if !h.claimed(s) {
+			ended = append(ended, claim)
 		}
+	}
+	slices.SortFunc(ended, func(a, b vanish.Claim) int {
+		return cmp.Or(cmp.Compare(a.Conn, b.Conn), cmp.Compare(a.Generation, b.Generation))
+	})
+	for _, claim := range ended {
+		if c := h.n.conns[claim.Conn]; c != nil {
+			h.look(c)
+		}
+		h.rule.Ended(claim.Subject)
+		delete(h.claims, claim.Subject)
 	}
 }
 
@@ -188,7 +193,7 @@ func (n *node) said(f *world.Frame) {
 }
 
 func (h *watch) claimed(s vanish.Subject) bool {
-	return slices.Contains(h.n.table.Holders(keyOf(s)), whose(s))
+	return h.n.table.HeldBy(keyOf(s), whose(s))
 }
 
 func keyOf(s vanish.Subject) tombstone.Key { return tombstone.Key{Cluster: s.Cluster, Addr: s.Addr} }

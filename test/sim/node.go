@@ -88,16 +88,7 @@ func (n *node) stamp() clock.Stamp   { return n.clock.Read() }
 
 // when runs do as soon as the node's process runs, unless this life of it has ended by then.
 func (n *node) when(t int64, do func()) {
-	life := n.boot
-	n.w.At(t, func() {
-		switch {
-		case n.boot != life || n.down:
-		case n.w.now < n.until:
-			n.when(n.until, do)
-		default:
-			do()
-		}
-	})
+	n.w.add(event{at: t, do: do, node: n, life: n.boot})
 }
 
 // ticks keeps one wake-up at the exchange's next tick.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/test/world"
@@ -58,45 +57,78 @@ type timeline struct {
 	stop   func() bool
 }
 
-// event is something that happens at a time.
+// event is something that happens at a time: to a node as soon as its process runs, unless that life of it has ended by then.
 type event struct {
 	at    int64
 	order uint64
 	do    func()
+	node  *node // nil: to the world
+	life  uint64
 }
 
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.order < o.order }
+
+// events are a heap, as that of container/heap, which would allocate each of them.
 type events []event
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].order < e[j].order
+func (e *events) push(v event) {
+	*e = append(*e, event{})
+	all, i := *e, len(*e)-1
+	for up := (i - 1) / 2; i > 0 && v.before(&all[up]); up = (i - 1) / 2 {
+		all[i], i = all[up], up
+	}
+	all[i] = v
 }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(v any)   { *e = append(*e, v.(event)) }
-func (e *events) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	old[len(old)-1] = event{}
-	*e = old[:len(old)-1]
-	return last
+
+func (e *events) pop() event {
+	all, last := *e, len(*e)-1
+	first, v := all[0], all[last]
+	all[last] = event{}
+	all = all[:last]
+	*e = all
+	i := 0
+	for down := 1; down < last; down = 2*i + 1 {
+		if down+1 < last && all[down+1].before(&all[down]) {
+			down++
+		}
+		if v.before(&all[down]) {
+			break
+		}
+		all[i], i = all[down], down
+	}
+	if last > 0 {
+		all[i] = v
+	}
+	return first
 }
 
 // Now is the true time.
 func (l *timeline) Now() int64 { return l.now }
 
 // At calls do at that time.
-func (l *timeline) At(t int64, do func()) {
+func (l *timeline) At(t int64, do func()) { l.add(event{at: t, do: do}) }
+
+func (l *timeline) add(e event) {
 	l.order++
-	heap.Push(&l.events, event{at: max(t, l.now), order: l.order, do: do})
+	e.at, e.order = max(e.at, l.now), l.order
+	l.events.push(e)
 }
 
 // Run lets d pass.
 func (l *timeline) Run(d time.Duration) {
 	end := l.now + int64(d)
 	for len(l.events) > 0 && l.events[0].at <= end && !l.stop() {
-		e := heap.Pop(&l.events).(event)
+		e := l.events.pop()
 		l.now = e.at
-		e.do()
+		switch n := e.node; {
+		case n == nil:
+			e.do()
+		case n.boot != e.life || n.down:
+		case l.now < n.until:
+			n.when(n.until, e.do)
+		default:
+			e.do()
+		}
 	}
 	l.now = end
 }
