@@ -37,6 +37,9 @@ func (a *afterwards) sweep(now clock.Stamp) {
 
 // gone are the sources whose host is gone by this rule and not back.
 func (a *afterwards) gone(now clock.Stamp) map[netip.Addr]struct{} {
+	if len(a.evictions) == 0 {
+		return nil
+	}
 	all := map[netip.Addr]struct{}{}
 	for _, e := range a.evictions {
 		if !e.back && now.Sub(e.at) < remember {

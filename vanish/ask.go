@@ -120,10 +120,11 @@ func (n *Node) question(now clock.Stamp) {
 			if now.Sub(w.next) < 0 {
 				continue
 			}
-			if due[w.peer] == nil {
+			before, known := due[w.peer]
+			if !known {
 				peers = append(peers, w.peer)
 			}
-			due[w.peer] = append(due[w.peer], pair{k, w})
+			due[w.peer] = append(before, pair{k, w})
 		}
 	}
 	for _, p := range peers {
@@ -140,27 +141,33 @@ func (n *Node) question(now clock.Stamp) {
 				n.counters.Limited++
 				break
 			}
-			q, again := &question{to: p, asked: now}, &question{to: p, asked: now, later: Tick / 2}
-			byStream := &question{to: p, asked: now, stream: true}
+			q := &question{to: p, asked: now, claims: make([]*claim, 0, part), words: make([]*word, 0, part)}
+			var again, byStream *question
 			for _, d := range rest[:part] {
 				q.add(d.k, d.w)
 				if d.w.asks == 0 {
 					d.w.from, d.w.stream, d.w.streamNo = now, clock.Stamp{}, false
 				} else {
+					if again == nil {
+						again = &question{to: p, asked: now, later: Tick / 2}
+					}
 					again.add(d.k, d.w)
 				}
 				if d.w.asks++; d.w.asks >= streamAsk && d.w.stream.IsZero() && !n.waits(d.w, now) {
 					d.w.stream = now
+					if byStream == nil {
+						byStream = &question{to: p, asked: now, stream: true}
+					}
 					byStream.add(d.k, d.w)
 				}
 				answered, vain := n.between(d.k.machine.Silence(n.attention.Since(), now))
 				d.w.pace, d.w.next = answered, now.Add(vain)
 			}
 			n.send(q)
-			if len(again.claims) > 0 && n.asking.AllowN(wall(now), 1) {
+			if again != nil && n.asking.AllowN(wall(now), 1) {
 				n.send(again)
 			}
-			if len(byStream.claims) > 0 {
+			if byStream != nil {
 				n.send(byStream)
 				n.streams[p] = byStream
 			}
@@ -201,9 +208,9 @@ func (q *question) add(k *claim, w *word) {
 func (n *Node) send(q *question) {
 	q.nonce = n.open.Ask(n.cfg.Nonce, q, q.asked)
 	n.asked = append(n.asked, q)
-	m := Query{From: n.cfg.Self, Stream: q.stream, Nonce: q.nonce, Nodes: n.known()}
-	for _, k := range q.claims {
-		m.Subjects = append(m.Subjects, k.Subject)
+	m := Query{From: n.cfg.Self, Stream: q.stream, Nonce: q.nonce, Nodes: n.known(), Subjects: make([]Subject, len(q.claims))}
+	for i, k := range q.claims {
+		m.Subjects[i] = k.Subject
 	}
 	n.out.Packets = append(n.out.Packets, Packet{To: q.to, Msg: m, Stream: q.stream, After: q.later})
 }
@@ -321,9 +328,9 @@ func (n *Node) answer(q Query, now clock.Stamp) {
 		n.counters.Limited++
 		return
 	}
-	v := View{From: n.cfg.Self, Nonce: q.Nonce, Nodes: n.known()}
-	for _, s := range q.Subjects {
-		v.Answers = append(v.Answers, n.say(s, q.From, now))
+	v := View{From: n.cfg.Self, Nonce: q.Nonce, Nodes: n.known(), Answers: make([]Answer, len(q.Subjects))}
+	for i, s := range q.Subjects {
+		v.Answers[i] = n.say(s, q.From, now)
 	}
 	n.out.Packets = append(n.out.Packets, Packet{To: q.From, Msg: v, Stream: q.Stream})
 }

@@ -117,18 +117,29 @@ func (h *watch) tick() {
 		}
 	}
 	if len(silent) > 0 {
-		watched := map[uint64]bool{}
-		for s, claim := range h.claims {
-			watched[claim.Conn] = watched[claim.Conn] || h.watched[s]
-		}
-		for _, id := range slices.Sorted(maps.Keys(h.n.conns)) {
-			if c := h.n.conns[id]; silent[c.Proc.Host()] && !watched[id] && c.Proc.Kind != world.Proxied {
-				h.lookBeside(c)
+		var beside []uint64
+		for id, c := range h.n.conns {
+			if silent[c.Proc.Host()] && c.Proc.Kind != world.Proxied && !h.watches(id) {
+				beside = append(beside, id)
 			}
+		}
+		slices.Sort(beside)
+		for _, id := range beside {
+			h.lookBeside(h.n.conns[id])
 		}
 	}
 	h.rule.Tick(h.n.stamp())
 	h.carryOut()
+}
+
+// watches says that a connection is watched.
+func (h *watch) watches(conn uint64) bool {
+	for s, claim := range h.claims {
+		if claim.Conn == conn && h.watched[s] {
+			return true
+		}
+	}
+	return false
 }
 
 // look reads a watched connection's TCP_INFO.

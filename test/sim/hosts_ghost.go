@@ -41,10 +41,12 @@ func (w *World) honest(from int, v vanish.View) {
 func (h *watch) hears(m words) {
 	from := h.n.w.nodes[m.from]
 	note := func(s vanish.Subject, life, passed time.Duration) {
-		if h.told[s] == nil {
-			h.told[s] = map[int]told{}
+		by := h.told[s]
+		if by == nil {
+			by = map[int]told{}
+			h.told[s] = by
 		}
-		t := h.told[s][m.from]
+		t := by[m.from]
 		if t.boot != m.msg.Sender().Boot {
 			t = told{boot: m.msg.Sender().Boot}
 		}
@@ -58,7 +60,7 @@ func (h *watch) hears(m words) {
 		if t != before {
 			t.came = h.n.w.now
 		}
-		h.told[s][m.from] = t
+		by[m.from] = t
 	}
 	if m.msg.Sender().Boot != from.boot || h.n.members[from.name()] != from.peer() {
 		return

@@ -67,6 +67,8 @@ const (
 type Conn struct {
 	w    *World
 	Proc *Proc
+	host *Host
+	way  *pathState
 	Node int    // at the other end
 	Life uint64 // of the node's process
 	End  End
@@ -153,8 +155,6 @@ func (w *World) path(host, node int) *pathState {
 	return p
 }
 
-func (c *Conn) path() *pathState { return c.w.path(c.Proc.host, c.Node) }
-
 // connect answers the process's connection to a node, a new one if needed and possible.
 func (p *Proc) connect(node int) *Conn {
 	life := p.w.Nodes[node].Life()
@@ -164,7 +164,7 @@ func (p *Proc) connect(node int) *Conn {
 	if life == 0 || !p.w.inward(p.host, node) || !p.w.outward(p.host, node) {
 		return nil
 	}
-	c := &Conn{w: p.w, Proc: p, Node: node, Life: life, Open: true}
+	c := &Conn{w: p.w, Proc: p, host: p.w.host(p.host), way: p.w.path(p.host, node), Node: node, Life: life, Open: true}
 	if !p.w.Nodes[node].Accept(c) {
 		return nil
 	}
@@ -294,7 +294,6 @@ func (c *Conn) Reply(wr Write) {
 
 // answered is a reply that reaches the broker's host.
 func (c *Conn) answered(i int) {
-	st := c.path()
 	if !c.inward() {
 		c.answers = append(c.answers, i)
 		return
@@ -308,7 +307,7 @@ func (c *Conn) answered(i int) {
 	}
 	c.waiting = max(0, c.waiting-c.Writes[i].Unregs)
 	c.asking = max(0, c.asking-c.Writes[i].Asks)
-	switch st.acks {
+	switch c.way.acks {
 	case acksNever:
 		c.withheld = append(c.withheld, i)
 	case acksLate:

@@ -41,18 +41,19 @@ func (m *Host) runs() bool { return !m.Dead && !m.still }
 
 // inward says that what a node sends arrives at a host, whose kernel runs.
 func (w *World) inward(host, node int) bool {
-	st := w.path(host, node)
-	return !st.stalled && !st.deaf && w.host(host).runs()
+	return w.path(host, node).inward(w.host(host))
 }
 
 // outward says that what a host sends arrives at a node.
 func (w *World) outward(host, node int) bool {
-	st := w.path(host, node)
-	return !st.stalled && !st.mute && w.host(host).runs()
+	return w.path(host, node).outward(w.host(host))
 }
 
-func (c *Conn) inward() bool  { return !c.forgotten && c.w.inward(c.Proc.host, c.Node) }
-func (c *Conn) outward() bool { return !c.forgotten && c.w.outward(c.Proc.host, c.Node) }
+func (st *pathState) inward(m *Host) bool  { return !st.stalled && !st.deaf && m.runs() }
+func (st *pathState) outward(m *Host) bool { return !st.stalled && !st.mute && m.runs() }
+
+func (c *Conn) inward() bool  { return !c.forgotten && c.way.inward(c.host) }
+func (c *Conn) outward() bool { return !c.forgotten && c.way.outward(c.host) }
 
 // lost says that a packet from or to a host is lost.
 func (w *World) lost(host int) bool { return w.Chance(w.host(host).loss) }

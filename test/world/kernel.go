@@ -128,7 +128,7 @@ func (k *Kernel) retransmit() {
 	switch {
 	case c.lostFrames || c.closed:
 		c.w.After(2*c.w.delay(), c.resetArrives)
-	case c.path().acks == acksNever || len(c.answers) > 0 || c.w.lost(c.Proc.host):
+	case c.way.acks == acksNever || len(c.answers) > 0 || c.w.lost(c.Proc.host):
 	default:
 		c.w.After(2*c.w.delay(), func() { c.acked(last) })
 	}
