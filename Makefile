@@ -179,7 +179,7 @@ night-vanish: ## PART=1/2: the rule about dead hosts: all worlds of three nodes 
 		$(GO) test -count=1 -timeout 900m -v -run '$(if $(filter 1/%,$(PART)),TestRule|)TestSchedules' ./test/model/vanish ./vanish
 
 night-hosts: ## PART=1/2: a million schedules of the day in which hosts vanish beside tombstones
-	$(NIGHT) "hosts $(PART)" env HOST_SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) GOGC=400 \
+	$(NIGHT) "hosts $(PART)" env HOST_SCHEDULES=$(call share,1000000) SEED=$(call from,1000000) GOGC=1600 \
 		$(GO) test -count=1 -timeout 900m -v -run TestNoScheduleOfDeadHosts ./test/sim
 
 night-claims: ## all worlds of every configuration of claims; MODEL=largest: the four largest, hours and gigabytes
