@@ -180,7 +180,7 @@ func (n *Node) registerParsed(c *rpc.Conn, req *remoting.Request, r *routes.Regi
 	res routes.RegisterResult, eff routes.Effects, err error,
 ) {
 	s := scratches.Get().(*scratch)
-	s.breather.start(n.routeQueries)
+	s.breather.start(n.server.Yield, n.routeQueries)
 	s.conn, s.charged = c, 0
 	reg, err := s.decoder.Decode(req.Body, req.Version, r.Print.Compressed, time.Now().UnixMilli())
 	if err == nil {

@@ -10,7 +10,7 @@ func TestBreather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queries uint64
 		var p breather
-		p.start(func() uint64 { return queries })
+		p.start(func() {}, func() uint64 { return queries })
 		rested := func(work time.Duration) time.Duration {
 			<-time.After(work)
 			before := time.Now()

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
@@ -191,7 +190,7 @@ func (c *Conn) frames() error {
 		if l.turn++; l.turn == window {
 			l.turn = 0
 			c.leave()
-			runtime.Gosched() // a core is taken in turns, too
+			c.server.Yield() // a core is taken in turns, too
 		}
 		if l.out != nil && len(l.out.b) >= c.server.cfg.HighWatermark {
 			if err := c.flush(); err != nil {

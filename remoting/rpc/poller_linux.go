@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,15 @@ type poller struct {
 	server *Server
 	file   *os.File
 	raw    syscall.RawConn
+
+	looking sync.Mutex // held by who looks, beside run
+	looked  *waking
+}
+
+// waking is room to wake connections.
+type waking struct {
+	events [pollerEvents]unix.EpollEvent
+	conns  [pollerEvents]*Conn
 }
 
 func newPoller(s *Server) (*poller, error) {
@@ -28,7 +38,7 @@ func newPoller(s *Server) (*poller, error) {
 	if err := unix.SetNonblock(fd, true); err != nil { // so that os.File hands it to Go's poller
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	p := &poller{server: s, file: os.NewFile(uintptr(fd), "epoll")}
+	p := &poller{server: s, file: os.NewFile(uintptr(fd), "epoll"), looked: new(waking)}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		return nil, errors.Join(err, p.file.Close())
 	}
@@ -56,21 +66,34 @@ func (p *poller) wait(c *Conn) error {
 
 // run wakes connections until the poller is closed.
 func (p *poller) run() {
-	events := make([]unix.EpollEvent, pollerEvents)
-	woken := make([]*Conn, 0, pollerEvents)
+	w := new(waking)
 	_ = p.raw.Read(func(fd uintptr) bool {
-		for {
-			n, err := unix.EpollWait(int(fd), events, 0)
-			if err != nil && !errors.Is(err, unix.EINTR) || n == 0 {
-				return false
-			}
-			at := p.server.cfg.Clock() // before any of them waits for its turn
-			woken = p.server.byID(woken[:0], events[:max(n, 0)])
-			for _, c := range woken {
-				c.wake(at)
-			}
+		for p.wake(int(fd), w) {
 		}
+		return false
 	})
+}
+
+// look wakes connections as run does, at once, unless somebody else looks.
+func (p *poller) look() {
+	if !p.looking.TryLock() {
+		return
+	}
+	defer p.looking.Unlock()
+	_ = p.raw.Control(func(fd uintptr) { p.wake(int(fd), p.looked) })
+}
+
+// wake wakes what has bytes now; false: nothing has.
+func (p *poller) wake(set int, w *waking) bool {
+	n, err := unix.EpollWait(set, w.events[:], 0)
+	if err != nil && !errors.Is(err, unix.EINTR) || n == 0 {
+		return false
+	}
+	at := p.server.cfg.Clock() // before any of them waits for its turn
+	for _, c := range p.server.byID(w.conns[:0], w.events[:max(n, 0)]) {
+		c.wake(at)
+	}
+	return true
 }
 
 // byID appends the connections that the events are of. Numbers are never given twice, descriptors are.

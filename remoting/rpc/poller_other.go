@@ -13,4 +13,6 @@ func (*poller) close() {}
 
 func (*poller) run() {}
 
+func (*poller) look() {}
+
 func (*poller) wait(*Conn) error { return errors.ErrUnsupported }

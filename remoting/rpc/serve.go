@@ -61,12 +61,13 @@ func (c *Conn) serve(frame []byte) error {
 	default:
 		c.handle()
 	}
-	if !class.Short {
-		c.leave()
-	}
 	if l.charged > 0 {
 		c.give(l.charged)
 		l.charged = 0
+	}
+	if !class.Short {
+		c.leave()
+		s.yieldIfDue()
 	}
 	if l.req.IsOneway() || c.deaf {
 		return nil

@@ -29,12 +29,15 @@ type Server struct {
 	logs    logLimits
 
 	ticks  atomic.Int64 // the sweeper's time in steps of sweepEvery: cheap enough to read for each request
+	looked atomic.Int64 // when Yield last looked for bytes, since began
 	goAway atomic.Bool
 	lastID atomic.Uint64
 
+	began time.Time
+
 	mu       sync.Mutex // guards the following fields
 	listener net.Listener
-	poller   *poller // nil: every connection has a goroutine; set by Serve
+	poller   *poller // nil: every connection has a goroutine; set by Serve before any is there
 	conns    map[uint64]*Conn
 	stalled  []stalled // parked, with bytes unread, for want of memory
 	closed   bool
@@ -60,6 +63,7 @@ func New(cfg Config, h Handler) (*Server, error) {
 		cfg:     cfg,
 		handler: h,
 		logs:    newLogLimits(),
+		began:   time.Now(),
 		conns:   make(map[uint64]*Conn),
 	}
 	s.account.limit = cfg.Memory
