@@ -20,6 +20,9 @@ func TestMistypedIsTold(t *testing.T) {
 		"-a x:1 memebrs":       `there is no command "memebrs"; did you mean members?`,
 		"--socket x":           `--socket belongs to a command, and none is named`,
 		"members --socket":     `--socket wants a value`,
+		"top -a= -http-addr=":  `--http-addr and -a are one flag: give it once`,
+		"-- memebrs":           `there is no command "memebrs"; did you mean members?`,
+		"-- licenses --json":   `licenses takes no argument "--json"`,
 	} {
 		if status, out, errs := run(strings.Fields(line)...); status != command.Usage || out != "" || !strings.Contains(errs, says) {
 			t.Errorf("epitaph %s: status %d, %s%s; want %s", line, status, out, errs, says)

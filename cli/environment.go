@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
@@ -125,10 +126,12 @@ func (p *program) tellStray(log *slog.Logger, known []string, text string) {
 
 // serviceLink has the names that Kubernetes makes of a Service's name, as Docker's links once did: NAME_SERVICE_HOST,
 // NAME_SERVICE_PORT and NAME_SERVICE_PORT_PORTNAME, NAME_PORT, NAME_PORT_9876_TCP and NAME_PORT_9876_TCP_ADDR.
-var serviceLink = regexp.MustCompile(`_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$`)
+var serviceLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$`)
+})
 
 // isServiceLink says that a variable is one of those. NAME_PORT alone may be somebody's own: its value decides.
 func isServiceLink(name, value string) bool {
-	m := serviceLink.FindStringSubmatch(name)
+	m := serviceLink().FindStringSubmatch(name)
 	return m != nil && (m[1] != "PORT" || strings.Contains(value, "://"))
 }

@@ -70,7 +70,7 @@ func TestHealthLiveWaits(t *testing.T) {
 		t.Fatalf("status %d before anybody listened", status)
 	case <-time.After(100 * time.Millisecond):
 	}
-	inproc.StartNode(t, func(c *config.Config) { c.Options.ListenPort = int32(port) }) // no second command: urfave's are one at a time
+	inproc.StartNode(t, func(c *config.Config) { c.Options.ListenPort = int32(port) })
 	if status := <-done; status != command.OK {
 		t.Errorf("status %d", status)
 	}

@@ -8,41 +8,36 @@ import (
 	"github.com/epitaph-mq/epitaph/nearest"
 )
 
-// arranged puts a command line into the order that urfave reads: the command, its flags, its arguments. Flags may stand
+// arranged finds the command that a command line names, nil if none, and parts its flags from its arguments. Flags may stand
 // anywhere, also in front of the command; behind "--" there are none. args[0] is the program.
-func (c *Command) arranged(args []string) ([]string, error) {
+func (c *Command) arranged(args []string) (below *Command, flags, arguments []string, err error) {
 	if len(args) == 0 {
-		return nil, nil
+		return nil, nil, nil, nil
 	}
 	at := c.commandAt(args)
 	if at < 0 {
-		return args, c.checkOwn(args[1:])
+		return nil, args[1:], nil, c.checkOwn(args[1:])
 	}
-	below := c.named(args[at])
-	if below == nil { // perhaps the value of a flag that is mistyped
+	if below = c.named(args[at]); below == nil { // perhaps the value of a flag that is mistyped
 		if err := c.checkFlags(args[1:at]); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
-		return nil, wrong(fmt.Errorf("there is no command %q%s", args[at], didYouMean(args[at], c.names(), "")), c.Name)
+		return nil, nil, nil, wrong(fmt.Errorf("there is no command %q%s", args[at], didYouMean(args[at], c.names(), "")), c.Name)
 	}
 	words := slices.Concat(args[1:at], args[at+1:])
 	if below.Raw {
-		return slices.Concat(args[:1], args[at:at+1], words), nil
+		return below, nil, words, nil
 	}
-	flags, arguments, err := below.sorted(words, c.Name+" "+below.Name)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat([]string{args[0], below.Name}, flags, []string{"--"}, arguments), nil
+	flags, arguments, err = below.sorted(words, c.Name+" "+below.Name)
+	return below, flags, arguments, err
 }
 
-// commandAt is where the command stands: at the first word that is neither a flag nor its value. -1: nowhere.
+// commandAt is where the command stands: at the first word that is neither a flag nor its value, or behind "--". -1: nowhere.
 func (c *Command) commandAt(args []string) int {
 	for i := 1; i < len(args); i++ {
 		name, joined := flagWord(args[i])
 		switch {
 		case args[i] == "--":
-			return -1
 		case name == "":
 			return i
 		case !joined && c.takesValue(name):
@@ -134,6 +129,7 @@ func (f *Flag) takesValue() bool {
 
 // sorted parts flags, with their values, from arguments.
 func (c *Command) sorted(words []string, path string) (flags, arguments []string, err error) {
+	forms := map[*Flag]string{} // under which name each was given
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		if word == "--" {
@@ -156,6 +152,10 @@ func (c *Command) sorted(words []string, path string) (flags, arguments []string
 			}
 			return nil, nil, wrong(fmt.Errorf("%s has no flag %s%s", c.Name, word, didYouMean(name, known, "--")), path)
 		}
+		if form := forms[f]; form != "" && form != name {
+			return nil, nil, wrong(fmt.Errorf("--%s and -%s are one flag: give it once", f.Name, f.Short), path)
+		}
+		forms[f] = name
 		if f.Given != nil {
 			*f.Given = true
 		}

@@ -1,12 +1,12 @@
 // Package command is the shape of our command lines: commands, flags that may also come from the environment, help that
-// fits the screen, and wrong usage told with its remedy. The work is urfave's.
+// fits the screen, and wrong usage told with its remedy. Flags are urfave's: how they are read, and how help tells them.
 package command
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"regexp"
@@ -14,8 +14,6 @@ import (
 	"time"
 
 	urfave "github.com/urfave/cli/v2"
-
-	"github.com/epitaph-mq/epitaph/cli/screen"
 )
 
 // Command is one command, or a program with its commands.
@@ -67,17 +65,9 @@ const (
 // UsageError says that the command line or the configuration is wrong.
 func UsageError(err error) error { return &Exit{Usage, err} }
 
-func init() {
-	urfave.HelpPrinter = func(w io.Writer, template string, data any) {
-		var b bytes.Buffer
-		urfave.HelpPrinterCustom(&b, template, data, nil)
-		_, _ = io.WriteString(w, screen.Fold(b.String())) // a closed terminal is nobody to tell
-	}
-}
-
 // Main runs the command that args name, tells a fault on stderr and returns the exit status. args[0] is the program.
 func (c *Command) Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := c.run(ctx, args, stdout, stderr)
+	err := c.run(ctx, args, stdout)
 	if err == nil {
 		return OK
 	}
@@ -90,62 +80,76 @@ func (c *Command) Main(ctx context.Context, args []string, stdout, stderr io.Wri
 	return Failed
 }
 
-func (c *Command) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	args, err := c.arranged(args)
+// run chooses the command. That urfave's App would do as well, but prints its help by text/template: that calls methods by name, for which
+// the linker keeps every exported method of the program, a tenth of it.
+func (c *Command) run(ctx context.Context, args []string, stdout io.Writer) error {
+	below, words, arguments, err := c.arranged(args)
 	if err != nil {
 		return err
 	}
-	return c.app(stdout, stderr).RunContext(ctx, args)
+	if below != nil {
+		return below.call(ctx, c.Name+" "+below.Name, words, arguments, stdout)
+	}
+	var help, version bool
+	flags := []Flag{helpFlag(&help)}
+	if c.Version != "" {
+		flags = append(flags, Flag{To: &version, Name: "version", Short: "v", Usage: "print the version"})
+	}
+	made, err := read(flags, words)
+	switch {
+	case err != nil:
+		return wrong(err, c.Name)
+	case help || !version && c.Run == nil:
+		c.show(stdout, c.Name, made)
+	case version:
+		fmt.Fprintf(stdout, "%s version %s\n", c.Name, c.Version)
+	default:
+		return c.Run(ctx, nil)
+	}
+	return nil
 }
 
-func (c *Command) app(stdout, stderr io.Writer) *urfave.App {
-	app := &urfave.App{
-		Name: c.Name, Usage: c.Usage, UsageText: c.UsageText, Description: c.Description,
-		Version: c.Version, HideVersion: c.Version == "", HideHelpCommand: true,
-		Writer: stdout, ErrWriter: stderr, ExitErrHandler: func(*urfave.Context, error) {},
-		OnUsageError: func(_ *urfave.Context, err error, _ bool) error { return wrong(err, c.Name) },
-		Action: func(made *urfave.Context) error {
-			if c.Run == nil {
-				return urfave.ShowAppHelp(made)
-			}
-			return c.Run(made.Context, nil)
-		},
+// call runs the command at path. Its name may be followed by the word help instead of the flag.
+func (c *Command) call(ctx context.Context, path string, words, arguments []string, stdout io.Writer) error {
+	var help bool
+	made, err := read(append(slices.Clip(c.Flags), helpFlag(&help)), words)
+	switch {
+	case err != nil:
+		return wrong(c.wanted(err), path)
+	case help || len(arguments) > 0 && (arguments[0] == "help" || arguments[0] == "h"):
+		c.show(stdout, path, made)
+		return nil
+	case c.Raw:
+	case c.Argument == "" && len(arguments) > 0:
+		return wrong(fmt.Errorf("%s takes no argument %q", c.Name, arguments[0]), path)
+	case c.Argument != "" && len(arguments) != 1:
+		return wrong(fmt.Errorf("%s takes one %s", c.Name, c.Argument), path)
 	}
-	if c.named("help") != nil { // then urfave adds none
-		app.Flags = append(app.Flags, urfave.HelpFlag)
-	}
-	for _, one := range c.Commands {
-		app.Commands = append(app.Commands, one.below(c.Name))
-	}
-	return app
+	return c.Run(ctx, arguments)
 }
 
-func (c *Command) below(program string) *urfave.Command {
-	path := program + " " + c.Name
-	made := &urfave.Command{
-		Name: c.Name, Usage: c.Usage, UsageText: c.UsageText, Description: c.Description, Hidden: c.Hidden, SkipFlagParsing: c.Raw,
-		OnUsageError: func(_ *urfave.Context, err error, _ bool) error { return wrong(c.wanted(err), path) },
-		Action: func(made *urfave.Context) error {
-			args := made.Args()
-			switch {
-			case c.Raw:
-			case c.Argument == "" && args.Present():
-				return wrong(fmt.Errorf("%s takes no argument %q", c.Name, args.First()), path)
-			case c.Argument != "" && args.Len() != 1:
-				return wrong(fmt.Errorf("%s takes one %s", c.Name, c.Argument), path)
-			}
-			for i := range c.Flags {
-				if to, ok := c.Flags[i].To.(*[]string); ok {
-					*to = made.StringSlice(c.Flags[i].Name)
-				}
-			}
-			return c.Run(made.Context, args.Slice())
-		},
+func helpFlag(to *bool) Flag { return Flag{To: to, Name: "help", Short: "h", Usage: "show help"} }
+
+// read sets flags as the words say, or the environment, and returns what urfave made of them.
+func read(flags []Flag, words []string) ([]urfave.Flag, error) {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	made := make([]urfave.Flag, len(flags))
+	for i := range flags {
+		made[i] = flags[i].urfave()
+		if err := made[i].Apply(set); err != nil {
+			return nil, err
+		}
 	}
-	for i := range c.Flags {
-		made.Flags = append(made.Flags, c.Flags[i].urfave())
+	if err := set.Parse(words); err != nil {
+		return nil, err
 	}
-	return made
+	for i := range flags {
+		if to, ok := flags[i].To.(*[]string); ok {
+			*to = made[i].(*urfave.StringSliceFlag).Destination.Value()
+		}
+	}
+	return made, nil
 }
 
 // wanted says what a value should be, where the library says only that it cannot be parsed.
@@ -208,8 +212,10 @@ func (f *Flag) urfave() urfave.Flag {
 		return &urfave.DurationFlag{
 			Name: f.Name, Aliases: short, Category: f.Category, DefaultText: f.Default, EnvVars: env, Usage: f.Usage, Destination: to, Value: *to,
 		}
-	case *[]string: // read back by Run: urfave's slice is a type of its own
-		return &urfave.StringSliceFlag{Name: f.Name, Aliases: short, Category: f.Category, EnvVars: env, Usage: f.Usage}
+	case *[]string: // of which read takes the value: urfave's slice is a type of its own
+		return &urfave.StringSliceFlag{
+			Name: f.Name, Aliases: short, Category: f.Category, EnvVars: env, Usage: f.Usage, Destination: new(urfave.StringSlice),
+		}
 	}
 	panic(fmt.Sprintf("--%s: no flag can be a %T", f.Name, f.To))
 }

@@ -83,14 +83,14 @@ func (c *Command) help(ctx context.Context, args []string, stdout io.Writer) err
 	case len(args) == 1 && c.named(args[0]) != nil && asJSON:
 		return json.NewEncoder(stdout).Encode(c.named(args[0]).catalog())
 	case len(args) == 1 && c.named(args[0]) != nil:
-		return c.run(ctx, []string{c.Name, args[0], "--help"}, stdout, stdout)
+		return c.run(ctx, []string{c.Name, args[0], "--help"}, stdout)
 	case len(args) == 1 && args[0] != "--help" && args[0] != "-h":
 		return wrong(fmt.Errorf("there is no command %q%s", args[0], didYouMean(args[0], c.names(), "")), c.Name)
 	}
 	if asJSON {
 		return json.NewEncoder(stdout).Encode(c.catalog())
 	}
-	return c.run(ctx, []string{c.Name, "--help"}, stdout, stdout)
+	return c.run(ctx, []string{c.Name, "--help"}, stdout)
 }
 
 // page is what a command's help says, for programs.
