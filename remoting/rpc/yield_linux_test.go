@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,8 +18,20 @@ func TestWorkWakesTheParked(t *testing.T) {
 		"a handler that yields":      {aSign, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s *Server
+			var (
+				s     *Server
+				blind *poller // nobody waits for it
+				once  sync.Once
+			)
 			s = start(t, handlerFunc{serve: func(_ *Conn, req *remoting.Request, _ *remoting.Response) {
+				if req.Opaque == 3 {
+					once.Do(func() { // here, for the worker looks at it
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						t.Cleanup(s.poller.close)
+						s.poller = blind
+					})
+				}
 				if req.Code == aSign {
 					s.Yield()
 				}
@@ -29,23 +42,15 @@ func TestWorkWakesTheParked(t *testing.T) {
 			worker := dial(t, s)
 			worker.Put(request(aRoute, 1, 0, ""))
 			worker.wantHeader(`"opaque":1,`)
-			// p goes to a set that nobody waits for.
-			if !c.state.CompareAndSwap(parked, active) {
-				t.Fatal("woken by nobody")
-			}
 			_ = s.poller.raw.Control(func(set uintptr) {
 				_ = c.wire.raw.Control(func(fd uintptr) { _ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, int(fd), nil) })
 			})
-			blind, err := newPoller(s)
+			var err error
+			if blind, err = newPoller(s); err == nil {
+				err = blind.wait(c)
+			}
 			if err != nil {
 				t.Fatal(err)
-			}
-			s.mu.Lock()
-			t.Cleanup(s.poller.close)
-			s.poller = blind
-			s.mu.Unlock()
-			if !c.park() {
-				t.Fatal("not parked")
 			}
 			p.Put(request(aRoute, 2, 0, ""))
 			worker.Put(bytes.Repeat(request(work.code, 3, 0, ""), work.requests))
