@@ -75,6 +75,40 @@ func TestDeadHostIsGone(t *testing.T) {
 	}
 }
 
+// TestClocksOfAnotherRate: a node whose clocks are slow or fast, its kernel's too, evicts nobody whom another hears. Slow, it comes after the others, and at
+// less than half they wait until it, too, has heard nothing for five of its seconds; fast, it comes before them, and yet not before they have heard nothing
+// for five seconds, two of which may be before the death.
+func TestClocksOfAnotherRate(t *testing.T) {
+	for _, rate := range []float64{0.5, 0.9, 0.99, 1.01, 1.1, 2} {
+		for seed := range uint64(5) {
+			w := newWorld(seed, 3, 4)
+			w.skew(0, rate)
+			w.run(time.Minute)
+			w.cut(0, 1, false)
+			w.run(time.Minute)
+			w.cut(0, 1, true)
+			w.run(time.Minute)
+			w.die(1)
+			early, late := 5500*ms, time.Duration(float64(9*time.Second)*max(1/rate, 1))
+			if rate > 1 {
+				early = 3 * time.Second
+			}
+			w.run(early)
+			w.none(t, fmt.Sprintf("rate %v, seed %d", rate, seed))
+			others := max(9*time.Second, time.Duration(float64(5*time.Second)/rate)+time.Second)
+			w.run(others - early)
+			if n := w.gone(1); n < 2 || rate > 0.99 && n < 3 {
+				t.Errorf("rate %v, seed %d: gone at %d nodes after %v", rate, seed, n, others)
+			}
+			w.run(late - others)
+			if w.gone(1) != 3 || w.total() != 3 {
+				t.Errorf("rate %v, seed %d: gone at %d nodes, %d evictions", rate, seed, w.gone(1), w.total())
+			}
+			w.clean(t)
+		}
+	}
+}
+
 // TestOneNodesFault is V-2 of docs/spec/deadhosts.md: what one node does not hear, others do.
 func TestOneNodesFault(t *testing.T) {
 	for what, fault := range map[string]func(w *world){

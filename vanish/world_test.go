@@ -41,9 +41,12 @@ type world struct {
 type wnode struct {
 	*Node
 	peer     Peer
-	gone     bool // its machine is dead
-	asleep   bool // suspended: its clocks go on
-	missing  bool // the others' membership takes it for dead
+	gone     bool          // its machine is dead
+	asleep   bool          // suspended: its clocks go on
+	rate     float64       // of its clocks
+	skewed   time.Duration // since when,
+	shown    time.Duration // and what they showed then
+	missing  bool          // the others' membership takes it for dead
 	next     time.Duration
 	started  time.Duration
 	evicted  map[int]time.Duration // hosts, newest time
@@ -106,6 +109,24 @@ func subject(h int) Subject {
 
 func (w *world) at() clock.Stamp { return at(w.now) }
 
+// here is the time by the clocks of node i.
+func (w *world) here(i int) clock.Stamp {
+	n := w.nodes[i]
+	return at(n.shown + time.Duration(float64(w.now-n.skewed)*n.rate))
+}
+
+// ago is the time since t by the clocks of node i.
+func (w *world) ago(i int, t time.Duration) time.Duration {
+	return time.Duration(float64(w.now-t) * w.nodes[i].rate)
+}
+
+// skew lets both clocks of node i go at that rate, and its kernel's with them.
+func (w *world) skew(i int, rate float64) {
+	n := w.nodes[i]
+	n.shown += time.Duration(float64(w.now-n.skewed) * n.rate)
+	n.rate, n.skewed = rate, w.now
+}
+
 func newWorld(seed uint64, nodes, hosts int, change ...func(i int, c *Config)) *world {
 	return worldOf(8*time.Second, seed, nodes, hosts, change...)
 }
@@ -149,14 +170,14 @@ func worldOf(after time.Duration, seed uint64, nodes, hosts int, change ...func(
 func (w *world) start(i int, boot uint64) {
 	c := Config{Self: Peer{Name: fmt.Sprintf("n%d", i), Boot: boot}, Mode: On, After: w.after, Nonce: func() uint64 { w.nonces++; return w.nonces }}
 	w.configs(i, &c)
-	n, err := New(c, w.at())
+	n, err := New(c, at(w.now))
 	if err != nil {
 		panic(err)
 	}
 	w.nodes[i] = &wnode{
-		Node: n, peer: c.Self, started: w.now, next: w.now + time.Duration(w.rng.IntN(5))*w.step,
+		Node: n, peer: c.Self, rate: 1, skewed: w.now, shown: w.now, started: w.now, next: w.now + time.Duration(w.rng.IntN(5))*w.step,
 		evicted: map[int]time.Duration{}, times: map[int]int{}, takenOut: map[int]time.Duration{}, kept: map[Why]int{}, events: map[EventKind]int{}, by: map[string]int{},
-		out: map[int]bool{}, back: map[int]int{}, table: routes.New(routes.Config{Clock: w.at, TombstoneTTL: tombstone.TTL, AsideBytes: routes.DefaultAsideBytes}),
+		out: map[int]bool{}, back: map[int]int{}, table: routes.New(routes.Config{Clock: func() clock.Stamp { return w.here(i) }, TombstoneTTL: tombstone.TTL, AsideBytes: routes.DefaultAsideBytes}),
 	}
 }
 
@@ -232,7 +253,7 @@ func (w *world) registers(i, h int) {
 	l.heard, l.registered, l.probes, l.probe = w.now, w.now, 0, w.now+2*time.Second
 	c := Claim{subject(h), l.conn, w.hosts[h].gen}
 	n.table.Register(&routes.Registration{
-		Cluster: c.Cluster, Addr: c.Addr, Name: c.Name, HasTopics: true, Conn: &routes.Conn{ID: l.conn, FirstByte: w.at(), Source: mq.Source{Addr: c.Source}},
+		Cluster: c.Cluster, Addr: c.Addr, Name: c.Name, HasTopics: true, Conn: &routes.Conn{ID: l.conn, FirstByte: w.here(i), Source: mq.Source{Addr: c.Source}},
 	})
 	delete(n.out, h)
 	late := time.Duration(0)
@@ -249,7 +270,7 @@ func (w *world) tell(i int) {
 	for len(n.tells) > 0 && n.tells[0].at <= w.now {
 		c := n.tells[0].claim
 		n.tells = n.tells[1:]
-		n.Registered(c, true, w.at())
+		n.Registered(c, true, w.here(i))
 		w.carry(i)
 	}
 }
@@ -288,7 +309,7 @@ func (w *world) reaches(i, h int, old bool) bool {
 func (w *world) sends(i, h int) {
 	l := w.links[i][h]
 	l.probes++
-	l.probe = w.now + time.Second
+	l.probe = w.now + time.Duration(float64(time.Second)/w.nodes[i].rate)
 	if w.reaches(i, h, true) {
 		w.sign(l)
 		l.heard, l.probes, l.probe = w.now, 0, w.now+2*time.Second
@@ -307,7 +328,7 @@ func (w *world) look(i int, conns []uint64) {
 	for _, c := range conns {
 		for h, l := range w.links[i] {
 			if l.conn == c {
-				w.nodes[i].Looked(c, Reading{Heard: w.now - l.heard, Probes: l.probes}, w.at())
+				w.nodes[i].Looked(c, Reading{Heard: w.ago(i, l.heard), Probes: l.probes}, w.here(i))
 				_ = h
 			}
 		}
@@ -338,9 +359,9 @@ func (w *world) run(d time.Duration) {
 			}
 			w.tell(i)
 			if w.now >= n.next {
-				n.next = w.now + Tick
-				w.look(i, n.Due(w.at()))
-				n.Tick(w.at())
+				n.next = w.now + time.Duration(float64(Tick)/n.rate)
+				w.look(i, n.Due(w.here(i)))
+				n.Tick(w.here(i))
 				w.carry(i)
 			}
 		}
@@ -366,7 +387,7 @@ func (w *world) deliver() {
 		if q, ok := l.msg.(Query); ok {
 			w.look(l.to, n.LooksFor(q))
 		}
-		n.Receive(l.msg, w.at())
+		n.Receive(l.msg, w.here(l.to))
 		w.carry(l.to)
 	}
 }
@@ -389,7 +410,7 @@ func (w *world) carry(i int) {
 			Key:      tombstone.Key{Cluster: e.Cluster, Addr: e.Addr},
 			Identity: tombstone.Identity{Name: e.Name, BrokerID: e.BrokerID, RemoteIP: e.Source}, Owner: e.Conn, Silence: e.After,
 			Still: func() bool {
-				return n.Pending(&e, w.at()) && e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.now - l.heard})
+				return n.Pending(&e, w.here(i)) && e.Stands(Claim{subject(h), l.conn, e.Generation}, l.conn == e.Conn, Reading{Heard: w.ago(i, l.heard)})
 			},
 		})
 		if taken != routes.NotTaken {
@@ -442,7 +463,7 @@ func (w *world) carry(i int) {
 			outcome = Answered
 			w.sign(w.links[i][h])
 		}
-		n.Tried(c.Source, c.Try, outcome, w.at())
+		n.Tried(c.Source, c.Try, outcome, w.here(i))
 		w.carry(i)
 	}
 }
@@ -455,7 +476,7 @@ func (w *world) restore(i int, r *Restoration) {
 	done, _ := n.table.Restore(&routes.Restoration{
 		Key:      tombstone.Key{Cluster: r.Cluster, Addr: r.Addr},
 		Identity: tombstone.Identity{Name: r.Name, BrokerID: r.BrokerID, RemoteIP: r.Source}, Owner: r.Conn,
-		Alive: func() bool { return r.Stands(l.conn == r.Conn, Reading{Heard: w.now - l.heard}, w.at()) },
+		Alive: func() bool { return r.Stands(l.conn == r.Conn, Reading{Heard: w.ago(i, l.heard)}, w.here(i)) },
 	})
 	if done != routes.NotYet {
 		n.Restored(r, done == routes.PutBack)
@@ -500,8 +521,8 @@ func (w *world) oracle(i, h int, e Eviction) {
 			say("node %d heard it %v ago", j, ago)
 		}
 	}
-	if w.now-w.links[i][h].truth < w.after {
-		say("it heard it itself %v ago", w.now-w.links[i][h].truth)
+	if w.ago(i, w.links[i][h].truth) < w.after {
+		say("it heard it itself %v ago by its clock", w.ago(i, w.links[i][h].truth))
 	}
 	if unheard < Quorum(len(w.nodes)) {
 		say("only %d nodes did not hear it", unheard)

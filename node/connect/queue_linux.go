@@ -77,7 +77,7 @@ func fromICMP(m unix.SocketControlMessage) bool {
 }
 
 // TellsICMP says that this kernel tells a refusal by ICMP from a reset: before Linux 5.8 it does not, and both are Refused.
-func TellsICMP() bool {
+func (*Dialer) TellsICMP() bool {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return false

@@ -18,4 +18,4 @@ func (queue) close() {}
 func (queue) icmp() bool { return false }
 
 // TellsICMP says that this kernel tells a refusal by ICMP from a reset; both are Refused.
-func TellsICMP() bool { return false }
+func (*Dialer) TellsICMP() bool { return false }

@@ -166,5 +166,8 @@ func (a *At) Try(ctx context.Context, addr netip.AddrPort) connect.Result {
 	}
 }
 
+// TellsICMP says that a refusal is a host's own.
+func (*At) TellsICMP() bool { return true }
+
 // Canary is answered by nobody.
 func (*At) Canary(context.Context, []netip.Addr) (netip.Addr, bool) { return netip.Addr{}, false }

@@ -58,6 +58,7 @@ type Members interface {
 type Dialer interface {
 	Try(ctx context.Context, addr netip.AddrPort) connect.Result
 	Canary(ctx context.Context, addrs []netip.Addr) (answers netip.Addr, any bool)
+	TellsICMP() bool
 }
 
 // Tables are those that brokers are taken out of, as *routes.Table.
@@ -248,7 +249,7 @@ func (s *Shell) Run(ctx context.Context) {
 	if s.cfg.Rule.Mode != vanish.Off {
 		every = vanish.Tick
 		s.tries.Go(func() { s.watchCanary(ctx) })
-		if !connect.TellsICMP() {
+		if !s.cfg.Dialer.TellsICMP() {
 			s.cfg.Logger.Warn("this kernel does not tell a firewall's refusal from a host's own (that takes Linux 5.8): a refused connection counts as life, " +
 				"and hosts behind a firewall that refuses are never taken for vanished")
 		}

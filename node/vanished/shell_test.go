@@ -217,6 +217,9 @@ func (n *node) Try(ctx context.Context, addr netip.AddrPort) connect.Result {
 	}
 }
 
+// TellsICMP says that the kernel of n2 alone is of before Linux 5.8.
+func (n *node) TellsICMP() bool { return n.name != "n2" }
+
 func (n *node) Canary(context.Context, []netip.Addr) (netip.Addr, bool) {
 	return n.answers, n.answers.IsValid()
 }
@@ -523,6 +526,23 @@ func TestPoll(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 	})
+}
+
+// TestOldKernel: who judges by a kernel that takes a firewall's refusal for a host's own says so, once.
+func TestOldKernel(t *testing.T) {
+	for _, c := range []struct {
+		mode vanish.Mode
+		want [2]int
+	}{{vanish.On, [2]int{0, 1}}, {vanish.Observe, [2]int{0, 1}}, {vanish.Off, [2]int{0, 0}}} {
+		play(t, []vanish.Mode{c.mode, c.mode}, func(w *net) {
+			pass(10 * time.Second)
+			for i, want := range c.want {
+				if n := strings.Count(w.nodes[i].log.String(), "does not tell a firewall's refusal from a host's own"); n != want {
+					t.Errorf("%v: n%d says it %d times, want %d", c.mode, i+1, n, want)
+				}
+			}
+		})
+	}
 }
 
 // TestNotJudged: each reason is told with its name.

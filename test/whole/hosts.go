@@ -91,6 +91,9 @@ func (k kernels) Try(ctx context.Context, addr netip.AddrPort) tries.Result {
 	return tries.Result{Outcome: tries.Answered}
 }
 
+// TellsICMP says that a refusal is a host's own.
+func (kernels) TellsICMP() bool { return true }
+
 // Canary is answered by nobody.
 func (kernels) Canary(context.Context, []netip.Addr) (netip.Addr, bool) { return netip.Addr{}, false }
 
