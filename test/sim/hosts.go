@@ -22,7 +22,8 @@ type watch struct {
 	claims  map[vanish.Subject]vanish.Claim
 	spoken  map[uint64]uint64 // how many registrations each connection has sent
 	watched map[vanish.Subject]bool
-	telling int64 // true time at which the rule hears of the newest REGISTER
+	telling int64               // true time at which the rule hears of the newest REGISTER
+	untold  map[uint64][]func() // by connection: what it has not heard of yet
 	looked  clock.Stamp
 
 	answered bool // something answers for others
@@ -88,7 +89,7 @@ func (n *node) listen(already time.Duration) {
 	h := &watch{
 		n: n, mode: n.mode, rule: rule, claims: map[vanish.Subject]vanish.Claim{}, spoken: map[uint64]uint64{}, watched: map[vanish.Subject]bool{},
 		told: map[vanish.Subject]map[int]told{}, taken: map[vanish.Subject]taken{}, refuted: map[vanish.Subject]int64{},
-		aside: map[tombstone.Key]aside{},
+		aside: map[tombstone.Key]aside{}, untold: map[uint64][]func(){},
 	}
 	n.watch = h
 	n.when(n.w.now+int64(n.w.Between(0, vanish.Tick)), h.loop)
@@ -221,9 +222,6 @@ func (h *watch) registered(c *conn, f *world.Frame) {
 	h.spoken[c.ID]++
 	claim := vanish.Claim{Subject: s, Conn: c.ID, Generation: h.spoken[c.ID]}
 	tell := func() {
-		if !c.Open {
-			return
-		}
 		watched := h.mode != vanish.Off && c.Proc.Kind != world.Proxied && strings.HasPrefix(s.Addr, s.Source.String()+":")
 		if watched {
 			c.Kernel.Watch()
@@ -240,12 +238,22 @@ func (h *watch) registered(c *conn, f *world.Frame) {
 	if h.telling == w.now {
 		tell()
 	} else {
-		h.n.when(h.telling, tell)
+		h.untold[c.ID] = append(h.untold[c.ID], tell)
+		h.n.when(h.telling, func() {
+			if q := h.untold[c.ID]; len(q) > 0 {
+				h.untold[c.ID] = q[1:]
+				q[0]()
+			}
+		})
 	}
 }
 
-// closing looks at a connection that is about to be closed.
+// closing looks at a connection that is about to be closed. Its requests have been handled whole before.
 func (h *watch) closing(c *conn) {
+	for _, tell := range h.untold[c.ID] {
+		tell()
+	}
+	delete(h.untold, c.ID)
 	if c.Proc.Kind != world.Proxied && h.rule.Knows(c.Proc.IP()) {
 		r, _ := c.Kernel.Look()
 		h.rule.Looked(c.ID, r, h.n.stamp())
