@@ -88,6 +88,9 @@ func TestMove(t *testing.T) {
 	}
 	b := launchWith(t, w.host("broker"), release5, "move", properties, servers...)
 	b.MustBoot(t)
+	for _, one := range watchAll(t, servers...) { // a busy broker's first REGISTER may be too late, and its next comes after a period
+		one.listed(t, kit.Patience, b.key)
+	}
 	lib := java.Jars(t, "rocketmq-client", release5)
 	classes := java.Compile(t, filepath.Join("..", "interop", "java", "Peer.java"), lib)
 	var producer *java.Client
