@@ -11,9 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -27,9 +25,6 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
-
-// profileSeconds is how long a profile or trace takes at most.
-const profileSeconds = 60
 
 // readyPath is what orchestrators and balancers ask, and what has room at any time: they restart a node that does not answer, or
 // send nobody to it any more.
@@ -98,8 +93,14 @@ func (h *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--http=%s: %w", h.addr, err)
 	}
-	h.http = door.Open(ctx, l, readyPath, h.Handler(), h.log)
+	h.http = door.Open(ctx, l, readyPath, whenAsked(h.Handler), h.log)
 	return nil
+}
+
+// whenAsked makes a handler at the first request: mostly nobody asks, and a mux works for each of its patterns.
+func whenAsked(make func() http.Handler) http.Handler {
+	made := sync.OnceValue(make)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { made().ServeHTTP(w, r) })
 }
 
 // Stop lets requests under way finish, but waits for none that will not: a client that never ends its request, a long
@@ -115,19 +116,6 @@ func (h *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// shortly bounds how long a profile may take: it holds one of the slots, and net/http/pprof puts the write timeout off.
-func shortly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if text := r.URL.Query().Get("seconds"); text != "" {
-			if n, err := strconv.ParseFloat(text, 64); err != nil || n < 0 || n > profileSeconds {
-				http.Error(w, "seconds: want a number from 0 to "+strconv.Itoa(profileSeconds), http.StatusBadRequest)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // Handler is what HTTP answers: nothing that changes anything.
 func (h *Server) Handler() http.Handler {
 	mux := h.read()
@@ -141,7 +129,7 @@ func (h *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/reach", elsewhere)
 	mux.HandleFunc("POST /v1/vanished", elsewhere)
 	mux.HandleFunc("POST /v1/safe-to-stop", elsewhere)
-	mux.HandleFunc("GET /debug/pprof/", elsewhere)
+	mux.HandleFunc("GET "+profilesPath, elsewhere)
 	return mux
 }
 
@@ -154,11 +142,7 @@ func (h *Server) SocketHandler() http.Handler {
 	mux.HandleFunc("POST /v1/reach", h.reach)
 	mux.HandleFunc("POST /v1/vanished", h.pollVanished)
 	mux.HandleFunc("POST /v1/safe-to-stop", func(w http.ResponseWriter, r *http.Request) { h.safeToStop(w, r, true) })
-	for path, handler := range map[string]http.HandlerFunc{
-		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
-	} {
-		mux.Handle("GET /debug/pprof/"+path, shortly(handler))
-	}
+	routeProfiles(mux)
 	return mux
 }
 

@@ -41,7 +41,7 @@ func (h *Server) StartSocket(ctx context.Context, path, holder string) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lock, h.path, h.socket = lock, path, door.Open(ctx, l, readyPath, h.SocketHandler(), h.log)
+	h.lock, h.path, h.socket = lock, path, door.Open(ctx, l, readyPath, whenAsked(h.SocketHandler), h.log)
 	return nil
 }
 
