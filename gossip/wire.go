@@ -102,13 +102,11 @@ type wireReport struct {
 	Exact    uint8 // the outcome itself; a member that does not know it, or has no such field, goes by Outcome
 }
 
-// handle is shared: it is not changed after init of the variable, and codecs only read it.
-var handle = func() *codec.MsgpackHandle {
-	h := &codec.MsgpackHandle{WriteExt: true}
-	h.MaxInitLen = 64 // a length that a hostile message claims allocates no more than this before its elements come
-	h.ErrorIfNoArrayExpand = true
-	return h
-}()
+// handle is shared: nothing changes it, and codecs only read it.
+var handle = &codec.MsgpackHandle{WriteExt: true, BasicHandle: codec.BasicHandle{DecodeOptions: codec.DecodeOptions{
+	MaxInitLen:           64, // a length that a hostile message claims allocates no more than this before its elements come
+	ErrorIfNoArrayExpand: true,
+}}}
 
 // Encode writes one message. The tombstone package keeps each below tombstone.MaxMessage.
 func Encode(msg tombstone.Message) ([]byte, error) {

@@ -316,8 +316,6 @@ func (b *BrokerSeen) runtime(ctx context.Context, p *Peer) {
 	b.read(table, sent.Add(came.Sub(sent)/2))
 }
 
-var number = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[0-9][0-9.,'\x{2019}\x{00a0}\x{202f} ]*`) })
-
 // read takes from the answer to 28 what findings need. at is when it was made, by this machine's clock.
 func (b *BrokerSeen) read(table []body.KV, at time.Time) {
 	boot, runtime := int64(-1), time.Duration(-1)
@@ -351,7 +349,7 @@ func (b *BrokerSeen) read(table []body.KV, at time.Time) {
 // parseRuntime reads "[ 1,234 days, 5 hours, 6 minutes, 7 seconds ]", in whichever way the broker's locale groups digits;
 // below 0: it is something else.
 func parseRuntime(text string) time.Duration {
-	parts := number().FindAllString(text, -1)
+	parts := regexp.MustCompile(`[0-9][0-9.,'\x{2019}\x{00a0}\x{202f} ]*`).FindAllString(text, -1)
 	if len(parts) != 4 {
 		return -1
 	}

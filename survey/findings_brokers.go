@@ -105,12 +105,6 @@ func brokerSlow(e *Evidence, find found) {
 	}
 }
 
-// docker0 is the network of a Docker engine that nobody has configured; others are the pools from which it takes more.
-var (
-	docker0     = netip.MustParsePrefix("172.17.0.0/16")
-	dockerPools = []netip.Prefix{netip.MustParsePrefix("172.18.0.0/15"), netip.MustParsePrefix("172.20.0.0/14"), netip.MustParsePrefix("172.24.0.0/13"), netip.MustParsePrefix("192.168.0.0/16")}
-)
-
 // allServers says that all NameServers are at such addresses.
 func allServers(targets []Target, in func(netip.Addr) bool) bool {
 	return !slices.ContainsFunc(targets, func(t Target) bool {
@@ -127,6 +121,8 @@ func nobodys(addr string, targets []Target) bool {
 }
 
 func brokerAddressLocal(e *Evidence, find found) {
+	docker0 := netip.MustParsePrefix("172.17.0.0/16")                                      // of a Docker engine that nobody has configured
+	pools := []string{"172.18.0.0/15", "172.20.0.0/14", "172.24.0.0/13", "192.168.0.0/16"} // from which it takes more
 	servers := func(in func(netip.Addr) bool) bool { return allServers(e.Targets, in) }
 	for i := range e.Brokers {
 		b := &e.Brokers[i]
@@ -145,9 +141,9 @@ func brokerAddressLocal(e *Evidence, find found) {
 		case docker0.Contains(addr) && !servers(docker0.Contains):
 			find(Error, b.String(), "it advertises an address of Docker's own bridge (172.17.0.0/16), and the NameServers are elsewhere")
 		default:
-			for _, pool := range dockerPools {
+			for _, pool := range pools {
 				near := netip.PrefixFrom(addr, 16).Masked()
-				if pool.Contains(addr) && !servers(near.Contains) {
+				if netip.MustParsePrefix(pool).Contains(addr) && !servers(near.Contains) {
 					find(Note, b.String(), "its address is of a network from which Docker takes bridges, and the NameServers are elsewhere; it may be one of yours")
 				}
 			}

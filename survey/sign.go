@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/epitaph-mq/epitaph/remoting"
 )
@@ -44,11 +43,11 @@ func (k *Key) sign(c *remoting.Command) {
 	c.Ext = ext
 }
 
-// notText is what YAML 1.1 takes for something else than text when it has no quotes, and mqadmin then changes: octal 0123 is 83.
-var notText = sync.OnceValue(func() *regexp.Regexp {
+// notText says that a value is what YAML 1.1 takes for something else than text when it has no quotes, and mqadmin then changes: octal 0123 is 83.
+func notText(value string) bool {
 	return regexp.MustCompile(`^([-+]?0[0-7_]+|[-+]?0[xb][0-9a-fA-F_]+|[-+]?[0-9][0-9_]*_[0-9_]*|[-+]?\.?[0-9][0-9_]*[.eE][0-9_eE.+-]*|[-+]?[0-9]+(:[0-5]?[0-9])+|` +
-		`[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*|~|null|Null|NULL|true|True|TRUE|false|False|FALSE|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$`)
-})
+		`[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*|~|null|Null|NULL|true|True|TRUE|false|False|FALSE|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$`).MatchString(value)
+}
 
 // ParseKey reads accessKey and secretKey of a tools.yml as mqadmin reads it (Java's AclUtils.getAclRPCHook): of its YAML what
 // people write there, one "name: value" a line; what is something else is refused, never guessed. Errors hold no values.
@@ -107,7 +106,7 @@ func scalar(rest string) (string, error) {
 	if i := strings.Index(value, " #"); i >= 0 {
 		value = strings.TrimRight(value[:i], " \t")
 	}
-	if strings.Contains(value, ": ") || notText().MatchString(value) {
+	if strings.Contains(value, ": ") || notText(value) {
 		return "", fmt.Errorf("is what YAML takes for something else than text: put it in '...'")
 	}
 	return value, nil

@@ -74,7 +74,7 @@ func vanishedSeries() []series {
 		counter("dead_host_dropped_total", "Messages about silent hosts that were not read, for too many waited.",
 			count(func(r *vanishedReading) uint64 { return r.Counts.Dropped })),
 	}
-	for _, reason := range vanished.NotJudged {
+	for _, reason := range vanished.NotJudged() {
 		all = append(all, gauge("dead_host_not_watched", "Registrations whose hosts may not be judged however silent they are, by reason.",
 			count(func(r *vanishedReading) uint64 { return uint64(r.notJudged[reason]) })).with("reason", reason))
 	}

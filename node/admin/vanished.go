@@ -85,7 +85,7 @@ func vanishedOf(view View, st *vanished.Status, hosts []vanish.HostStatus, limit
 	v.Braked, v.AnsweredFor, v.Draining, v.Watched = st.Braked, st.AnsweredFor, st.Draining, st.Lines
 	v.HeldUntil = now.atIf(st.HeldUntil)
 	counts := notJudged(st)
-	for _, reason := range vanished.NotJudged {
+	for _, reason := range vanished.NotJudged() {
 		if n := counts[reason]; n > 0 {
 			v.NotJudged = append(v.NotJudged, api.NotJudged{Reason: reason, Registrations: n})
 		}

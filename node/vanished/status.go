@@ -54,9 +54,11 @@ const (
 )
 
 // NotJudged are the reasons why the host of a registered broker may not be judged, for programs.
-var NotJudged = []string{
-	rpc.UnwatchedSource.String(), rpc.UnwatchedProxied.String(), rpc.UnwatchedLocal.String(), rpc.UnwatchedPlatform.String(),
-	vanish.AnsweredFor.Name(), vanish.Uncalibrated.Name(), vanish.ConnectFiltered.Name(),
+func NotJudged() []string {
+	return []string{
+		rpc.UnwatchedSource.String(), rpc.UnwatchedProxied.String(), rpc.UnwatchedLocal.String(), rpc.UnwatchedPlatform.String(),
+		vanish.AnsweredFor.Name(), vanish.Uncalibrated.Name(), vanish.ConnectFiltered.Name(),
+	}
 }
 
 // NotJudged says why the host of a claim may not be judged however silent it is: one of the list of that name, or nothing.
