@@ -2,9 +2,9 @@ package digest
 
 import (
 	"cmp"
-	"slices"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // ask is a question of a person: what differs in a subject that is not gossiped.
@@ -69,7 +69,7 @@ func (l *Ledger) askAnswered(a *ask, m *Items) []Answer {
 			answer.Deltas = append(answer.Deltas, Delta{Key: k, Here: true})
 		}
 	}
-	slices.SortFunc(answer.Deltas, func(x, y Delta) int { return compareKeys(&x.Key, &y.Key) })
+	order.By(answer.Deltas, func(x, y Delta) int { return compareKeys(&x.Key, &y.Key) })
 	return []Answer{answer}
 }
 

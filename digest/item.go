@@ -3,11 +3,11 @@ package digest
 import (
 	"cmp"
 	"maps"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/epitaph-mq/epitaph/mq"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // buckets is into how many parts items are divided by the hash of their key.
@@ -104,7 +104,7 @@ func (s *Set) cut(hashes map[Key]uint64) {
 		}
 		return 1
 	}
-	keys := slices.SortedFunc(maps.Keys(s.items), func(a, b Key) int {
+	keys := order.Sorted(maps.Keys(s.items), func(a, b Key) int {
 		return cmp.Or(cmp.Compare(long(a), long(b)), cmp.Compare(hashes[a], hashes[b]))
 	})
 	all := s.items

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // How often and to how many a node says what it holds.
@@ -343,7 +344,7 @@ func (l *Ledger) targets() []*peer {
 // sorted are the peers by name. The list is not to be changed.
 func (l *Ledger) sorted() []*peer {
 	if l.order == nil {
-		l.order = slices.SortedFunc(maps.Values(l.peers), func(a, b *peer) int {
+		l.order = order.Sorted(maps.Values(l.peers), func(a, b *peer) int {
 			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot))
 		})
 	}

@@ -1,10 +1,10 @@
 package digest
 
 import (
-	"slices"
 	"time"
 
 	"github.com/epitaph-mq/epitaph/clock"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Receive takes a message of another member. Who is no living member is not answered.
@@ -121,7 +121,7 @@ func (l *Ledger) pack(set *Set, differ uint64, limit int) (parts [][]Item, cover
 			continue
 		}
 		// In order, so that two answers to one question have the same parts: a packet may come twice.
-		slices.SortFunc(items, func(x, y Item) int { return compareKeys(&x.Key, &y.Key) })
+		order.By(items, func(x, y Item) int { return compareKeys(&x.Key, &y.Key) })
 		next, nextUsed := append([][]Item(nil), parts...), used
 		for _, i := range items {
 			size := itemBytes + i.size()

@@ -13,6 +13,7 @@ import (
 	"github.com/epitaph-mq/epitaph/clock"
 	"github.com/epitaph-mq/epitaph/hold"
 	"github.com/epitaph-mq/epitaph/nonce"
+	"github.com/epitaph-mq/epitaph/order"
 )
 
 // Mode is how much of the rule a node carries out.
@@ -315,7 +316,7 @@ func (n *Node) machine(source netip.Addr, now clock.Stamp) *machine {
 			m.asked = append(m.asked, s)
 		}
 	}
-	slices.SortFunc(m.asked, Subject.compare)
+	order.By(m.asked, Subject.compare)
 	n.machines[source] = m
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/epitaph-mq/epitaph/order"
 	"github.com/epitaph-mq/epitaph/remoting/fastjson"
 )
 
@@ -54,12 +55,12 @@ func AppendTopicRoute(dst []byte, r *TopicRoute, d Dialect) []byte {
 
 // sorted is list in the order of its keys if the dialect asks for it.
 func sorted[T any, K cmp.Ordered](list []T, d Dialect, key func(T) K) []T {
-	order := func(a, b T) int { return cmp.Compare(key(a), key(b)) }
-	if d != Standard || slices.IsSortedFunc(list, order) {
+	byKey := func(a, b T) int { return cmp.Compare(key(a), key(b)) }
+	if d != Standard || slices.IsSortedFunc(list, byKey) {
 		return list
 	}
 	list = slices.Clone(list)
-	slices.SortFunc(list, order)
+	order.By(list, byKey)
 	return list
 }
 
