@@ -10,7 +10,7 @@ ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=unknown
 RUN CGO_ENABLED=0 GOOS="${TARGETOS:-linux}" GOARCH="${TARGETARCH}" go build -trimpath -tags nethttpomithttp2,urfave_cli_no_docs,urfave_cli_no_suggest \
-    -ldflags "-s -w -X github.com/epitaph-mq/epitaph/cli.release=${VERSION}" -o /epitaph .
+    -ldflags "-s -w -funcalign=16 -X github.com/epitaph-mq/epitaph/cli.release=${VERSION}" -o /epitaph .
 # /data and /key are there so that volumes mounted on them belong to the user of the image from the start.
 RUN mkdir -p /root-fs/etc /root-fs/data /root-fs/key /root-fs/sbom \
  && printf 'epitaph:x:65532:65532::/data:/epitaph\n' > /root-fs/etc/passwd \

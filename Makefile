@@ -4,7 +4,8 @@ BIN           := bin/epitaph
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # What a plain NameServer has no use for: HTTP/2, which needs TLS, and pages and guesses of the flag library.
 TAGS          := nethttpomithttp2,urfave_cli_no_docs,urfave_cli_no_suggest
-LDFLAGS       := -s -w -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION) -X github.com/epitaph-mq/epitaph/bench.release=$(VERSION)
+# Functions at multiples of 16 bytes, not 32: so much less of the program is padding.
+LDFLAGS       := -s -w -funcalign=16 -X github.com/epitaph-mq/epitaph/cli.release=$(VERSION) -X github.com/epitaph-mq/epitaph/bench.release=$(VERSION)
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 200000x
 # More flags for every go test: -v tells what is skipped, and why.

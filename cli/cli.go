@@ -53,15 +53,27 @@ func (p *program) main(args []string) int {
 	if len(args) > 0 {
 		p.name = args[0]
 	}
-	return p.app().Main(context.Background(), args, p.stdout, p.stderr)
+	app := p.app
+	if len(args) > 1 && args[1] == "serve" {
+		app = p.server
+	}
+	return app().Main(context.Background(), args, p.stdout, p.stderr)
 }
 
 func isMQNamesrv(program string) bool {
 	return strings.TrimSuffix(filepath.Base(program), ".exe") == "mqnamesrv"
 }
 
-func (p *program) app() *command.Command {
-	app := &command.Command{
+// server is the program with serve alone: a server that runs for years need not hold the flags of all commands.
+func (p *program) server() *command.Command {
+	app := p.bare()
+	app.Commands = []*command.Command{p.serveCommand()}
+	return app
+}
+
+// bare is the program without commands.
+func (p *program) bare() *command.Command {
+	return &command.Command{
 		Name:        "epitaph",
 		Usage:       "a RocketMQ NameServer whose nodes tell each other which brokers have left",
 		UsageText:   "epitaph COMMAND [flags]",
@@ -71,38 +83,42 @@ func (p *program) app() *command.Command {
 			_, err := io.WriteString(p.stdout, welcomeText)
 			return err
 		},
-		Commands: []*command.Command{
-			p.serveCommand(),
-			p.clusterCommand(),
-			p.mqnamesrvCommand(),
-			p.installCompatCommand(),
-			p.keygenCommand(),
-			p.statusCommand(),
-			p.membersCommand(),
-			p.tombstonesCommand(),
-			p.vanishedCommand(),
-			p.brokersCommand(),
-			p.routesCommand(),
-			p.conflictsCommand(),
-			p.addressesCommand(),
-			p.topCommand(),
-			p.drainCommand(),
-			p.undrainCommand(),
-			p.safeToStopCommand(),
-			p.forceLeaveCommand(),
-			p.diffCommand(),
-			p.doctorCommand(),
-			p.watchRouteCommand(),
-			p.healthCommand(),
-			p.licensesCommand(),
-			{Name: relayCommand, Raw: true, Hidden: true, Run: func(context.Context, []string) error {
-				output.Relay()
-				return nil
-			}},
-			{Name: "bench", Raw: true, Hidden: true, Run: func(context.Context, []string) error {
-				return command.UsageError(errors.New("the benchmark is a program of its own: epitaph-bench"))
-			}},
-		},
+	}
+}
+
+func (p *program) app() *command.Command {
+	app := p.bare()
+	app.Commands = []*command.Command{
+		p.serveCommand(),
+		p.clusterCommand(),
+		p.mqnamesrvCommand(),
+		p.installCompatCommand(),
+		p.keygenCommand(),
+		p.statusCommand(),
+		p.membersCommand(),
+		p.tombstonesCommand(),
+		p.vanishedCommand(),
+		p.brokersCommand(),
+		p.routesCommand(),
+		p.conflictsCommand(),
+		p.addressesCommand(),
+		p.topCommand(),
+		p.drainCommand(),
+		p.undrainCommand(),
+		p.safeToStopCommand(),
+		p.forceLeaveCommand(),
+		p.diffCommand(),
+		p.doctorCommand(),
+		p.watchRouteCommand(),
+		p.healthCommand(),
+		p.licensesCommand(),
+		{Name: relayCommand, Raw: true, Hidden: true, Run: func(context.Context, []string) error {
+			output.Relay()
+			return nil
+		}},
+		{Name: "bench", Raw: true, Hidden: true, Run: func(context.Context, []string) error {
+			return command.UsageError(errors.New("the benchmark is a program of its own: epitaph-bench"))
+		}},
 	}
 	app.Commands = append(app.Commands, command.Own(app, p.stdout)...)
 	return app

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/epitaph-mq/epitaph/cli/command"
+	"github.com/epitaph-mq/epitaph/cli/output"
 	"github.com/epitaph-mq/epitaph/gossip"
 	"github.com/epitaph-mq/epitaph/node/config"
 	"github.com/epitaph-mq/epitaph/test/kit"
@@ -32,6 +34,29 @@ func TestHelpFitsTheScreen(t *testing.T) {
 			t.Errorf("%v: status %d", page, status)
 		}
 		fits(t, out.String())
+	}
+}
+
+// A server that does not make the other commands reads its command line as the whole program does.
+func TestServeAlone(t *testing.T) {
+	for _, line := range []string{"--help", "help", "--version", "--listn 127.0.0.1:0", "--name", "--topic T", "routes", "--log-level loud", "--set a --set b", "-- --help"} {
+		var said [2]string
+		for i, all := range []bool{true, false} {
+			p := &program{environ: []string{}}
+			var out bytes.Buffer
+			p.stdout, p.stderr = &out, &out
+			app := p.server
+			if all {
+				app = p.app
+			}
+			p.streams = streams{out: output.NewStream(&out), err: output.NewStream(&out)}
+			status := app().Main(t.Context(), strings.Fields("epitaph serve "+line), &out, &out)
+			p.streams.close()
+			said[i] = fmt.Sprintf("status %d\n%s", status, &out)
+		}
+		if said[0] != said[1] || strings.HasPrefix(said[0], "status 0\n") && len(said[0]) < 20 {
+			t.Errorf("serve %s: %s\nand alone: %s", line, said[0], said[1])
+		}
 	}
 }
 

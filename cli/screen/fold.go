@@ -2,9 +2,7 @@
 package screen
 
 import (
-	"regexp"
 	"strings"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -18,8 +16,17 @@ const (
 	farthest, further = 32, 10
 )
 
-// explained is a line with an explanation in a second column.
-var explained = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^( *\S.*?)(  +)(\S.*)$`) })
+// explained parts a line from the explanation that it has in a second column; what is empty where it has none.
+func explained(line string) (head, gap, what string) {
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	at := strings.Index(line[indent:], "  ")
+	if at < 0 {
+		return "", "", ""
+	}
+	head, gap = line[:indent+at], line[indent+at:]
+	what = strings.TrimLeft(gap, " ")
+	return head, strings.TrimSuffix(gap, what), what
+}
 
 // Fold makes a help page fit the screen: paragraphs are filled anew, explanations stay in their column.
 func Fold(page string) string {
@@ -31,13 +38,13 @@ func Fold(page string) string {
 			out.WriteString(line + "\n")
 			continue
 		}
-		if m := explained().FindStringSubmatch(line); m != nil {
-			head, column := m[1], utf8.RuneCountInString(m[1]+m[2])
+		if head, gap, what := explained(line); what != "" {
+			column := utf8.RuneCountInString(head + gap)
 			if column > farthest {
 				out.WriteString(head + "\n")
 				head, column = "", further
 			}
-			Fill(&out, head, column, 0, strings.Fields(m[3]))
+			Fill(&out, head, column, 0, strings.Fields(what))
 			continue
 		}
 		indent := len(line) - len(strings.TrimLeft(line, " "))
@@ -55,7 +62,8 @@ func Fold(page string) string {
 // continues says that line is more of a paragraph with that indent.
 func continues(line string, indent int) bool {
 	text := strings.TrimLeft(line, " ")
-	return text != "" && len(line)-len(text) == indent && !explained().MatchString(line)
+	_, _, what := explained(line)
+	return text != "" && len(line)-len(text) == indent && what == ""
 }
 
 // Fill writes words on lines that fit the screen: the first behind head, from column on; the others from column

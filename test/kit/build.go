@@ -82,7 +82,7 @@ func BuildCommit(t testing.TB, commit string) string {
 
 // BuildTo compiles the program of the checkout in dir as make build does; where binary is up to date, go leaves it.
 func BuildTo(binary, dir string) error {
-	args := []string{"build", "-trimpath", "-tags", "nethttpomithttp2,urfave_cli_no_docs,urfave_cli_no_suggest", "-ldflags", "-s -w", "-o", binary}
+	args := []string{"build", "-trimpath", "-tags", "nethttpomithttp2,urfave_cli_no_docs,urfave_cli_no_suggest", "-ldflags", "-s -w -funcalign=16", "-o", binary}
 	env := append(os.Environ(), "CGO_ENABLED=0")
 	if raceFlag != "" {
 		args, env = append(args, raceFlag), append(os.Environ(), "CGO_ENABLED=1")
