@@ -17,9 +17,9 @@ import (
 // What an idle server may weigh: its file in bytes, its memory in kB as the kernel counts it. The memory that gossip
 // and HTTP may add is for both together.
 const (
-	maxFile      = 17_000_000
+	maxFile      = 16_600_000
 	maxAnonymous = 3 << 10
-	maxResident  = 16_200
+	maxResident  = 15 << 10
 	maxAdded     = 3 << 10
 	settled      = 10 * time.Second // after its start
 )
