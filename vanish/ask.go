@@ -307,8 +307,14 @@ func (w *word) take(a Answer, nodes int, asked clock.Stamp, vote time.Duration, 
 // LooksFor names the watched connections that are to be looked at before a question is answered.
 func (n *Node) LooksFor(q Query) (conns []uint64) {
 	for _, s := range q.Subjects {
-		if k := n.claims[s]; k != nil && k.line != nil && !slices.Contains(conns, k.line.conn) {
+		if k, m := n.claims[s], n.machines[s.Source]; k != nil && k.line != nil && !slices.Contains(conns, k.line.conn) {
 			conns = append(conns, k.line.conn)
+		} else if m != nil && len(m.claims) == 0 {
+			for _, l := range m.newest() {
+				if !slices.Contains(conns, l.conn) {
+					conns = append(conns, l.conn)
+				}
+			}
 		}
 	}
 	return conns

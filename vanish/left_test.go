@@ -1,6 +1,7 @@
 package vanish
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -46,6 +47,49 @@ func TestLifeOfWhatIsNotHeld(t *testing.T) {
 		if known := n.Knows(source(1)); (a.Life != Never) != c.want || known != c.want || a.Holds || a.Silent {
 			t.Errorf("%v after it has left: %+v, known %v", c.after, a, known)
 		}
+	}
+}
+
+// TestOpenConnectionTells: a node that holds nothing of a host any more hears it on the connection that is still open, and says so for as long as it is.
+func TestOpenConnectionTells(t *testing.T) {
+	w := newWorld(35, 3, 5)
+	w.quiet()
+	n, conn := w.nodes[2], w.links[2][1].conn
+	n.Ended(subject(1)) // by another's UNREGISTER
+	w.run(20 * time.Second)
+	if ago := w.at().Sub(n.lines[conn].LastLook()); ago < 19*time.Second {
+		t.Errorf("it is looked at, %v ago, and nobody has asked", ago)
+	}
+	if !slices.Contains(n.LooksFor(Query{Subjects: []Subject{subject(1)}}), conn) {
+		t.Error("who is asked does not look at it")
+	}
+	w.cut(0, 1, false)
+	w.cut(1, 1, false)
+	w.run(15 * time.Second)
+	if w.gone(1) != 0 || w.nodes[0].kept[Contradicted] == 0 {
+		t.Errorf("gone at %d nodes, kept %v", w.gone(1), w.nodes[0].kept)
+	}
+	w.cut(2, 1, false)
+	w.run(6 * time.Second)
+	if len(n.machines[source(1)].asked) == 0 || !slices.Contains(n.Due(w.at().Add(Tick)), conn) {
+		t.Error("somebody was told of no life, and it is not looked at")
+	}
+	w.run(5 * time.Second)
+	if w.gone(1) != 2 {
+		t.Errorf("gone at %d nodes, want two", w.gone(1))
+	}
+	w.clean(t)
+	n.Registered(Claim{subject(1), conn, 99}, true, w.at()) // it is the same host
+	if m := n.machines[source(1)]; !m.AnswersConnections(w.at()) || len(m.lines) != 1 {
+		t.Errorf("%d lines, or what was found out about it is forgotten", len(m.lines))
+	}
+	n.forgetLeft(w.at().Add(time.Hour))
+	n.Closed(conn)
+	if !n.Knows(source(1)) || len(n.lines) != 4 {
+		t.Errorf("known: %v, %d lines", n.Knows(source(1)), len(n.lines))
+	}
+	if n.forgetLeft(w.at().Add(time.Hour)); n.Knows(source(1)) {
+		t.Error("it is not forgotten")
 	}
 }
 

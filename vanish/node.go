@@ -36,7 +36,8 @@ const (
 	remember      = 10 * time.Minute // evictions count for the brake
 	toldFor       = 30 * time.Second // whoever was told of no life is told of it
 	maxTold       = 4_096            // subjects that this node does not hold and was asked about, likewise
-	maxLeft       = 4_096            // hosts of which nothing is held any more, likewise
+	maxLeft       = 4_096            // hosts of which nothing is held any more, and to which no connection is open, likewise
+	maxNewest     = 4                // connections that tell of one to which some are
 	questionsKept = 5 * time.Second  // answers later than this say nothing that counts
 )
 
@@ -174,8 +175,9 @@ type Node struct {
 type machine struct {
 	*Host
 	source netip.Addr
-	lines  int // watched
+	lines  []*line // by their first claim, until their connections are closed
 	claims []*claim
+	left   bool        // nothing is held of it
 	asked  []Subject   // that are not held, and that a member was told of no life of
 	silent bool        // told so
 	quiet  clock.Stamp // since when it was then
@@ -287,27 +289,28 @@ func (n *Node) watch(k *claim, watched bool) {
 		if l == nil {
 			l = &line{conn: k.Conn, machine: k.machine}
 			n.lines[k.Conn] = l
-			k.machine.lines++
+			k.machine.lines = append(k.machine.lines, l)
 		}
 		k.line = l
 	}
 	if k.line != old { // what was said was about another connection
 		k.words, k.asking, k.kept = nil, nil, 0
 	}
-	if old != nil && old != k.line && !slices.ContainsFunc(old.machine.claims, func(o *claim) bool { return o.line == old }) {
-		n.unwatch(old)
-	}
 }
 
-func (n *Node) unwatch(l *line) {
-	delete(n.lines, l.conn)
-	l.machine.lines--
+// watched says that one of its claims is.
+func (m *machine) watched() bool {
+	return slices.ContainsFunc(m.claims, func(k *claim) bool { return k.line != nil })
 }
 
-// machine is that of a source of which something is or will be held. One of which nothing was begins anew: it may be another.
+// newest are the lines that tell of a machine of which nothing is held.
+func (m *machine) newest() []*line { return m.lines[max(len(m.lines)-maxNewest, 0):] }
+
+// machine is that of a source of which something is or will be held. One of which nothing was, and to which no connection is open, begins anew: it may
+// be another.
 func (n *Node) machine(source netip.Addr, now clock.Stamp) *machine {
 	m := n.machines[source]
-	if m != nil && len(m.claims) > 0 {
+	if m != nil && len(m.claims)+len(m.lines) > 0 {
 		return m
 	}
 	m = &machine{Host: NewHost(n.times, now), source: source}
@@ -321,18 +324,24 @@ func (n *Node) machine(source netip.Addr, now clock.Stamp) *machine {
 	return m
 }
 
-// forgetLeft forgets hosts of which nothing is held, and of which no sign of life is young enough to matter to anybody.
+// forgetLeft forgets hosts of which nothing is held, to which no watched connection is open, and of which no sign of life is young enough to matter to
+// anybody.
 func (n *Node) forgetLeft(now clock.Stamp) {
-	old := max(len(n.left)-maxLeft, 0)
-	for old < len(n.left) && now.Elapsed(n.left[old].Life()) >= n.times.After {
-		old++
-	}
-	for _, m := range n.left[:old] {
-		if n.machines[m.source] == m {
-			delete(n.machines, m.source)
+	many := len(n.left) - maxLeft
+	n.left = slices.DeleteFunc(n.left, func(m *machine) bool {
+		switch {
+		case len(m.claims) > 0: // it is back
+			m.left = false
+		case len(m.lines) == 0 && (many > 0 || now.Elapsed(m.Life()) >= n.times.After):
+			if n.machines[m.source] == m {
+				delete(n.machines, m.source)
+			}
+		default:
+			return false
 		}
-	}
-	n.left = slices.Delete(n.left, 0, old)
+		many--
+		return true
+	})
 }
 
 // Ended takes that a registration is gone by anything but this rule, by its subject. What this rule took is told by Took.
@@ -353,6 +362,10 @@ func (n *Node) Closed(conn uint64) {
 	for _, k := range owned {
 		n.drop(k)
 	}
+	if l := n.lines[conn]; l != nil {
+		delete(n.lines, conn)
+		l.machine.lines = slices.DeleteFunc(l.machine.lines, func(o *line) bool { return o == l })
+	}
 }
 
 func (n *Node) drop(k *claim) {
@@ -368,7 +381,8 @@ func (n *Node) drop(k *claim) {
 	if n.told[k.Subject] != nil {
 		m.asked = append(m.asked, k.Subject)
 	}
-	if len(m.claims) == 0 { // what was heard of it is told for a while
+	if len(m.claims) == 0 && !m.left { // what is heard of it is told as long as a connection is open, and what was for a while after
+		m.left = true
 		n.left = append(n.left, m)
 	}
 }
@@ -384,6 +398,17 @@ func (n *Node) Due(now clock.Stamp) (conns []uint64) {
 		if k.line != nil && k.line.turn != n.turn && (k.out != nil || k.machine.LookDue(k.line.LastLook(), n.attention.Since(), now)) {
 			k.line.turn = n.turn
 			conns = append(conns, k.line.conn)
+		}
+	}
+	for _, m := range n.left { // whoever was told of no life is told of it
+		if len(m.asked) == 0 {
+			continue
+		}
+		for _, l := range m.newest() {
+			if l.turn != n.turn && m.LookDue(l.LastLook(), n.attention.Since(), now) {
+				l.turn = n.turn
+				conns = append(conns, l.conn)
+			}
 		}
 	}
 	return conns
@@ -422,7 +447,7 @@ func (n *Node) inOrder() []*machine {
 	n.turn++
 	n.watched = n.watched[:0]
 	for _, k := range n.order {
-		if m := k.machine; m.lines > 0 && m.turn != n.turn {
+		if m := k.machine; m.turn != n.turn && m.watched() {
 			m.turn = n.turn
 			n.watched = append(n.watched, m)
 		}
