@@ -152,7 +152,7 @@ func (w *wire) lateLife(ctx context.Context, since clock.Stamp) (clock.Stamp, bo
 		}
 		stamp, ok, pending := t.first(n, since)
 		if ok || !pending {
-			return stamp, ok
+			return stamp, ok && !w.ending() // or its end was under way behind the request
 		}
 		pause.Reset(wait)
 		select {

@@ -28,8 +28,17 @@ func bytesAcked(fd int) (uint64, bool) {
 	return info.Bytes_acked, true
 }
 
-// tcpClose is TCP_CLOSE of Linux: the peer has reset the connection, or did not answer for too long.
-const tcpClose = 7
+// States of Linux.
+const (
+	tcpEstablished = 1
+	tcpClose       = 7 // the peer has reset the connection, or did not answer for too long
+)
+
+// isOpen says that neither side has ended its sending.
+func isOpen(fd int) bool {
+	info, ok := tcpInfo(fd)
+	return ok && info.State == tcpEstablished
+}
 
 // isGone says that nothing can be sent to the peer any more.
 func isGone(fd int) bool {

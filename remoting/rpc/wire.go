@@ -122,12 +122,23 @@ func (w *wire) gone() (gone bool) {
 	return gone
 }
 
-// stamp is read just before a write: an acknowledgement of that write proves life after it.
+// stamp is read just before a write: an acknowledgement of that write proves life after it. It is zero where none would.
 func (w *wire) stamp() clock.Stamp {
-	if w.track.Load() == nil {
+	if w.track.Load() == nil || w.ending() {
 		return clock.Stamp{}
 	}
 	return w.clock()
+}
+
+// ending says that the peer has ended its sending, or the connection is closed. A broker closes both ways at once: who goes on reading is a proxy, and
+// what it acknowledges now says nothing about the process behind it, which is gone.
+func (w *wire) ending() bool {
+	if w.raw == nil {
+		return false
+	}
+	open := false
+	_ = w.raw.Control(func(fd uintptr) { open = isOpen(int(fd)) })
+	return !open
 }
 
 func (w *wire) wrote(n int, stamp clock.Stamp) {
