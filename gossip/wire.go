@@ -102,11 +102,21 @@ type wireReport struct {
 	Exact    uint8 // the outcome itself; a member that does not know it, or has no such field, goes by Outcome
 }
 
-// handle is shared: nothing changes it, and codecs only read it.
-var handle = &codec.MsgpackHandle{WriteExt: true, BasicHandle: codec.BasicHandle{DecodeOptions: codec.DecodeOptions{
-	MaxInitLen:           64, // a length that a hostile message claims allocates no more than this before its elements come
-	ErrorIfNoArrayExpand: true,
-}}}
+// shared is what coders have in common, made for the first one. Nothing changes it then, and codecs only read it.
+var shared struct {
+	codec.MsgpackHandle
+	made sync.Once
+}
+
+func handle() *codec.MsgpackHandle {
+	h := &shared.MsgpackHandle
+	shared.made.Do(func() {
+		h.WriteExt = true
+		h.MaxInitLen = 64 // a length that a hostile message claims allocates no more than this before its elements come
+		h.ErrorIfNoArrayExpand = true
+	})
+	return h
+}
 
 // Encode writes one message. The tombstone package keeps each below tombstone.MaxMessage.
 func Encode(msg tombstone.Message) ([]byte, error) {
@@ -147,8 +157,8 @@ func EncodeState(h tombstone.Hint) ([]byte, error) {
 
 // Coders are used again: making one takes longer than a message does. Not one that has failed, nor what a large state has grown.
 var (
-	encoders = sync.Pool{New: func() any { return &encoder{Encoder: codec.NewEncoderBytes(new([]byte), handle)} }}
-	decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes([]byte{}, handle) }}
+	encoders = sync.Pool{New: func() any { return &encoder{Encoder: codec.NewEncoderBytes(new([]byte), handle())} }}
+	decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes([]byte{}, handle()) }}
 )
 
 type encoder struct {
