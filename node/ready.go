@@ -91,7 +91,6 @@ func (n *Node) meta() (m gossip.Meta) {
 func (n *Node) watchReadiness(ctx context.Context) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	said, stage := false, n.ready.Stage()
 	for {
 		now, rule, told := n.clock(), n.rule(), false
 		if !n.ready.Settled() {
@@ -104,10 +103,7 @@ func (n *Node) watchReadiness(ctx context.Context) {
 		if ready && n.ready.First(now) && !told {
 			n.log.Info("ready", "took", n.ready.Up(now))
 		}
-		if ready != said || n.ready.Stage() != stage {
-			n.announce()
-			said, stage = ready, n.ready.Stage()
-		}
+		n.announce() // always: what was announced between two looks may be over
 		if n.closing {
 			n.elsewhere.Store(!ready && n.readyElsewhere())
 		}

@@ -149,6 +149,16 @@ func TestLastAnnouncementIsTrue(t *testing.T) {
 	}
 }
 
+// What was true between two looks, and announced, is not believed for ever.
+func TestAnnouncementOfAMoment(t *testing.T) {
+	t.Parallel()
+	n := startCluster(t, 1)[0]
+	for range 3 {
+		n.Gossip().Announce(gossip.Meta{Phase: gossip.PhaseWaiting})
+		kit.Until(t, "the truth", func() bool { return n.Gossip().Members()[0].Ready })
+	}
+}
+
 // A connection is as old as its first byte, not as its accept: a proxy in front of the node may open one early. Its broker was
 // not in use when the other node's acknowledged answer proved life.
 func TestConnectionIsAsOldAsItsFirstByte(t *testing.T) {
