@@ -15,7 +15,7 @@ import (
 func TestLargeRegistrationsAtOnce(t *testing.T) {
 	topics := 1_500
 	if testing.Short() { // who waits for a second because the machine is slow is cut off
-		topics = 500
+		topics = 1_000
 	}
 	for _, sources := range []int{1, 5} {
 		t.Run(fmt.Sprint(sources), func(t *testing.T) {
