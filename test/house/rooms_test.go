@@ -37,6 +37,25 @@ func TestArchitectureListsEveryRoom(t *testing.T) {
 	}
 }
 
+// TestFilesAreShort: a file that is no test holds one thing, in 500 lines.
+func TestFilesAreShort(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		seen++
+		if n := strings.Count(read(t, file), "\n"); n > 500 {
+			t.Errorf("%s has %d lines: move what stands for itself into a file of its own", file, n)
+		}
+		return nil
+	})
+	kit.Must(t, err)
+	if seen < 200 {
+		t.Errorf("found only %d files: mend how this test looks for them", seen)
+	}
+}
+
 // rooms are all folders with Go files, and everything that stands directly in test, observe and scripts but Go files.
 func rooms(t *testing.T) map[string]bool {
 	t.Helper()
