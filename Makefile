@@ -95,10 +95,10 @@ rolling: ## every node replaced under brokers and clients that know one name; wr
 deadhosts: ## one fault after another befalls brokers' machines, at our nodes and a Java NameServer; writes docs/deadhosts.md (ten minutes; needs root, Java, Maven)
 	EPITAPH_NETNS=1 EPITAPH_DEADHOSTS=$(CURDIR)/docs/deadhosts.md $(GO) test -count=1 -timeout 40m -v -run 'TestFaults$$' ./test/netns
 
-compose-test: ## docker-compose.yml on a real engine, in namespaces of its own (needs root and Docker; Java for the brokers)
+compose-test: ## docker-compose.yml on a real engine, in namespaces of its own, with brokers in containers (needs root and Docker; Java for the brokers)
 	EPITAPH_COMPOSE=1 $(GO) test -count=1 -timeout 20m -v ./test/compose
 
-compose-test-long: ## also its profiles, memory under load, and a port that is taken
+compose-test-long: ## also its profiles, memory under load, a port that is taken, and what takes brokers in containers longer
 	EPITAPH_COMPOSE=long $(GO) test -count=1 -timeout 20m -v ./test/compose
 
 skew: ## the former program (test/skew/previous) and this one in one cluster; alerts and board on a real scrape

@@ -92,6 +92,7 @@ func TestCompose(t *testing.T) {
 	step("StoryByPacketFilter", func(t *testing.T) { e.testStory(t, lanAddr) })
 	step("Crash", e.testCrash)
 	step("StopAndDown", e.testDown)
+	step("Boxes", e.testBoxes)
 	step("InThePlaceOfRocketMQs", e.testRocketmqImage)
 	if os.Getenv(wanted) != "long" {
 		return

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epitaph-mq/epitaph/test/java"
 	"github.com/epitaph-mq/epitaph/test/kit"
 )
 
@@ -67,11 +68,7 @@ func shows(url, text string) error {
 // testBrokers runs two real brokers of the profile. docker-compose stop lets one unregister before it ends, and it is
 // gone at all three nodes.
 func (e *engine) testBrokers(t *testing.T) {
-	jars := os.Getenv(inside)
-	if jars == noJars {
-		t.Skip("SKIPPED: no jars of RocketMQ's broker (Maven)")
-	}
-	brokerStandIn(t, e, jars)
+	brokerStandIn(t, e)
 	started := time.Now()
 	e.compose(t, "--profile", "brokers", "up", "-d")
 	names := []string{"broker-a", "broker-b"}
@@ -108,8 +105,19 @@ func (e *engine) testBrokers(t *testing.T) {
 	e.compose(t, "--profile", "brokers", "rm", "-sf", "broker-a", "broker-b")
 }
 
-// brokerStandIn makes apache/rocketmq:5.5.0: see doc.go.
-func brokerStandIn(t *testing.T, e *engine, jars string) {
+const (
+	brokerImage = "apache/rocketmq:5.5.0"
+	brokerHome  = "home/rocketmq/rocketmq-5.5.0"
+)
+
+// brokerStandIn makes apache/rocketmq:5.5.0, unless it is there: see doc.go.
+func brokerStandIn(t *testing.T, e *engine) {
+	if os.Getenv(inside) == noJars {
+		t.Skip("SKIPPED: no jars of RocketMQ's broker (Maven)")
+	}
+	if _, err := e.output("docker", "image", "inspect", brokerImage); err == nil {
+		return
+	}
 	path, err := exec.LookPath("java")
 	if err != nil {
 		t.Skip("SKIPPED: java is not installed")
@@ -118,7 +126,6 @@ func brokerStandIn(t *testing.T, e *engine, jars string) {
 		t.Fatal(err)
 	}
 	jre := filepath.Dir(filepath.Dir(path))
-	const home = "home/rocketmq/rocketmq-5.5.0"
 	r := newRootfs(t)
 	r.programs("sh", "readlink", "sleep")
 	r.mkdir("opt/jre/lib", 0o755)
@@ -136,20 +143,21 @@ func brokerStandIn(t *testing.T, e *engine, jars string) {
 	r.libraries(filepath.Join(jre, "bin", "java"), filepath.Join(jre, "lib", "server", "libjvm.so"),
 		filepath.Join(jre, "lib", "libjava.so"), filepath.Join(jre, "lib", "libnio.so"), filepath.Join(jre, "lib", "libmanagement_ext.so"))
 	r.rocksLibraries()
-	r.copy(jars, home+"/lib")
+	r.copy(filepath.SplitList(os.Getenv(inside))[0], brokerHome+"/lib")
+	kit.Must(t, java.WriteLogback(filepath.Join(r.dir, brokerHome))) // without it a 4.9.7 does not start
 	r.write("etc/passwd", "rocketmq:x:3000:3000::/home/rocketmq:/bin/sh\n", 0o644)
-	r.write(home+"/bin/mqbroker", `#!/bin/sh
+	r.write(brokerHome+"/bin/mqbroker", `#!/bin/sh
 sh "$ROCKETMQ_HOME/bin/runbroker.sh" org.apache.rocketmq.broker.BrokerStartup "$@"
 exit $?
 `, 0o755)
-	r.write(home+"/bin/runbroker.sh", `#!/bin/sh
+	r.write(brokerHome+"/bin/runbroker.sh", `#!/bin/sh
 /opt/jre/bin/java --add-exports java.base/jdk.internal.ref=ALL-UNNAMED --add-exports java.base/sun.nio.ch=ALL-UNNAMED \
 	--add-opens java.base/java.nio=ALL-UNNAMED $JAVA_OPT_EXT -cp "$ROCKETMQ_HOME/lib/*" "$@"
 exit $?
 `, 0o755)
 	r.own("home/rocketmq", 3000)
-	r.image(e, "apache/rocketmq:5.5.0", "ENV PATH=/bin:/opt/jre/bin", "ENV ROCKETMQ_HOME=/"+home, "USER 3000:3000",
-		"WORKDIR /"+home+"/bin")
+	r.image(e, brokerImage, "ENV PATH=/bin:/opt/jre/bin", "ENV ROCKETMQ_HOME=/"+brokerHome, "USER 3000:3000",
+		"WORKDIR /"+brokerHome+"/bin")
 }
 
 // rocksLibraries takes what the native part of RocksDB, which its jar unpacks at run time, is linked to.

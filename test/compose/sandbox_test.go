@@ -14,8 +14,11 @@ import (
 
 const (
 	wanted = "EPITAPH_COMPOSE"        // set by make compose-test
-	inside = "EPITAPH_COMPOSE_INSIDE" // the binary runs in its own namespaces; holds the directory of the brokers' jars
+	inside = "EPITAPH_COMPOSE_INSIDE" // the binary runs in its own namespaces; holds the directories of the brokers' jars
 	noJars = "none"
+
+	release5 = "5.5.0"
+	release4 = "4.9.7"
 )
 
 // delegate runs the calling test in namespaces of its own: it starts this very binary again there.
@@ -25,11 +28,17 @@ func delegate(t *testing.T) {
 		t.Skip("SKIPPED: ", why)
 	}
 	// The network of the machine is out of reach inside: what has to be fetched is fetched before.
-	jars, err := java.Fetch("rocketmq-broker", "5.5.0")
-	if err != nil {
-		t.Logf("no jars of the broker, its scenario will be skipped: %v", err)
-		jars = noJars
+	var dirs []string
+	for _, release := range []string{release5, release4} {
+		dir, err := java.Fetch("rocketmq-broker", release)
+		if err != nil {
+			t.Logf("no jars of the broker %s, its scenarios will be skipped: %v", release, err)
+			dirs = []string{noJars}
+			break
+		}
+		dirs = append(dirs, dir)
 	}
+	jars := strings.Join(dirs, string(os.PathListSeparator))
 	args := append([]string{"--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", os.Args[0]}, os.Args[1:]...)
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), inside+"="+jars)
@@ -51,7 +60,7 @@ func lacking() string {
 		return "needs Linux and root, to make namespaces and run a Docker engine"
 	}
 	var lack []string
-	for _, program := range []string{"unshare", "ip", "iptables", "dockerd", "docker", "docker-compose", "tar", "ldd"} {
+	for _, program := range []string{"unshare", "nsenter", "ip", "iptables", "dockerd", "docker", "docker-compose", "tar", "ldd"} {
 		if _, err := exec.LookPath(program); err != nil {
 			lack = append(lack, program)
 		}
