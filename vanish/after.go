@@ -69,11 +69,12 @@ func (n *Node) evict(k *claim, now clock.Stamp) {
 	n.after.evictions = append(n.after.evictions, k.evicted)
 }
 
-// Pending says that an Eviction is still to be carried out: nothing that was heard of its host since the decision speaks against it. The
-// tables ask it under their lock, with Stands.
+// Pending says that an Eviction is still to be carried out: nothing that was heard since the decision speaks against it, of its host or of others that were
+// taken for dead, and this node may still judge. The tables ask it under their lock, with Stands.
 func (n *Node) Pending(e *Eviction, now clock.Stamp) bool {
 	k := n.claims[e.Subject]
-	return k != nil && k.Claim == e.Claim && k.evicted != nil && !k.evicted.taken && k.machine.Silence(n.attention.Since(), now) >= n.times.After
+	return k != nil && k.Claim == e.Claim && k.evicted != nil && !k.evicted.taken && k.machine.Silence(n.attention.Since(), now) >= n.times.After &&
+		!n.draining && !n.answered && !n.after.holding(k.Subject, now)
 }
 
 // Took takes what the tables did with an Eviction. When they kept the claim, it goes on being judged as if nothing had been.

@@ -313,6 +313,16 @@ func TestHeardBeforeItIsTaken(t *testing.T) {
 			t.Errorf("%s: refuted %d times, evicted %d times", what, n.counters.Refuted, n.counters.Evicted)
 		}
 	}
+	for what, then := range map[string]func(w *world, n *Node){
+		"three others were refuted": func(w *world, n *Node) { n.after.holds.Hold(scope{all: true}, w.at()) },
+		"the node is to be left":    func(_ *world, n *Node) { n.Drain(true) },
+		"something answers for all": func(_ *world, n *Node) { n.AnsweredFor(true) },
+	} {
+		w, n, _, e := decided()
+		if then(w, n); n.Pending(e, w.at()) {
+			t.Errorf("%s: the eviction is still pending", what)
+		}
+	}
 	w, n, k, e := decided()
 	n.Took(*e, true)
 	if n.Pending(e, w.at()) {

@@ -109,8 +109,14 @@ func (h *Host) Ask(listening, now clock.Stamp) (a Asks) {
 		return h.check(a, now)
 	}
 	probeGap, tryGap, most := probeEvery, h.times.Connect, maxTries
-	if h.evicted {
-		probeGap, tryGap, most = evictedProbe, evictedTry, len(h.tries)+1
+	if h.evicted { // and another broker of it may be judged
+		most = len(h.tries) + 1
+		if h.probed >= maxProbes {
+			probeGap = evictedProbe
+		}
+		if len(h.tries) >= maxTries {
+			tryGap = evictedTry
+		}
 	}
 	if (h.probed < maxProbes || h.evicted) && now.Sub(h.nextProbe) >= 0 {
 		a.Probe = true

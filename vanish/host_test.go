@@ -95,6 +95,23 @@ func TestNewConnectionsAreCalibrated(t *testing.T) {
 	}
 }
 
+// TestEvictedHostIsAsked: in each silence as fast as any other, for another broker of it may be judged; then once a second, without an end.
+func TestEvictedHostIsAsked(t *testing.T) {
+	d := newDay(Unanswered, time.Second)
+	d.lives(3 * time.Second)
+	d.Evicted(true)
+	d.until(7800 * ms)
+	if n := d.TriesInVain(at(d.now)); n < 6 {
+		t.Errorf("%d in vain after five seconds of silence", n)
+	}
+	d.until(time.Minute)
+	probed, tried := len(d.probed), len(d.tried)
+	d.until(2 * time.Minute)
+	if p, c := len(d.probed)-probed, len(d.tried)-tried; p < 118 || p > 121 || c < 59 || c > 61 {
+		t.Errorf("in a minute probed %d times, tried %d times", p, c)
+	}
+}
+
 // TestSilentHostIsAsked: nothing before 3 s; then what the rule allows, and no more.
 func TestSilentHostIsAsked(t *testing.T) {
 	d := newDay(Unanswered, time.Second)
