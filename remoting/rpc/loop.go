@@ -24,6 +24,8 @@ type loop struct {
 	timed bool // the frame that in.b[r:w] begins has its time set,
 	sized bool // and its length has been added to that time
 
+	read bool // something was, since the connection is served
+
 	rest bool // the connection is being closed by a stop: what has come in by now is answered, see answerRest
 
 	out        *buffer // nil while there are no answers

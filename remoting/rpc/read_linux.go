@@ -32,7 +32,7 @@ func (c *Conn) readRaw() error {
 	return err
 }
 
-// readOnce reads and handles what is there; again is false when the socket is empty.
+// readOnce reads and handles what is there; again is false when the socket is empty. The first time it looks twice: many peers ask once and go.
 func (c *Conn) readOnce(fd int) (again bool, err error) {
 	p, err := c.space()
 	if err != nil {
@@ -59,7 +59,16 @@ func (c *Conn) readOnce(fd int) (again bool, err error) {
 	if c.closing.Load() != nil {
 		return false, errClosing
 	}
-	return true, nil
+	read := c.loop.read
+	c.loop.read = true
+	return n == len(p) || !read || !c.mayWait(), nil
+}
+
+// mayWait says that a read that left room need not be followed by one that finds nothing: what comes later wakes the goroutine. An end that
+// came together with the bytes does not. It is found by the sweeper, which asks no connection that is unparkable or within a frame, and that
+// is too late where the end of the connection means something.
+func (c *Conn) mayWait() bool {
+	return c.loop.r == c.loop.w && !c.deaf && c.Value() == nil && c.state.Load() == active
 }
 
 // canCatchUp says that writeSome works here.
