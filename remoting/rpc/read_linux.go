@@ -15,6 +15,7 @@ func (c *Conn) raw() bool { return c.wire.raw != nil }
 func (c *Conn) readRaw() error {
 	var err error
 	waitErr := c.wire.raw.Read(func(fd uintptr) bool {
+		c.wire.fd = int(fd)
 		for {
 			var again bool
 			if again, err = c.readOnce(int(fd)); err != nil {
@@ -26,6 +27,7 @@ func (c *Conn) readRaw() error {
 			}
 		}
 	})
+	c.wire.fd = 0
 	if err == nil {
 		err = waitErr
 	}
@@ -38,7 +40,7 @@ func (c *Conn) readOnce(fd int) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := unix.Read(fd, p)
+	n, err := readFD(fd, p)
 	switch {
 	case errors.Is(err, unix.EAGAIN) && c.deaf: // nothing comes after what was there, for the peer is gone
 		return false, io.EOF
@@ -69,6 +71,15 @@ func (c *Conn) readOnce(fd int) (again bool, err error) {
 // is too late where the end of the connection means something.
 func (c *Conn) mayWait() bool {
 	return c.loop.r == c.loop.w && !c.deaf && c.Value() == nil && c.state.Load() == active
+}
+
+// writeNow writes what the socket takes at once, while readRaw holds it open.
+func (w *wire) writeNow(p []byte) int {
+	if w.fd == 0 || w.conn.closing.Load() != nil {
+		return 0
+	}
+	n, _ := writeFD(w.fd, p) // what it fails for, the next one fails for
+	return max(n, 0)
 }
 
 // canCatchUp says that writeSome works here.

@@ -24,6 +24,7 @@ type wire struct {
 	meter    meter
 	prefix   []byte                  // bytes read before TLS took over
 	conn     *Conn                   // which it is of; nil in tests
+	fd       int                     // of the socket, while readRaw holds it
 	tail     []byte                  // of an answer that began to go out to a peer that is stuck
 	stuck    atomic.Bool             // the peer takes nothing, and its connection is kept
 	closing  *atomic.Pointer[string] // of the connection during its handshake, which is not read on after a deadline
@@ -77,7 +78,7 @@ func (w *wire) Write(p []byte) (n int, err error) {
 		step := p[n:min(len(p), n+writeChunk)]
 		w.meter.begin()
 		stamp := w.stamp()
-		m, err := w.Conn.Write(step)
+		m, err := w.send(step)
 		w.meter.done()
 		w.wrote(m, stamp)
 		n += m
@@ -88,6 +89,16 @@ func (w *wire) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// send writes p, and waits only for room in the socket.
+func (w *wire) send(p []byte) (int, error) {
+	n := w.writeNow(p)
+	if n == len(p) {
+		return n, nil
+	}
+	m, err := w.Conn.Write(p[n:])
+	return n + m, err
 }
 
 // writeTwo writes head and body without copying the body.
