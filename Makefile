@@ -99,7 +99,7 @@ compose-test: ## docker-compose.yml on a real engine, in namespaces of its own, 
 	EPITAPH_COMPOSE=1 $(GO) test -count=1 -timeout 20m -v ./test/compose
 
 compose-test-long: ## also its profiles, memory under load, a port that is taken, and what takes brokers in containers longer
-	EPITAPH_COMPOSE=long $(GO) test -count=1 -timeout 20m -v ./test/compose
+	EPITAPH_COMPOSE=long $(GO) test -count=1 -timeout 30m -v ./test/compose
 
 skew: ## the former program (test/skew/previous) and this one in one cluster; alerts and board on a real scrape
 	$(GO) test -count=1 -timeout 20m -v ./test/skew ./test/observe
