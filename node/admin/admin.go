@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,6 +27,9 @@ import (
 	"github.com/epitaph-mq/epitaph/remoting/rpc"
 	"github.com/epitaph-mq/epitaph/routes"
 )
+
+// profileSeconds is how long a profile or trace takes at most.
+const profileSeconds = 60
 
 // readyPath is what orchestrators and balancers ask, and what has room at any time: they restart a node that does not answer, or
 // send nobody to it any more.
@@ -116,6 +121,19 @@ func (h *Server) Stop(ctx context.Context) error {
 	return err
 }
 
+// shortly bounds how long a profile may take: it holds one of the slots, and net/http/pprof puts the write timeout off.
+func shortly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text := r.URL.Query().Get("seconds"); text != "" {
+			if n, err := strconv.ParseFloat(text, 64); err != nil || !(n >= 0 && n <= profileSeconds) {
+				http.Error(w, "seconds: want a number from 0 to "+strconv.Itoa(profileSeconds), http.StatusBadRequest)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Handler is what HTTP answers: nothing that changes anything.
 func (h *Server) Handler() http.Handler {
 	mux := h.read()
@@ -129,7 +147,7 @@ func (h *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/reach", elsewhere)
 	mux.HandleFunc("POST /v1/vanished", elsewhere)
 	mux.HandleFunc("POST /v1/safe-to-stop", elsewhere)
-	mux.HandleFunc("GET "+profilesPath, elsewhere)
+	mux.HandleFunc("GET /debug/pprof/", elsewhere)
 	return mux
 }
 
@@ -142,7 +160,11 @@ func (h *Server) SocketHandler() http.Handler {
 	mux.HandleFunc("POST /v1/reach", h.reach)
 	mux.HandleFunc("POST /v1/vanished", h.pollVanished)
 	mux.HandleFunc("POST /v1/safe-to-stop", func(w http.ResponseWriter, r *http.Request) { h.safeToStop(w, r, true) })
-	routeProfiles(mux)
+	for path, handler := range map[string]http.HandlerFunc{
+		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} {
+		mux.Handle("GET /debug/pprof/"+path, shortly(handler))
+	}
 	return mux
 }
 
