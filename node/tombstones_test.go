@@ -154,7 +154,10 @@ func TestAnnouncementOfAMoment(t *testing.T) {
 	t.Parallel()
 	n := startCluster(t, 1)[0]
 	for range 3 {
-		n.Gossip().Announce(gossip.Meta{Phase: gossip.PhaseWaiting})
+		kit.Until(t, "it is believed", func() bool {
+			n.Gossip().Announce(gossip.Meta{Phase: gossip.PhaseWaiting})
+			return !n.Gossip().Members()[0].Ready
+		})
 		kit.Until(t, "the truth", func() bool { return n.Gossip().Members()[0].Ready })
 	}
 }

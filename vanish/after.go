@@ -74,7 +74,7 @@ func (n *Node) evict(k *claim, now clock.Stamp) {
 func (n *Node) Pending(e *Eviction, now clock.Stamp) bool {
 	k := n.claims[e.Subject]
 	return k != nil && k.Claim == e.Claim && k.evicted != nil && !k.evicted.taken && k.machine.Silence(n.attention.Since(), now) >= n.times.After &&
-		!n.draining && !n.answered && !n.after.holding(k.Subject, now)
+		n.abstains(k, now) == Votes
 }
 
 // Took takes what the tables did with an Eviction. When they kept the claim, it goes on being judged as if nothing had been.

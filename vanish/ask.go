@@ -387,8 +387,12 @@ func (n *Node) tells(s Subject, to Peer, now clock.Stamp) {
 func (n *Node) forgetTold(now clock.Stamp) {
 	for s, told := range n.told {
 		maps.DeleteFunc(told, func(_ Peer, at clock.Stamp) bool { return now.Sub(at) >= toldFor })
-		if len(told) == 0 {
-			delete(n.told, s)
+		if len(told) > 0 {
+			continue
+		}
+		delete(n.told, s)
+		if m := n.machines[s.Source]; m != nil {
+			m.asked = slices.DeleteFunc(m.asked, func(o Subject) bool { return o == s })
 		}
 	}
 }

@@ -79,6 +79,10 @@ func TestOpenConnectionTells(t *testing.T) {
 		t.Errorf("gone at %d nodes, want two", w.gone(1))
 	}
 	w.clean(t)
+	n.forgetTold(w.at().Add(toldFor))
+	if m := n.machines[source(1)]; len(m.asked) > 0 || slices.Contains(n.Due(w.at().Add(Tick)), conn) {
+		t.Errorf("nobody waits for news of it any more, and it is looked at; %d are asked about", len(m.asked))
+	}
 	n.Registered(Claim{subject(1), conn, 99}, true, w.at()) // it is the same host
 	if m := n.machines[source(1)]; !m.AnswersConnections(w.at()) || len(m.lines) != 1 {
 		t.Errorf("%d lines, or what was found out about it is forgotten", len(m.lines))
